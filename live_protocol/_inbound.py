@@ -1,0 +1,217 @@
+"""From one decoded message to its events, in the fixed order of the design; nothing it bundles is dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from live_protocol import events as ev
+from live_protocol._shape import has_output
+from live_protocol._tables import TurnInput
+from live_protocol.audio import OUTPUT_RATE, AudioFormat
+from live_protocol.messages import (
+    Blob,
+    InteractionStatus,
+    LiveClientMessage,
+    LiveServerContent,
+    LiveServerMessage,
+    Part,
+)
+from live_protocol.resumption import Resumption
+from live_protocol.toolcalls import ToolCalls
+from live_protocol.turns import Turns
+from live_protocol.usage import Usage
+
+__all__ = ["ClientRole", "server_role_events"]
+
+# REQUIRES_ACTION is the deprecated name of IDLE (wire.md section 8).
+_OVER = (InteractionStatus.IDLE, InteractionStatus.REQUIRES_ACTION)
+_UNSAID = (None, InteractionStatus.INTERACTION_STATUS_UNSPECIFIED)
+
+
+class ClientRole:
+    """What the client role follows across messages, and the events it makes of each.
+
+    Attributes:
+        turns: The model's turn.
+        calls: Tool calls.
+        usage: Tokens so far.
+        resumption: How the session could be resumed.
+        now: Clock reading of the message in hand.
+    """
+
+    def __init__(self, calls: ToolCalls) -> None:
+        self.turns = Turns()
+        self.calls = calls
+        self.usage = Usage()
+        self.resumption = Resumption()
+        self.now: float | None = None
+        self._formats: dict[str, AudioFormat | None] = {}
+        self._origin: ev.Origin[LiveServerMessage] = ev.Origin(LiveServerMessage())
+        self._unexpected = False
+
+    def audio_format(self, mime_type: str) -> AudioFormat | None:
+        """The format a MIME type stands for; a bare ``audio/pcm`` is 24 kHz (wire.md section 12)."""
+        if mime_type not in self._formats:
+            if len(self._formats) > 16:  # a peer that makes up types must not make us keep them
+                self._formats.clear()
+            self._formats[mime_type] = AudioFormat.parse(mime_type, default_rate=OUTPUT_RATE)
+        return self._formats[mime_type]
+
+    def events(self, message: LiveServerMessage, *, unexpected: bool) -> Iterator[ev.SessionEvent]:
+        """The events of one message."""
+        self._origin = ev.Origin(message)
+        self._unexpected = unexpected
+        yield from self._lifecycle(message)
+        content = message.server_content or LiveServerContent()
+        if content.interrupted:
+            step = self.turns.apply(TurnInput.INTERRUPTED)
+            yield ev.Interrupted(**self._output(odd=step.unexpected))
+        if message.tool_call_cancellation is not None:
+            for call_id in message.tool_call_cancellation.ids:
+                yield ev.ToolCallCancelled(call_id=call_id, known=self.calls.cancelled(call_id), **self._server())
+        yield from self._user(content)
+        if has_output(message):
+            yield from self._model(message, content)
+        yield from self._turn_end(content)
+        if message.usage_metadata is not None:
+            self.usage = self.usage.added(message.usage_metadata)
+            yield ev.UsageUpdated(usage=message.usage_metadata, **self._server())
+        yield from self._outlook(message)
+
+    def _server(self) -> dict[str, Any]:
+        return {"origin": self._origin, "unexpected": self._unexpected}
+
+    def _output(self, *, odd: bool = False, stale: bool = False) -> dict[str, Any]:
+        return {
+            "origin": self._origin,
+            "unexpected": self._unexpected or odd,
+            "generation": self.turns.generation,
+            "stale": stale,
+        }
+
+    def _lifecycle(self, message: LiveServerMessage) -> Iterator[ev.SessionEvent]:
+        if message.setup_complete is not None:
+            yield ev.SetupComplete(session_id=message.setup_complete.session_id, **self._server())
+        if message.voice_activity is not None:
+            activity = message.voice_activity
+            yield ev.VoiceActivityDetected(
+                kind=activity.voice_activity_type, audio_offset=activity.audio_offset, **self._server()
+            )
+        if message.voice_activity_detection_signal is not None:
+            yield ev.VoiceActivityDetected(
+                signal=message.voice_activity_detection_signal.vad_signal_type, **self._server()
+            )
+
+    def _user(self, content: LiveServerContent) -> Iterator[ev.SessionEvent]:
+        if (interim := content.interim_input_transcription) is not None:
+            yield ev.InterimInputTranscript(text=interim.text or "", transcription=interim, **self._server())
+        if (heard := content.input_transcription) is not None:
+            yield ev.InputTranscript(
+                text=heard.text or "", finished=bool(heard.finished), transcription=heard, **self._server()
+            )
+
+    def _model(self, message: LiveServerMessage, content: LiveServerContent) -> Iterator[ev.SessionEvent]:
+        step = self.turns.apply(TurnInput.OUTPUT)
+        if step.started:
+            yield ev.TurnStarted(**self._output())
+        shared = self._output(odd=step.unexpected, stale=step.stale)
+        if (spoken := content.output_transcription) is not None:
+            yield ev.OutputTranscript(
+                text=spoken.text or "", finished=bool(spoken.finished), transcription=spoken, **shared
+            )
+        if content.model_turn is not None:
+            for part in content.model_turn.parts:
+                yield self._part(part, shared)
+        if content.grounding_metadata is not None:
+            yield ev.Grounding(metadata=content.grounding_metadata, **shared)
+        if content.url_context_metadata is not None:
+            yield ev.UrlContextRetrieved(metadata=content.url_context_metadata, **shared)
+        if message.tool_call is not None:
+            for call in message.tool_call.function_calls:
+                fresh = self.calls.requested(call)
+                yield ev.ToolCallRequested(call=call, **{**shared, "unexpected": shared["unexpected"] or not fresh})
+
+    def _part(self, part: Part, shared: dict[str, Any]) -> ev.SessionEvent:
+        if part.inline_data is not None:
+            return self.inline_data(part.inline_data, part, shared)
+        if part.text is not None:
+            return ev.TextChunk(text=part.text, thought=bool(part.thought), **shared)
+        if part.executable_code is not None:
+            return ev.ExecutableCodeReceived(code=part.executable_code, **shared)
+        if part.code_execution_result is not None:
+            return ev.CodeExecutionResultReceived(result=part.code_execution_result, **shared)
+        return ev.PartReceived(part=part, **shared)
+
+    def inline_data(self, blob: Blob, part: Part, shared: dict[str, Any]) -> ev.SessionEvent:
+        """Audio where it is PCM at a rate within bounds, otherwise just data."""
+        audio = self.audio_format(blob.mime_type or "")
+        if audio is None:
+            return ev.InlineDataChunk(blob=blob, part=part, **shared)
+        return ev.AudioChunk(data=blob.data or b"", format=audio, **shared)
+
+    def _turn_end(self, content: LiveServerContent) -> Iterator[ev.SessionEvent]:
+        if content.generation_complete:
+            step = self.turns.apply(TurnInput.GENERATION_COMPLETE)
+            if step.started:
+                yield ev.TurnStarted(**self._output())
+            yield ev.GenerationComplete(**self._output(odd=step.unexpected))
+        if content.waiting_for_input:
+            yield ev.WaitingForInput(**self._output())
+        status = content.interaction_status
+        if content.turn_complete:
+            step = self.turns.apply(TurnInput.TURN_COMPLETE)
+            yield ev.TurnComplete(
+                reason=content.turn_complete_reason,
+                interaction_status=status,
+                interaction_complete=status in _UNSAID or status in _OVER,
+                **self._output(odd=step.unexpected),
+            )
+        if status is not None:
+            yield ev.InteractionStatusChanged(status=status, **self._server())
+
+    def _outlook(self, message: LiveServerMessage) -> Iterator[ev.SessionEvent]:
+        if message.go_away is not None:
+            yield ev.GoAway(time_left=message.go_away.time_left, **self._server())
+        if (update := message.session_resumption_update) is not None:
+            self.resumption = self.resumption.updated(update, self.now)
+            yield ev.ResumptionUpdated(
+                handle=update.new_handle or None,
+                resumable=bool(update.resumable),
+                last_consumed_client_message_index=update.last_consumed_client_message_index,
+                **self._server(),
+            )
+        unknown = dict(message.extra)
+        error = unknown.pop("error", None)
+        if error is not None:
+            yield self._server_error(error)
+        if unknown:
+            yield ev.UnknownMessage(fields=unknown, **self._server())
+
+    def _server_error(self, error: Any) -> ev.ServerError:
+        # Never seen on the wire, so nothing about its shape is taken for granted (wire.md appendix B).
+        members = error if isinstance(error, dict) else {"message": str(error)}
+        code = members.get("code")
+        return ev.ServerError(
+            code=code if type(code) is int else None,
+            text=str(members.get("message", "")),
+            status=str(members.get("status", "")),
+            **self._server(),
+        )
+
+
+def server_role_events(message: LiveClientMessage, *, index: int, unexpected: bool) -> Iterator[ev.SessionEvent]:
+    """The events of one client message."""
+    shared: dict[str, Any] = {"origin": ev.Origin(message), "index": index, "unexpected": unexpected}
+    if message.setup is not None:
+        yield ev.SetupReceived(setup=message.setup, **shared)
+    if message.client_content is not None:
+        yield ev.ClientContentReceived(content=message.client_content, **shared)
+    if message.realtime_input is not None:
+        yield ev.RealtimeInputReceived(input=message.realtime_input, **shared)
+    if message.tool_response is not None:
+        yield ev.ToolResponseReceived(responses=message.tool_response.function_responses, **shared)
+    if message.context_update is not None:
+        yield ev.ContextUpdateReceived(update=message.context_update, **shared)
+    if message.extra:
+        yield ev.UnknownMessage(fields=message.extra, unexpected=unexpected)

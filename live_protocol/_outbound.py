@@ -1,0 +1,89 @@
+"""From a client's message to its text: check everything, encode, and only then change state."""
+
+from __future__ import annotations
+
+import attrs
+
+from live_protocol import commands
+from live_protocol._shape import activity_signal
+from live_protocol._tables import ActivityInput
+from live_protocol.activity import ActivityWindow
+from live_protocol.codec import Codec
+from live_protocol.errors import InvalidMessage, MessageTooLarge
+from live_protocol.limits import Limits
+from live_protocol.messages import LiveClientMessage
+from live_protocol.toolcalls import ToolCalls
+
+__all__ = ["ClientOutbound"]
+
+
+class ClientOutbound:
+    """The rules of what a client may send, beyond the phase; each method changes state only if it succeeds.
+
+    Args:
+        codec: Dialect.
+        limits: Bounds.
+        calls: Tool calls that responses are held against.
+        manual: Whether automatic activity detection is off.
+    """
+
+    def __init__(self, codec: Codec, limits: Limits, calls: ToolCalls, *, manual: bool) -> None:
+        self._codec = codec
+        self._limits = limits
+        self._calls = calls
+        self._window = ActivityWindow(manual=manual)
+
+    def pcm(self, audio: bytes | bytearray | memoryview, rate: int) -> bytes:
+        """The text that carries raw audio: the path of nearly all messages.
+
+        Raises:
+            InvalidMessage: No audio, half a sample, or a rate that is out of bounds or another than before.
+            IllegalInState: Outside the activity window.
+            MessageTooLarge: Over ``Limits.max_send``.
+        """
+        window = self._window
+        form = window.format
+        if form is None or form.rate != rate or form.channels != 1:
+            form = commands.pcm_format(rate)
+            window.check_format(form)
+        commands.check_samples(len(audio) if type(audio) is bytes else memoryview(audio).nbytes, form)
+        state = window.check(ActivityInput.MEDIA)
+        payload = self._codec.encode_audio(form.mime_type, audio)
+        self._check_size(payload)
+        window.state = state
+        window.format = form
+        return payload
+
+    def message(self, message: LiveClientMessage) -> bytes:
+        """The text of any message with exactly one member.
+
+        Raises:
+            InvalidMessage: The service would refuse it.
+            IllegalInState: Outside the activity window, or a call was answered before.
+            ToolCallWasCancelled: It answers a cancelled call.
+            MessageTooLarge: Over ``Limits.max_send``.
+        """
+        window = self._window
+        state, form = window.state, window.format
+        if (realtime := message.realtime_input) is not None:
+            audio = commands.check_realtime_input(realtime)
+            if audio is not None:
+                window.check_format(audio)
+                form = audio
+            if (signal := activity_signal(realtime)) is not None:
+                state = window.check(signal)
+        if (response := message.tool_response) is not None:
+            checked = self._calls.check(response.function_responses)
+            message = attrs.evolve(message, tool_response=attrs.evolve(response, function_responses=checked))
+        if (update := message.context_update) is not None and update.system_instruction is None is update.tools:
+            raise InvalidMessage("context_update", "give system_instruction or tools; tools=[] removes all tools")
+        payload = self._codec.encode_client(message)
+        self._check_size(payload)
+        window.state, window.format = state, form
+        if message.tool_response is not None:
+            self._calls.responded(message.tool_response.function_responses)
+        return payload
+
+    def _check_size(self, payload: bytes) -> None:
+        if len(payload) > self._limits.max_send:
+            raise MessageTooLarge(len(payload), self._limits.max_send)

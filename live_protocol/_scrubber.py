@@ -1,0 +1,110 @@
+"""Takes secrets out of recorded messages, and leaves the rest as it was."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final, cast
+
+from live_protocol._redaction import REDACTED, redact, redact_credentials, redact_tokens
+
+__all__ = ["Scrubber"]
+
+_RESUMPTION: Final = frozenset({("sessionresumption", "handle"), ("sessionresumptionupdate", "newhandle")})
+_SECRET_PAIRS: Final = frozenset(
+    {
+        ("streamablehttptransport", "headers"),
+        ("voiceconsentsignature", "signature"),
+        ("groundingmetadata", "googlemapswidgetcontexttoken"),
+    }
+)
+_SECRET_IN_SETUP: Final = frozenset(
+    {
+        "accesstoken",
+        "apikey",
+        "apikeysecret",
+        "apikeysecretversion",
+        "apikeystring",
+        "credentialsecret",
+        "customconfigs",
+        "idtoken",
+    }
+)
+_SECRET_IN_INFO: Final = frozenset(
+    {"accesstoken", "apikey", "authorization", "handle", "headers", "key", "newhandle", "token", "xgoogapikey"}
+)
+_HANDLE: Final = re.compile(r'("(?:newHandle|new_handle|handle)"\s*:\s*")(?:[^"\\]|\\.)*+')
+_MAX_HANDLES: Final = 4096
+
+
+def _plain(key: str) -> str:
+    """A key with its casing taken out: peers write camelCase and snake_case (wire.md section 5)."""
+    return key.replace("_", "").replace("-", "").lower()
+
+
+class Scrubber:
+    """Takes secrets out of messages, by their place where it is known and by their look elsewhere."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._secrets = tuple(secrets)
+        self._handles: dict[str, int] = {}
+        self._count = 0
+
+    def message(self, value: dict[str, Any]) -> dict[str, Any]:
+        """A message without its secrets."""
+        return {
+            key: self._walk(member, _plain(key), setup=_plain(key) in {"setup", "contextupdate"})
+            for key, member in value.items()
+        }
+
+    def info(self, value: object) -> Any:
+        """The header's free-form part without its secrets: here places count for more than content."""
+        if isinstance(value, dict):
+            members = cast("dict[str, object]", value).items()
+            return {k: self._hide(v) if _plain(k) in _SECRET_IN_INFO else self.info(v) for k, v in members}
+        if isinstance(value, list):
+            return [self.info(item) for item in cast("list[object]", value)]
+        return redact_credentials(redact(value, *self._secrets)) if isinstance(value, str) else value
+
+    def opaque(self, text: str) -> str:
+        """A payload that is no message; in doubt too much is taken."""
+        return _HANDLE.sub(rf"\g<1>{REDACTED}", redact_credentials(redact(text, *self._secrets)))
+
+    def _walk(self, value: object, parent: str, *, setup: bool) -> object:
+        if isinstance(value, list):
+            return [self._walk(item, parent, setup=setup) for item in cast("list[object]", value)]
+        if not isinstance(value, dict):
+            return redact_tokens(redact(value, *self._secrets)) if isinstance(value, str) else value
+        members = cast("dict[str, object]", value)
+        blob = "mimeType" in members or "mime_type" in members
+        result: dict[str, object] = {}
+        for key, member in members.items():
+            name = _plain(key)
+            if blob and key == "data":
+                result[key] = member  # media: large, and base64 can look like a token by chance
+            elif (parent, name) in _RESUMPTION and isinstance(member, str):
+                result[key] = self._label(member)
+            elif (parent, name) in _SECRET_PAIRS or (setup and name in _SECRET_IN_SETUP and parent != "properties"):
+                result[key] = self._hide(member)
+            else:
+                result[key] = self._walk(member, name, setup=setup)
+        return result
+
+    def _hide(self, value: object) -> object:
+        if isinstance(value, dict):
+            return {key: self._hide(member) for key, member in cast("dict[str, object]", value).items()}
+        if isinstance(value, list):
+            return [self._hide(item) for item in cast("list[object]", value)]
+        return REDACTED if isinstance(value, str) and value else value
+
+    def _label(self, handle: str) -> str:
+        # The same handle keeps the same number, so that a trace shows which one a session resumed with.
+        if not handle:
+            return handle
+        number = self._handles.pop(handle, 0)
+        if not number:
+            self._count = number = self._count + 1
+            if len(self._handles) >= _MAX_HANDLES:
+                del self._handles[next(iter(self._handles))]
+        self._handles[handle] = number
+        return f"{REDACTED}-{number}"

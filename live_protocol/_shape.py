@@ -1,0 +1,101 @@
+"""Which members a message has, and what they mean for the tables. Pure functions of one message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+
+from live_protocol._tables import ActivityInput, PhaseInput, TurnInput
+from live_protocol.errors import InvalidMessage
+from live_protocol.messages import LiveClientMessage, LiveClientRealtimeInput, LiveClientSetup, LiveServerMessage
+
+__all__ = [
+    "activity_signal",
+    "client_member",
+    "given",
+    "has_output",
+    "is_manual",
+    "kind",
+    "server_signal",
+    "turn_signals",
+]
+
+
+def given(message: Any) -> list[str]:
+    """Names of the members that are not absent, without ``extra``."""
+    return [
+        field.name
+        for field in attrs.fields(type(message))
+        if field.name != "extra" and getattr(message, field.name) not in (None, ())
+    ]
+
+
+def kind(message: LiveClientMessage | LiveServerMessage) -> str:
+    """The members of an envelope in one word, for reports; unknown names are cut short."""
+    return ",".join([*given(message), *(key[:40] for key in message.extra)])
+
+
+def client_member(message: LiveClientMessage) -> str:
+    """The one member of a client message.
+
+    Raises:
+        InvalidMessage: There is none, or more than one.
+    """
+    names = given(message)
+    if len(names) != 1:
+        raise InvalidMessage("", f"a client message has exactly one member, got {', '.join(names) or 'none'}")
+    return names[0]
+
+
+def is_manual(setup: LiveClientSetup | None) -> bool:
+    """Whether a setup switches automatic activity detection off."""
+    config = setup and setup.realtime_input_config
+    detection = config and config.automatic_activity_detection
+    return bool(detection and detection.disabled)
+
+
+def activity_signal(message: LiveClientRealtimeInput) -> ActivityInput | None:
+    """What realtime input means for the activity window; nothing where it is text."""
+    if message.activity_start is not None:
+        return ActivityInput.START
+    if message.activity_end is not None:
+        return ActivityInput.END
+    if message.audio_stream_end:
+        return ActivityInput.STREAM_END
+    return None if message.text is not None else ActivityInput.MEDIA
+
+
+def server_signal(message: LiveServerMessage) -> PhaseInput:
+    """What a server message means for the phase."""
+    if message.setup_complete is not None:
+        return PhaseInput.SETUP_COMPLETE
+    return PhaseInput.GO_AWAY if message.go_away is not None else PhaseInput.SERVER_MESSAGE
+
+
+def turn_signals(message: LiveServerMessage) -> Iterator[TurnInput]:
+    """What a server message means for the turn, in the order of its events."""
+    content = message.server_content
+    if content is not None and content.interrupted:
+        yield TurnInput.INTERRUPTED
+    if has_output(message):
+        yield TurnInput.OUTPUT
+    if content is not None and content.generation_complete:
+        yield TurnInput.GENERATION_COMPLETE
+    if content is not None and content.turn_complete:
+        yield TurnInput.TURN_COMPLETE
+
+
+def has_output(message: LiveServerMessage) -> bool:
+    """Whether a server message holds output of the model."""
+    content = message.server_content
+    return message.tool_call is not None or (
+        content is not None
+        and (
+            content.model_turn is not None
+            or content.output_transcription is not None
+            or content.grounding_metadata is not None
+            or content.url_context_metadata is not None
+        )
+    )

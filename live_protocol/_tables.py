@@ -1,0 +1,247 @@
+"""Every state and every transition, as data. This module does not know which role we play.
+
+Each table maps (state, input) to the next state; a missing pair is a move the protocol does not have. The sender of a
+message must stay inside the table, its receiver decides what an illegal move costs. The diagrams in docs/ are generated
+from here.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Final
+
+__all__ = [
+    "ACTIVITY",
+    "LINK",
+    "PHASE",
+    "TOOL_CALL",
+    "TURN",
+    "Activity",
+    "ActivityInput",
+    "LinkInput",
+    "LinkState",
+    "Phase",
+    "PhaseInput",
+    "ToolCallInput",
+    "ToolCallState",
+    "TurnInput",
+    "TurnState",
+]
+
+
+# --- link: RFC 6455 sections 4 and 7 ----------------------------------------------------------------------------
+
+
+class LinkState(enum.StrEnum):
+    """Life of the WebSocket connection."""
+
+    CONNECTING = "CONNECTING"
+    """The opening handshake is in progress."""
+    OPEN = "OPEN"
+    """Messages flow."""
+    CLOSING = "CLOSING"
+    """A close frame went or came, or the link failed; nothing but closing is left."""
+    CLOSED = "CLOSED"
+    """The transport is done with."""
+
+
+class LinkInput(enum.StrEnum):
+    """What moves the link."""
+
+    UPGRADED = "UPGRADED"
+    """The opening handshake succeeded."""
+    LOCAL_CLOSE = "LOCAL_CLOSE"
+    """We began the closing handshake."""
+    REMOTE_CLOSE = "REMOTE_CLOSE"
+    """The peer's close frame arrived."""
+    FAIL = "FAIL"
+    """The peer broke a rule or a deadline; we say why and stop reading."""
+    END = "END"
+    """The transport ended, or the close deadline passed."""
+
+
+LINK: Final[Mapping[tuple[LinkState, LinkInput], LinkState]] = {
+    (LinkState.CONNECTING, LinkInput.UPGRADED): LinkState.OPEN,
+    (LinkState.CONNECTING, LinkInput.LOCAL_CLOSE): LinkState.CLOSING,
+    (LinkState.CONNECTING, LinkInput.FAIL): LinkState.CLOSING,
+    (LinkState.CONNECTING, LinkInput.END): LinkState.CLOSED,
+    (LinkState.OPEN, LinkInput.LOCAL_CLOSE): LinkState.CLOSING,
+    (LinkState.OPEN, LinkInput.REMOTE_CLOSE): LinkState.CLOSING,
+    (LinkState.OPEN, LinkInput.FAIL): LinkState.CLOSING,
+    (LinkState.OPEN, LinkInput.END): LinkState.CLOSED,
+    (LinkState.CLOSING, LinkInput.REMOTE_CLOSE): LinkState.CLOSING,
+    (LinkState.CLOSING, LinkInput.FAIL): LinkState.CLOSING,
+    (LinkState.CLOSING, LinkInput.END): LinkState.CLOSED,
+}
+
+
+# --- phase of the session: wire.md sections 4 and 10 ------------------------------------------------------------
+
+
+class Phase(enum.StrEnum):
+    """How far the session has come."""
+
+    NEW = "NEW"
+    """Nothing was said yet; ``setup`` comes first."""
+    SETUP_SENT = "SETUP_SENT"
+    """``setup`` is on its way; ``setupComplete`` is awaited."""
+    READY = "READY"
+    """Both ends may speak."""
+    DRAINING = "DRAINING"
+    """``goAway`` was announced; everything still works until the connection ends."""
+    ENDED = "ENDED"
+    """The connection is over."""
+
+
+class PhaseInput(enum.StrEnum):
+    """Messages as far as the phase cares, and the end."""
+
+    SETUP = "SETUP"
+    """Client: ``setup``."""
+    CLIENT_MESSAGE = "CLIENT_MESSAGE"
+    """Client: anything else."""
+    SETUP_COMPLETE = "SETUP_COMPLETE"
+    """Server: ``setupComplete``."""
+    SERVER_MESSAGE = "SERVER_MESSAGE"
+    """Server: anything but ``setupComplete`` and ``goAway``."""
+    GO_AWAY = "GO_AWAY"
+    """Server: ``goAway``."""
+    END = "END"
+    """The connection ended."""
+
+
+PHASE: Final[Mapping[tuple[Phase, PhaseInput], Phase]] = {
+    (Phase.NEW, PhaseInput.SETUP): Phase.SETUP_SENT,
+    (Phase.NEW, PhaseInput.END): Phase.ENDED,
+    (Phase.SETUP_SENT, PhaseInput.SETUP_COMPLETE): Phase.READY,
+    (Phase.SETUP_SENT, PhaseInput.GO_AWAY): Phase.SETUP_SENT,
+    (Phase.SETUP_SENT, PhaseInput.END): Phase.ENDED,
+    (Phase.READY, PhaseInput.CLIENT_MESSAGE): Phase.READY,
+    (Phase.READY, PhaseInput.SERVER_MESSAGE): Phase.READY,
+    (Phase.READY, PhaseInput.GO_AWAY): Phase.DRAINING,
+    (Phase.READY, PhaseInput.END): Phase.ENDED,
+    (Phase.DRAINING, PhaseInput.CLIENT_MESSAGE): Phase.DRAINING,
+    (Phase.DRAINING, PhaseInput.SERVER_MESSAGE): Phase.DRAINING,
+    (Phase.DRAINING, PhaseInput.GO_AWAY): Phase.DRAINING,
+    (Phase.DRAINING, PhaseInput.END): Phase.ENDED,
+    (Phase.ENDED, PhaseInput.END): Phase.ENDED,
+}
+
+
+# --- turn of the model: wire.md section 8 -----------------------------------------------------------------------
+
+
+class TurnState(enum.StrEnum):
+    """Where the model is in its turn."""
+
+    IDLE = "IDLE"
+    """No turn is running."""
+    GENERATING = "GENERATING"
+    """Output of the turn is arriving."""
+    GENERATED = "GENERATED"
+    """All output was sent; the turn ends when it would have been played."""
+    INTERRUPTED = "INTERRUPTED"
+    """Generation was cut; what still arrives of it is stale until the turn ends."""
+
+
+class TurnInput(enum.StrEnum):
+    """What the server says about its turn."""
+
+    OUTPUT = "OUTPUT"
+    """Model output: parts, output transcription, grounding or a tool call."""
+    GENERATION_COMPLETE = "GENERATION_COMPLETE"
+    """``generationComplete``."""
+    INTERRUPTED = "INTERRUPTED"
+    """``interrupted``."""
+    TURN_COMPLETE = "TURN_COMPLETE"
+    """``turnComplete``."""
+
+
+TURN: Final[Mapping[tuple[TurnState, TurnInput], TurnState]] = {
+    (TurnState.IDLE, TurnInput.OUTPUT): TurnState.GENERATING,
+    (TurnState.IDLE, TurnInput.GENERATION_COMPLETE): TurnState.GENERATED,
+    (TurnState.IDLE, TurnInput.INTERRUPTED): TurnState.INTERRUPTED,
+    (TurnState.IDLE, TurnInput.TURN_COMPLETE): TurnState.IDLE,
+    (TurnState.GENERATING, TurnInput.OUTPUT): TurnState.GENERATING,
+    (TurnState.GENERATING, TurnInput.GENERATION_COMPLETE): TurnState.GENERATED,
+    (TurnState.GENERATING, TurnInput.INTERRUPTED): TurnState.INTERRUPTED,
+    (TurnState.GENERATING, TurnInput.TURN_COMPLETE): TurnState.IDLE,
+    (TurnState.GENERATED, TurnInput.INTERRUPTED): TurnState.INTERRUPTED,
+    (TurnState.GENERATED, TurnInput.TURN_COMPLETE): TurnState.IDLE,
+    (TurnState.INTERRUPTED, TurnInput.TURN_COMPLETE): TurnState.IDLE,
+}
+
+
+# --- one tool call, by id: wire.md section 9 --------------------------------------------------------------------
+
+
+class ToolCallState(enum.StrEnum):
+    """What became of one call."""
+
+    PENDING = "PENDING"
+    """Requested; a response is owed."""
+    STREAMING = "STREAMING"
+    """Answered with ``willContinue``; more responses are owed."""
+    ANSWERED = "ANSWERED"
+    """Answered for good."""
+    CANCELLED = "CANCELLED"
+    """Cancelled by the server; no response may be sent."""
+
+
+class ToolCallInput(enum.StrEnum):
+    """What happens to a call after it was requested."""
+
+    RESPOND = "RESPOND"
+    """A final response."""
+    RESPOND_MORE = "RESPOND_MORE"
+    """A response with ``willContinue``."""
+    CANCEL = "CANCEL"
+    """``toolCallCancellation``."""
+
+
+TOOL_CALL: Final[Mapping[tuple[ToolCallState, ToolCallInput], ToolCallState]] = {
+    (ToolCallState.PENDING, ToolCallInput.RESPOND): ToolCallState.ANSWERED,
+    (ToolCallState.PENDING, ToolCallInput.RESPOND_MORE): ToolCallState.STREAMING,
+    (ToolCallState.PENDING, ToolCallInput.CANCEL): ToolCallState.CANCELLED,
+    (ToolCallState.STREAMING, ToolCallInput.RESPOND): ToolCallState.ANSWERED,
+    (ToolCallState.STREAMING, ToolCallInput.RESPOND_MORE): ToolCallState.STREAMING,
+    (ToolCallState.STREAMING, ToolCallInput.CANCEL): ToolCallState.CANCELLED,
+    (ToolCallState.CANCELLED, ToolCallInput.CANCEL): ToolCallState.CANCELLED,
+}
+
+
+# --- activity window, when automatic detection is off: wire.md section 6 ----------------------------------------
+
+
+class Activity(enum.StrEnum):
+    """Whether the user's activity window is open."""
+
+    AUTOMATIC = "AUTOMATIC"
+    """The server detects activity; explicit control is refused with 1007."""
+    OUTSIDE = "OUTSIDE"
+    """No window is open."""
+    INSIDE = "INSIDE"
+    """Between ``activityStart`` and ``activityEnd``."""
+
+
+class ActivityInput(enum.StrEnum):
+    """Realtime input as far as the window cares."""
+
+    START = "START"
+    """``activityStart``."""
+    END = "END"
+    """``activityEnd``."""
+    MEDIA = "MEDIA"
+    """Audio or video."""
+    STREAM_END = "STREAM_END"
+    """``audioStreamEnd``."""
+
+
+ACTIVITY: Final[Mapping[tuple[Activity, ActivityInput], Activity]] = {
+    (Activity.AUTOMATIC, ActivityInput.MEDIA): Activity.AUTOMATIC,
+    (Activity.AUTOMATIC, ActivityInput.STREAM_END): Activity.AUTOMATIC,
+    (Activity.OUTSIDE, ActivityInput.START): Activity.INSIDE,
+    (Activity.INSIDE, ActivityInput.MEDIA): Activity.INSIDE,
+    (Activity.INSIDE, ActivityInput.END): Activity.OUTSIDE,
+}

@@ -1,0 +1,323 @@
+"""From what a caller passes to a checked message: the rules of wire.md sections 6 and 14; nothing is sent here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeAlias, TypeVar
+
+import attrs
+
+from live_protocol._structure import structure
+from live_protocol.audio import AudioFormat
+from live_protocol.endpoint import Endpoint
+from live_protocol.errors import InvalidMessage
+from live_protocol.messages import (
+    ActivityEnd,
+    ActivityStart,
+    Backend,
+    Blob,
+    Content,
+    FunctionResponse,
+    GenerationConfig,
+    LiveClientContent,
+    LiveClientContextUpdate,
+    LiveClientContextUpdateTools,
+    LiveClientRealtimeInput,
+    LiveClientSetup,
+    LiveConnectConfig,
+    Modality,
+    Part,
+    Tool,
+    to_setup,
+)
+
+__all__ = [
+    "AudioInput",
+    "ConfigInput",
+    "ContentInput",
+    "Marker",
+    "ResponseInput",
+    "Responses",
+    "ToolInput",
+    "Turns",
+    "build_setup",
+    "check_realtime_input",
+    "check_setup",
+    "client_content",
+    "context_update",
+    "realtime_input",
+    "tool_responses",
+]
+
+T = TypeVar("T")
+
+ConfigInput: TypeAlias = LiveConnectConfig | LiveClientSetup | Mapping[str, Any]
+ContentInput: TypeAlias = Content | Mapping[str, Any]
+Turns: TypeAlias = ContentInput | Iterable[ContentInput]
+AudioInput: TypeAlias = bytes | bytearray | memoryview | Blob | Mapping[str, Any]
+MediaInput: TypeAlias = Blob | Mapping[str, Any]
+Marker: TypeAlias = bool | ActivityStart | ActivityEnd | Mapping[str, Any]
+ResponseInput: TypeAlias = FunctionResponse | Mapping[str, Any]
+Responses: TypeAlias = ResponseInput | Iterable[ResponseInput]
+ToolInput: TypeAlias = Tool | Mapping[str, Any]
+
+# Generation options of the request API that the live service does not have (wire.md section 6).
+_NOT_LIVE: Final = (
+    "response_logprobs",
+    "logprobs",
+    "response_mime_type",
+    "response_schema",
+    "response_json_schema",
+    "stop_sequences",
+    "routing_config",
+    "audio_timestamp",
+)
+
+
+def _message(cls: type[T], value: Any, path: str) -> T:
+    if isinstance(value, cls):
+        return value
+    if isinstance(value, Mapping):
+        return structure(cls, value, path)
+    raise InvalidMessage(path, f"expected {cls.__name__} or a dict of its fields, got {type(value).__name__}")
+
+
+def _messages(cls: type[T], value: Any, path: str) -> list[T]:
+    if isinstance(value, (cls, Mapping)):
+        return [_message(cls, value, path)]
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise InvalidMessage(path, f"expected {cls.__name__} or a list of it, got {type(value).__name__}")
+    items: Iterable[Any] = value
+    return [_message(cls, item, f"{path}[{index}]") for index, item in enumerate(items)]
+
+
+# --- setup ------------------------------------------------------------------------------------------------------
+
+
+def build_setup(endpoint: Endpoint, config: ConfigInput | None, model: str | None) -> LiveClientSetup:
+    """The setup message for an endpoint.
+
+    Args:
+        endpoint: Gives the model its resource name.
+        config: Flat options, a dict of them, or a whole setup message.
+        model: The model; may be left out where ``config`` is a setup message that names one.
+
+    Raises:
+        InvalidMessage: With the path of the first thing the service would refuse.
+    """
+    if isinstance(config, LiveClientSetup):
+        name = model or config.model
+        setup = attrs.evolve(config, model=endpoint.model_path(name or ""))
+    else:
+        options = LiveConnectConfig() if config is None else _message(LiveConnectConfig, config, "config")
+        setup = to_setup(options, endpoint.model_path(model or ""))
+        generation = setup.generation_config or GenerationConfig()
+        # As the official SDKs do: Vertex with a project, but not in express mode, has no default of its own.
+        on_vertex = endpoint.backend is Backend.VERTEX and endpoint.project is not None
+        if on_vertex and not generation.response_modalities:
+            generation = attrs.evolve(generation, response_modalities=(Modality.AUDIO,))
+            setup = attrs.evolve(setup, generation_config=generation)
+    check_setup(setup)
+    return setup
+
+
+def check_setup(setup: LiveClientSetup) -> None:
+    """Refuse what every backend refuses.
+
+    Raises:
+        InvalidMessage: With the path and what to do instead.
+    """
+    generation = setup.generation_config
+    if generation is None:
+        return
+    for name in _NOT_LIVE:
+        if getattr(generation, name) not in (None, ()):
+            raise InvalidMessage(f"setup.generation_config.{name}", "the Live API does not support it; leave it out")
+    speech = generation.speech_config
+    if speech is not None and speech.multi_speaker_voice_config is not None:
+        raise InvalidMessage(
+            "setup.generation_config.speech_config.multi_speaker_voice_config",
+            "the Live API speaks with one voice; use voice_config",
+        )
+    if len(generation.response_modalities) > 1:
+        raise InvalidMessage(
+            "setup.generation_config.response_modalities",
+            "the service takes exactly one; choose TEXT or AUDIO",
+        )
+
+
+# --- client content ---------------------------------------------------------------------------------------------
+
+
+def client_content(turns: Turns | None, *, turn_complete: bool) -> LiveClientContent:
+    """Turns for the history.
+
+    Raises:
+        InvalidMessage: ``turns`` is a string, or holds something that is no `Content`.
+    """
+    if turns is None:
+        return LiveClientContent(turn_complete=turn_complete)
+    if isinstance(turns, str):
+        raise InvalidMessage(
+            "client_content.turns",
+            "a plain string is not a turn; pass Content(role='user', parts=[Part(text=...)]), "
+            "or send_realtime_input(text=...)",
+        )
+    contents = _messages(Content, turns, "client_content.turns")
+    return LiveClientContent(turns=contents, turn_complete=turn_complete)
+
+
+# --- realtime input ---------------------------------------------------------------------------------------------
+
+
+def realtime_input(
+    *,
+    audio: AudioInput | None,
+    rate: int | None,
+    video: MediaInput | None,
+    text: str | None,
+    activity_start: Marker | None,
+    activity_end: Marker | None,
+    audio_stream_end: bool | None,
+) -> LiveClientRealtimeInput:
+    """One piece of live input, checked by `check_realtime_input`.
+
+    Raises:
+        InvalidMessage: Not exactly one member, or that member would be refused.
+    """
+    members: dict[str, Any] = {}
+    if audio is not None:
+        if isinstance(audio, (bytes, bytearray, memoryview)):
+            members["audio"] = Blob(data=bytes(audio), mime_type=pcm_format(rate).mime_type)
+        else:
+            members["audio"] = _message(Blob, audio, "realtime_input.audio")
+    if video is not None:
+        members["video"] = _message(Blob, video, "realtime_input.video")
+    if text is not None:
+        members["text"] = text
+    if activity_start is not None and activity_start is not False:
+        members["activity_start"] = ActivityStart()
+    if activity_end is not None and activity_end is not False:
+        members["activity_end"] = ActivityEnd()
+    if audio_stream_end:
+        members["audio_stream_end"] = True
+    message = LiveClientRealtimeInput(**members)
+    check_realtime_input(message)
+    return message
+
+
+def pcm_format(rate: int | None) -> AudioFormat:
+    """The format of raw bytes.
+
+    Raises:
+        InvalidMessage: No rate, or one out of bounds.
+    """
+    if rate is None:
+        raise InvalidMessage("realtime_input.audio", "raw bytes need their sample rate: pass rate=16000 (Hz)")
+    try:
+        return AudioFormat(rate)
+    except ValueError as error:
+        why = str(error)
+    raise InvalidMessage("realtime_input.audio", why)
+
+
+def check_realtime_input(message: LiveClientRealtimeInput) -> AudioFormat | None:
+    """Refuse what the service refuses (wire.md section 14) and what it only punishes later.
+
+    Returns:
+        The format of the audio, where the message is audio.
+
+    Raises:
+        InvalidMessage: With the path and what to do instead.
+    """
+    given = [
+        field.name
+        for field in attrs.fields(LiveClientRealtimeInput)
+        if field.name != "extra" and getattr(message, field.name) not in (None, ())
+    ]
+    if len(given) != 1:
+        names = f"got {len(given)}: {', '.join(given)}" if given else "got none"
+        raise InvalidMessage("realtime_input", f"exactly one member a message, {names}; call once for each")
+    if message.text == "":
+        raise InvalidMessage("realtime_input.text", "an empty text says nothing; leave the message out")
+    if message.video is not None:
+        _check_video(message.video)
+    if message.media_chunks:
+        return check_audio(message.media_chunks[0], "realtime_input.media_chunks[0]")
+    return check_audio(message.audio, "realtime_input.audio") if message.audio is not None else None
+
+
+def _check_video(blob: Blob) -> None:
+    if not (blob.mime_type or "").lower().startswith("image/"):
+        raise InvalidMessage(
+            "realtime_input.video.mime_type",
+            f"video is sent as still images, 'image/jpeg' for example, not {blob.mime_type!r}",
+        )
+    if not blob.data:
+        raise InvalidMessage("realtime_input.video.data", "the image is empty")
+
+
+def check_audio(blob: Blob, path: str) -> AudioFormat:
+    """The format of an audio blob that the service will take.
+
+    Raises:
+        InvalidMessage: No PCM, no rate, no data, or half a sample.
+    """
+    mime_type = blob.mime_type or ""
+    audio = AudioFormat.parse(mime_type)
+    if audio is None:
+        raise InvalidMessage(
+            f"{path}.mime_type",
+            f"audio is raw 16-bit little-endian PCM with its rate, 'audio/pcm;rate=16000' for example, "
+            f"not {mime_type!r}",
+        )
+    check_samples(len(blob.data or b""), audio, path)
+    return audio
+
+
+def check_samples(size: int, audio: AudioFormat, path: str = "realtime_input.audio") -> None:
+    """Refuse no audio and half samples.
+
+    Raises:
+        InvalidMessage: ``size`` is not a positive multiple of the frame size.
+    """
+    if not size:
+        raise InvalidMessage(f"{path}.data", "the chunk is empty; leave the message out")
+    if size % audio.frame_size:
+        raise InvalidMessage(
+            f"{path}.data",
+            f"{size} bytes are not whole samples of {audio.frame_size} bytes; keep the rest for later",
+        )
+
+
+# --- tools and context ------------------------------------------------------------------------------------------
+
+
+def tool_responses(responses: Responses) -> list[FunctionResponse]:
+    """Results of calls as a list.
+
+    Raises:
+        InvalidMessage: Something in it is no `FunctionResponse`.
+    """
+    return _messages(FunctionResponse, responses, "tool_response.function_responses")
+
+
+def context_update(
+    system_instruction: ContentInput | str | None, tools: Iterable[ToolInput] | None
+) -> LiveClientContextUpdate:
+    """New instructions or tools.
+
+    Raises:
+        InvalidMessage: Neither is given, or one does not fit.
+    """
+    if system_instruction is None and tools is None:
+        raise InvalidMessage("context_update", "give system_instruction or tools; tools=[] removes all tools")
+    content: Content | None = None
+    if isinstance(system_instruction, str):
+        content = Content(role="user", parts=[Part(text=system_instruction)])
+    elif system_instruction is not None:
+        content = _message(Content, system_instruction, "context_update.system_instruction")
+    wrapper: LiveClientContextUpdateTools | None = None
+    if tools is not None:
+        wrapper = LiveClientContextUpdateTools(tools=_messages(Tool, tools, "context_update.tools.tools"))
+    return LiveClientContextUpdate(system_instruction=content, tools=wrapper)

@@ -1,0 +1,754 @@
+"""What a connection tells: one closed union of final classes.
+
+`Event` is every public class below; a ``match`` over it with ``assert_never`` in the last case type-checks. Events that
+came out of one message share it as ``message`` and mark their end with ``last``; nothing a message bundled is dropped.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar, final
+
+import attrs
+
+from live_protocol.audio import AudioFormat
+from live_protocol.closing import CloseInfo
+from live_protocol.errors import LiveProtocolError, RemoteProtocolError
+from live_protocol.messages import (
+    Blob,
+    CodeExecutionResult,
+    ExecutableCode,
+    FunctionCall,
+    FunctionResponse,
+    GroundingMetadata,
+    InteractionStatus,
+    LiveClientContent,
+    LiveClientContextUpdate,
+    LiveClientMessage,
+    LiveClientRealtimeInput,
+    LiveClientSetup,
+    LiveServerMessage,
+    Part,
+    Transcription,
+    TurnCompleteReason,
+    UrlContextMetadata,
+    UsageMetadata,
+    VadSignalType,
+    VoiceActivityType,
+)
+from live_protocol.messages._fields import hot
+
+__all__ = [
+    "AudioChunk",
+    "ClientContentReceived",
+    "CodeExecutionResultReceived",
+    "Connected",
+    "ConnectionClosed",
+    "ContextUpdateReceived",
+    "Event",
+    "ExecutableCodeReceived",
+    "Failed",
+    "GenerationComplete",
+    "GoAway",
+    "Grounding",
+    "InlineDataChunk",
+    "InputTranscript",
+    "InteractionStatusChanged",
+    "InterimInputTranscript",
+    "Interrupted",
+    "LinkEvent",
+    "Need",
+    "Origin",
+    "OutputTranscript",
+    "PartReceived",
+    "PingReceived",
+    "PongReceived",
+    "RealtimeInputReceived",
+    "Rejected",
+    "ResumptionUpdated",
+    "ServerError",
+    "SessionEvent",
+    "SetupComplete",
+    "SetupReceived",
+    "StallKind",
+    "StallSuspected",
+    "TextChunk",
+    "ToolCallCancelled",
+    "ToolCallRequested",
+    "ToolResponseReceived",
+    "TurnComplete",
+    "TurnStarted",
+    "Undecodable",
+    "UnknownMessage",
+    "UpgradeRequested",
+    "UrlContextRetrieved",
+    "UsageUpdated",
+    "VoiceActivityDetected",
+    "WaitingForInput",
+]
+
+M = TypeVar("M", bound=LiveServerMessage | LiveClientMessage)
+
+
+class Need(enum.Enum):
+    """What `next_event()` answers when it has no event."""
+
+    DATA = "DATA"
+    """Nothing to tell until more data, the end of data, or a deadline arrives."""
+
+
+@final
+class Origin(Generic[M]):
+    """The message some events were taken from, built when somebody asks for it.
+
+    An audio chunk needs one string of its message; the rest costs several times as much and few read it.
+    """
+
+    __slots__ = ("_build", "_message")
+
+    def __init__(self, message: M | None = None, build: Callable[[], M] | None = None) -> None:
+        self._message: M | None = message
+        self._build = build
+
+    @property
+    def message(self) -> M:
+        """The whole typed message."""
+        message = self._message
+        if message is None:
+            assert self._build is not None  # noqa: S101 - one of the two is always given
+            message = self._message = self._build()
+            self._build = None
+        return message
+
+
+_NO_SERVER_ORIGIN: Origin[LiveServerMessage] = Origin(LiveServerMessage())
+_NO_CLIENT_ORIGIN: Origin[LiveClientMessage] = Origin(LiveClientMessage())
+
+
+@hot(kw_only=True)
+class _FromServer:
+    """Base of what a server message tells.
+
+    Attributes:
+        last: Whether this is the last event of its message.
+        unexpected: Whether the message came where the protocol does not have it; it is reported all the same.
+    """
+
+    _origin: Origin[LiveServerMessage] = attrs.field(default=_NO_SERVER_ORIGIN, alias="origin", eq=False, repr=False)
+    last: bool = True
+    unexpected: bool = False
+
+    @property
+    def message(self) -> LiveServerMessage:
+        """The whole message this event was taken from."""
+        return self._origin.message
+
+
+@hot(kw_only=True)
+class _Output(_FromServer):
+    """Base of what belongs to one generation of the model.
+
+    Attributes:
+        generation: Number of the generation, from 1; 0 before the first.
+        stale: True after an interruption: the generation was cut, do not play this.
+    """
+
+    generation: int = 0
+    stale: bool = False
+
+
+@hot(kw_only=True)
+class _FromClient:
+    """Base of what a client message tells.
+
+    Attributes:
+        index: Number of the client message on this connection; setup is 0 (wire.md section 10).
+        last: Whether this is the last event of its message.
+        unexpected: Whether the message came where the protocol does not have it.
+    """
+
+    _origin: Origin[LiveClientMessage] = attrs.field(default=_NO_CLIENT_ORIGIN, alias="origin", eq=False, repr=False)
+    index: int = 0
+    last: bool = True
+    unexpected: bool = False
+
+    @property
+    def message(self) -> LiveClientMessage:
+        """The whole message this event was taken from."""
+        return self._origin.message
+
+
+# --- link -------------------------------------------------------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True)
+class UpgradeRequested:
+    """Server role: a client asks for a WebSocket; answer with ``accept()`` or ``reject()``.
+
+    Attributes:
+        target: Path and query as they came; the query may hold credentials and stays out of ``repr``.
+        headers: Header fields in order, names in lower case; out of ``repr`` for the same reason.
+    """
+
+    target: str = attrs.field(repr=lambda target: repr(target.partition("?")[0]))
+    headers: Sequence[tuple[str, str]] = attrs.field(default=(), repr=False)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Connected:
+    """The opening handshake succeeded (RFC 6455 section 4).
+
+    Attributes:
+        headers: Header fields of the response, names in lower case.
+        compression: Whether permessage-deflate is in use (RFC 7692).
+    """
+
+    headers: Sequence[tuple[str, str]] = ()
+    compression: bool = False
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Rejected:
+    """The server refused the upgrade; `Failed` and `ConnectionClosed` follow.
+
+    Attributes:
+        status: HTTP status.
+        headers: Header fields, names in lower case.
+        body: Body, cut at ``Limits.max_body``.
+    """
+
+    status: int
+    headers: Sequence[tuple[str, str]] = ()
+    body: bytes = b""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class PingReceived:
+    """A ping came; its pong is queued already.
+
+    Attributes:
+        payload: Up to 125 bytes.
+    """
+
+    payload: bytes = b""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class PongReceived:
+    """A pong came.
+
+    Attributes:
+        payload: Up to 125 bytes.
+        rtt: Seconds since the matching ping's bytes were taken, None where it matches none of ours.
+    """
+
+    payload: bytes = b""
+    rtt: float | None = None
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Failed:
+    """Something ended the connection in other than peace; `ConnectionClosed` follows.
+
+    Attributes:
+        error: What it was.
+    """
+
+    error: LiveProtocolError
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ConnectionClosed:
+    """The end: always the last event, exactly once.
+
+    Attributes:
+        info: Everything known about it.
+    """
+
+    info: CloseInfo
+
+
+# --- session, client role ---------------------------------------------------------------------------------------
+
+
+@final
+@hot(kw_only=True)
+class SetupComplete(_FromServer):
+    """The server accepted the setup; the session is ready (wire.md section 4).
+
+    Attributes:
+        session_id: Id of the session; Vertex only.
+    """
+
+    session_id: str | None = None
+
+
+@final
+@hot(kw_only=True)
+class GoAway(_FromServer):
+    """The server will end this connection (wire.md section 10).
+
+    Attributes:
+        time_left: Seconds until then; None where the server did not say.
+    """
+
+    time_left: float | None = None
+
+
+@final
+@hot(kw_only=True)
+class ResumptionUpdated(_FromServer):
+    """News about resuming this session (wire.md section 10).
+
+    Attributes:
+        handle: The new handle, None where this update carries none (an older one stays good).
+        resumable: Whether the session can be resumed from this very moment.
+        last_consumed_client_message_index: Newest client message inside the handle; transparent mode only.
+    """
+
+    handle: str | None = attrs.field(default=None, repr=False)
+    resumable: bool = False
+    last_consumed_client_message_index: int | None = None
+
+
+@final
+@hot(kw_only=True)
+class TurnStarted(_Output):
+    """The first output of a new turn; made here, the wire has no such message."""
+
+
+@final
+@hot(kw_only=True)
+class Interrupted(_Output):
+    """Generation was cut by the user: drop audio that was not played yet (wire.md section 8)."""
+
+
+@final
+@hot(kw_only=True)
+class GenerationComplete(_Output):
+    """All output of the turn was sent; absent in interrupted turns."""
+
+
+@final
+@hot(kw_only=True)
+class WaitingForInput(_Output):
+    """The model does not answer because it expects the user to go on."""
+
+
+@final
+@hot(kw_only=True)
+class TurnComplete(_Output):
+    """The turn is over; for audio, when it would have been played.
+
+    Attributes:
+        reason: Why, where the turn ended abnormally.
+        interaction_status: What the server says about the whole interaction, None on models that do not.
+        interaction_complete: False where more turns follow by themselves (status IN_PROGRESS).
+    """
+
+    reason: TurnCompleteReason | str | None = None
+    interaction_status: InteractionStatus | str | None = None
+    interaction_complete: bool = True
+
+
+@final
+@hot(kw_only=True)
+class InteractionStatusChanged(_FromServer):
+    """The server reported the interaction's status.
+
+    Attributes:
+        status: IN_PROGRESS or IDLE; a name this version does not know is a plain string.
+    """
+
+    status: InteractionStatus | str
+
+
+@final
+@hot(kw_only=True)
+class UsageUpdated(_FromServer):
+    """Token usage since the last report, not a total of the session (wire.md section 8).
+
+    Attributes:
+        usage: The counts, whichever backend's spelling they came in.
+    """
+
+    usage: UsageMetadata
+
+
+@final
+@hot(kw_only=True)
+class VoiceActivityDetected(_FromServer):
+    """The server heard the user start or stop.
+
+    Attributes:
+        kind: ACTIVITY_START or ACTIVITY_END, where ``voiceActivity`` reported it.
+        audio_offset: Seconds since the start of the session's audio.
+        signal: Start or end of speech, where ``voiceActivityDetectionSignal`` reported it.
+    """
+
+    kind: VoiceActivityType | str | None = None
+    audio_offset: float | None = None
+    signal: VadSignalType | str | None = None
+
+
+class StallKind(enum.StrEnum):
+    """What is suspiciously missing."""
+
+    NO_SETUP_COMPLETE = "NO_SETUP_COMPLETE"
+    """``setup`` was sent, ``setupComplete`` has not come."""
+    NO_OUTPUT = "NO_OUTPUT"
+    """Client content asked for an answer, none has begun."""
+    NO_GENERATION_COMPLETE = "NO_GENERATION_COMPLETE"
+    """A turn is running, nothing has come for a while."""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class StallSuspected:
+    """Output is due and has been missing for ``Timeouts.stall``; what to do is the application's decision.
+
+    Attributes:
+        kind: What is missing.
+        silence: Seconds since the session last made progress.
+    """
+
+    kind: StallKind
+    silence: float
+
+
+# --- content ----------------------------------------------------------------------------------------------------
+
+
+@final
+@hot(kw_only=True)
+class AudioChunk(_Output):
+    """A piece of the model's voice. It arrives faster than it plays; the application paces playback.
+
+    Attributes:
+        data: Raw PCM, 16-bit signed little-endian.
+        format: Its rate in Hz and its channels.
+    """
+
+    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+    format: AudioFormat
+
+
+@final
+@hot(kw_only=True)
+class TextChunk(_Output):
+    """A piece of the model's text.
+
+    Attributes:
+        text: The piece; pieces of a turn append.
+        thought: Whether this is a summary of the model's thinking instead of its answer.
+    """
+
+    text: str
+    thought: bool = False
+
+
+@final
+@hot(kw_only=True)
+class InlineDataChunk(_Output):
+    """Inline media other than PCM audio.
+
+    Attributes:
+        blob: MIME type and bytes.
+        part: The part that held it.
+    """
+
+    blob: Blob
+    part: Part
+
+
+@final
+@hot(kw_only=True)
+class ExecutableCodeReceived(_Output):
+    """Code the model wrote; Gemini 2.x also shows its tool calls this way before making them.
+
+    Attributes:
+        code: Language and text.
+    """
+
+    code: ExecutableCode
+
+
+@final
+@hot(kw_only=True)
+class CodeExecutionResultReceived(_Output):
+    """What the model's code printed.
+
+    Attributes:
+        result: Outcome and output.
+    """
+
+    result: CodeExecutionResult
+
+
+@final
+@hot(kw_only=True)
+class PartReceived(_Output):
+    """A part of any other kind: file reference, call or response as content, or one this version does not know.
+
+    Attributes:
+        part: The part.
+    """
+
+    part: Part
+
+
+@final
+@hot(kw_only=True)
+class InputTranscript(_FromServer):
+    """What the user said; has no ordering relation to anything else (wire.md section 8).
+
+    Attributes:
+        text: A piece, or the whole utterance, depending on the model.
+        finished: Whether the server marked it as the utterance's last; rarely seen.
+        transcription: The whole transcription: language, speaker, words.
+    """
+
+    text: str
+    finished: bool = False
+    transcription: Transcription
+
+
+@final
+@hot(kw_only=True)
+class InterimInputTranscript(_FromServer):
+    """A guess at what the user is saying; each replaces the former, `InputTranscript` replaces them all.
+
+    Attributes:
+        text: The whole guess so far.
+        transcription: The whole transcription.
+    """
+
+    text: str
+    transcription: Transcription
+
+
+@final
+@hot(kw_only=True)
+class OutputTranscript(_Output):
+    """What the model says; pieces of a turn append.
+
+    Attributes:
+        text: The piece; may be empty.
+        finished: Whether the server marked it as the last.
+        transcription: The whole transcription.
+    """
+
+    text: str
+    finished: bool = False
+    transcription: Transcription
+
+
+@final
+@hot(kw_only=True)
+class ToolCallRequested(_Output):
+    """The model asks for a function; answer with ``send_tool_response``.
+
+    Attributes:
+        call: Id (absent on some Vertex models), name and arguments.
+    """
+
+    call: FunctionCall
+
+
+@final
+@hot(kw_only=True)
+class ToolCallCancelled(_FromServer):
+    """Drop the work for this call and send no response.
+
+    Attributes:
+        call_id: Its id.
+        known: Whether the call was still open here.
+    """
+
+    call_id: str
+    known: bool = True
+
+
+@final
+@hot(kw_only=True)
+class Grounding(_Output):
+    """Sources of the model's answer.
+
+    Attributes:
+        metadata: Queries, chunks and supports.
+    """
+
+    metadata: GroundingMetadata
+
+
+@final
+@hot(kw_only=True)
+class UrlContextRetrieved(_Output):
+    """Pages the model read for its answer.
+
+    Attributes:
+        metadata: URLs and what became of them.
+    """
+
+    metadata: UrlContextMetadata
+
+
+# --- forward compatibility --------------------------------------------------------------------------------------
+
+
+@final
+@hot(kw_only=True)
+class UnknownMessage(_FromServer):
+    """Top-level members this version does not know, from either role's peer.
+
+    Attributes:
+        fields: Those members, by wire key.
+    """
+
+    fields: Mapping[str, Any]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Undecodable:
+    """A message that is not JSON, or JSON that does not fit; the session goes on without it.
+
+    Attributes:
+        error: Where and why.
+        data: The message as it came.
+    """
+
+    error: RemoteProtocolError
+    data: bytes | str = attrs.field(repr=lambda data: f"<{len(data)}>")
+
+
+@final
+@hot(kw_only=True)
+class ServerError(_FromServer):
+    """An in-band ``error`` object (wire.md appendix B); not known to end the session.
+
+    Attributes:
+        code: Numeric code, None where absent.
+        text: The server's message.
+        status: Canonical status name.
+    """
+
+    code: int | None = None
+    text: str = ""
+    status: str = ""
+
+
+# --- session, server role ---------------------------------------------------------------------------------------
+
+
+@final
+@hot(kw_only=True)
+class SetupReceived(_FromClient):
+    """A client wants a session; answer with ``send_setup_complete()``.
+
+    Attributes:
+        setup: Model and configuration.
+    """
+
+    setup: LiveClientSetup
+
+
+@final
+@hot(kw_only=True)
+class ClientContentReceived(_FromClient):
+    """Turns to append to the context.
+
+    Attributes:
+        content: The turns, and whether generation shall start.
+    """
+
+    content: LiveClientContent
+
+
+@final
+@hot(kw_only=True)
+class RealtimeInputReceived(_FromClient):
+    """Live input. Clients send one member a message; several are accepted.
+
+    Attributes:
+        input: The members.
+    """
+
+    input: LiveClientRealtimeInput
+
+
+@final
+@hot(kw_only=True)
+class ToolResponseReceived(_FromClient):
+    """Results of calls.
+
+    Attributes:
+        responses: One for each call answered.
+    """
+
+    responses: Sequence[FunctionResponse]
+
+
+@final
+@hot(kw_only=True)
+class ContextUpdateReceived(_FromClient):
+    """New instructions or tools in mid-session.
+
+    Attributes:
+        update: What changes; absent members stay as they are.
+    """
+
+    update: LiveClientContextUpdate
+
+
+LinkEvent: TypeAlias = UpgradeRequested | Connected | Rejected | PingReceived | PongReceived | Failed | ConnectionClosed
+"""What the WebSocket link tells, besides messages."""
+
+SessionEvent: TypeAlias = (
+    SetupComplete
+    | GoAway
+    | ResumptionUpdated
+    | TurnStarted
+    | Interrupted
+    | GenerationComplete
+    | WaitingForInput
+    | TurnComplete
+    | InteractionStatusChanged
+    | UsageUpdated
+    | VoiceActivityDetected
+    | StallSuspected
+    | AudioChunk
+    | TextChunk
+    | InlineDataChunk
+    | ExecutableCodeReceived
+    | CodeExecutionResultReceived
+    | PartReceived
+    | InputTranscript
+    | InterimInputTranscript
+    | OutputTranscript
+    | ToolCallRequested
+    | ToolCallCancelled
+    | Grounding
+    | UrlContextRetrieved
+    | UnknownMessage
+    | Undecodable
+    | ServerError
+    | SetupReceived
+    | ClientContentReceived
+    | RealtimeInputReceived
+    | ToolResponseReceived
+    | ContextUpdateReceived
+    | Failed
+)
+"""What the Live session tells."""
+
+Event: TypeAlias = LinkEvent | SessionEvent
+"""Everything a connection tells."""

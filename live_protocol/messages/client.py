@@ -1,0 +1,206 @@
+"""Everything a client sends: the envelope and its five members (wire.md section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, final
+
+import attrs
+
+from live_protocol.messages._fields import NO_EXTRA, Backend, hot, wire
+from live_protocol.messages.config import (
+    AudioTranscriptionConfig,
+    AvatarConfig,
+    ContextWindowCompressionConfig,
+    GenerationConfig,
+    HistoryConfig,
+    ProactivityConfig,
+    RealtimeInputConfig,
+    SafetySetting,
+    SessionResumptionConfig,
+)
+from live_protocol.messages.content import Blob, Content, FunctionResponse
+from live_protocol.messages.tools import Tool
+
+__all__ = [
+    "ActivityEnd",
+    "ActivityStart",
+    "LiveClientContent",
+    "LiveClientContextUpdate",
+    "LiveClientContextUpdateTools",
+    "LiveClientMessage",
+    "LiveClientRealtimeInput",
+    "LiveClientSetup",
+    "LiveClientToolResponse",
+]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class LiveClientSetup:
+    """The first frame of every connection, a resumed one too: fixes what the session is (wire.md section 6).
+
+    The service answers with ``LiveServerSetupComplete``. Except for the model everything may change on
+    resuming.
+
+    Attributes:
+        model: Resource name of the model (wire.md section 3). Required.
+        generation_config: Modalities, voice, thinking, sampling.
+        system_instruction: System prompt; text parts only, each becomes a paragraph.
+        tools: Tools the model may use.
+        realtime_input_config: Activity detection and turn taking.
+        input_audio_transcription: Switches on transcripts of the user's audio, even empty.
+        output_audio_transcription: Switches on transcripts of the model's audio, even empty.
+        session_resumption: Switches on resumption, even empty.
+        context_window_compression: Switches on trimming of the context.
+        history_config: How earlier history gets in.
+        proactivity: Whether the model acts on its own; Gemini takes it in v1alpha only.
+        explicit_vad_signal: Whether to send ``VoiceActivity``. Vertex only.
+        avatar_config: Video avatar.
+        safety_settings: Blocking of harmful content; Gemini v1beta was seen to refuse it.
+        labels: The caller's own labels, for billing or as a safety identifier.
+    """
+
+    model: str | None = wire(required=True)
+    generation_config: GenerationConfig | None = None
+    system_instruction: Content | None = None
+    tools: Sequence[Tool] = ()
+    realtime_input_config: RealtimeInputConfig | None = None
+    input_audio_transcription: AudioTranscriptionConfig | None = None
+    output_audio_transcription: AudioTranscriptionConfig | None = None
+    session_resumption: SessionResumptionConfig | None = None
+    context_window_compression: ContextWindowCompressionConfig | None = None
+    history_config: HistoryConfig | None = None
+    proactivity: ProactivityConfig | None = None
+    explicit_vad_signal: bool | None = wire(only=Backend.VERTEX)
+    avatar_config: AvatarConfig | None = None
+    safety_settings: Sequence[SafetySetting] = ()
+    labels: Mapping[str, str] | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class LiveClientContent:
+    """Turns to append to the history, in order (wire.md section 6).
+
+    Interrupts a running generation. Without turns and with ``turn_complete`` it just means "go on".
+
+    Attributes:
+        turns: What to append; user and model turns may alternate.
+        turn_complete: True: answer now. Otherwise the service waits for more client content.
+    """
+
+    turns: Sequence[Content] = ()
+    turn_complete: bool | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ActivityStart:
+    """Marks where user activity starts; has no fields (wire.md section 6)."""
+
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ActivityEnd:
+    """Marks where user activity ends; has no fields (wire.md section 6)."""
+
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@hot(kw_only=True)
+class LiveClientRealtimeInput:
+    """One piece of live input; set exactly one field (wire.md section 6).
+
+    Audio, video and text are streams of their own, without order between them.
+
+    Attributes:
+        audio: The next chunk of audio.
+        video: The next frame of video, as an image.
+        text: The next piece of typed text.
+        activity_start: The user begins; only with automatic detection off.
+        activity_end: The user is done; only with automatic detection off.
+        audio_stream_end: The microphone paused: the service flushes what it holds; only with automatic
+            detection on.
+        media_chunks: Deprecated; only the first one is read.
+    """
+
+    audio: Blob | None = None
+    video: Blob | None = None
+    text: str | None = None
+    activity_start: ActivityStart | None = None
+    activity_end: ActivityEnd | None = None
+    audio_stream_end: bool | None = None
+    media_chunks: Sequence[Blob] = ()
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class LiveClientToolResponse:
+    """Results of function calls, matched to the calls by ``id`` (wire.md section 6).
+
+    All calls of a frame may be answered together or one by one.
+
+    Attributes:
+        function_responses: One entry per answered call, or per piece of a streamed answer.
+    """
+
+    function_responses: Sequence[FunctionResponse] = ()
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class LiveClientContextUpdateTools:
+    """A tool list that can be absent (keep the tools) or empty (remove them all) (wire.md section 6).
+
+    Attributes:
+        tools: The whole new list.
+    """
+
+    tools: Sequence[Tool] = ()
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class LiveClientContextUpdate:
+    """Replaces instructions or tools in mid-session, in order with other input (wire.md section 6).
+
+    Only newer models take it; it invalidates the prefix cache. At least one field is set.
+
+    Attributes:
+        system_instruction: New instructions; unchanged when absent.
+        tools: New tools; unchanged when absent.
+    """
+
+    system_instruction: Content | None = None
+    tools: LiveClientContextUpdateTools | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@hot(kw_only=True)
+class LiveClientMessage:
+    """Envelope of every client frame; exactly one field is set (wire.md section 6).
+
+    Attributes:
+        setup: Configuration; the first frame and only the first.
+        client_content: Ordered turns for the history.
+        realtime_input: Streamed audio, video, text and activity marks.
+        tool_response: Results of function calls.
+        context_update: New instructions or tools in mid-session.
+    """
+
+    setup: LiveClientSetup | None = None
+    client_content: LiveClientContent | None = None
+    realtime_input: LiveClientRealtimeInput | None = None
+    tool_response: LiveClientToolResponse | None = None
+    context_update: LiveClientContextUpdate | None = None
+    extra: Mapping[str, Any] = NO_EXTRA

@@ -1,0 +1,636 @@
+"""Session options: generation, speech, turn taking, transcription, resumption (wire.md sections 6 and 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, final
+
+import attrs
+
+from live_protocol.messages._fields import NO_EXTRA, Backend, Duration, Int64, JsonObject, JsonValue, wire
+from live_protocol.messages.enums import (
+    ActivityHandling,
+    AspectRatio,
+    AudioTranscriptionConfigMode,
+    Delivery,
+    EndSensitivity,
+    FeatureSelectionPreference,
+    HarmBlockMethod,
+    HarmBlockThreshold,
+    HarmCategory,
+    ImageSize,
+    MediaResolution,
+    Modality,
+    ModelRoutingPreference,
+    StartSensitivity,
+    ThinkingLevel,
+    TurnCoverage,
+)
+from live_protocol.messages.schema import Schema
+
+__all__ = [
+    "AudioResponseFormat",
+    "AudioTranscriptionConfig",
+    "AutomaticActivityDetection",
+    "AvatarConfig",
+    "ContextWindowCompressionConfig",
+    "CustomizedAvatar",
+    "GenerationConfig",
+    "GenerationConfigRoutingConfig",
+    "GenerationConfigRoutingConfigAutoRoutingMode",
+    "GenerationConfigRoutingConfigManualRoutingMode",
+    "HistoryConfig",
+    "ImageResponseFormat",
+    "LanguageAuto",
+    "LanguageHints",
+    "ModelSelectionConfig",
+    "MultiSpeakerVoiceConfig",
+    "PrebuiltVoiceConfig",
+    "ProactivityConfig",
+    "RealtimeInputConfig",
+    "ReplicatedVoiceConfig",
+    "ResponseFormat",
+    "SafetySetting",
+    "SessionResumptionConfig",
+    "SlidingWindow",
+    "SpeakerVoiceConfig",
+    "SpeechConfig",
+    "TextResponseFormat",
+    "ThinkingConfig",
+    "TranslationConfig",
+    "VideoResponseFormat",
+    "VoiceConfig",
+    "VoiceConsentSignature",
+]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class VoiceConsentSignature:
+    """Proof that the owner of a cloned voice agreed; can be used again (wire.md section 13).
+
+    Attributes:
+        signature: Opaque signature.
+    """
+
+    signature: str | None = wire(only=Backend.GEMINI, secret=True)
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ReplicatedVoiceConfig:
+    """A voice cloned from a sample (wire.md section 13).
+
+    Attributes:
+        mime_type: Media type of the sample; ``audio/wav`` is taken to be 24 kHz, mono, 16 bits.
+        voice_sample_audio: The sample.
+        consent_audio: Recording of the owner's consent. Gemini only.
+        voice_consent_signature: Signature of an earlier consent, instead of the recording. Gemini only.
+    """
+
+    mime_type: str | None = None
+    voice_sample_audio: bytes | None = wire(blob=True)
+    consent_audio: bytes | None = wire(only=Backend.GEMINI, blob=True)
+    voice_consent_signature: VoiceConsentSignature | None = wire(only=Backend.GEMINI)
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class PrebuiltVoiceConfig:
+    """A voice of the service, by name (wire.md section 6).
+
+    Attributes:
+        voice_name: Such as ``Kore``, ``Puck``, ``Aoede``.
+    """
+
+    voice_name: str | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class VoiceConfig:
+    """One voice; exactly one field is set (wire.md section 6).
+
+    Attributes:
+        prebuilt_voice_config: A voice by name.
+        replicated_voice_config: A cloned voice.
+        voice: Name or resource name of a voice.
+    """
+
+    prebuilt_voice_config: PrebuiltVoiceConfig | None = None
+    replicated_voice_config: ReplicatedVoiceConfig | None = None
+    voice: str | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class SpeakerVoiceConfig:
+    """The voice of one speaker (wire.md section 6).
+
+    Attributes:
+        speaker: Name of the speaker, as in the prompt. Required.
+        voice_config: The voice. Required.
+    """
+
+    speaker: str | None = wire(required=True)
+    voice_config: VoiceConfig | None = wire(required=True)
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class MultiSpeakerVoiceConfig:
+    """The voices of several speakers; the official SDK refuses it for live sessions (wire.md section 14).
+
+    Attributes:
+        speaker_voice_configs: One entry per speaker. Required.
+    """
+
+    speaker_voice_configs: Sequence[SpeakerVoiceConfig] = wire(default=(), required=True)
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class SpeechConfig:
+    """How the model speaks (wire.md section 6).
+
+    Attributes:
+        voice_config: The voice.
+        language_code: Language, BCP 47.
+        multi_speaker_voice_config: Voices of several speakers; not for live.
+    """
+
+    voice_config: VoiceConfig | None = None
+    language_code: str | None = None
+    multi_speaker_voice_config: MultiSpeakerVoiceConfig | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ThinkingConfig:
+    """How much the model thinks, and whether it shows it (wire.md section 6).
+
+    3.x models take ``thinking_level`` instead of ``thinking_budget``; some refuse a level, others demand one.
+
+    Attributes:
+        include_thoughts: Whether to return thought summaries, as parts with ``thought`` set.
+        thinking_budget: Budget in tokens; 0 is off, -1 leaves it to the model.
+        thinking_level: Named level, for 3.x models.
+    """
+
+    include_thoughts: bool | None = None
+    thinking_budget: int | None = None
+    thinking_level: ThinkingLevel | str | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class TranslationConfig:
+    """Live translation (wire.md section 6).
+
+    Attributes:
+        echo_target_language: Whether to speak also when the input is in the target language already.
+        target_language_code: Language to translate to, BCP 47.
+    """
+
+    echo_target_language: bool | None = None
+    target_language_code: str | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class LanguageAuto:
+    """Deprecated switch for language detection; has no options (wire.md section 6)."""
+
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class LanguageHints:
+    """Deprecated list of expected languages; ``language_codes`` took its place (wire.md section 6).
+
+    Attributes:
+        language_codes: Languages, BCP 47.
+    """
+
+    language_codes: Sequence[str] = ()
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class AudioTranscriptionConfig:
+    """Transcription of one direction of audio; an empty message means the defaults (wire.md section 6).
+
+    Attributes:
+        language_codes: Expected languages, BCP 47; detected when empty.
+        language_auto: Deprecated switch for detection.
+        language_hints: Deprecated, use ``language_codes``.
+        custom_vocabulary: Phrases to favour; at most 1000 by the documentation.
+        adaptation_phrases: Deprecated, use ``custom_vocabulary``.
+        word_timestamp: Whether to time each word.
+        diarization: Whether to label speakers.
+        mode: Verbatim (the default) or cleaned up.
+        source_text: Text that voice instructions rewrite in ``SMART`` mode.
+    """
+
+    language_codes: Sequence[str] = ()
+    language_auto: LanguageAuto | None = None
+    language_hints: LanguageHints | None = None
+    custom_vocabulary: Sequence[str] = ()
+    adaptation_phrases: Sequence[str] = ()
+    word_timestamp: bool | None = None
+    diarization: bool | None = None
+    mode: AudioTranscriptionConfigMode | str | None = None
+    source_text: str | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class AudioResponseFormat:
+    """Format of audio output (wire.md section 6).
+
+    Attributes:
+        bit_rate: Bits per second.
+        delivery: Inline or by URI.
+        mime_type: IANA media type.
+        sample_rate: Samples per second.
+    """
+
+    bit_rate: int | None = None
+    delivery: Delivery | str | None = None
+    mime_type: str | None = None
+    sample_rate: int | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ImageResponseFormat:
+    """Format of image output (wire.md section 6).
+
+    Attributes:
+        aspect_ratio: Width to height.
+        delivery: Inline or by URI.
+        image_size: Class of size.
+        mime_type: IANA media type.
+    """
+
+    aspect_ratio: AspectRatio | str | None = None
+    delivery: Delivery | str | None = None
+    image_size: ImageSize | str | None = None
+    mime_type: str | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class TextResponseFormat:
+    """Format of text output (wire.md section 6).
+
+    Attributes:
+        mime_type: IANA media type.
+        json_schema: JSON Schema of the output; the wire key is ``schema``.
+    """
+
+    mime_type: str | None = None
+    json_schema: JsonValue | None = wire(json="schema")
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class VideoResponseFormat:
+    """Format of video output (wire.md section 6).
+
+    Attributes:
+        aspect_ratio: Width to height.
+        delivery: Inline or by URI.
+        duration: Length, in seconds.
+        gcs_uri: Bucket to write to.
+        resolution: Resolution.
+    """
+
+    aspect_ratio: AspectRatio | str | None = None
+    delivery: Delivery | str | None = None
+    duration: Duration | None = None
+    gcs_uri: str | None = None
+    resolution: str | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ResponseFormat:
+    """Output format of one modality; exactly one field is set (wire.md section 6).
+
+    Attributes:
+        audio: Audio.
+        image: Images.
+        text: Text.
+        video: Video.
+    """
+
+    audio: AudioResponseFormat | None = None
+    image: ImageResponseFormat | None = None
+    text: TextResponseFormat | None = None
+    video: VideoResponseFormat | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ModelSelectionConfig:
+    """What to favour when the service picks the model (wire.md section 13).
+
+    Attributes:
+        feature_selection_preference: Quality, cost or a balance. Required.
+    """
+
+    feature_selection_preference: FeatureSelectionPreference | str | None = wire(only=Backend.VERTEX, required=True)
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class GenerationConfigRoutingConfigAutoRoutingMode:
+    """The service picks the model (wire.md section 13).
+
+    Attributes:
+        model_routing_preference: Quality, cost or a balance.
+    """
+
+    model_routing_preference: ModelRoutingPreference | str | None = wire(only=Backend.VERTEX)
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class GenerationConfigRoutingConfigManualRoutingMode:
+    """The caller names the model (wire.md section 13).
+
+    Attributes:
+        model_name: Model to use.
+    """
+
+    model_name: str | None = wire(only=Backend.VERTEX)
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class GenerationConfigRoutingConfig:
+    """Which model answers; one field is set; not for live sessions (wire.md section 13).
+
+    Attributes:
+        auto_mode: The service picks.
+        manual_mode: The caller picks.
+    """
+
+    auto_mode: GenerationConfigRoutingConfigAutoRoutingMode | None = wire(only=Backend.VERTEX)
+    manual_mode: GenerationConfigRoutingConfigManualRoutingMode | None = wire(only=Backend.VERTEX)
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class GenerationConfig:
+    """How the model generates (wire.md section 6).
+
+    Live sessions refuse or ignore several fields; those are marked "not for live".
+
+    Attributes:
+        response_modalities: Exactly one in live sessions: TEXT, AUDIO, or VIDEO with an avatar.
+        speech_config: Voice and language.
+        thinking_config: Thinking.
+        media_resolution: How finely input media is tokenised.
+        temperature: Sampling temperature.
+        top_p: Nucleus sampling: cumulated probability.
+        top_k: Number of candidates per token; must be integral on Gemini.
+        max_output_tokens: Most tokens to generate.
+        seed: Seed of the sampling.
+        presence_penalty: Penalty for tokens that already occurred.
+        frequency_penalty: Penalty that grows with each occurrence.
+        candidate_count: Number of answers.
+        enable_affective_dialog: Whether answers react to the user's mood; v1alpha, gone from 3.8 models.
+        translation_config: Live translation.
+        audio_transcription_config: Transcription as the task of the session.
+        response_format: Output format per modality.
+        enable_enhanced_civic_answers: Better answers on civic questions. Gemini only.
+        model_selection_config: What to favour when picking the model; the wire key is ``modelConfig`` on
+            Vertex. Vertex only.
+        image_config: Options of image output, as a free-form object; not for live.
+        stop_sequences: Strings that stop the generation; not for live.
+        response_mime_type: Media type of the output; not for live.
+        response_schema: Schema of the output; not for live.
+        response_json_schema: JSON Schema of the output; not for live.
+        response_logprobs: Whether to return log probabilities; not for live.
+        logprobs: Number of log probabilities per token; not for live.
+        routing_config: Choice of the model; not for live. Vertex only.
+        audio_timestamp: Whether to time-stamp audio input; not for live. Vertex only.
+    """
+
+    response_modalities: Sequence[Modality | str] = ()
+    speech_config: SpeechConfig | None = None
+    thinking_config: ThinkingConfig | None = None
+    media_resolution: MediaResolution | str | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: float | None = None
+    max_output_tokens: int | None = None
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    candidate_count: int | None = None
+    enable_affective_dialog: bool | None = None
+    translation_config: TranslationConfig | None = None
+    audio_transcription_config: AudioTranscriptionConfig | None = None
+    response_format: Sequence[ResponseFormat] = ()
+    enable_enhanced_civic_answers: bool | None = wire(only=Backend.GEMINI)
+    model_selection_config: ModelSelectionConfig | None = wire(json_vertex="modelConfig", only=Backend.VERTEX)
+    image_config: JsonObject | None = None
+    stop_sequences: Sequence[str] = ()
+    response_mime_type: str | None = None
+    response_schema: Schema | None = None
+    response_json_schema: JsonValue | None = None
+    response_logprobs: bool | None = None
+    logprobs: int | None = None
+    routing_config: GenerationConfigRoutingConfig | None = wire(only=Backend.VERTEX)
+    audio_timestamp: bool | None = wire(only=Backend.VERTEX)
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class AutomaticActivityDetection:
+    """The service's voice activity detection (wire.md section 6).
+
+    Attributes:
+        disabled: True: the client brackets its input with ``ActivityStart`` and ``ActivityEnd`` itself.
+        start_of_speech_sensitivity: How eagerly a start is detected.
+        end_of_speech_sensitivity: How eagerly an end is detected.
+        prefix_padding_ms: Milliseconds of speech before a start counts.
+        silence_duration_ms: Milliseconds of silence before an end counts.
+    """
+
+    disabled: bool | None = None
+    start_of_speech_sensitivity: StartSensitivity | str | None = None
+    end_of_speech_sensitivity: EndSensitivity | str | None = None
+    prefix_padding_ms: int | None = None
+    silence_duration_ms: int | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class RealtimeInputConfig:
+    """How realtime input is cut into turns (wire.md section 6).
+
+    Attributes:
+        automatic_activity_detection: Voice activity detection; on with defaults when absent.
+        activity_handling: Whether user activity interrupts the model.
+        turn_coverage: Which input belongs to the user's turn.
+        interim_transcript_timestamp_enabled: Whether interim transcripts are timed.
+    """
+
+    automatic_activity_detection: AutomaticActivityDetection | None = None
+    activity_handling: ActivityHandling | str | None = None
+    turn_coverage: TurnCoverage | str | None = None
+    interim_transcript_timestamp_enabled: bool | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class SessionResumptionConfig:
+    """Switches resumption on; an empty message starts a new resumable session (wire.md section 10).
+
+    Attributes:
+        handle: A ``new_handle`` to resume from; a new session without it.
+        transparent: Whether updates tell the last consumed client message; Gemini closes with 1007. Vertex
+            only.
+    """
+
+    handle: str | None = wire(secret=True)
+    transparent: bool | None = wire(only=Backend.VERTEX)
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class SlidingWindow:
+    """Drops the oldest content, up to the start of a user turn (wire.md section 10).
+
+    An empty message means the defaults.
+
+    Attributes:
+        target_tokens: Tokens to keep; half of ``trigger_tokens`` by default, and always below it.
+    """
+
+    target_tokens: Int64 | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ContextWindowCompressionConfig:
+    """Trimming of a context that grew too long; lifts the time limit of a session (wire.md section 10).
+
+    Attributes:
+        trigger_tokens: Tokens from which on to trim; about 80 % of the window by default.
+        sliding_window: The only way of trimming there is.
+    """
+
+    trigger_tokens: Int64 | None = None
+    sliding_window: SlidingWindow | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ProactivityConfig:
+    """How far the model acts on its own (wire.md section 6).
+
+    Attributes:
+        proactive_audio: Whether the model may stay silent when not addressed.
+        proactive_video: Whether the model may react to images unasked; needs ``proactive_audio``.
+    """
+
+    proactive_audio: bool | None = None
+    proactive_video: bool | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class HistoryConfig:
+    """How earlier history gets into the session (wire.md section 6).
+
+    Attributes:
+        initial_history_in_client_content: Whether client content up to the first ``turn_complete`` is history
+            only, without an answer.
+    """
+
+    initial_history_in_client_content: bool | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class CustomizedAvatar:
+    """An avatar made from a portrait (wire.md section 12).
+
+    Attributes:
+        image_mime_type: Media type of the portrait, such as ``image/jpeg``.
+        image_data: The portrait: 9 to 16, at least 704 by 1280 pixels.
+    """
+
+    image_mime_type: str | None = None
+    image_data: bytes | None = wire(blob=True)
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class AvatarConfig:
+    """The video avatar that speaks for the model (wire.md section 12).
+
+    Attributes:
+        avatar_name: A prebuilt avatar.
+        customized_avatar: An avatar made from a portrait.
+        audio_bitrate_bps: Audio bits per second.
+        video_bitrate_bps: Video bits per second.
+    """
+
+    avatar_name: str | None = None
+    customized_avatar: CustomizedAvatar | None = None
+    audio_bitrate_bps: int | None = None
+    video_bitrate_bps: int | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class SafetySetting:
+    """From where on content of one harm category is blocked (wire.md section 6).
+
+    Attributes:
+        category: Category of harm. Required.
+        threshold: From where on to block. Required.
+        method: Whether severity or probability counts. Vertex only.
+    """
+
+    category: HarmCategory | str | None = wire(required=True)
+    threshold: HarmBlockThreshold | str | None = wire(required=True)
+    method: HarmBlockMethod | str | None = wire(only=Backend.VERTEX)
+    extra: Mapping[str, Any] = NO_EXTRA

@@ -1,0 +1,151 @@
+"""The flat options of a session, and how they nest into its setup (wire.md section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, final
+
+import attrs
+
+from live_protocol.messages._fields import NO_EXTRA, Backend, wire
+from live_protocol.messages.client import LiveClientSetup
+from live_protocol.messages.config import (
+    AudioTranscriptionConfig,
+    AvatarConfig,
+    ContextWindowCompressionConfig,
+    GenerationConfig,
+    HistoryConfig,
+    ProactivityConfig,
+    RealtimeInputConfig,
+    SafetySetting,
+    SessionResumptionConfig,
+    SpeechConfig,
+    ThinkingConfig,
+    TranslationConfig,
+)
+from live_protocol.messages.content import Content, Part
+from live_protocol.messages.enums import MediaResolution, Modality
+from live_protocol.messages.tools import Tool
+
+__all__ = ["CONNECT_CONFIG_TO_SETUP", "LiveConnectConfig", "to_setup"]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class LiveConnectConfig:
+    """Options of a session without the nesting of the wire; see ``to_setup`` (wire.md section 6).
+
+    Attributes:
+        generation_config: Starting point for the generation options below, each of which overrides it.
+        response_modalities: Exactly one of TEXT, AUDIO, or VIDEO with an avatar.
+        temperature: Sampling temperature.
+        top_p: Nucleus sampling: cumulated probability.
+        top_k: Number of candidates per token; must be integral on Gemini.
+        max_output_tokens: Most tokens to generate.
+        media_resolution: How finely input media is tokenised.
+        seed: Seed of the sampling.
+        speech_config: Voice and language.
+        thinking_config: Thinking.
+        enable_affective_dialog: Whether answers react to the user's mood; v1alpha, gone from 3.8 models.
+        translation_config: Live translation.
+        system_instruction: System prompt; a plain string stands for one text part.
+        tools: Tools the model may use.
+        session_resumption: Switches on resumption, even empty.
+        input_audio_transcription: Switches on transcripts of the user's audio, even empty.
+        output_audio_transcription: Switches on transcripts of the model's audio, even empty.
+        realtime_input_config: Activity detection and turn taking.
+        context_window_compression: Switches on trimming of the context.
+        proactivity: Whether the model acts on its own; Gemini takes it in v1alpha only.
+        explicit_vad_signal: Whether to send ``VoiceActivity``. Vertex only.
+        history_config: How earlier history gets in.
+        avatar_config: Video avatar.
+        safety_settings: Blocking of harmful content; Gemini v1beta was seen to refuse it.
+        labels: The caller's own labels, for billing or as a safety identifier.
+        extra: Further fields of the setup, by their wire key, for what this version does not know.
+    """
+
+    generation_config: GenerationConfig | None = None
+    response_modalities: Sequence[Modality | str] = ()
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: float | None = None
+    max_output_tokens: int | None = None
+    media_resolution: MediaResolution | str | None = None
+    seed: int | None = None
+    speech_config: SpeechConfig | None = None
+    thinking_config: ThinkingConfig | None = None
+    enable_affective_dialog: bool | None = None
+    translation_config: TranslationConfig | None = None
+    system_instruction: Content | str | None = None
+    tools: Sequence[Tool] = ()
+    session_resumption: SessionResumptionConfig | None = None
+    input_audio_transcription: AudioTranscriptionConfig | None = None
+    output_audio_transcription: AudioTranscriptionConfig | None = None
+    realtime_input_config: RealtimeInputConfig | None = None
+    context_window_compression: ContextWindowCompressionConfig | None = None
+    proactivity: ProactivityConfig | None = None
+    explicit_vad_signal: bool | None = wire(only=Backend.VERTEX)
+    history_config: HistoryConfig | None = None
+    avatar_config: AvatarConfig | None = None
+    safety_settings: Sequence[SafetySetting] = ()
+    labels: Mapping[str, str] | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+CONNECT_CONFIG_TO_SETUP: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "generation_config": ("generation_config",),
+        "response_modalities": ("generation_config", "response_modalities"),
+        "temperature": ("generation_config", "temperature"),
+        "top_p": ("generation_config", "top_p"),
+        "top_k": ("generation_config", "top_k"),
+        "max_output_tokens": ("generation_config", "max_output_tokens"),
+        "media_resolution": ("generation_config", "media_resolution"),
+        "seed": ("generation_config", "seed"),
+        "speech_config": ("generation_config", "speech_config"),
+        "thinking_config": ("generation_config", "thinking_config"),
+        "enable_affective_dialog": ("generation_config", "enable_affective_dialog"),
+        "translation_config": ("generation_config", "translation_config"),
+        "system_instruction": ("system_instruction",),
+        "tools": ("tools",),
+        "session_resumption": ("session_resumption",),
+        "input_audio_transcription": ("input_audio_transcription",),
+        "output_audio_transcription": ("output_audio_transcription",),
+        "realtime_input_config": ("realtime_input_config",),
+        "context_window_compression": ("context_window_compression",),
+        "proactivity": ("proactivity",),
+        "explicit_vad_signal": ("explicit_vad_signal",),
+        "history_config": ("history_config",),
+        "avatar_config": ("avatar_config",),
+        "safety_settings": ("safety_settings",),
+        "labels": ("labels",),
+    }
+)
+"""Where each option goes: the path of field names below ``LiveClientSetup``."""
+
+
+def to_setup(config: LiveConnectConfig, model: str) -> LiveClientSetup:
+    """Nest flat options into the setup message.
+
+    An option counts as given unless it is ``None``, ``""`` or an empty sequence. Without generation options
+    the setup has no generation config. Nothing is checked here; that is the encoder's part.
+
+    Args:
+        config: The options.
+        model: Resource name of the model, taken as it is.
+    """
+    setup: dict[str, Any] = {}
+    generation: dict[str, Any] = {}
+    for option, path in CONNECT_CONFIG_TO_SETUP.items():
+        value: Any = getattr(config, option)
+        if value is None or (isinstance(value, Sequence) and not value):
+            continue
+        target = setup if len(path) == 1 else generation
+        target[path[-1]] = value
+    if generation:
+        setup["generation_config"] = attrs.evolve(config.generation_config or GenerationConfig(), **generation)
+    instruction = setup.get("system_instruction")
+    if isinstance(instruction, str):
+        setup["system_instruction"] = Content(role="user", parts=(Part(text=instruction),))
+    return LiveClientSetup(model=model, **setup, extra=config.extra)

@@ -1,0 +1,150 @@
+"""Credentials that tools hand to external services; none of them shows in a ``repr``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, final
+
+import attrs
+
+from live_protocol.messages._fields import NO_EXTRA, Backend, wire
+from live_protocol.messages.enums import AuthType, HttpElementLocation
+
+__all__ = [
+    "ApiAuth",
+    "ApiAuthApiKeyConfig",
+    "ApiKeyConfig",
+    "AuthConfig",
+    "AuthConfigGoogleServiceAccountConfig",
+    "AuthConfigHttpBasicAuthConfig",
+    "AuthConfigOauthConfig",
+    "AuthConfigOidcConfig",
+]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ApiAuthApiKeyConfig:
+    """An API key, in the deprecated form (wire.md section 13).
+
+    Attributes:
+        api_key_secret_version: Resource name of the key in Secret Manager. Required.
+        api_key_string: The key itself.
+    """
+
+    api_key_secret_version: str | None = wire(only=Backend.VERTEX, required=True, secret=True)
+    api_key_string: str | None = wire(only=Backend.VERTEX, secret=True)
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ApiAuth:
+    """Credentials of an external search API, in the deprecated form (wire.md section 13).
+
+    Attributes:
+        api_key_config: The API key.
+    """
+
+    api_key_config: ApiAuthApiKeyConfig | None = wire(only=Backend.VERTEX)
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ApiKeyConfig:
+    """An API key and where it goes in the request (wire.md section 13).
+
+    Attributes:
+        api_key_secret: Resource name of the key in Secret Manager.
+        api_key_string: The key itself.
+        http_element_location: Which part of the request carries the key.
+        name: Name of the parameter that carries the key.
+    """
+
+    api_key_secret: str | None = wire(only=Backend.VERTEX, secret=True)
+    api_key_string: str | None = wire(only=Backend.VERTEX, secret=True)
+    http_element_location: HttpElementLocation | str | None = wire(only=Backend.VERTEX)
+    name: str | None = wire(only=Backend.VERTEX)
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class AuthConfigGoogleServiceAccountConfig:
+    """Authentication as a service account (wire.md section 13).
+
+    Attributes:
+        service_account: E-mail address of the account.
+    """
+
+    service_account: str | None = wire(only=Backend.VERTEX)
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class AuthConfigHttpBasicAuthConfig:
+    """HTTP basic authentication (wire.md section 13).
+
+    Attributes:
+        credential_secret: Resource name of the credentials in Secret Manager.
+    """
+
+    credential_secret: str | None = wire(only=Backend.VERTEX, secret=True)
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class AuthConfigOauthConfig:
+    """OAuth authentication (wire.md section 13).
+
+    Attributes:
+        access_token: The token itself.
+        service_account: Account that a token is made for.
+    """
+
+    access_token: str | None = wire(only=Backend.VERTEX, secret=True)
+    service_account: str | None = wire(only=Backend.VERTEX)
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class AuthConfigOidcConfig:
+    """OpenID Connect authentication (wire.md section 13).
+
+    Attributes:
+        id_token: The token itself.
+        service_account: Account that a token is made for.
+    """
+
+    id_token: str | None = wire(only=Backend.VERTEX, secret=True)
+    service_account: str | None = wire(only=Backend.VERTEX)
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class AuthConfig:
+    """Credentials of an external service; ``auth_type`` says which field counts (wire.md section 13).
+
+    Attributes:
+        api_key: The key itself, on Gemini.
+        api_key_config: API key. Vertex only.
+        auth_type: Kind of authentication. Vertex only.
+        google_service_account_config: Service account. Vertex only.
+        http_basic_auth_config: HTTP basic. Vertex only.
+        oauth_config: OAuth. Vertex only.
+        oidc_config: OpenID Connect. Vertex only.
+    """
+
+    api_key: str | None = wire(secret=True)
+    api_key_config: ApiKeyConfig | None = wire(only=Backend.VERTEX)
+    auth_type: AuthType | str | None = wire(only=Backend.VERTEX)
+    google_service_account_config: AuthConfigGoogleServiceAccountConfig | None = wire(only=Backend.VERTEX)
+    http_basic_auth_config: AuthConfigHttpBasicAuthConfig | None = wire(only=Backend.VERTEX)
+    oauth_config: AuthConfigOauthConfig | None = wire(only=Backend.VERTEX)
+    oidc_config: AuthConfigOidcConfig | None = wire(only=Backend.VERTEX)
+    extra: Mapping[str, Any] = NO_EXTRA

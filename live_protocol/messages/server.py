@@ -1,0 +1,202 @@
+"""Everything the service sends: the envelope and its members (wire.md sections 7, 8 and 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, final
+
+import attrs
+
+from live_protocol.messages._fields import NO_EXTRA, Backend, Duration, Int64, hot, wire
+from live_protocol.messages.config import VoiceConsentSignature
+from live_protocol.messages.content import Content, FunctionCall, Transcription
+from live_protocol.messages.enums import (
+    InteractionStatus,
+    TurnCompleteReason,
+    VadSignalType,
+    VoiceActivityType,
+)
+from live_protocol.messages.grounding import GroundingMetadata, UrlContextMetadata
+from live_protocol.messages.usage import UsageMetadata
+
+__all__ = [
+    "LiveServerContent",
+    "LiveServerGoAway",
+    "LiveServerMessage",
+    "LiveServerSessionResumptionUpdate",
+    "LiveServerSetupComplete",
+    "LiveServerToolCall",
+    "LiveServerToolCallCancellation",
+    "VoiceActivity",
+    "VoiceActivityDetectionSignal",
+]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class LiveServerSetupComplete:
+    """The answer to ``setup``; empty on Gemini (wire.md section 7).
+
+    Attributes:
+        session_id: Id of the session. Vertex only.
+        voice_consent_signature: Proof of the verified consent, to use again. Gemini only.
+    """
+
+    session_id: str | None = wire(only=Backend.VERTEX)
+    voice_consent_signature: VoiceConsentSignature | None = wire(only=Backend.GEMINI)
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@hot(kw_only=True)
+class LiveServerContent:
+    """Model output and the state of the turn; several fields can be set at once (wire.md section 8).
+
+    Attributes:
+        model_turn: New output of the model.
+        input_transcription: Transcript of the user's audio; in no order with anything else.
+        interim_input_transcription: Provisional transcript while the user speaks; cumulative.
+        output_transcription: Transcript of the model's audio; a delta.
+        generation_complete: All output of the turn was sent; absent in interrupted turns.
+        interrupted: Generation was cut: drop what is queued for playback.
+        turn_complete: The turn is over; with audio only once that would have finished playing.
+        turn_complete_reason: Why the turn ended abnormally.
+        interaction_status: Comes with ``turn_complete``: whether more turns follow by themselves.
+        waiting_for_input: The model is silent because the user is expected to go on.
+        grounding_metadata: Sources of the answer.
+        url_context_metadata: URLs that were fetched.
+    """
+
+    model_turn: Content | None = None
+    input_transcription: Transcription | None = None
+    interim_input_transcription: Transcription | None = None
+    output_transcription: Transcription | None = None
+    generation_complete: bool | None = None
+    interrupted: bool | None = None
+    turn_complete: bool | None = None
+    turn_complete_reason: TurnCompleteReason | str | None = None
+    interaction_status: InteractionStatus | str | None = None
+    waiting_for_input: bool | None = None
+    grounding_metadata: GroundingMetadata | None = None
+    url_context_metadata: UrlContextMetadata | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@hot(kw_only=True)
+class LiveServerToolCall:
+    """Functions that the client shall run (wire.md section 9).
+
+    Attributes:
+        function_calls: The calls.
+    """
+
+    function_calls: Sequence[FunctionCall] = ()
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class LiveServerToolCallCancellation:
+    """Calls whose results are no longer wanted; send none (wire.md section 9).
+
+    Attributes:
+        ids: Their ids.
+    """
+
+    ids: Sequence[str] = ()
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class LiveServerGoAway:
+    """Early warning that the connection will end (wire.md section 10).
+
+    Attributes:
+        time_left: Seconds until the connection is cut.
+    """
+
+    time_left: Duration | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class LiveServerSessionResumptionUpdate:
+    """From where the session can be resumed (wire.md section 10).
+
+    An empty update means "not resumable now"; it does not void an older handle, but resuming from that may
+    lose what happened since.
+
+    Attributes:
+        new_handle: Handle to resume from; absent while that is impossible.
+        resumable: Whether resuming now loses nothing.
+        last_consumed_client_message_index: Last client frame that the handle covers, in transparent mode;
+            setup is 0, and numbering restarts with each connection. Vertex only.
+    """
+
+    new_handle: str | None = wire(secret=True)
+    resumable: bool | None = None
+    last_consumed_client_message_index: Int64 | None = wire(only=Backend.VERTEX)
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class VoiceActivityDetectionSignal:
+    """The older form of ``VoiceActivity``; only for projects on an allow list (wire.md section 7).
+
+    Attributes:
+        vad_signal_type: Start or end of speech.
+    """
+
+    vad_signal_type: VadSignalType | str | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@attrs.frozen(kw_only=True)
+class VoiceActivity:
+    """The service noticed that the user started or stopped speaking (wire.md section 7).
+
+    Attributes:
+        voice_activity_type: Start or end; the wire key is ``type``.
+        audio_offset: Where, in seconds from the start of the session's audio; goes on across resumption.
+    """
+
+    voice_activity_type: VoiceActivityType | str | None = wire(json="type")
+    audio_offset: Duration | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+@final
+@hot(kw_only=True)
+class LiveServerMessage:
+    """Envelope of every server frame (wire.md section 7).
+
+    Normally one field is set. ``usage_metadata`` may come along, and ``voice_activity`` rides with an empty
+    ``server_content``.
+
+    Attributes:
+        setup_complete: Answer to setup; the first frame of every connection.
+        server_content: Model output and the state of the turn.
+        tool_call: Functions that the client shall run.
+        tool_call_cancellation: Calls whose results are no longer wanted.
+        usage_metadata: Token accounting; with another member or alone.
+        go_away: The connection will end soon.
+        session_resumption_update: From where the session can be resumed.
+        voice_activity_detection_signal: Older form of ``voice_activity``.
+        voice_activity: The user started or stopped speaking.
+    """
+
+    setup_complete: LiveServerSetupComplete | None = None
+    server_content: LiveServerContent | None = None
+    tool_call: LiveServerToolCall | None = None
+    tool_call_cancellation: LiveServerToolCallCancellation | None = None
+    usage_metadata: UsageMetadata | None = None
+    go_away: LiveServerGoAway | None = None
+    session_resumption_update: LiveServerSessionResumptionUpdate | None = None
+    voice_activity_detection_signal: VoiceActivityDetectionSignal | None = None
+    voice_activity: VoiceActivity | None = None
+    extra: Mapping[str, Any] = NO_EXTRA

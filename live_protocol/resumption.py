@@ -1,0 +1,48 @@
+"""What is known about resuming the session (wire.md section 10)."""
+
+from __future__ import annotations
+
+from typing import final
+
+import attrs
+
+from live_protocol.messages import LiveServerSessionResumptionUpdate
+
+__all__ = ["Resumption"]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Resumption:
+    """State of resumption at one moment.
+
+    Attributes:
+        handle: Newest handle that came; an update without one does not void it.
+        resumable: Whether the newest update says that the session can be resumed from here. If not, resuming with
+            ``handle`` may lose what happened since it came.
+        issued_at: Clock reading at which ``handle`` came.
+        last_consumed_client_message_index: Newest client message that ``handle`` includes (setup is 0); transparent
+            mode only.
+        updates: How many updates came on this connection.
+    """
+
+    handle: str | None = attrs.field(default=None, repr=False)
+    resumable: bool = False
+    issued_at: float | None = None
+    last_consumed_client_message_index: int | None = None
+    updates: int = 0
+
+    def updated(self, update: LiveServerSessionResumptionUpdate, now: float | None) -> Resumption:
+        """The state after an update of the server."""
+        handle = update.new_handle or None
+        return Resumption(
+            handle=handle or self.handle,
+            resumable=bool(update.resumable and handle),
+            issued_at=now if handle else self.issued_at,
+            last_consumed_client_message_index=(
+                self.last_consumed_client_message_index
+                if update.last_consumed_client_message_index is None
+                else update.last_consumed_client_message_index
+            ),
+            updates=self.updates + 1,
+        )
