@@ -2,7 +2,7 @@
 
 The serialiser is ours because masking keys come from an injected source of randomness. The reader hands out whole
 messages only and enforces the bounds before a payload arrives; a message in one whole frame, the common case, never
-reaches wsproto.
+reaches wsproto, nor does a whole ping or pong between messages.
 """
 
 from __future__ import annotations
@@ -28,10 +28,13 @@ PING: Final = 0x9
 PONG: Final = 0xA
 
 _FIN: Final = 0x80
+_CONTROL: Final = 0x88
 _RSV1: Final = 0x40
 _MASKED: Final = 0x80
 _WHOLE_TEXT: Final = _FIN | TEXT
 _WHOLE_BINARY: Final = _FIN | BINARY
+_WHOLE_PING: Final = _FIN | PING
+_WHOLE_PONG: Final = _FIN | PONG
 
 _SHORT: Final = struct.Struct("!BB").pack
 _MEDIUM: Final = struct.Struct("!BBH").pack
@@ -223,7 +226,7 @@ class FrameReader:
         while pos < end:
             if self._plain and end - pos > 1:
                 first = data[pos]
-                if first in (_WHOLE_BINARY, _WHOLE_TEXT):
+                if first in (_WHOLE_BINARY, _WHOLE_TEXT, _WHOLE_PING, _WHOLE_PONG):
                     size = data[pos + 1] ^ self._mask_bit
                     # A start beyond the end sends whatever is odd the slow way; so does a header that is incomplete.
                     if size < 126:
@@ -242,17 +245,22 @@ class FrameReader:
                         start = end + 1  # masked where it must not be, or the reverse
                     start += self._key_size
                     stop = start + size
-                    if size <= self._max_message:
+                    if size <= self._max_message and (first < _CONTROL or size < 126):
                         if stop <= end:
                             payload = data[start:stop]
                             if self._key_size:
                                 payload = apply_mask(payload, data[start - 4 : start])
-                            if first == _WHOLE_TEXT:
-                                self._queue.append(_decode(payload))
-                            else:
-                                self._queue.append(payload)
-                            self.queued += size
                             pos = stop
+                            if first == _WHOLE_BINARY:
+                                self._queue.append(payload)
+                                self.queued += size
+                            elif first == _WHOLE_TEXT:
+                                self._queue.append(_decode(payload))
+                                self.queued += size
+                            elif first == _WHOLE_PING:
+                                self._on_ping(payload)
+                            else:
+                                self._on_pong(payload)
                             continue
                         if first == _WHOLE_BINARY and start <= end:
                             self._key = data[start - 4 : start] if self._key_size else None

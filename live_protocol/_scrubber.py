@@ -53,7 +53,7 @@ class Scrubber:
     def message(self, value: dict[str, Any]) -> dict[str, Any]:
         """A message without its secrets."""
         return {
-            key: self._walk(member, _plain(key), setup=_plain(key) in {"setup", "contextupdate"})
+            self._text(key): self._walk(member, _plain(key), setup=_plain(key) in {"setup", "contextupdate"})
             for key, member in value.items()
         }
 
@@ -61,7 +61,7 @@ class Scrubber:
         """The header's free-form part without its secrets: here places count for more than content."""
         if isinstance(value, dict):
             members = cast("dict[str, object]", value).items()
-            return {k: self._hide(v) if _plain(k) in _SECRET_IN_INFO else self.info(v) for k, v in members}
+            return {self._text(k): self._hide(v) if _plain(k) in _SECRET_IN_INFO else self.info(v) for k, v in members}
         if isinstance(value, list):
             return [self.info(item) for item in cast("list[object]", value)]
         return redact_credentials(redact(value, *self._secrets)) if isinstance(value, str) else value
@@ -70,29 +70,32 @@ class Scrubber:
         """A payload that is no message; in doubt too much is taken."""
         return _HANDLE.sub(rf"\g<1>{REDACTED}", redact_credentials(redact(text, *self._secrets)))
 
+    def _text(self, text: str) -> str:
+        return redact_tokens(redact(text, *self._secrets))
+
     def _walk(self, value: object, parent: str, *, setup: bool) -> object:
         if isinstance(value, list):
             return [self._walk(item, parent, setup=setup) for item in cast("list[object]", value)]
         if not isinstance(value, dict):
-            return redact_tokens(redact(value, *self._secrets)) if isinstance(value, str) else value
+            return self._text(value) if isinstance(value, str) else value
         members = cast("dict[str, object]", value)
         blob = "mimeType" in members or "mime_type" in members
         result: dict[str, object] = {}
         for key, member in members.items():
-            name = _plain(key)
+            name, shown = _plain(key), self._text(key)
             if blob and key == "data":
-                result[key] = member  # media: large, and base64 can look like a token by chance
+                result[shown] = member  # media: large, and base64 can look like a token by chance
             elif (parent, name) in _RESUMPTION and isinstance(member, str):
-                result[key] = self._label(member)
+                result[shown] = self._label(member)
             elif (parent, name) in _SECRET_PAIRS or (setup and name in _SECRET_IN_SETUP and parent != "properties"):
-                result[key] = self._hide(member)
+                result[shown] = self._hide(member)
             else:
-                result[key] = self._walk(member, name, setup=setup)
+                result[shown] = self._walk(member, name, setup=setup)
         return result
 
     def _hide(self, value: object) -> object:
         if isinstance(value, dict):
-            return {key: self._hide(member) for key, member in cast("dict[str, object]", value).items()}
+            return {self._text(key): self._hide(member) for key, member in cast("dict[str, object]", value).items()}
         if isinstance(value, list):
             return [self._hide(item) for item in cast("list[object]", value)]
         return REDACTED if isinstance(value, str) and value else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final, cast
 
@@ -13,6 +13,20 @@ import attrs
 import h11
 
 from live_protocol._deflate import OFFER, Agreement, accept_offer, read_response
+from live_protocol._http import (
+    RESERVED,
+    RESERVED_IN_REFUSAL,
+    TOKEN,
+    Head,
+    Headers,
+    check_headers,
+    decoded,
+    encoded,
+    not_http,
+    scrubbed,
+    tokens,
+    values,
+)
 from live_protocol.errors import HandshakeFailed, InvalidMessage, LimitExceeded, RemoteProtocolError
 from live_protocol.events import UpgradeRequested
 from live_protocol.limits import Limits
@@ -20,35 +34,12 @@ from live_protocol.limits import Limits
 __all__ = ["ClientHandshake", "HandshakeRequest", "Refusal", "ServerHandshake", "Upgraded", "refusal_hint"]
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE: Final = re.compile(r"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
 _TARGET: Final = re.compile(r"/[!-~]*")
 _HOST: Final = re.compile(r"[!-~]+")
 _NOT_IN_HOST: Final = frozenset("/?#@\\")
 _KEY: Final = re.compile(r"[A-Za-z0-9+/]{22}==")
-_HEAD_END: Final = re.compile(rb"\n\r?\n")
 _BODY_SLICE: Final = 64 * 1024
 _PHRASES: Final = {int(status): status.phrase for status in HTTPStatus}
-
-_RESERVED: Final = frozenset(
-    {"host", "upgrade", "connection", "content-length", "transfer-encoding", "te", "trailer", "keep-alive"}
-)
-_RESERVED_IN_REFUSAL: Final = frozenset({"connection", "content-length", "transfer-encoding", "trailer", "keep-alive"})
-
-# What h11 says before it quotes the peer's bytes, which may hold a credential; nothing else of its texts is passed on.
-_H11_TEXTS: Final = (
-    "illegal status line",
-    "illegal request line",
-    "illegal header line",
-    "continuation line at start of headers",
-    "Illegal target characters",
-    "Missing mandatory Host: header",
-    "Found multiple Host: headers",
-    "conflicting Content-Length headers",
-    "bad Content-Length",
-    "multiple Transfer-Encoding headers",
-    "Only Transfer-Encoding: chunked is supported",
-)
 
 _HINTS: Final = {
     401: "The credential is missing, invalid or expired: renew it.",
@@ -59,8 +50,6 @@ _HINTS: Final = {
     503: "The service is overloaded or restarting: retry with backoff.",
 }
 
-Headers = Sequence[tuple[str, str]]
-
 
 def refusal_hint(status: int) -> tuple[bool, str]:
     """Whether dialling again can help after a refused upgrade, and what to do about it (wire.md section 11)."""
@@ -70,28 +59,8 @@ def refusal_hint(status: int) -> tuple[bool, str]:
     return retryable, _HINTS.get(status, "The service has a passing fault: retry with backoff." if retryable else "")
 
 
-def _pairs(headers: Headers) -> tuple[tuple[str, str], ...]:
-    return tuple((name, value) for name, value in headers)
-
-
-def _check_headers(headers: Headers, reserved: frozenset[str]) -> None:
-    """Refuse what would not arrive as it was meant, without ever quoting a value.
-
-    Raises:
-        InvalidMessage: A name or a value cannot stand in a header field, or the name is not the caller's to set.
-    """
-    for name, value in headers:
-        if not _TOKEN.fullmatch(name):
-            raise InvalidMessage("headers", "a name must be a token of RFC 9110 section 5.6.2")
-        lower = name.lower()
-        if lower in reserved or (reserved is _RESERVED and lower.startswith("sec-websocket-")):
-            raise InvalidMessage(f"headers[{name!r}]", "this field belongs to the handshake; leave it out")
-        if not _VALUE.fullmatch(value):
-            raise InvalidMessage(
-                f"headers[{name!r}]",
-                "the value holds a line break, another control character, a character beyond Latin-1, or blanks at "
-                "an end (a key read from a file often ends in a newline)",
-            )
+def _checked(headers: Headers) -> tuple[tuple[str, str], ...]:
+    return check_headers(headers, RESERVED)
 
 
 @attrs.frozen(kw_only=True)
@@ -113,17 +82,17 @@ class HandshakeRequest:
     host: str
     target: str = attrs.field(repr=lambda target: repr(target.partition("?")[0]))
     headers: Headers = attrs.field(
-        default=(), converter=_pairs, repr=lambda headers: repr([name for name, _ in headers])
+        default=(), converter=_checked, repr=lambda headers: repr([name for name, _ in headers])
     )
 
     def __attrs_post_init__(self) -> None:
-        if not _HOST.fullmatch(self.host) or not _NOT_IN_HOST.isdisjoint(self.host):
+        host, target = cast("object", self.host), cast("object", self.target)
+        if not isinstance(host, str) or not _HOST.fullmatch(host) or not _NOT_IN_HOST.isdisjoint(host):
             raise InvalidMessage("host", "must be a host name or address in ASCII, with an optional port")
-        if not _TARGET.fullmatch(self.target):
+        if not isinstance(target, str) or not _TARGET.fullmatch(target):
             raise InvalidMessage("target", "must begin with '/' and be printable ASCII; percent-encode the rest")
-        if "#" in self.target:
+        if "#" in target:
             raise InvalidMessage("target", "must not have a fragment (RFC 6455 section 3)")
-        _check_headers(self.headers, _RESERVED)
 
 
 @attrs.frozen(kw_only=True)
@@ -156,64 +125,8 @@ class Refusal:
     headers: Headers = ()
 
 
-class _Head:
-    """Collects an HTTP head and hands it out whole, so that h11 never waits and the bounds are exact.
-
-    h11 looks at its own bound only when a head is incomplete, which makes it depend on how the bytes were cut.
-    """
-
-    def __init__(self, limits: Limits) -> None:
-        self.buffer = bytearray()
-        self._limits = limits
-        self._taken = 0
-        self._searched = 0
-
-    def take(self) -> bytes | None:
-        """The next complete head, removed from the buffer, or None.
-
-        Raises:
-            LimitExceeded: It is too long, or has too many lines; heads of a series count together.
-        """
-        found = _HEAD_END.search(self.buffer, self._searched)
-        size = len(self.buffer) if found is None else found.end()
-        if self._taken + size > self._limits.max_handshake:
-            raise LimitExceeded("max_handshake", self._limits.max_handshake)
-        if found is None:
-            self._searched = max(0, size - 2)
-            return None
-        head = bytes(self.buffer[:size])
-        if head.count(b"\n") - 2 > self._limits.max_headers:  # without the first line and the empty one
-            raise LimitExceeded("max_headers", self._limits.max_headers)
-        del self.buffer[:size]
-        self._taken += size
-        self._searched = 0
-        return head
-
-
-def _decoded(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
-    return tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in headers)
-
-
-def _encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
-
-
-def _values(headers: Headers, name: str) -> list[str]:
-    return [value for key, value in headers if key == name]
-
-
-def _tokens(headers: Headers, name: str) -> set[str]:
-    """The members of a list-valued field over all its lines, in lower case (RFC 9110 section 5.6.1)."""
-    return {token.strip(" \t").lower() for value in _values(headers, name) for token in value.split(",")}
-
-
 def _accept_token(key: str) -> str:
     return base64.b64encode(hashlib.sha1(key.encode("ascii") + _GUID, usedforsecurity=False).digest()).decode("ascii")
-
-
-def _scrubbed(error: h11.ProtocolError, otherwise: str) -> str:
-    text = str(error)
-    return next((known for known in _H11_TEXTS if text.startswith(known)), otherwise)
 
 
 class ClientHandshake:
@@ -239,12 +152,12 @@ class ClientHandshake:
         self._offered = compression
         self._expected = _accept_token(key)
         self._limits = limits
-        self._head = _Head(limits)
+        self._head = Head(limits)
         self._body = bytearray()
         self._refused: h11.Response | None = None
         self._http = h11.Connection(h11.CLIENT)
         head = self._http.send(
-            h11.Request(method=b"GET", target=request.target, headers=_encoded([*fields, *request.headers]))
+            h11.Request(method=b"GET", target=request.target, headers=encoded([*fields, *request.headers]))
         )
         self._http.send(h11.EndOfMessage())
         self.request = head or b""
@@ -265,7 +178,7 @@ class ClientHandshake:
         try:
             while buffer:
                 if not buffer.startswith(b"HTTP/"[: len(buffer)]):
-                    return HandshakeFailed(_not_http(buffer[0], "answer"))
+                    return HandshakeFailed(not_http(buffer[0], "answer"))
                 head = self._head.take()
                 if head is None:
                     return None
@@ -279,7 +192,7 @@ class ClientHandshake:
         except LimitExceeded as error:
             return error
         except h11.RemoteProtocolError as error:
-            return HandshakeFailed(_scrubbed(error, "the response is not valid HTTP"))
+            return HandshakeFailed(scrubbed(error, "the response is not valid HTTP"))
         return None
 
     @property
@@ -305,7 +218,7 @@ class ClientHandshake:
         return HandshakeFailed(
             f"the server refused the upgrade with HTTP {refused.status_code}",
             status=refused.status_code,
-            headers=_decoded(refused.headers),
+            headers=decoded(refused.headers),
             body=bytes(self._body[: self._limits.max_body]),
         )
 
@@ -326,27 +239,21 @@ class ClientHandshake:
 
     def _upgraded(self, response: h11.InformationalResponse, trailing: bytes) -> Upgraded | HandshakeFailed:
         """Hold a 101 against RFC 6455 section 4.1."""
-        headers = _decoded(response.headers)
+        headers = decoded(response.headers)
         if response.http_version != b"1.1":
             return HandshakeFailed("the 101 response is not HTTP/1.1")
-        if _tokens(headers, "upgrade") != {"websocket"}:
+        if tokens(headers, "upgrade") != {"websocket"}:
             return HandshakeFailed("the 101 response does not upgrade to websocket")
-        if "upgrade" not in _tokens(headers, "connection"):
+        if "upgrade" not in tokens(headers, "connection"):
             return HandshakeFailed("the 101 response lacks Connection: Upgrade")
-        if _values(headers, "sec-websocket-accept") != [self._expected]:
+        if values(headers, "sec-websocket-accept") != [self._expected]:
             return HandshakeFailed("Sec-WebSocket-Accept is missing, given twice or does not match the key")
-        if _values(headers, "sec-websocket-protocol"):
+        if values(headers, "sec-websocket-protocol"):
             return HandshakeFailed("the server chose a subprotocol that was not offered")
-        agreement = read_response(_values(headers, "sec-websocket-extensions"), offered=self._offered)
+        agreement = read_response(values(headers, "sec-websocket-extensions"), offered=self._offered)
         if isinstance(agreement, str):
             return HandshakeFailed(agreement)
         return Upgraded(headers=headers, agreement=agreement, trailing=trailing)
-
-
-def _not_http(first: int, what: str) -> str:
-    if first in (0x15, 0x16):  # RFC 8446 section 5.1: alert, handshake
-        return f"TLS came as the {what} on a plain-text connection"
-    return f"the {what} is not HTTP"
 
 
 class ServerHandshake:
@@ -356,7 +263,7 @@ class ServerHandshake:
         self._pending: UpgradeRequested | None = None
         self._limits = limits
         self._compression = compression
-        self._head = _Head(limits)
+        self._head = Head(limits)
         self._http = h11.Connection(h11.SERVER)
 
     @property
@@ -382,8 +289,8 @@ class ServerHandshake:
         buffer += data
         if self._pending is not None:
             return self._overflow()
-        if not _TOKEN.fullmatch(chr(buffer[0])):
-            return Refusal(status=400, error=HandshakeFailed(_not_http(buffer[0], "request")))
+        if not TOKEN.fullmatch(chr(buffer[0])):
+            return Refusal(status=400, error=HandshakeFailed(not_http(buffer[0], "request")))
         try:
             head = self._head.take()
             if head is None:
@@ -393,8 +300,8 @@ class ServerHandshake:
         except LimitExceeded as error:
             return Refusal(status=431, error=error)
         except h11.RemoteProtocolError as error:
-            return Refusal(status=400, error=HandshakeFailed(_scrubbed(error, "the request is not valid HTTP")))
-        headers = _decoded(request.headers)
+            return Refusal(status=400, error=HandshakeFailed(scrubbed(error, "the request is not valid HTTP")))
+        headers = decoded(request.headers)
         refusal = _judge(request, headers)
         if refusal is not None:
             return refusal
@@ -419,9 +326,9 @@ class ServerHandshake:
         Raises:
             InvalidMessage: A header field cannot be sent; nothing has changed.
         """
-        _check_headers(headers, _RESERVED)
+        headers = check_headers(headers, RESERVED)
         request = cast("UpgradeRequested", self._pending)
-        key = _values(request.headers, "sec-websocket-key")[0]
+        key = values(request.headers, "sec-websocket-key")[0]
         fields = [
             ("Upgrade", "websocket"),
             ("Connection", "Upgrade"),
@@ -429,12 +336,12 @@ class ServerHandshake:
         ]
         agreement = None
         if self._compression:
-            agreement = accept_offer(_values(request.headers, "sec-websocket-extensions"))
+            agreement = accept_offer(values(request.headers, "sec-websocket-extensions"))
         if agreement is not None:
             fields.append(("Sec-WebSocket-Extensions", agreement.response()))
         fields += headers
         data = self._http.send(
-            h11.InformationalResponse(status_code=101, reason=b"Switching Protocols", headers=_encoded(fields))
+            h11.InformationalResponse(status_code=101, reason=b"Switching Protocols", headers=encoded(fields))
         )
         trailing = bytes(self._head.buffer)
         self.discard()
@@ -455,18 +362,20 @@ class ServerHandshake:
         Raises:
             InvalidMessage: An argument cannot be sent; nothing has changed.
         """
-        if status not in range(200, 600):
+        if not isinstance(status, int) or not 200 <= status <= 599:
             raise InvalidMessage("status", "must be an HTTP status from 200 to 599")
+        if not isinstance(body, bytes):
+            raise InvalidMessage("body", "must be bytes")
         if body and status in (204, 304):
             raise InvalidMessage("body", "RFC 9110 allows none with status 204 and 304")
-        _check_headers(headers, _RESERVED_IN_REFUSAL)
+        headers = check_headers(headers, RESERVED_IN_REFUSAL)
         # RFC 9110 section 7.8: Upgrade is named in Connection wherever it is sent.
         upgrade = any(name.lower() == "upgrade" for name, _ in headers)
         fields = [("Connection", "close, Upgrade" if upgrade else "close"), *headers]
         if status not in (204, 304):
             fields.append(("Content-Length", str(len(body))))
         reason = _PHRASES.get(status, "").encode("ascii")
-        head = self._http.send(h11.Response(status_code=status, reason=reason, headers=_encoded(fields)))
+        head = self._http.send(h11.Response(status_code=status, reason=reason, headers=encoded(fields)))
         self.discard()
         return (head or b"") + body
 
@@ -477,28 +386,26 @@ class ServerHandshake:
 
 def _judge(request: h11.Request, headers: Headers) -> Refusal | None:
     """Hold a request against RFC 6455 section 4.2.1; None if it may be accepted."""
-    version = _values(headers, "sec-websocket-version")
-    keys = _values(headers, "sec-websocket-key")
+    version = values(headers, "sec-websocket-version")
+    keys = values(headers, "sec-websocket-key")
     status = 400
     more: Headers = ()
     if request.http_version != b"1.1":
         why = "the request is not HTTP/1.1"
-    elif "websocket" not in _tokens(headers, "upgrade"):
+    elif "websocket" not in tokens(headers, "upgrade"):
         # Any other HTTP request lands here: the place to hand it out instead, should the library serve some one day.
         status, more = 426, (("Upgrade", "websocket"),)
         why = "the request does not ask for a WebSocket"
     elif request.method != b"GET":
         status, more = 405, (("Allow", "GET"),)
         why = "the method of an upgrade must be GET"
-    elif len(_values(headers, "upgrade")) > 1:
+    elif len(values(headers, "upgrade")) > 1:
         why = "Upgrade is given twice"
-    elif "upgrade" not in _tokens(headers, "connection"):
+    elif "upgrade" not in tokens(headers, "connection"):
         why = "Connection: Upgrade is missing"
-    elif not all(_HOST.fullmatch(host) for host in _values(headers, "host")):
+    elif not all(_HOST.fullmatch(host) for host in values(headers, "host")):
         why = "Host is empty or not ASCII"
-    elif _values(headers, "transfer-encoding") or any(
-        length.strip("0") for length in _values(headers, "content-length")
-    ):
+    elif values(headers, "transfer-encoding") or any(length.strip("0") for length in values(headers, "content-length")):
         why = "an upgrade must not have a body"
     elif len(version) != 1:
         why = "Sec-WebSocket-Version is missing or given twice"

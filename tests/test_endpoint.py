@@ -1,59 +1,23 @@
-"""URLs, headers, model names and the server's view of them; and that no text form shows a credential."""
+"""URLs, headers and model names; and that no text form of an endpoint shows a credential."""
 
 from __future__ import annotations
 
-import asyncio
 import copy
-import os
 import pickle
 import subprocess
 import sys
-import traceback
-import warnings
-from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from endpoint_support import ENDPOINTS, GEMINI, KEY, OAUTH, TOKEN, VERTEX, field, refused
 
 from live_protocol.endpoint import (
-    Credentials,
     Endpoint,
-    Route,
     credentials,
-    match_target,
-    redact,
-    redact_credentials,
-    redact_tokens,
 )
-from live_protocol.errors import InvalidMessage
 from live_protocol.messages import Backend
-
-KEY = "AIzaCANARY-0123456789_abcdefghijklmnopqr"
-TOKEN = "auth_tokens/CANARY0123456789abcdef"
-OAUTH = "ya29.CANARY-0123456789_abc"
-GEMINI = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
-VERTEX = "/ws/google.cloud.aiplatform.v1beta1.LlmBidiService/BidiGenerateContent"
-
-
-def refused(call: Callable[[], object], path: str, part: str = "") -> InvalidMessage:
-    """The call raises, names the argument, and nothing reachable from the exception holds a canary."""
-    with pytest.raises(InvalidMessage) as caught:
-        call()
-    error = caught.value
-    assert error.path == path
-    assert part in error.why
-    assert error.__context__ is None
-    assert error.__cause__ is None
-    assert "CANARY" not in repr(error) + str(error) + "".join(traceback.format_exception_only(error))
-    return error
-
-
-def field(endpoint: Endpoint, name: str) -> str | None:
-    return dict(endpoint.headers).get(name)
-
 
 # --- the Gemini API ---------------------------------------------------------------------------------------------
 
@@ -240,11 +204,11 @@ def test_an_endpoint_built_by_hand_is_checked_too() -> None:
 
     assert build(host="::1").host_header == "[::1]:1"
     for host in ("", "H", "a b", "fe80::1%eth0", "::g", None):
-        refused(lambda host=host: build(host=host), "host")
+        refused(partial(build, host=host), "host")
     for port in (0, 65536, -1, "80", None):
-        refused(lambda port=port: build(port=port), "port")
+        refused(partial(build, port=port), "port")
     for target in ("", "x", "/a b", "/#", "/\n", "/é", None):
-        refused(lambda target=target: build(target=target), "target")
+        refused(partial(build, target=target), "target")
     refused(lambda: build(headers=(("X-A", "CANARY"),)), "headers", "lower case")
     refused(lambda: build(project="a/b"), "project")
     refused(lambda: build(location="a/b"), "location")
@@ -324,11 +288,11 @@ def test_vertex_credentials_missing_or_contradictory() -> None:
 
 def test_vertex_places_are_checked() -> None:
     for location in ("", "a/b", "a.evil.test", "A", "-a", "a b", "é"):
-        refused(lambda location=location: Endpoint.vertex(api_key=KEY, location=location), "location", "us-central1")
+        refused(partial(Endpoint.vertex, api_key=KEY, location=location), "location", "us-central1")
     for project in ("", "a/b", "a..b", "a?b", "a b", "é\r\n"):
-        refused(lambda project=project: Endpoint.vertex(access_token=OAUTH, project=project), "project", "project id")
+        refused(partial(Endpoint.vertex, access_token=OAUTH, project=project), "project", "project id")
         refused(
-            lambda project=project: Endpoint.vertex(access_token=OAUTH, project="p", quota_project=project),
+            partial(Endpoint.vertex, access_token=OAUTH, project="p", quota_project=project),
             "quota_project",
             "project id",
         )
@@ -364,13 +328,11 @@ def test_custom_is_used_exactly_as_given() -> None:
 
 # --- model names ------------------------------------------------------------------------------------------------
 
-MODELS = ["m", "models/m", "tunedModels/m", "google/m", "a/b/c", "publishers/p/models/m", "projects/p/x", "m@1"]
-
 
 @pytest.mark.parametrize("model", ["", "a..b", "a?b", "a&b"])
 def test_models_that_are_refused(model: str) -> None:
     for endpoint in (Endpoint.gemini(api_key=KEY), Endpoint.vertex(api_key=KEY)):
-        refused(lambda endpoint=endpoint: endpoint.model_path(model), "setup.model")
+        refused(partial(endpoint.model_path, model), "setup.model")
 
 
 @pytest.mark.parametrize(
@@ -391,17 +353,6 @@ def test_model_names(model: str, gemini: str, vertex: str) -> None:
 
 
 # --- nothing shows a credential ---------------------------------------------------------------------------------
-
-ENDPOINTS = [
-    Endpoint.gemini(api_key=KEY),
-    Endpoint.gemini(api_key=KEY, key_in_query=True),
-    Endpoint.gemini(token=TOKEN),
-    Endpoint.gemini(token=TOKEN, key_in_query=True),
-    Endpoint.vertex(access_token=OAUTH, project="p"),
-    Endpoint.vertex(api_key=KEY),
-    Endpoint.custom("wss://h/p?sig=CANARY&CANARY&x=", headers={"cookie": "CANARY"}),
-    Endpoint.custom(f"wss://h/{KEY}/{TOKEN}"),
-]
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
@@ -443,306 +394,3 @@ def test_importing_it_pulls_in_no_io() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
-
-
-# --- redaction --------------------------------------------------------------------------------------------------
-
-
-def test_redact_exact_secrets() -> None:
-    assert redact("a abc ab", "ab", "abc") == "a REDACTED REDACTED"
-    assert redact("x=a%2Fb%3D a/b= a/b%3D", "a/b=") == "x=REDACTED REDACTED REDACTED"
-    assert redact("abc", "", "z") == "abc"
-    assert redact("abc") == "abc"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        f"GET /ws?key={KEY}&x=1 HTTP/1.1",
-        "GET /ws?key=CANARY HTTP/1.1",
-        "GET /ws?x=1&access_token=CANARY#f",
-        "connect(api_key='CANARY')",
-        'connect(api_key = b"CANARY")',
-        '{"apiKey": "CANARY"}',
-        '{\\"api_key\\": \\"CANARY\\"}',
-        "Authorization: Bearer CANARY",
-        "authorization: Token CANARY\r\nhost: h",
-        "proxy-authorization: Basic CANARY==",
-        '{"Authorization": "Bearer CANARY"}',
-        '{\\"Authorization\\": \\"Bearer CANARY\\"}',
-        "{'authorization': 'Bearer CANARY\\'CANARY'}",
-        "(b'authorization', b'Bearer CANARY')",
-        '["x-goog-api-key", "CANARY"]',
-        "curl -H 'X-Goog-Api-Key: CANARY'",
-        "x-goog-api-key: CANARY",
-        f"see {KEY}.",
-        f"/{KEY}/",
-        "AQ.CANARY0123456789abcdef",
-        f"<{OAUTH}>",
-        TOKEN,
-        TOKEN.replace("/", "%2F"),
-    ],
-)
-def test_redact_known_places(text: str) -> None:
-    clean = redact_credentials(text)
-    assert "CANARY" not in clean
-    assert "REDACTED" in clean
-    assert redact_credentials(clean) == clean
-
-
-def test_redaction_keeps_the_rest() -> None:
-    assert redact_credentials("Authorization: Bearer x\r\nHost: h\r\n") == "Authorization: REDACTED\r\nHost: h\r\n"
-    assert redact_credentials("Authorization: bearer\nkey=bcd") == "Authorization: REDACTED\nkey=REDACTED"
-    assert redact_credentials('{"authorization":"x","a":1}') == '{"authorization":"REDACTED","a":1}'
-    assert redact_credentials("/p?key=x&alt=1#f") == "/p?key=REDACTED&alt=1#f"
-    for text in ("", "the key is under the mat", "monkey=1", "AIza", "authorization of the user", "authtokens/x"):
-        assert redact_credentials(text) == text
-    code = "sorted(x, key=len)"
-    assert redact_tokens(code) == code
-    assert redact_tokens(f"QUJD{KEY}") == f"QUJD{KEY}"  # base64 that holds the letters by chance
-    assert redact_tokens(f"a {TOKEN} b") == "a auth_tokens/REDACTED b"
-
-
-@given(
-    st.text() | st.lists(st.sampled_from(['"', "\\", "authorization", ":", "key=", " ", "'", "x", "\n"])).map("".join)
-)
-def test_redaction_takes_any_text(text: str) -> None:
-    redact_credentials(text)
-    redact_tokens(text)
-
-
-@pytest.mark.parametrize("unit", ['authorization:"', "authorization\\", 'key="', "\\", '"', "AIza", "x" * 10])
-def test_redaction_takes_linear_time(unit: str) -> None:
-    redact_credentials(unit * 40_000)
-
-
-# --- the server's view ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("target", "route"),
-    [
-        (GEMINI, (Backend.GEMINI, "v1beta", "BidiGenerateContent", "")),
-        ("/" + GEMINI, (Backend.GEMINI, "v1beta", "BidiGenerateContent", "")),
-        (GEMINI + "Constrained?access_token=x", (Backend.GEMINI, "v1beta", "BidiGenerateContentConstrained", "")),
-        (
-            "/p//q" + GEMINI.replace("v1beta", "v9x").replace("Content", "Music"),
-            (Backend.GEMINI, "v9x", "BidiGenerateMusic", "/p/q"),
-        ),
-        (VERTEX, (Backend.VERTEX, "v1beta1", "BidiGenerateContent", "")),
-        ("/p/" + VERTEX + "?key=x", (Backend.VERTEX, "v1beta1", "BidiGenerateContent", "/p")),
-        ("/ws" + VERTEX, (Backend.VERTEX, "v1beta1", "BidiGenerateContent", "/ws")),
-    ],
-)
-def test_match_target(target: str, route: tuple[Backend, str, Any, str]) -> None:
-    backend, version, method, prefix = route
-    assert match_target(target) == Route(backend=backend, version=version, method=method, prefix=prefix)
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        "",
-        "/",
-        "?",
-        GEMINI[1:],
-        GEMINI + "/",
-        GEMINI + "X",
-        GEMINI.replace("v1beta", "V1"),
-        GEMINI.replace("v1beta", "v1.x"),
-        GEMINI.replace(".BidiGen", "/BidiGen"),
-        VERTEX.replace("/BidiGen", ".BidiGen"),
-        VERTEX + "Constrained",
-        "/x\n" + GEMINI,
-        "/?" + GEMINI,
-    ],
-)
-def test_targets_that_match_nothing(target: str) -> None:
-    assert match_target(target) is None
-
-
-@pytest.mark.parametrize(
-    ("target", "headers", "kind", "value"),
-    [
-        ("/", [], None, None),
-        ("/?key=", [("x-goog-api-key", "")], None, None),
-        ("/", [("Authorization", "Basic abc")], None, None),
-        ("/", [("Authorization", "Bearer")], None, None),
-        ("/?key=a%2Bb+c", [], "api_key", "a+b+c"),
-        ("/?key=1&key=2", [], "api_key", "1"),
-        ("/?x&key=%zz%ff", [], "api_key", "%zz\ufffd"),
-        ("/?access_token=auth_tokens/t", [], "ephemeral_token", "auth_tokens/t"),
-        ("/?access_token=auth_tokens%2Ft", [], "ephemeral_token", "auth_tokens/t"),
-        ("/?key=auth_tokens/t", [], "ephemeral_token", "auth_tokens/t"),
-        ("/?access_token=ya29.x", [], "oauth", "ya29.x"),
-        ("/?key=q", [("X-Goog-Api-Key", " k ")], "api_key", "k"),
-        ("/", [("x-goog-api-key", "auth_tokens/t")], "ephemeral_token", "auth_tokens/t"),
-        ("/?key=q", [("AUTHORIZATION", "bearer  b")], "oauth", "b"),
-        (
-            "/",
-            [("authorization", "TOKEN auth_tokens/t"), ("x-goog-api-key", "auth_tokens/t")],
-            "ephemeral_token",
-            "auth_tokens/t",
-        ),
-        ("/", [("authorization", "Token other")], "ephemeral_token", "other"),
-        ("/", [("authorization", "Basic x"), ("x-goog-api-key", "k")], "api_key", "k"),
-        ("/", [("x-goog-api-key", "first"), ("x-goog-api-key", "second")], "api_key", "first"),
-    ],
-)
-def test_credentials(target: str, headers: list[tuple[str, str]], kind: str | None, value: str | None) -> None:
-    found = credentials(target, headers)
-    assert found.kind == kind
-    assert found.value == value
-    assert repr(found) == f"Credentials(kind={kind!r})"
-
-
-def test_credentials_hide_their_value() -> None:
-    assert "CANARY" not in f"{Credentials(kind='api_key', value='CANARY')!r}"
-
-
-@given(st.text(), st.lists(st.tuples(st.text(), st.text())))
-def test_the_server_side_never_raises(target: str, headers: list[tuple[str, str]]) -> None:
-    match_target(target)
-    credentials(target, headers)
-
-
-@pytest.mark.parametrize("endpoint", ENDPOINTS[:6])
-def test_the_server_understands_what_the_client_sends(endpoint: Endpoint) -> None:
-    route = match_target(endpoint.target)
-    assert route is not None
-    assert route.backend is endpoint.backend
-    found = credentials(endpoint.target, endpoint.headers)
-    assert found.value in (KEY, TOKEN, OAUTH)
-    assert (found.kind == "ephemeral_token") is (route.method == "BidiGenerateContentConstrained")
-
-
-# --- against the official SDK -----------------------------------------------------------------------------------
-
-
-class _Dialled(Exception):
-    pass
-
-
-@pytest.fixture
-def sdk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    with warnings.catch_warnings():
-        # The SDK warns about itself, from many places; what is checked here is only where it dials.
-        warnings.simplefilter("ignore")
-        genai = pytest.importorskip("google.genai")
-        for name in [name for name in os.environ if name.startswith(("GOOGLE_", "GEMINI_"))]:
-            monkeypatch.delenv(name)
-        yield genai
-
-
-def _dial(sdk: Any, monkeypatch: pytest.MonkeyPatch, model: str, **arguments: Any) -> tuple[str, dict[str, str], str]:
-    """Where the SDK dials, with which headers, and its name for the model; nothing leaves the machine."""
-    from google.genai import live
-
-    seen: list[tuple[str, dict[str, str]]] = []
-    sent: list[str] = []
-
-    class Socket:
-        async def send(self, text: str) -> None:
-            import json
-
-            sent.append(json.loads(text)["setup"]["model"])
-            raise _Dialled
-
-    class Connect:
-        def __init__(self, uri: str, additional_headers: dict[str, str], **_: object) -> None:
-            seen.append((uri, {name.lower(): value for name, value in additional_headers.items()}))
-
-        async def __aenter__(self) -> Socket:
-            return Socket()
-
-        async def __aexit__(self, *_: object) -> None:
-            pass
-
-    monkeypatch.setattr(live, "ws_connect", Connect)
-
-    async def connect() -> None:
-        client = sdk.Client(**arguments)
-        async with client.aio.live.connect(model=model):
-            pass
-
-    with pytest.raises(_Dialled):
-        asyncio.run(connect())
-    return (*seen[0], sent[0])
-
-
-def _same(endpoint: Endpoint, uri: str, headers: dict[str, str], names: set[str]) -> None:
-    scheme, _, rest = uri.partition("://")
-    assert f"{scheme}://{rest.replace('//', '/')}" == endpoint.url
-    assert {n: v for n, v in headers.items() if n in names} == {n: v for n, v in endpoint.headers if n in names}
-
-
-CREDENTIAL_HEADERS = {"authorization", "x-goog-api-key", "x-goog-user-project"}
-
-
-@pytest.mark.parametrize("base_url", [None, "https://h.test:8443/p/", "https://h.test"])
-def test_the_sdk_dials_the_same_on_gemini(sdk: Any, monkeypatch: pytest.MonkeyPatch, base_url: str | None) -> None:
-    options = {"base_url": base_url, "api_version": "v1beta"}
-    uri, headers, _ = _dial(sdk, monkeypatch, "m", api_key=KEY, http_options=options)
-    _same(Endpoint.gemini(api_key=KEY, base_url=base_url), uri, headers, CREDENTIAL_HEADERS)
-    options["api_version"] = "v1alpha"
-    uri, headers, _ = _dial(sdk, monkeypatch, "m", api_key=TOKEN, http_options=options)
-    endpoint = Endpoint.gemini(token=TOKEN, base_url=base_url, version="v1alpha")
-    _same(endpoint, uri, headers, {"authorization"})  # the SDK repeats the token in x-goog-api-key
-    assert headers["x-goog-api-key"] == TOKEN
-
-
-@pytest.mark.parametrize("location", ["global", "us-central1", "us", "eu"])
-def test_the_sdk_dials_the_same_on_vertex(sdk: Any, monkeypatch: pytest.MonkeyPatch, location: str) -> None:
-    from google.oauth2.credentials import Credentials as GoogleCredentials
-
-    login = GoogleCredentials(token=OAUTH, quota_project_id="q")  # type: ignore[no-untyped-call]
-    arguments = {"vertexai": True, "project": "p", "location": location, "credentials": login}
-    for model in MODELS:
-        uri, headers, name = _dial(sdk, monkeypatch, model, **arguments)
-        endpoint = Endpoint.vertex(access_token=OAUTH, project="p", location=location, quota_project="q")
-        _same(endpoint, uri, headers, CREDENTIAL_HEADERS)
-        assert endpoint.model_path(model) == name
-
-
-@pytest.mark.parametrize("location", [None, "us-central1"])
-def test_the_sdk_dials_the_same_in_express_mode(
-    sdk: Any, monkeypatch: pytest.MonkeyPatch, location: str | None
-) -> None:
-    for model in MODELS:
-        uri, headers, name = _dial(sdk, monkeypatch, model, vertexai=True, api_key=KEY, location=location)
-        endpoint = Endpoint.vertex(api_key=KEY, location=location)
-        _same(endpoint, uri, headers, CREDENTIAL_HEADERS)
-        assert endpoint.model_path(model) == name
-
-
-def test_the_sdk_names_models_the_same_on_gemini(sdk: Any) -> None:
-    from google.genai import _transformers
-
-    client = sdk.Client(api_key=KEY)
-    endpoint = Endpoint.gemini(api_key=KEY)
-    for model in MODELS:
-        assert endpoint.model_path(model) == _transformers.t_model(client._api_client, model)
-    for model in ("", "..", "?", "&"):
-        with pytest.raises(ValueError, match="model"):
-            _transformers.t_model(client._api_client, model)
-        refused(lambda model=model: endpoint.model_path(model), "setup.model")
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "aiplatform.googleapis.com",
-        "us-east1-aiplatform.googleapis.com",
-        "aiplatform.us.rep.googleapis.com",
-        "aiplatform.eu.rep.googleapis.com",
-        "x.sandbox.googleapis.com",
-        "x.mtls.googleapis.com",
-        "x.mtls.sandbox.googleapis.com",
-        "gateway.test",
-    ],
-)
-def test_the_sdk_has_the_same_mtls_hosts(sdk: Any, host: str) -> None:
-    from google.genai import _api_client
-
-    endpoint = Endpoint.vertex(access_token=OAUTH, project="p", base_url=f"https://{host}", mtls=True)
-    assert _api_client.to_mtls_url(f"https://{host}/") == f"https://{endpoint.host}/"

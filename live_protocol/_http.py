@@ -1,0 +1,157 @@
+"""Small HTTP/1.1 tools of the opening handshake: header fields that are safe to send, heads within bounds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeAlias, cast
+
+import h11
+
+from live_protocol.errors import InvalidMessage, LimitExceeded
+from live_protocol.limits import Limits
+
+__all__ = [
+    "RESERVED",
+    "RESERVED_IN_REFUSAL",
+    "TOKEN",
+    "Head",
+    "Headers",
+    "check_headers",
+    "decoded",
+    "encoded",
+    "not_http",
+    "scrubbed",
+    "tokens",
+    "values",
+]
+
+Headers: TypeAlias = Sequence[tuple[str, str]]
+
+TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE: Final = re.compile(r"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
+_HEAD_END: Final = re.compile(rb"\n\r?\n")
+
+RESERVED: Final = frozenset(
+    {"host", "upgrade", "connection", "content-length", "transfer-encoding", "te", "trailer", "keep-alive"}
+)
+RESERVED_IN_REFUSAL: Final = frozenset({"connection", "content-length", "transfer-encoding", "trailer", "keep-alive"})
+
+# What h11 says before it quotes the peer's bytes, which may hold a credential; nothing else of its texts is passed on.
+_H11_TEXTS: Final = (
+    "illegal status line",
+    "illegal request line",
+    "illegal header line",
+    "continuation line at start of headers",
+    "Illegal target characters",
+    "Missing mandatory Host: header",
+    "Found multiple Host: headers",
+    "conflicting Content-Length headers",
+    "bad Content-Length",
+    "multiple Transfer-Encoding headers",
+    "Only Transfer-Encoding: chunked is supported",
+)
+
+
+def check_headers(headers: Headers, reserved: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """Refuse what would not arrive as it was meant, without ever quoting a value.
+
+    Args:
+        headers: Pairs of name and value, as a caller gave them.
+        reserved: Names in lower case that are not the caller's to set; with `RESERVED` also those of RFC 6455.
+
+    Returns:
+        The same pairs.
+
+    Raises:
+        InvalidMessage: A name or a value cannot stand in a header field, or the name is reserved.
+    """
+    checked: list[tuple[str, str]] = []
+    for pair in cast("Iterable[object]", headers):
+        match pair:
+            case (str(name), str(value)):
+                checked.append((name, value))
+            case _:
+                raise InvalidMessage("headers", "must be pairs of strings")
+        if not TOKEN.fullmatch(name):
+            raise InvalidMessage("headers", "a name must be a token of RFC 9110 section 5.6.2")
+        lower = name.lower()
+        if lower in reserved or (reserved is RESERVED and lower.startswith("sec-websocket-")):
+            raise InvalidMessage(f"headers[{name!r}]", "this field belongs to the handshake; leave it out")
+        if not _VALUE.fullmatch(value):
+            raise InvalidMessage(
+                f"headers[{name!r}]",
+                "the value holds a line break, another control character, a character beyond Latin-1, or blanks at "
+                "an end (a key read from a file often ends in a newline)",
+            )
+    return tuple(checked)
+
+
+class Head:
+    """Collects an HTTP head and hands it out whole, so that h11 never waits and the bounds are exact.
+
+    h11 looks at its own bound only when a head is incomplete, which makes it depend on how the bytes were cut.
+
+    Attributes:
+        buffer: What came and was not taken.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.buffer = bytearray()
+        self._limits = limits
+        self._taken = 0
+        self._searched = 0
+
+    def take(self) -> bytes | None:
+        """The next complete head, removed from the buffer, or None.
+
+        Raises:
+            LimitExceeded: It is too long, or has too many lines; heads of a series count together.
+        """
+        found = _HEAD_END.search(self.buffer, self._searched)
+        size = len(self.buffer) if found is None else found.end()
+        if self._taken + size > self._limits.max_handshake:
+            raise LimitExceeded("max_handshake", self._limits.max_handshake)
+        if found is None:
+            self._searched = max(0, size - 2)
+            return None
+        head = bytes(self.buffer[:size])
+        if head.count(b"\n") - 2 > self._limits.max_headers:  # without the first line and the empty one
+            raise LimitExceeded("max_headers", self._limits.max_headers)
+        del self.buffer[:size]
+        self._taken += size
+        self._searched = 0
+        return head
+
+
+def decoded(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
+    """From h11, whose names are in lower case."""
+    return tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in headers)
+
+
+def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """For h11."""
+    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
+
+
+def values(headers: Headers, name: str) -> list[str]:
+    """The values of a field, one for each line; the name is in lower case."""
+    return [value for key, value in headers if key == name]
+
+
+def tokens(headers: Headers, name: str) -> set[str]:
+    """The members of a list-valued field over all its lines, in lower case (RFC 9110 section 5.6.1)."""
+    return {token.strip(" \t").lower() for value in values(headers, name) for token in value.split(",")}
+
+
+def scrubbed(error: h11.ProtocolError, otherwise: str) -> str:
+    """What h11 found wrong, without the bytes of the peer that it quotes."""
+    text = str(error)
+    return next((known for known in _H11_TEXTS if text.startswith(known)), otherwise)
+
+
+def not_http(first: int, what: str) -> str:
+    """Why bytes that begin like this cannot be HTTP."""
+    if first in (0x15, 0x16):  # RFC 8446 section 5.1: alert, handshake
+        return f"TLS came as the {what} on a plain-text connection"
+    return f"the {what} is not HTTP"

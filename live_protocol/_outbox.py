@@ -1,0 +1,90 @@
+"""What waits to be written: whole frames, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from live_protocol._deflate import Deflate
+from live_protocol._frames import CLOSE, PONG, frame
+
+__all__ = ["Outbox"]
+
+
+class Outbox:
+    """Frames of one end, masked in the client role.
+
+    Attributes:
+        deflate: The outbound half of permessage-deflate, where it was agreed on.
+        close_sent: Code and reason of our close frame, once it is queued; 1005 for one without a code.
+        owed: Bytes of the pongs that the peer asked for since the last `take`.
+    """
+
+    __slots__ = ("_client", "_entropy", "_frames", "_pong", "_size", "close_sent", "deflate", "owed")
+
+    def __init__(self, *, client: bool, entropy: Callable[[int], bytes]) -> None:
+        self.deflate: Deflate | None = None
+        self.close_sent: tuple[int, str] | None = None
+        self.owed = 0
+        self._client = client
+        self._entropy = entropy
+        self._frames: list[bytes] = []
+        self._size = 0
+        self._pong: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that `take` would give."""
+        return self._size if self._pong is None else self._size + self._control_size(self._pong)
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes as they are: HTTP."""
+        self._frames.append(data)
+        self._size += len(data)
+
+    def message(self, opcode: int, payload: bytes) -> None:
+        """Queue a data message in one frame."""
+        rsv1 = False
+        if self.deflate is not None and (compressed := self.deflate.compress(payload)) is not None:
+            payload = compressed
+            rsv1 = True
+        data = frame(opcode, payload, self._entropy(4) if self._client else None, rsv1=rsv1)
+        self._frames.append(data)
+        self._size += len(data)
+
+    def control(self, opcode: int, payload: bytes) -> None:
+        """Queue a control frame; its payload is 125 bytes at most."""
+        self.write(frame(opcode, payload, self._entropy(4) if self._client else None))
+
+    def close(self, code: int, reason: str) -> None:
+        """Queue the close frame; its reason is 123 bytes at most."""
+        self.close_sent = (code, reason)
+        self.control(CLOSE, b"" if code == 1005 else code.to_bytes(2, "big") + reason.encode())
+
+    def pong(self, payload: bytes) -> None:
+        """Answer a ping. Of several only the newest needs an answer (RFC 6455 section 5.5.3)."""
+        self._pong = payload
+        self.owed += self._control_size(payload)
+
+    def take(self) -> bytes:
+        """Everything that waits; a pong overtakes the messages."""
+        frames = self._frames
+        if self._pong is not None:
+            self.control(PONG, self._pong)
+            self._pong = None
+            frames.insert(0, frames.pop())
+        self.owed = 0
+        if not frames:
+            return b""
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        frames.clear()
+        self._size = 0
+        return data
+
+    def clear(self) -> None:
+        """Forget everything that waits."""
+        self._frames.clear()
+        self._size = 0
+        self._pong = None
+
+    def _control_size(self, payload: bytes) -> int:
+        return len(payload) + (6 if self._client else 2)
