@@ -182,16 +182,16 @@ class LiveConnection(ClientVerbs):
         while True:
             event = session.next_event()
             if event is not Need.DATA:
-                if type(event) is not Failed:
+                if not isinstance(event, Failed):
                     return event
                 self._link.fail(event.error)
             item = self._link.next_event()
-            if type(item) is bytes or type(item) is str:
+            if isinstance(item, (bytes, str)):
                 session.receive_message(item)
-            elif type(item) is ConnectionClosed:
+            elif isinstance(item, ConnectionClosed):
                 return self._closed(item)
             else:
-                if type(item) is UpgradeRequested:
+                if isinstance(item, UpgradeRequested):
                     self._target = item.target
                 return item
 

@@ -75,7 +75,7 @@ class _NoExtra(dict[str, Any]):
     def _refuse(self, *_: object, **__: object) -> Any:
         raise TypeError("the empty extra mapping is shared; build the message with extra={...} instead")
 
-    __setitem__ = setdefault = update = __ior__ = _refuse
+    __setitem__ = setdefault = update = __ior__ = _refuse  # pyright: ignore[reportAssignmentType] - refuses all alike
 
     def __copy__(self) -> _NoExtra:
         return self

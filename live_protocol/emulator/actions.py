@@ -1,0 +1,282 @@
+"""What a simulated model is asked, and what it can do: the whole interface of an own model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, final
+
+import attrs
+
+from live_protocol.audio import OUTPUT_RATE
+from live_protocol.messages import (
+    Backend,
+    Behavior,
+    Blob,
+    Content,
+    FunctionCall,
+    FunctionDeclaration,
+    FunctionResponse,
+    LiveClientSetup,
+    LiveServerMessage,
+    Modality,
+    Part,
+    TurnCompleteReason,
+)
+
+__all__ = [
+    "Action",
+    "Call",
+    "Cancel",
+    "Close",
+    "Drop",
+    "End",
+    "GoAway",
+    "Model",
+    "Say",
+    "Send",
+    "Show",
+    "Speak",
+    "Stall",
+    "Turn",
+    "Wait",
+    "text_of",
+]
+
+
+def text_of(content: Content | None) -> str:
+    """The text of all parts, one after the other."""
+    return "".join(part.text or "" for part in content.parts) if content is not None else ""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Turn:
+    """What a model is asked.
+
+    Attributes:
+        text: What the user wrote, or the transcript of what was said.
+        speech: What the user said: PCM, 16-bit signed little-endian, mono.
+        rate: Sample rate of ``speech``, in Hz.
+        response: The result of a call.
+        call: The call it answers, None where it answers none (Vertex lets clients do that).
+        history: Everything before this turn.
+        pending: Calls that await a response.
+        images: The newest video frame, where there is one.
+        setup: The session's configuration, with later context updates in it.
+        backend: The dialect.
+    """
+
+    text: str = ""
+    speech: bytes = attrs.field(default=b"", repr=lambda data: f"<{len(data)} bytes>")
+    rate: int = 16_000
+    response: FunctionResponse | None = None
+    call: FunctionCall | None = None
+    history: Sequence[Content] = attrs.field(default=(), repr=False)
+    pending: Sequence[FunctionCall] = ()
+    images: Sequence[Blob] = ()
+    setup: LiveClientSetup = attrs.field(default=LiveClientSetup(), repr=False)
+    backend: Backend = Backend.GEMINI
+
+    @property
+    def system_instruction(self) -> str:
+        """Text of the system instruction now in force."""
+        return text_of(self.setup.system_instruction)
+
+    @property
+    def functions(self) -> Mapping[str, FunctionDeclaration]:
+        """The functions now declared, by name."""
+        return declared(self.setup)
+
+    @property
+    def speaks(self) -> bool:
+        """Whether the answer is audio rather than text."""
+        return speaks(self.setup)
+
+
+def declared(setup: LiveClientSetup) -> dict[str, FunctionDeclaration]:
+    """The functions that a setup declares, by name."""
+    return {item.name or "": item for tool in setup.tools for item in tool.function_declarations}
+
+
+def non_blocking(setup: LiveClientSetup, name: str) -> bool:
+    """Whether the conversation goes on while this function runs (wire.md section 9)."""
+    function = declared(setup).get(name)
+    return function is not None and function.behavior == Behavior.NON_BLOCKING
+
+
+def speaks(setup: LiveClientSetup) -> bool:
+    """Whether a session answers with audio; it does where the setup does not say (wire.md section 6)."""
+    generation = setup.generation_config
+    return generation is None or Modality.TEXT not in generation.response_modalities
+
+
+# --- actions ----------------------------------------------------------------------------------------------------
+
+
+@final
+@attrs.frozen
+class Say:
+    """Say a text, in several pieces: as text, or with the voice and its transcript.
+
+    Attributes:
+        text: The text.
+        thought: Whether it is a summary of thoughts, which is always text.
+    """
+
+    text: str
+    thought: bool = attrs.field(default=False, kw_only=True)
+
+
+@final
+@attrs.frozen
+class Speak:
+    """Play audio; where the session answers with text, its transcript is said instead.
+
+    Attributes:
+        pcm: 16-bit signed little-endian, mono.
+        rate: Its sample rate, in Hz.
+        transcript: What is said in it.
+    """
+
+    pcm: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+    rate: int = OUTPUT_RATE
+    transcript: str = ""
+
+
+@final
+@attrs.frozen
+class Show:
+    """Put parts of any kind into the answer.
+
+    Attributes:
+        parts: The parts; they make one message.
+    """
+
+    parts: Sequence[Part]
+
+
+@final
+@attrs.frozen
+class Call:
+    """Call a function of the client; calls right after one another make one message.
+
+    While a call of a blocking function runs, the turn stays open, and `Model.on_tool_response` continues it.
+
+    Attributes:
+        name: Name of the function.
+        args: Its arguments.
+    """
+
+    name: str
+    args: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@final
+@attrs.frozen
+class Cancel:
+    """Cancel calls.
+
+    Attributes:
+        ids: Their ids; empty means all that are pending.
+    """
+
+    ids: Sequence[str] = ()
+
+
+@final
+@attrs.frozen
+class Wait:
+    """Do nothing for some time.
+
+    Attributes:
+        seconds: How long.
+    """
+
+    seconds: float
+
+
+@final
+@attrs.frozen
+class Send:
+    """Send a whole message as it is.
+
+    Attributes:
+        message: The message.
+    """
+
+    message: LiveServerMessage
+
+
+@final
+@attrs.frozen
+class End:
+    """End the turn here, whatever follows.
+
+    Attributes:
+        reason: Why, where that is not normal.
+    """
+
+    reason: TurnCompleteReason | None = None
+
+
+@final
+@attrs.frozen
+class Stall:
+    """Never say anything again in this turn, not even that it is over."""
+
+
+@final
+@attrs.frozen
+class GoAway:
+    """Announce the end of the connection, and end it then.
+
+    Attributes:
+        seconds: Time left.
+    """
+
+    seconds: float
+
+
+@final
+@attrs.frozen
+class Close:
+    """Close the connection.
+
+    Attributes:
+        code: Close code (RFC 6455 section 7.4).
+        reason: Reason; cut at 123 bytes as the service does.
+    """
+
+    code: int = 1000
+    reason: str = ""
+
+
+@final
+@attrs.frozen
+class Drop:
+    """End the connection without a close frame, as a lost network does; what was sent before still arrives."""
+
+
+Action: TypeAlias = (
+    Say | Speak | Show | Call | Cancel | Wait | Send | End | Stall | GoAway | Close | Drop
+)
+"""Everything a model can do. A turn ends by itself after its last action."""
+
+
+class Model(Protocol):
+    """A simulated model. Its methods may be generators: an action is asked for when it is due.
+
+    What a method raises comes out of whatever drove the connection there.
+    """
+
+    def on_text(self, turn: Turn) -> Iterable[Action]:
+        """The user wrote ``turn.text``, or asked to go on where that is empty."""
+        ...
+
+    def on_speech(self, turn: Turn) -> Iterable[Action]:
+        """The user said ``turn.speech``."""
+        ...
+
+    def on_tool_response(self, turn: Turn) -> Iterable[Action]:
+        """The client answered ``turn.call`` with ``turn.response``."""
+        ...

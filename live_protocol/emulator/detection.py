@@ -1,0 +1,114 @@
+"""Where speech begins and ends in a stream of audio, by its loudness (wire.md section 6)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Final, TypeAlias, final
+
+import attrs
+
+__all__ = ["Activity", "Detector", "SpeechEnded", "SpeechStarted"]
+
+_FRAMES: Final = 50  # a second
+_DIP: Final = 0.1  # seconds of quiet that a word may have in it before its start counts
+
+
+@final
+@attrs.frozen
+class SpeechStarted:
+    """The user began to speak.
+
+    Attributes:
+        at: Seconds from the start of this stream.
+    """
+
+    at: float
+
+
+@final
+@attrs.frozen
+class SpeechEnded:
+    """The user stopped speaking.
+
+    Attributes:
+        at: Seconds from the start of this stream.
+        pcm: What was said.
+    """
+
+    at: float
+    pcm: bytes
+
+
+Activity: TypeAlias = SpeechStarted | SpeechEnded
+
+
+class Detector:
+    """Cuts a stream of mono 16-bit PCM into utterances. Time is counted in samples; no clock is involved.
+
+    Args:
+        rate: Sample rate, in Hz.
+        silence: Quiet that ends speech, in seconds.
+        padding: Speech before its start counts, in seconds.
+        threshold: Peak above which a frame of 20 ms is speech.
+        longest: Length at which an utterance is cut, in seconds.
+
+    Attributes:
+        speaking: Whether an utterance has begun and not ended.
+        position: Seconds heard so far.
+    """
+
+    def __init__(self, rate: int, *, silence: float, padding: float, threshold: int, longest: float) -> None:
+        self._samples = rate // _FRAMES
+        self._length = self._samples / rate  # of a frame, in seconds: not all rates have whole samples in 20 ms
+        self._silence = max(1, round(silence * _FRAMES))
+        self._padding = max(1, round(padding * _FRAMES))
+        self._threshold = threshold
+        self._longest = max(1, round(longest * _FRAMES))
+        self._rest = b""
+        self._frame = 0
+        self._run: list[bytes] = []  # since the first loud frame; empty where it is quiet
+        self._quiet = 0  # frames of it at the end of the run
+        self.speaking = False
+
+    @property
+    def position(self) -> float:
+        return self._frame * self._length
+
+    @property
+    def listening(self) -> bool:
+        """Whether there is audio that may turn out to be speech."""
+        return bool(self._run)
+
+    def feed(self, pcm: bytes) -> Iterator[Activity]:
+        """Hear more audio; take all that it gives, in order."""
+        size = 2 * self._samples
+        data = self._rest + pcm
+        whole = len(data) - len(data) % size
+        self._rest = data[whole:]
+        for at in range(0, whole, size):
+            yield from self._hear(data[at : at + size])
+
+    def _hear(self, frame: bytes) -> Iterator[Activity]:
+        self._frame += 1
+        samples = struct.unpack(f"<{self._samples}h", frame)
+        loud = max(samples) > self._threshold or min(samples) < -self._threshold
+        if not loud and not self._run:
+            return
+        self._run.append(frame)
+        self._quiet = 0 if loud else self._quiet + 1
+        if not self.speaking:
+            if loud and len(self._run) >= self._padding:
+                self.speaking = True
+                yield SpeechStarted((self._frame - len(self._run)) * self._length)
+            elif self._quiet > _DIP * _FRAMES:
+                self._run.clear()
+        elif self._quiet >= self._silence or len(self._run) >= self._longest:
+            yield from self.flush()
+
+    def flush(self) -> Iterator[Activity]:
+        """End the utterance here, if there is one; take what it gives."""
+        run, quiet, spoke = self._run, self._quiet, self.speaking
+        self._run, self._quiet, self.speaking = [], 0, False
+        if spoke:
+            yield SpeechEnded((self._frame - quiet) * self._length, b"".join(run[: len(run) - quiet]))

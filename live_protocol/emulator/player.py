@@ -1,0 +1,261 @@
+"""Plays the actions of one turn by the clock: what is due, in which messages (wire.md sections 7, 8 and 12)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Final, TypeAlias, final
+
+import attrs
+
+from live_protocol.emulator.actions import (
+    Action,
+    Call,
+    Cancel,
+    Close,
+    Drop,
+    End,
+    GoAway,
+    Say,
+    Send,
+    Show,
+    Speak,
+    Stall,
+    Turn,
+    Wait,
+)
+from live_protocol.emulator.options import EmulatorOptions
+from live_protocol.emulator.voice import OUTPUT, fragments, resample, speak
+from live_protocol.messages import (
+    Backend,
+    Blob,
+    Content,
+    LiveServerContent,
+    LiveServerMessage,
+    Part,
+    Transcription,
+)
+
+__all__ = ["Done", "Effect", "Performance"]
+
+_FIRST_CHUNK: Final = OUTPUT.size(0.2)  # wire.md section 12
+_CHUNK: Final = OUTPUT.size(0.24)
+
+
+@final
+@attrs.frozen
+class Done:
+    """The turn is over."""
+
+
+Effect: TypeAlias = LiveServerMessage | tuple[Call, ...] | Cancel | GoAway | Close | Drop | Done
+"""What a turn makes the session do."""
+
+
+@attrs.define
+class _Step:
+    """Something to send at a time.
+
+    Attributes:
+        at: Clock reading.
+        message: The message; None where the text is only heard.
+        said: Text that counts as said from then on.
+        plays: Seconds of audio in the message.
+    """
+
+    at: float
+    message: LiveServerMessage | None
+    said: str = ""
+    plays: float = 0.0
+
+
+class Performance:
+    """One turn of the model, from its first action to `Done`.
+
+    Args:
+        actions: What to do; taken one by one, when they are due.
+        turn: What was asked.
+        options: Pace and voice.
+        now: Clock reading.
+
+    Attributes:
+        turn: What was asked.
+        said: Text said so far.
+        played: Seconds of audio sent so far.
+        awaiting: Ids of calls that keep the turn open.
+        end: How the turn ends, where the model said so.
+    """
+
+    def __init__(self, actions: Iterable[Action], turn: Turn, options: EmulatorOptions, now: float) -> None:
+        self.turn = turn
+        self.said = ""
+        self.played = 0.0
+        self.awaiting: set[str] = set()
+        self.end: End | None = None
+        self._actions = iter(actions)
+        self._options = options
+        self._transcribes = turn.speaks and turn.setup.output_audio_transcription is not None
+        self._at = now
+        self._play_until = now
+        self._steps: deque[_Step] = deque()
+        self._audio = bytearray()
+        self._chunk = _FIRST_CHUNK
+        self._calls: list[Call] = []
+        self._next: Action | None = None
+        self._transcribed = False
+        self._exhausted = False
+        self._stalled = False
+        self._generated = False
+
+    # --- the clock ----------------------------------------------------------------------------------------------
+
+    @property
+    def due(self) -> float | None:
+        """When `take` has something, None where the clock changes nothing."""
+        if self._steps:
+            return self._steps[0].at
+        if self._stalled or (self._exhausted and not self._calls and self.awaiting):
+            return None
+        if self._generated:
+            return self._play_until if self._options.hold_turn_complete else self._at
+        return self._at
+
+    def shift(self, by: float) -> None:
+        """Move everything in time: the clock was not known before."""
+        self._at += by
+        self._play_until += by
+        for step in self._steps:
+            step.at += by
+
+    def go_on(self, actions: Iterable[Action], now: float) -> None:
+        """Add what follows the response of a call."""
+        self._at = max(self._at, now)
+        self._actions = _chained(self._actions, actions)
+        self._exhausted = False
+
+    def take(self, now: float) -> Effect | None:
+        """The next thing to do, None where nothing is due."""
+        while True:
+            due = self.due
+            if due is None or due > now:
+                return None
+            if self._steps:
+                step = self._steps.popleft()
+                self.said += step.said
+                if step.plays:
+                    self.played += step.plays
+                    self._play_until = max(self._play_until, step.at) + step.plays
+                if step.message is not None:
+                    return step.message
+            elif self._generated:
+                return Done()
+            else:
+                effect = self._pull()
+                if effect is not None:
+                    return effect
+
+    # --- actions ------------------------------------------------------------------------------------------------
+
+    def _pull(self) -> Effect | None:
+        action, self._next = self._next or next(self._actions, None), None
+        if isinstance(action, Call):
+            self._calls.append(action)
+            return None
+        if self._calls:
+            calls, self._next = tuple(self._calls), action
+            self._calls.clear()
+            self._exhausted = action is None
+            return calls
+        match action:
+            case None:
+                self._exhausted = True
+                if self.awaiting:
+                    return None
+                self._generated = True
+                return LiveServerMessage(server_content=LiveServerContent(generation_complete=True))
+            case Say(text=text, thought=thought):
+                self._say(text, thought=thought)
+            case Speak():
+                self._speak(action)
+            case Show(parts=parts):
+                return self._content(*parts)
+            case Wait(seconds=seconds):
+                self._at += seconds
+            case Send(message=message):
+                return message
+            case End():
+                self.end = action
+                self._actions = iter(())
+                self.awaiting.clear()
+            case Stall():
+                self._stalled = True
+            case Cancel() | GoAway() | Close() | Drop():
+                return action
+        return None
+
+    def _say(self, text: str, *, thought: bool) -> None:
+        if thought or not self.turn.speaks:
+            for piece in fragments(text):
+                part = Part(text=piece, thought=thought or None)
+                self._steps.append(_Step(self._at, self._content(part), said="" if thought else piece))
+            return
+        room = OUTPUT.size(self._options.max_speech)
+        for piece in fragments(text):
+            self._transcribe(piece)
+            if room > 0:
+                pcm = speak(piece, self._options.voice)[:room]
+                room -= len(pcm)
+                self._sound(pcm)
+        self._flush()
+
+    def _speak(self, action: Speak) -> None:
+        if not self.turn.speaks:
+            self._say(action.transcript or f"[{len(action.pcm) / 2 / action.rate:.1f} s of audio]", thought=False)
+            return
+        for piece in fragments(action.transcript):
+            self._transcribe(piece)
+        self._sound(resample(action.pcm, action.rate))
+        self._flush()
+
+    def _transcribe(self, piece: str) -> None:
+        message = None
+        if self._transcribes:
+            if self.turn.backend is Backend.VERTEX and not self._transcribed:
+                self._steps.append(_Step(self._at, _transcript(None)))  # as recorded (wire.md section 8)
+            self._transcribed = True
+            message = _transcript(piece)
+        self._steps.append(_Step(self._at, message, said=piece))
+
+    def _sound(self, pcm: bytes) -> None:
+        self._audio += pcm
+        while len(self._audio) >= self._chunk:
+            self._emit(self._chunk)
+            self._chunk = _CHUNK
+
+    def _flush(self) -> None:
+        if self._audio:
+            self._emit(len(self._audio))
+
+    def _emit(self, size: int) -> None:
+        data = bytes(self._audio[:size])
+        del self._audio[:size]
+        # A bare audio/pcm is what Vertex writes (wire.md section 12).
+        mime_type = OUTPUT.mime_type if self.turn.backend is Backend.GEMINI else "audio/pcm"
+        message = self._content(Part(inline_data=Blob(mime_type=mime_type, data=data)))
+        seconds = OUTPUT.seconds(len(data))
+        self._steps.append(_Step(self._at, message, plays=seconds))
+        if self._options.speed is not None:
+            self._at += seconds / self._options.speed
+
+    def _content(self, *parts: Part) -> LiveServerMessage:
+        role = "model" if self.turn.backend is Backend.VERTEX else None
+        return LiveServerMessage(server_content=LiveServerContent(model_turn=Content(role=role, parts=parts)))
+
+
+def _transcript(text: str | None) -> LiveServerMessage:
+    return LiveServerMessage(server_content=LiveServerContent(output_transcription=Transcription(text=text)))
+
+
+def _chained(first: Iterator[Action], second: Iterable[Action]) -> Iterator[Action]:
+    yield from first
+    yield from second

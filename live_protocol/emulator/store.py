@@ -1,0 +1,247 @@
+"""What outlives one connection: conversations by resumption handle, ephemeral tokens, and counters for ids."""
+
+from __future__ import annotations
+
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import attrs
+
+from live_protocol._mismatch import fields
+from live_protocol.errors import InvalidMessage
+from live_protocol.messages import (
+    AuthToken,
+    AuthTokenCreateRequest,
+    Content,
+    FunctionCall,
+    LiveClientSetup,
+    MediaModality,
+)
+
+__all__ = ["Conversation", "Ids", "PendingCall", "Store", "Token", "Tokens"]
+
+_HORIZON: Final = 20 * 3600.0  # wire.md section 2
+_EXPIRES: Final = 30 * 60.0
+_NEW_SESSION: Final = 60.0
+_NAMESPACE: Final = uuid.UUID("1d7b7f36-47c5-5cb5-9a53-0a7a1f2f6a52")
+
+
+class Ids:
+    """Makes ids.
+
+    Args:
+        entropy: Gives so many random bytes; None makes the ids follow from counters, the same in every run.
+    """
+
+    def __init__(self, entropy: Callable[[int], bytes] | None) -> None:
+        self._entropy = entropy
+        self._counts: dict[str, int] = {}
+
+    def count(self, kind: str) -> int:
+        """The next number of its kind, from 1."""
+        self._counts[kind] = number = self._counts.get(kind, 0) + 1
+        return number
+
+    def uuid(self, kind: str) -> str:
+        """An id in the form of a UUID."""
+        number = self.count(kind)
+        if self._entropy is not None:
+            return str(uuid.UUID(bytes=self._entropy(16), version=4))
+        return str(uuid.uuid5(_NAMESPACE, f"{kind}-{number}"))
+
+    def name(self, kind: str) -> str:
+        """An id that begins with its kind."""
+        number = self.count(kind)
+        return f"{kind}-{number if self._entropy is None else self._entropy(16).hex()}"
+
+
+@attrs.frozen(kw_only=True)
+class PendingCall:
+    """A call that awaits a response.
+
+    Attributes:
+        call: Id, name, arguments.
+        blocking: Whether the model waits for it.
+    """
+
+    call: FunctionCall
+    blocking: bool
+
+
+@attrs.define(kw_only=True)
+class Conversation:
+    """What a session knows; a later connection may take it over (wire.md section 10).
+
+    Attributes:
+        model: The model, which resuming cannot change.
+        alive: Tells whether the connection that holds it still lives.
+        history: Everything said, in order.
+        pending: Calls that await a response, by id, oldest first.
+        finished: Ids of calls that need no response any more; True where they were cancelled.
+        tokens: Size of the context, by modality.
+        audio: Seconds of audio heard on earlier connections.
+    """
+
+    model: str
+    alive: Callable[[], bool]
+    history: list[Content] = attrs.Factory(list)
+    pending: dict[str, PendingCall] = attrs.Factory(dict)
+    finished: dict[str, bool] = attrs.Factory(dict)
+    tokens: dict[MediaModality, int] = attrs.Factory(dict)
+    audio: float = 0.0
+
+
+class Store:
+    """Conversations by handle.
+
+    Args:
+        ids: Makes the handles.
+        most: Handles that are remembered.
+    """
+
+    def __init__(self, ids: Ids, most: int) -> None:
+        self._ids = ids
+        self._most = most
+        self._handles: OrderedDict[str, tuple[Conversation, int]] = OrderedDict()
+
+    def issue(self, conversation: Conversation) -> str:
+        """A handle for a conversation as it is now."""
+        handle = self._ids.name("handle")
+        self._handles[handle] = (conversation, len(conversation.history))
+        if len(self._handles) > self._most:
+            self._handles.popitem(last=False)
+        return handle
+
+    def find(self, handle: str) -> tuple[Conversation, int] | None:
+        """The conversation of a handle, and how much of its history the handle covers."""
+        return self._handles.get(handle)
+
+
+# --- ephemeral tokens: wire.md section 2 ------------------------------------------------------------------------
+
+
+@attrs.define(kw_only=True)
+class Token:
+    """A minted token.
+
+    Attributes:
+        uses: Sessions that it may still start; None is any number.
+        expires: Clock reading after which it is void.
+        new_session_expires: Clock reading after which it starts no session.
+        setup: The setup its sessions are tied to.
+        mask: Paths of it that are locked, in snake_case; None locks everything.
+    """
+
+    uses: int | None
+    expires: float
+    new_session_expires: float
+    setup: LiveClientSetup | None
+    mask: tuple[tuple[str, ...], ...] | None
+
+    def usable(self, now: float, *, resuming: bool) -> bool:
+        """Whether a session may start now."""
+        return now < self.expires and (resuming or (now < self.new_session_expires and self.uses != 0))
+
+    def use(self) -> None:
+        """Count a new session."""
+        if self.uses is not None:
+            self.uses -= 1
+
+    def locked(self, setup: LiveClientSetup) -> LiveClientSetup:
+        """The setup that counts: the token's own, or the client's with the locked fields replaced.
+
+        What the client says about resumption stays where a whole setup is locked: the handle cannot be in the token.
+        """
+        if self.setup is None:
+            return setup
+        if self.mask is None:
+            return attrs.evolve(self.setup, session_resumption=setup.session_resumption)
+        for path in self.mask:
+            setup = _replace(setup, self.setup, path)
+        return setup
+
+
+def _replace(target: Any, source: Any, path: tuple[str, ...]) -> Any:
+    name, *rest = path
+    theirs = getattr(source, name)
+    if rest and theirs is not None:
+        ours = getattr(target, name)
+        theirs = _replace(type(theirs)() if ours is None else ours, theirs, tuple(rest))
+    return attrs.evolve(target, **{name: theirs})
+
+
+class Tokens:
+    """Mints tokens and knows them.
+
+    Args:
+        ids: Makes their names.
+    """
+
+    def __init__(self, ids: Ids) -> None:
+        self._ids = ids
+        self._tokens: dict[str, Token] = {}
+
+    def find(self, name: str) -> Token | None:
+        """A token by its name."""
+        return self._tokens.get(name)
+
+    def mint(self, request: AuthTokenCreateRequest, now: float, wall: datetime | None) -> AuthToken:
+        """See `Emulator.mint_token`."""
+        uses = 1 if request.uses is None else request.uses
+        if uses < 0:
+            raise InvalidMessage("uses", "must not be negative; 0 is any number")
+        expires = _ahead("expire_time", request.expire_time, wall, _EXPIRES)
+        new_session = _ahead("new_session_expire_time", request.new_session_expire_time, wall, _NEW_SESSION)
+        setup = request.bidi_generate_content_setup
+        mask = None if request.field_mask is None else _paths(request.field_mask, setup)
+        name = f"auth_tokens/{self._ids.name('token')}"
+        self._tokens[name] = Token(
+            uses=uses or None, expires=now + expires, new_session_expires=now + new_session, setup=setup, mask=mask
+        )
+        return AuthToken(
+            name=name,
+            expire_time=request.expire_time,
+            new_session_expire_time=request.new_session_expire_time,
+            uses=request.uses,
+        )
+
+
+def _ahead(path: str, time: datetime | None, wall: datetime | None, otherwise: float) -> float:
+    if time is None:
+        return otherwise
+    if wall is None:
+        raise InvalidMessage(path, "is a time of day; tell what time it is with wall=")
+    ahead = (time - wall).total_seconds()
+    if not 0 < ahead <= _HORIZON:
+        raise InvalidMessage(path, "must lie ahead, by 20 hours at most")
+    return ahead
+
+
+def _paths(mask: str, setup: LiveClientSetup | None) -> tuple[tuple[str, ...], ...]:
+    paths: list[tuple[str, ...]] = []
+    for text in filter(None, (item.strip() for item in mask.split(","))):
+        names: list[str] = []
+        cls: type | None = LiveClientSetup
+        for key in text.split("."):
+            found = {name: field for field in fields(cls) for name in (field.name, field.json)} if cls else {}
+            if key not in found:
+                raise InvalidMessage("field_mask", f"{text!r} is not a field of the setup")
+            names.append(found[key].name)
+            cls = _message_class(found[key].hint)
+        paths.append(tuple(names))
+    if setup is None and paths:
+        raise InvalidMessage("field_mask", "there is no setup whose fields it could lock")
+    return tuple(paths)
+
+
+def _message_class(hint: Any) -> type | None:
+    options: tuple[Any, ...] = getattr(hint, "__args__", ())
+    return next((option for option in options if isinstance(option, type) and attrs.has(option)), None)
+
+
+def schema_of(message: object) -> Mapping[str, Any]:
+    """The declared fields of a message, by name."""
+    return {field.name: field for field in fields(type(message))}

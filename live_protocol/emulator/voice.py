@@ -1,0 +1,84 @@
+"""Audio in plain Python: tones for words, and the change of a sample rate (wire.md section 12)."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+import struct
+from typing import Final
+
+from live_protocol.audio import OUTPUT_RATE, AudioFormat
+from live_protocol.emulator.options import VoiceOptions
+
+__all__ = ["OUTPUT", "fragments", "resample", "speak"]
+
+OUTPUT: Final = AudioFormat(OUTPUT_RATE)
+"""What the service speaks."""
+
+_PENTATONIC: Final = (0, 2, 4, 7, 9, 12, 14, 16)
+_FADE: Final = 0.012
+_LONGEST_WORD: Final = 8
+_WORD: Final = re.compile(r"\S+\s*|\s+")
+_PIECE: Final = 4096
+
+
+def fragments(text: str) -> list[str]:
+    """Cut a text into pieces that give it back when joined: one word, then twice as many in each further piece.
+
+    A text of one word makes two pieces where it has two letters, since everything the service says comes in several.
+    """
+    words = [word[at : at + _PIECE] for word in _WORD.findall(text) for at in range(0, len(word), _PIECE)]
+    if len(words) == 1:
+        half = (len(text) + 1) // 2
+        return [piece for piece in (text[:half], text[half:]) if piece]
+    pieces: list[str] = []
+    piece, count, most = "", 0, 1
+    for word in words:
+        if piece and (count == most or len(piece) + len(word) > _PIECE):
+            pieces.append(piece)
+            piece, count, most = "", 0, 2 * most
+        piece += word
+        count += 1
+    return [*pieces, piece] if piece else pieces
+
+
+def speak(text: str, voice: VoiceOptions) -> bytes:
+    """Audio for a text at 24 kHz: a tone for each word; the same text always sounds the same."""
+    return b"".join(
+        _tone(sum(map(ord, word)) % len(_PENTATONIC), min(len(word), _LONGEST_WORD), voice) for word in text.split()
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _tone(step: int, letters: int, voice: VoiceOptions) -> bytes:
+    count = int(voice.word * (3 + letters) / 4 * OUTPUT_RATE)
+    fade = max(1, min(count // 2, int(_FADE * OUTPUT_RATE)))
+    turn = 2 * math.pi * voice.pitch * 2 ** (_PENTATONIC[step] / 12) / OUTPUT_RATE
+    loud = 32_767 * min(voice.volume, 1.0)
+    samples = [
+        int(loud * min(1.0, at / fade, (count - at) / fade) * (0.8 * math.sin(turn * at) + 0.2 * math.sin(2 * turn * at)))
+        for at in range(count)
+    ]
+    return struct.pack(f"<{count}h", *samples) + bytes(OUTPUT.size(voice.gap))
+
+
+def resample(pcm: bytes, rate: int, to: int = OUTPUT_RATE) -> bytes:
+    """Change the rate of mono 16-bit PCM by linear interpolation.
+
+    Args:
+        pcm: The audio; half a sample at its end is dropped.
+        rate: Its rate, in Hz.
+        to: The rate to give it, in Hz.
+    """
+    count = len(pcm) // 2
+    if rate == to or not count:
+        return pcm[: 2 * count]
+    samples = struct.unpack(f"<{count}h", pcm[: 2 * count])
+    samples += (samples[-1],)
+    made: list[int] = []
+    for at in range(count * to // rate):
+        index, rest = divmod(at * rate, to)
+        here = samples[index]
+        made.append(here + (samples[index + 1] - here) * rest // to)
+    return struct.pack(f"<{len(made)}h", *made)

@@ -1,0 +1,103 @@
+"""The ``live-protocol`` command: one module a subcommand, nothing imported before it is needed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from live_transports.cli._failure import FAILED, INTERRUPTED, PIPE_CLOSED, USAGE, CommandFailed
+from live_transports.cli.commands import COMMANDS, Command
+
+__all__ = ["main"]
+
+_EPILOG = """\
+exit status: 0 success, 1 the session or the check failed, 2 wrong usage, 3 unusable input file, 130 interrupted
+
+environment: GEMINI_API_KEY (or GOOGLE_API_KEY) is used by commands that dial the Gemini API; --vertex takes its access
+token from CLOUDSDK_AUTH_ACCESS_TOKEN. Nothing else of the library reads the environment.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Arguments without the program's name; those of the process if left out.
+
+    Returns:
+        The exit status.
+    """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    for stream in (sys.stdout, sys.stderr):
+        # What a peer says may hold characters that the terminal's encoding lacks.
+        if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
+            reconfigure(errors="backslashreplace")
+    chosen = next((argument for argument in arguments if argument in COMMANDS), None)
+    command: Command | None = import_module(f"{__name__}.commands.{chosen}") if chosen else None
+    options = _parser(chosen, command).parse_args(arguments)
+    if command is None:  # argparse has refused everything else
+        raise AssertionError
+    try:
+        status = command.run(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader is gone; without this the interpreter complains once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except CommandFailed as failure:
+        return _report(failure, failure.status, debug=options.debug)
+    except Exception as error:
+        from live_protocol.errors import LiveProtocolError  # noqa: PLC0415 - most runs need no such check
+
+        if not isinstance(error, LiveProtocolError):
+            raise
+        return _report(error, FAILED, debug=options.debug)
+    return status
+
+
+def _parser(chosen: str | None, command: Command | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="live-protocol",
+        description="Tools around the Gemini Live API. None needs a key; start with: live-protocol demo",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version)
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, help_line in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=help_line, description=help_line)
+        # Accepted on either side of the command; SUPPRESS keeps this one from undoing the other.
+        subparser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
+        if name == chosen and command is not None:
+            command.configure(subparser)
+    return parser
+
+
+class _Version(argparse.Action):
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="show the version and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from live_protocol._version import __version__  # noqa: PLC0415
+
+        sys.stdout.write(f"live-protocol {__version__}\n")
+        parser.exit()
+
+
+def _report(error: Exception, status: int, *, debug: bool) -> int:
+    from live_transports.cli._output import one_line  # noqa: PLC0415
+
+    if debug:
+        import traceback  # noqa: PLC0415
+
+        traceback.print_exception(error)
+    sys.stderr.write(f"error: {one_line(str(error))}\n")
+    if status == USAGE:
+        sys.stderr.write("live-protocol COMMAND --help tells more\n")
+    return status

@@ -1,0 +1,30 @@
+"""The subcommands. To add one: a module here with `configure` and `run`, and its line in `COMMANDS`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+__all__ = ["COMMANDS", "Command"]
+
+COMMANDS: Final[Mapping[str, str]] = {
+    "demo": "a short conversation with the built-in emulator; needs no key and no network",
+    "chat": "talk to a model in text; without a key to the built-in emulator",
+    "serve": "run the emulator as a WebSocket server, for any client of the Live API",
+    "replay": "run a recorded session through the protocol machines and show its events",
+    "check": "validate a configuration offline and print the setup message it makes",
+}
+"""Name and one line of help, in the order of ``--help``."""
+
+
+class Command(Protocol):
+    """What a module here has."""
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        ...
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Do it; gives the exit status."""
+        ...

@@ -1,0 +1,88 @@
+"""``live-protocol replay``: a recording in, events out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from live_protocol.events import Failed, Undecodable, UnknownMessage
+from live_protocol.messages import Backend
+from live_protocol.trace import InvalidTrace, TraceFrame, TraceReader, read_websocket_log
+from live_transports.cli._failure import BAD_INPUT, FAILED, OK, CommandFailed
+from live_transports.cli._replay import Refused, Replay
+from live_transports.cli._reporter import Reporter
+
+__all__ = ["configure", "run"]
+
+_DESCRIPTION = """\
+Run a recorded session through the protocol machines and show its events.
+
+Server messages travel as WebSocket bytes from a server's link into a client connection, which the recorded setup has
+configured; client messages are decoded by the server role. A recording has no close frame, so the replay adds one.
+Reads Google's .websocket.log and the JSON-lines trace of this project; the content decides which.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = _DESCRIPTION
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("file", metavar="FILE", help="the recording; - reads standard input")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line: from, type and the event's fields")
+    parser.add_argument("--full", action="store_true", help="with --json, payloads as base64 instead of their size")
+    parser.add_argument("--only", choices=("server", "client"), help="show one side only")
+    parser.add_argument("--strict", action="store_true", help="fail at the first message that is unknown or malformed")
+    parser.add_argument(
+        "--backend", choices=[backend.value for backend in Backend], help="dialect; by the model's name if left out"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Replay a file."""
+    frames, damage = _load(options.file)
+    if not frames:
+        raise CommandFailed(f"{options.file}: {damage or 'the recording is empty'}", BAD_INPUT)
+    backend = Backend(options.backend) if options.backend else None
+    reporter = Reporter(sys.stdout, as_json=options.json, full=options.full, live=False)
+    counts: Counter[str] = Counter()
+    for told in Replay(frames, backend=backend, strict=options.strict):
+        what = told.what
+        counts.update(refused=isinstance(what, Refused), failed=isinstance(what, Failed))
+        counts.update(undecodable=isinstance(what, Undecodable), unknown=isinstance(what, UnknownMessage))
+        if options.only and (options.only == "client") is not told.sent:
+            continue
+        if isinstance(what, Refused):
+            reporter.note(
+                "Refused" if options.json else "refused here",
+                f"{what.what}: {what.error}",
+                told.at,
+                sent=True,
+                command=what.what,
+                error={"class": type(what.error).__name__, "text": str(what.error)},
+            )
+        else:
+            reporter.event(what, told.at, sent=told.sent)
+    reporter.flush()
+    sent = sum(frame.sent for frame in frames)
+    summary = f"{len(frames) - sent} server and {sent} client messages"
+    summary += "".join(f", {counts[name]} {name}" for name in ("undecodable", "unknown", "refused") if counts[name])
+    sys.stderr.write(summary + "\n")
+    if damage is not None:
+        raise CommandFailed(f"{options.file}: {damage}", BAD_INPUT)
+    return FAILED if counts["failed"] else OK
+
+
+def _load(name: str) -> tuple[list[TraceFrame], InvalidTrace | None]:
+    """All whole messages, and what was wrong with the rest."""
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise CommandFailed(f"{name}: {error.strerror}", BAD_INPUT) from error
+    frames: list[TraceFrame] = []
+    try:
+        frames.extend(TraceReader(data) if data[:1] == b"{" else read_websocket_log(data))
+    except InvalidTrace as damage:
+        return frames, damage
+    return frames, None
