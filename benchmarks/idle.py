@@ -15,6 +15,8 @@ import time
 import tracemalloc
 from typing import Any
 
+from benchmarks.runner import settle
+
 MODULES = {"peer": "benchmarks.peer_google", "ours": "benchmarks.ours"}
 WARM_UP = 20
 """Sessions opened before counting: lazy imports and caches are no session's cost."""
@@ -28,6 +30,7 @@ async def _open(stack: contextlib.AsyncExitStack, module: Any, url: str, count: 
 async def _main(module: Any, url: str, count: int) -> list[float]:
     async with contextlib.AsyncExitStack() as stack:
         await _open(stack, module, url, WARM_UP)
+        settle()
         start = time.process_time()
         await _open(stack, module, url, count)
         cpu = time.process_time() - start

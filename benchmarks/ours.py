@@ -11,11 +11,13 @@ from collections.abc import AsyncIterator, Callable
 from benchmarks import wire
 from live_protocol import (
     AudioChunk,
+    Content,
     Endpoint,
     LiveConnectConfig,
     LiveConnection,
     Need,
     OutputTranscript,
+    Part,
     TurnComplete,
 )
 from live_transports import asyncio as live_asyncio
@@ -36,9 +38,7 @@ def _switching_protocols(request: bytes) -> bytes:
 
 def ready_connection() -> LiveConnection:
     """A client connection after its handshake and setup."""
-    connection = LiveConnection.client(
-        Endpoint.custom("ws://127.0.0.1:1/"), LiveConnectConfig(), model=wire.MODEL
-    )
+    connection = LiveConnection.client(Endpoint.custom("ws://127.0.0.1:1/"), LiveConnectConfig(), model=wire.MODEL)
     connection.advance(0.0)
     connection.receive_data(_switching_protocols(connection.data_to_send()))
     for _ in connection.events():
@@ -101,11 +101,11 @@ def encoder() -> Callable[[bytes], bytes]:
 class LoopbackClient:
     """A session of the asyncio adapter."""
 
-    def __init__(self, session: live_asyncio.Session) -> None:
+    def __init__(self, session: live_asyncio.LiveClientSession) -> None:
         self.session = session
 
     async def command(self, text: str) -> None:
-        await self.session.send_client_content(text)
+        await self.session.send_client_content(Content(role="user", parts=[Part(text=text)]))
 
     async def listen(self) -> int:
         total = 0

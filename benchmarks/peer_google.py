@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar, cast
 
 from google import genai
-from google.genai import types
+from google.genai import live, types
 from google.genai.live import AsyncSession
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as websockets_connect
@@ -111,9 +110,7 @@ class LoopbackClient:
         self.session = session
 
     async def command(self, text: str) -> None:
-        await self.session.send_client_content(
-            turns=types.Content(role="user", parts=[types.Part(text=text)])
-        )
+        await self.session.send_client_content(turns=types.Content(role="user", parts=[types.Part(text=text)]))
 
     async def listen(self) -> int:
         total = 0
@@ -142,9 +139,18 @@ class LoopbackClient:
 
 @contextlib.asynccontextmanager
 async def connect(url: str) -> AsyncIterator[LoopbackClient]:
-    """What ``client.aio.live.connect`` does, which itself would insist on wss for this backend."""
-    async with websockets_connect(url, proxy=None) as websocket:
-        await websocket.send(json.dumps({"setup": {"model": wire.MODEL}}))
-        if "setupComplete" not in json.loads(await websocket.recv(decode=False)):
+    """The real ``client.aio.live.connect``, with its dial sent to another URL: it would insist on wss here."""
+
+    def dial(uri: str, *, additional_headers: dict[str, str], **tls: object) -> websockets_connect:
+        return websockets_connect(url, additional_headers=additional_headers, proxy=None)
+
+    async with contextlib.AsyncExitStack() as stack:
+        names = vars(live)
+        theirs, names["ws_connect"] = names["ws_connect"], dial
+        try:
+            session = await stack.enter_async_context(client().aio.live.connect(model=wire.MODEL))
+        finally:
+            names["ws_connect"] = theirs
+        if session.setup_complete is None:
             raise RuntimeError("the server did not complete the setup")
-        yield LoopbackClient(session_over(websocket))
+        yield LoopbackClient(session)

@@ -16,6 +16,8 @@ _URL_SAFE: Final = str.maketrans("-_", "+/")
 
 def encode(data: bytes | bytearray | memoryview) -> bytes:
     """Standard alphabet, padded."""
+    if type(data) is memoryview and not data.c_contiguous:
+        data = data.tobytes()
     return pybase64.b64encode(data)
 
 

@@ -135,6 +135,6 @@ def scrub(error: BaseException) -> str:
     """What may be said about an exception: texts and arguments of unknown origin can hold addresses and credentials."""
     name = type(error).__name__
     number = error.errno if isinstance(error, OSError) else None
-    if number is None or number not in errno.errorcode or hasattr(error, "library"):
-        return name  # TLS errors have a library, and their errno means something else
+    if number is None or number not in errno.errorcode or any(base.__module__ == "ssl" for base in type(error).__mro__):
+        return name  # the errno of TLS errors is a number of OpenSSL
     return f"{name}: {os.strerror(number)}"

@@ -255,7 +255,7 @@ class FrameReader:
                                 self._queue.append(payload)
                                 self.queued += size
                             elif first == _WHOLE_TEXT:
-                                self._queue.append(_decode(payload))
+                                self._queue.append(_decode(payload, "a text message"))
                                 self.queued += size
                             elif first == _WHOLE_PING:
                                 self._on_ping(payload)
@@ -418,19 +418,16 @@ class FrameReader:
             raise FrameViolation("a close frame has one byte of payload")
         if not peer_may_send(code):
             raise FrameViolation(f"a close frame has the code {code}")
-        try:
-            reason = payload[2:].decode()
-        except UnicodeDecodeError:
-            raise _not_utf8("the reason of a close frame") from None
-        self._on_close(code, reason, self._fragmented)
+        self._on_close(code, _decode(payload[2:], "the reason of a close frame"), self._fragmented)
 
 
 def _not_utf8(what: str) -> FrameViolation:
     return FrameViolation(f"{what} is not UTF-8", close_code=1007)
 
 
-def _decode(payload: bytes) -> str:
+def _decode(payload: bytes, what: str) -> str:
     try:
         return payload.decode()
     except UnicodeDecodeError:
-        raise _not_utf8("a text message") from None
+        pass  # raised here, our error would carry this one, and this one the payload
+    raise _not_utf8(what)

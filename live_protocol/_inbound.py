@@ -17,6 +17,7 @@ from live_protocol.messages import (
     LiveServerMessage,
     Part,
 )
+from live_protocol.messages._fields import Extra
 from live_protocol.resumption import Resumption
 from live_protocol.toolcalls import ToolCalls
 from live_protocol.turns import Turns
@@ -24,6 +25,7 @@ from live_protocol.usage import Usage
 
 __all__ = ["ClientRole", "server_role_events"]
 
+_MAX_MIME_TYPE = 200
 # REQUIRES_ACTION is the deprecated name of IDLE (wire.md section 8).
 _OVER = (InteractionStatus.IDLE, InteractionStatus.REQUIRES_ACTION)
 _UNSAID = (None, InteractionStatus.INTERACTION_STATUS_UNSPECIFIED)
@@ -52,8 +54,10 @@ class ClientRole:
 
     def audio_format(self, mime_type: str) -> AudioFormat | None:
         """The format a MIME type stands for; a bare ``audio/pcm`` is 24 kHz (wire.md section 12)."""
+        if len(mime_type) > _MAX_MIME_TYPE:
+            return None
         if mime_type not in self._formats:
-            if len(self._formats) > 16:  # a peer that makes up types must not make us keep them
+            if len(self._formats) >= 16:  # a peer that makes up types must not make us keep them
                 self._formats.clear()
             self._formats[mime_type] = AudioFormat.parse(mime_type, default_rate=OUTPUT_RATE)
         return self._formats[mime_type]
@@ -130,7 +134,8 @@ class ClientRole:
         if message.tool_call is not None:
             for call in message.tool_call.function_calls:
                 fresh = self.calls.requested(call)
-                yield ev.ToolCallRequested(call=call, **{**shared, "unexpected": shared["unexpected"] or not fresh})
+                odd = {**shared, "unexpected": shared["unexpected"] or not fresh}
+                yield ev.ToolCallRequested(call=call, epoch=self.calls.epoch, **odd)
 
     def _part(self, part: Part, shared: dict[str, Any]) -> ev.SessionEvent:
         if part.inline_data is not None:
@@ -181,7 +186,7 @@ class ClientRole:
                 last_consumed_client_message_index=update.last_consumed_client_message_index,
                 **self._server(),
             )
-        unknown = dict(message.extra)
+        unknown = Extra(message.extra)
         error = unknown.pop("error", None)
         if error is not None:
             yield self._server_error(error)
@@ -190,14 +195,18 @@ class ClientRole:
 
     def _server_error(self, error: Any) -> ev.ServerError:
         # Never seen on the wire, so nothing about its shape is taken for granted (wire.md appendix B).
-        members = error if isinstance(error, dict) else {"message": str(error)}
+        members = error if isinstance(error, dict) else {"message": error}
         code = members.get("code")
         return ev.ServerError(
             code=code if type(code) is int else None,
-            text=str(members.get("message", "")),
-            status=str(members.get("status", "")),
+            text=_text(members.get("message")),
+            status=_text(members.get("status")),
             **self._server(),
         )
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
 
 
 def server_role_events(message: LiveClientMessage, *, index: int, unexpected: bool) -> Iterator[ev.SessionEvent]:
@@ -214,4 +223,4 @@ def server_role_events(message: LiveClientMessage, *, index: int, unexpected: bo
     if message.context_update is not None:
         yield ev.ContextUpdateReceived(update=message.context_update, **shared)
     if message.extra:
-        yield ev.UnknownMessage(fields=message.extra, unexpected=unexpected)
+        yield ev.UnknownMessage(fields=message.extra, origin=shared["origin"], unexpected=unexpected)

@@ -28,8 +28,9 @@ from live_protocol.events import (
     PingReceived,
     PongReceived,
     Rejected,
+    UpgradeRequested,
 )
-from live_protocol.handshake import ClientHandshake, Refusal, ServerHandshake, Upgraded
+from live_protocol.handshake import ClientHandshake, ServerHandshake, Upgraded
 from live_protocol.limits import Limits
 from live_protocol.timing import Deadline, Deadlines, Timeouts
 
@@ -99,16 +100,21 @@ class LinkMachine:
     # --- opening handshake --------------------------------------------------------------------------------------
 
     def _receive_handshake(self, data: bytes) -> None:
-        outcome = self._handshake.receive(data)
-        if isinstance(outcome, Upgraded):
-            self._upgraded(outcome)
-        elif isinstance(outcome, Refusal):
-            self._answer(outcome.status, outcome.headers)
-            self._fail(outcome.error)
-        elif isinstance(outcome, RemoteProtocolError):
-            self._refused(outcome)
-        elif outcome is not None:
-            self._queue.append(outcome)
+        handshake = self._handshake
+        if isinstance(handshake, ClientHandshake):
+            outcome = handshake.receive(data)
+            if isinstance(outcome, Upgraded):
+                self._upgraded(outcome)
+            elif outcome is not None:
+                self._refused(outcome)
+            return
+        request = handshake.receive(data)
+        if isinstance(request, UpgradeRequested):
+            self._queue.append(request)
+            request = handshake.overflow()
+        if request is not None:
+            self._answer(request.status, request.headers)
+            self._fail(request.error)
 
     def _answer(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Server role: refuse on our own account. A client's request, if it was not taken yet, need not go any more."""
@@ -181,7 +187,7 @@ class LinkMachine:
         try:
             reader.feed(data)
         except RemoteProtocolError as error:
-            self._fail(error)
+            self._fail(error.with_traceback(None))  # which would keep the data alive
         else:
             if reader.queued > self._max_in or len(self._queue) > self._max_items:
                 self._paused = self._framing

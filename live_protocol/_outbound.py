@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 import attrs
 
 from live_protocol import commands
@@ -11,10 +14,22 @@ from live_protocol.activity import ActivityWindow
 from live_protocol.codec import Codec
 from live_protocol.errors import InvalidMessage, MessageTooLarge
 from live_protocol.limits import Limits
-from live_protocol.messages import LiveClientMessage
+from live_protocol.messages import (
+    LiveClientContextUpdate,
+    LiveClientMessage,
+    LiveClientRealtimeInput,
+    LiveClientToolResponse,
+)
 from live_protocol.toolcalls import ToolCalls
 
 __all__ = ["ClientOutbound"]
+
+# The members that are looked into before the encoder checks the whole.
+_MEMBERS: Final = (
+    ("realtime_input", LiveClientRealtimeInput),
+    ("tool_response", LiveClientToolResponse),
+    ("context_update", LiveClientContextUpdate),
+)
 
 
 class ClientOutbound:
@@ -25,9 +40,19 @@ class ClientOutbound:
         limits: Bounds.
         calls: Tool calls that responses are held against.
         manual: Whether automatic activity detection is off.
+        admit: Called with the size of each message, in bytes, before state changes; may raise to refuse it.
     """
 
-    def __init__(self, codec: Codec, limits: Limits, calls: ToolCalls, *, manual: bool) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        limits: Limits,
+        calls: ToolCalls,
+        *,
+        manual: bool,
+        admit: Callable[[int], None] | None = None,
+    ) -> None:
+        self._admit = admit
         self._codec = codec
         self._limits = limits
         self._calls = calls
@@ -54,8 +79,12 @@ class ClientOutbound:
         window.format = form
         return payload
 
-    def message(self, message: LiveClientMessage) -> bytes:
+    def message(self, message: LiveClientMessage, *, epoch: int | None = None) -> bytes:
         """The text of any message with exactly one member.
+
+        Args:
+            message: The message.
+            epoch: Number of the connection that the calls it answers came on, where that is known.
 
         Raises:
             InvalidMessage: The service would refuse it.
@@ -63,6 +92,10 @@ class ClientOutbound:
             ToolCallWasCancelled: It answers a cancelled call.
             MessageTooLarge: Over ``Limits.max_send``.
         """
+        for name, cls in _MEMBERS:
+            member = getattr(message, name)
+            if member is not None and not isinstance(member, cls):
+                raise InvalidMessage(name, f"expected {cls.__name__}, got {type(member).__name__}")
         window = self._window
         state, form = window.state, window.format
         if (realtime := message.realtime_input) is not None:
@@ -73,7 +106,7 @@ class ClientOutbound:
             if (signal := activity_signal(realtime)) is not None:
                 state = window.check(signal)
         if (response := message.tool_response) is not None:
-            checked = self._calls.check(response.function_responses)
+            checked = self._calls.check(commands.tool_responses(response.function_responses), epoch=epoch)
             message = attrs.evolve(message, tool_response=attrs.evolve(response, function_responses=checked))
         if (update := message.context_update) is not None and update.system_instruction is None is update.tools:
             raise InvalidMessage("context_update", "give system_instruction or tools; tools=[] removes all tools")
@@ -87,3 +120,5 @@ class ClientOutbound:
     def _check_size(self, payload: bytes) -> None:
         if len(payload) > self._limits.max_send:
             raise MessageTooLarge(len(payload), self._limits.max_send)
+        if self._admit is not None:
+            self._admit(len(payload))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,8 +34,8 @@ def given(message: Any) -> list[str]:
 
 
 def kind(message: LiveClientMessage | LiveServerMessage) -> str:
-    """The members of an envelope in one word, for reports; unknown names are cut short."""
-    return ",".join([*given(message), *(key[:40] for key in message.extra)])
+    """The members of an envelope in one word, for reports; of unknown names not too many, each cut short."""
+    return ",".join([*given(message), *(key[:40] for key in itertools.islice(message.extra, 8))])
 
 
 def client_member(message: LiveClientMessage) -> str:

@@ -17,7 +17,7 @@ import cattrs
 from live_protocol import _base64
 from live_protocol._mismatch import Hook, Mismatch, expected, fields, is_enum, plain
 from live_protocol.errors import InvalidMessage
-from live_protocol.messages._fields import Format
+from live_protocol.messages._fields import Extra, Format
 
 __all__ = ["Imprecise", "decoder", "read_bool", "read_float", "read_int", "read_json_object", "read_str", "structure"]
 
@@ -28,6 +28,7 @@ _TIMESTAMP: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 INT64: Final = 2**63
+_MAX_NAME: Final = 100  # characters of an unknown name that an error shows
 
 
 class Imprecise(Exception):
@@ -47,7 +48,9 @@ def read_bool(value: Any) -> bool:
 
 
 def read_int(value: Any) -> int:
-    if (type(value) is str and re.fullmatch(r"-?[0-9]{1,19}", value)) or (type(value) is float and value.is_integer()):
+    # A float as large as 2**63 may have been an integer that the parser could not hold.
+    whole = type(value) is float and value.is_integer() and abs(value) < INT64
+    if whole or (type(value) is str and re.fullmatch(r"-?[0-9]{1,19}", value)):
         value = int(value)
     if type(value) is not int:
         raise expected("an integer", value)
@@ -166,6 +169,10 @@ def _enum_reader(cls: type[enum.Enum]) -> Hook:
     members: dict[str, Any] = {member.value: member for member in cls}
 
     def read(value: Any) -> Any:
+        if (
+            type(value) is int and abs(value) < INT64
+        ):  # legal in proto3 JSON, but nobody has published the numbers: kept like an unknown name
+            return str(value)
         return members.get(read_str(str(value) if type(value) is cls else value), value)
 
     return read
@@ -224,7 +231,7 @@ def _message_reader(cls: type, conv: cattrs.Converter, json_value: Hook, *, stri
         if not table:
             compile_table()
         found: dict[str, Any] = {}
-        extra: dict[str, Any] | None = None
+        extra: Extra | None = None
         for key, item in value.items():
             entry = table.get(key)
             if entry is not None:
@@ -238,7 +245,7 @@ def _message_reader(cls: type, conv: cattrs.Converter, json_value: Hook, *, stri
             elif strict:
                 raise _unknown(cls, str(key))
             elif extra is None:
-                extra = {key: json_value(item)}
+                extra = Extra({key: json_value(item)})
             else:
                 extra[key] = json_value(item)
         if extra is not None:
@@ -250,6 +257,7 @@ def _message_reader(cls: type, conv: cattrs.Converter, json_value: Hook, *, stri
 
 def _unknown(cls: type, key: str) -> Mismatch:
     names = [field.name for field in fields(cls)]
+    key = key[:_MAX_NAME]  # a peer may make up a name of many megabytes
     near = difflib.get_close_matches(re.sub(r"(?<!^)(?=[A-Z])", "_", key).lower(), names, n=1)
     advice = f"did you mean {near[0]!r}?" if near else f"{cls.__name__} has no such field"
     return Mismatch(f"unknown field {key!r}; {advice}", unknown=key)

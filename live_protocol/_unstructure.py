@@ -19,6 +19,9 @@ from live_protocol.messages._fields import Backend, Format
 
 __all__ = ["converter"]
 
+_MAX_BITS: Final = 1024  # of an integer; beyond them parsers that read numbers as doubles see infinity
+_MAX_DURATION: Final = 315_576_000_000  # seconds, about 10,000 years: the bound of proto3 JSON
+
 
 def _write_str(value: Any) -> str:
     return str(read_str(value.value if isinstance(value, enum.Enum) else value))
@@ -48,14 +51,19 @@ def _write_bytes(value: Any) -> str:
 
 
 def _write_duration(value: Any) -> str:
-    text = f"{_write_float(value):.9f}".rstrip("0").rstrip(".")
+    if abs(_write_float(value)) > _MAX_DURATION:
+        raise Mismatch(f"a duration is {_MAX_DURATION} s at most")
+    text = f"{value:.9f}".rstrip("0").rstrip(".")
     return f"{text}s"
 
 
 def _write_timestamp(value: Any) -> str:
-    if not isinstance(value, datetime) or value.tzinfo is None:
+    if not isinstance(value, datetime) or value.utcoffset() is None:
         raise expected("a datetime with a time zone", value)
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    try:
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    except OverflowError:
+        raise Mismatch("in UTC this is outside the years 1 to 9999") from None
 
 
 _WRITE_ANNOTATED: Final[Mapping[Format, Hook]] = {
@@ -74,10 +82,14 @@ _WRITE_PLAIN: Final[Mapping[Any, Hook]] = {
 
 def _json_writer(max_depth: int) -> Hook:
     def write(value: Any, room: int = max_depth) -> Any:
-        if value is None or type(value) in (str, bool, int):
+        if value is None or type(value) in (str, bool):
+            return value
+        if type(value) is int:
+            if value.bit_length() > _MAX_BITS:
+                raise Mismatch("the integer is larger than any parser takes")
             return value
         if isinstance(value, str):
-            return str(value)
+            return str.__str__(value)  # an enum with a string in it has another str() of its own
         if type(value) is float:
             if math.isfinite(value):
                 return value
@@ -107,8 +119,9 @@ def _step(write: Callable[..., Any], step: str | int, item: Any, *room: int) -> 
 
 def _writer(hint: Any, conv: cattrs.Converter, json_value: Hook) -> Hook:
     options = plain(hint)
-    if str in options:  # text, an open enum, or text as a shorthand for a message, which the caller has expanded
-        return _write_str
+    if str in options:  # text, an open enum, or text as a shorthand for a message
+        messages = [option for option in options if attrs.has(option)]
+        return _or_text(_writer(messages[0], conv, json_value)) if messages else _write_str
     hint = options[0]
     if get_origin(hint) is Annotated:
         base, form = get_args(hint)
@@ -122,6 +135,10 @@ def _writer(hint: Any, conv: cattrs.Converter, json_value: Hook) -> Hook:
     if hint in _WRITE_PLAIN:
         return _WRITE_PLAIN[hint]
     return conv.get_unstructure_hook(hint)
+
+
+def _or_text(write_message: Hook) -> Hook:
+    return lambda value: value if type(value) is str else write_message(value)
 
 
 def _list_writer(write: Hook) -> Hook:
@@ -170,8 +187,9 @@ def _message_writer(cls: type, conv: cattrs.Converter, backend: Backend, sender:
                 members[key] = write(item)
             except Mismatch as mismatch:
                 raise at(name, mismatch) from None
-        for key, item in value.extra.items():  # type: ignore[attr-defined]  # every message class has it
-            members.setdefault(key, _step(json_value, key, item))
+        if extra := value.extra:  # type: ignore[attr-defined]  # every message class has it
+            for key, item in json_value(read_json_object(extra)).items():
+                members.setdefault(key, item)
         return members
 
     return write_message

@@ -136,7 +136,7 @@ _KNOWN: Final[Sequence[tuple[int | None, str, bool, str]]] = (
     ),
     (
         None,
-        "cannot find field",
+        "payload received. unknown name",  # the end, "Cannot find field", is often cut off
         False,
         "The API version does not know this setup field: check its place, or try v1alpha.",
     ),

@@ -53,8 +53,8 @@ class Codec:
     __slots__ = ("_encoders", "backend", "max_depth")
 
     def __init__(self, backend: Backend = Backend.GEMINI, *, max_depth: int = 128) -> None:
-        self.backend = backend
-        self.max_depth = max_depth
+        self.backend: Backend = backend
+        self.max_depth: int = max_depth
         self._encoders = {sender: converter(backend, sender, max_depth) for sender in ("client", "server")}
 
     def __repr__(self) -> str:
@@ -73,7 +73,7 @@ class Codec:
             InvalidJson: Not strict JSON with an object at the top. The error does not hold the text.
             SchemaMismatch: JSON that does not fit, with the path of the first misfit.
         """
-        raw = data if isinstance(data, bytes) else data.encode()
+        raw = _raw(data)
         return self._message(LiveServerMessage, raw, _parse(raw), strict=strict)
 
     def decode_server_part(self, data: bytes | str, *, strict: bool = False) -> AudioPart | LiveServerMessage:
@@ -81,7 +81,7 @@ class Codec:
 
         `audio_message` makes the whole message of it. Nearly all messages are of this kind, and few read more of them.
         """
-        raw = data if isinstance(data, bytes) else data.encode()
+        raw = _raw(data)
         value = _parse(raw)
         if len(value) == 1 and (found := _inline_data(value)) is not None:
             return found
@@ -98,13 +98,13 @@ class Codec:
             InvalidJson: Not strict JSON with an object at the top. The error does not hold the text.
             SchemaMismatch: JSON that does not fit, with the path of the first misfit.
         """
-        raw = data if isinstance(data, bytes) else data.encode()
+        raw = _raw(data)
         return self._message(LiveClientMessage, raw, _parse(raw), strict=strict)
 
     def _message(self, cls: type[T], raw: bytes, value: dict[str, Any], *, strict: bool) -> T:
         # The parser has a bound of its own (1,024 levels); this one also keeps our recursion within any caller's stack.
-        if raw.count(b"{") + raw.count(b"[") > self.max_depth:
-            self._check_depth(raw)
+        if (position := self._too_deep(raw)) is not None:
+            raise InvalidJson(f"nested deeper than {self.max_depth} levels", position)
         try:
             try:
                 return decoder(strict=strict, wary=True).structure(value, cls)
@@ -116,16 +116,19 @@ class Codec:
             failure = SchemaMismatch(path, mismatch.why, close_reason=mismatch.service_text(path))
         raise failure
 
-    def _check_depth(self, raw: bytes) -> None:
+    def _too_deep(self, raw: bytes) -> int | None:
+        """Where the nesting of a JSON text goes out of bounds, None where it stays within."""
         depth = 0
-        for match in _BRACKETS.finditer(raw):
-            mark = match[0]
-            if mark in b"[{":
-                depth += 1
-                if depth > self.max_depth:
-                    raise InvalidJson(f"nested deeper than {self.max_depth} levels", match.start())
-            elif mark in b"]}":
-                depth -= 1
+        if raw.count(b"{") + raw.count(b"[") > self.max_depth:
+            for match in _BRACKETS.finditer(raw):
+                mark = match[0]
+                if mark in b"[{":
+                    depth += 1
+                    if depth > self.max_depth:
+                        return match.start()
+                elif mark in b"]}":
+                    depth -= 1
+        return None
 
     # --- values to text -----------------------------------------------------------------------------------------
 
@@ -134,7 +137,7 @@ class Codec:
 
         Raises:
             InvalidMessage: A required field is missing, a value has the wrong type or cannot be JSON, or a field is
-                for the other backend only; with its path.
+                for the other backend only; with its path. Or the whole is nested too deeply.
         """
         return self._dumps(self._values("client", message), indent=False)
 
@@ -159,9 +162,20 @@ class Codec:
             return cast("dict[str, Any]", self._encoders[sender].unstructure(message))
         except Mismatch as mismatch:
             failure = InvalidMessage(mismatch.path(), mismatch.why)
+        except RecursionError:
+            failure = self._nested_too_deeply()
         raise failure
 
+    def _nested_too_deeply(self) -> InvalidMessage:
+        return InvalidMessage("", f"nested deeper than {self.max_depth} levels")
+
     def _dumps(self, value: dict[str, Any], *, indent: bool) -> bytes:
+        text = self._text(value, indent=indent)
+        if self._too_deep(text) is not None:
+            raise self._nested_too_deeply()
+        return text
+
+    def _text(self, value: dict[str, Any], *, indent: bool) -> bytes:
         try:
             return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE if indent else None)
         except orjson.JSONEncodeError:
@@ -190,6 +204,16 @@ class Codec:
         return LiveServerMessage(
             server_content=LiveServerContent(model_turn=Content(role=role, parts=[Part(inline_data=blob)]))
         )
+
+
+def _raw(data: bytes | str) -> bytes:
+    if isinstance(data, bytes):
+        return data
+    try:
+        return data.encode()
+    except UnicodeEncodeError as error:
+        failure = InvalidJson("a lone surrogate, which UTF-8 cannot carry", error.start)
+    raise failure
 
 
 def _parse(raw: bytes) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from live_protocol.messages import (
     LiveConnectConfig,
     Modality,
     Part,
+    SpeechConfig,
     Tool,
     to_setup,
 )
@@ -105,12 +106,16 @@ def build_setup(endpoint: Endpoint, config: ConfigInput | None, model: str | Non
     Raises:
         InvalidMessage: With the path of the first thing the service would refuse.
     """
+    name: object = model or (config.model if isinstance(config, LiveClientSetup) else None) or ""
+    if not isinstance(name, str):
+        raise InvalidMessage("setup.model", f"expected a string, got {type(name).__name__}")
     if isinstance(config, LiveClientSetup):
-        name = model or config.model
-        setup = attrs.evolve(config, model=endpoint.model_path(name or ""))
+        setup = attrs.evolve(config, model=endpoint.model_path(name))
     else:
         options = LiveConnectConfig() if config is None else _message(LiveConnectConfig, config, "config")
-        setup = to_setup(options, endpoint.model_path(model or ""))
+        if options.generation_config is not None:
+            _message(GenerationConfig, options.generation_config, "config.generation_config")
+        setup = to_setup(options, endpoint.model_path(name))
         generation = setup.generation_config or GenerationConfig()
         # As the official SDKs do: Vertex with a project, but not in express mode, has no default of its own.
         on_vertex = endpoint.backend is Backend.VERTEX and endpoint.project is not None
@@ -128,18 +133,19 @@ def check_setup(setup: LiveClientSetup) -> None:
         InvalidMessage: With the path and what to do instead.
     """
     generation = setup.generation_config
-    if generation is None:
-        return
+    if not isinstance(generation, GenerationConfig):
+        return  # none, or what the encoder refuses
     for name in _NOT_LIVE:
         if getattr(generation, name) not in (None, ()):
             raise InvalidMessage(f"setup.generation_config.{name}", "the Live API does not support it; leave it out")
     speech = generation.speech_config
-    if speech is not None and speech.multi_speaker_voice_config is not None:
+    if isinstance(speech, SpeechConfig) and speech.multi_speaker_voice_config is not None:
         raise InvalidMessage(
             "setup.generation_config.speech_config.multi_speaker_voice_config",
             "the Live API speaks with one voice; use voice_config",
         )
-    if len(generation.response_modalities) > 1:
+    modalities = generation.response_modalities
+    if isinstance(modalities, (list, tuple)) and len(modalities) > 1:
         raise InvalidMessage(
             "setup.generation_config.response_modalities",
             "the service takes exactly one; choose TEXT or AUDIO",
@@ -196,14 +202,18 @@ def realtime_input(
     if text is not None:
         members["text"] = text
     if activity_start is not None and activity_start is not False:
-        members["activity_start"] = ActivityStart()
+        members["activity_start"] = _marker(ActivityStart, activity_start, "realtime_input.activity_start")
     if activity_end is not None and activity_end is not False:
-        members["activity_end"] = ActivityEnd()
+        members["activity_end"] = _marker(ActivityEnd, activity_end, "realtime_input.activity_end")
     if audio_stream_end:
         members["audio_stream_end"] = True
     message = LiveClientRealtimeInput(**members)
     check_realtime_input(message)
     return message
+
+
+def _marker(cls: type[T], value: Any, path: str) -> T:
+    return cls() if value is True else _message(cls, value, path)
 
 
 def pcm_format(rate: int | None) -> AudioFormat:
@@ -233,7 +243,7 @@ def check_realtime_input(message: LiveClientRealtimeInput) -> AudioFormat | None
     given = [
         field.name
         for field in attrs.fields(LiveClientRealtimeInput)
-        if field.name != "extra" and getattr(message, field.name) not in (None, ())
+        if field.name != "extra" and getattr(message, field.name) not in (None, (), False)
     ]
     if len(given) != 1:
         names = f"got {len(given)}: {', '.join(given)}" if given else "got none"
@@ -241,14 +251,18 @@ def check_realtime_input(message: LiveClientRealtimeInput) -> AudioFormat | None
     if message.text == "":
         raise InvalidMessage("realtime_input.text", "an empty text says nothing; leave the message out")
     if message.video is not None:
-        _check_video(message.video)
+        _check_video(_message(Blob, message.video, "realtime_input.video"))
     if message.media_chunks:
-        return check_audio(message.media_chunks[0], "realtime_input.media_chunks[0]")
-    return check_audio(message.audio, "realtime_input.audio") if message.audio is not None else None
+        chunks = _messages(Blob, message.media_chunks, "realtime_input.media_chunks")
+        return check_audio(chunks[0], "realtime_input.media_chunks[0]")
+    if message.audio is not None:
+        return check_audio(_message(Blob, message.audio, "realtime_input.audio"), "realtime_input.audio")
+    return None
 
 
 def _check_video(blob: Blob) -> None:
-    if not (blob.mime_type or "").lower().startswith("image/"):
+    mime_type = blob.mime_type
+    if not isinstance(mime_type, str) or not mime_type.lower().startswith("image/"):
         raise InvalidMessage(
             "realtime_input.video.mime_type",
             f"video is sent as still images, 'image/jpeg' for example, not {blob.mime_type!r}",
@@ -264,14 +278,17 @@ def check_audio(blob: Blob, path: str) -> AudioFormat:
         InvalidMessage: No PCM, no rate, no data, or half a sample.
     """
     mime_type = blob.mime_type or ""
-    audio = AudioFormat.parse(mime_type)
+    audio = AudioFormat.parse(mime_type) if isinstance(mime_type, str) else None
     if audio is None:
         raise InvalidMessage(
             f"{path}.mime_type",
             f"audio is raw 16-bit little-endian PCM with its rate, 'audio/pcm;rate=16000' for example, "
             f"not {mime_type!r}",
         )
-    check_samples(len(blob.data or b""), audio, path)
+    data = blob.data or b""
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise InvalidMessage(f"{path}.data", f"expected bytes, got {type(data).__name__}")
+    check_samples(memoryview(data).nbytes, audio, path)
     return audio
 
 

@@ -100,6 +100,7 @@ class LiveConnection(ClientVerbs):
 
         Raises:
             InvalidMessage: The service would refuse the setup, or a header cannot be sent. Nothing was made.
+            MessageTooLarge: The setup is over ``Limits.max_send``.
         """
         limits, timeouts = limits or Limits(), timeouts or Timeouts()
         chosen = codec or Codec(endpoint.backend, max_depth=limits.max_json_depth)
@@ -157,7 +158,8 @@ class LiveConnection(ClientVerbs):
         if self._opened_at is None:
             self._opened_at = self._now
         self._link.advance(now)
-        self._session.advance(now, busy=self._link.pending)
+        # Once closing has begun, the session waits for nothing any more.
+        self._session.advance(now, busy=self._link.pending or self._link.state is not LinkState.OPEN)
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """Hand over bytes that arrived. Frames, pings, closes and limits are dealt with at once, messages later."""
@@ -207,7 +209,7 @@ class LiveConnection(ClientVerbs):
     def next_deadline(self) -> float | None:
         """Reading at which `advance` has something to do, at the latest; None where time alone changes nothing."""
         ours = self._link.next_deadline()
-        if self._link.pending:
+        if self._link.pending or self._link.state is not LinkState.OPEN:
             return ours
         theirs = self._session.next_deadline()
         if ours is None or theirs is None:

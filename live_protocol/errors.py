@@ -23,12 +23,14 @@ __all__ = [
     "LiveProtocolError",
     "LocalProtocolError",
     "MessageTooLarge",
+    "NotConnected",
     "OutOfOrder",
     "PeerClosed",
     "RemoteProtocolError",
     "SchemaMismatch",
     "ServerClosed",
     "StaleOperation",
+    "ToolCallOrphaned",
     "ToolCallWasCancelled",
     "TransportFailed",
 ]
@@ -124,6 +126,39 @@ class ToolCallWasCancelled(StaleOperation):
         self.call_id = call_id
 
 
+class ToolCallOrphaned(StaleOperation):
+    """The call was made on another connection than the one that would carry its response, and may not be answered there.
+
+    Attributes:
+        call_id: Id of the call, or its name where it has none.
+        epoch: Number of the connection it was made on.
+        current: Number of the present connection.
+    """
+
+    def __init__(self, call_id: str, epoch: int, current: int) -> None:
+        super().__init__(
+            f"tool call {call_id!r} was made on connection {epoch}, this is connection {current}; "
+            "its response was not sent"
+        )
+        self.call_id = call_id
+        self.epoch = epoch
+        self.current = current
+
+
+class NotConnected(StaleOperation):
+    """The command came between two connections, and the policy keeps no input, or no more of it.
+
+    Attributes:
+        operation: The command.
+        why: Why it was not kept.
+    """
+
+    def __init__(self, operation: str, why: str) -> None:
+        super().__init__(f"{operation} came between two connections and {why}; nothing was sent")
+        self.operation = operation
+        self.why = why
+
+
 # --- the peer's fault: only ever found inside a Failed event ----------------------------------------------------
 
 
@@ -166,7 +201,7 @@ class HandshakeFailed(RemoteProtocolError):
         super().__init__(f"opening handshake failed: {why}")
         self.why = why
         self.status = status
-        self.headers = tuple(headers)
+        self.headers: tuple[tuple[str, str], ...] = tuple(headers)
         self.body = body
 
 

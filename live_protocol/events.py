@@ -53,11 +53,13 @@ __all__ = [
     "GoAway",
     "Grounding",
     "InlineDataChunk",
+    "InputLost",
     "InputTranscript",
     "InteractionStatusChanged",
     "InterimInputTranscript",
     "Interrupted",
     "LinkEvent",
+    "LossReason",
     "Need",
     "Origin",
     "OutputTranscript",
@@ -65,6 +67,10 @@ __all__ = [
     "PingReceived",
     "PongReceived",
     "RealtimeInputReceived",
+    "ReconnectEvent",
+    "ReconnectReason",
+    "Reconnected",
+    "Reconnecting",
     "Rejected",
     "ResumptionUpdated",
     "ServerError",
@@ -558,9 +564,11 @@ class ToolCallRequested(_Output):
 
     Attributes:
         call: Id (absent on some Vertex models), name and arguments.
+        epoch: Number of the connection it came on, where connections follow one another; otherwise 0.
     """
 
     call: FunctionCall
+    epoch: int = 0
 
 
 @final
@@ -606,14 +614,26 @@ class UrlContextRetrieved(_Output):
 
 @final
 @hot(kw_only=True)
-class UnknownMessage(_FromServer):
+class UnknownMessage:
     """Top-level members this version does not know, from either role's peer.
 
     Attributes:
         fields: Those members, by wire key.
+        last: Whether this is the last event of its message.
+        unexpected: Whether the message came where the protocol does not have it.
     """
 
+    _origin: Origin[LiveServerMessage] | Origin[LiveClientMessage] = attrs.field(
+        default=_NO_SERVER_ORIGIN, alias="origin", eq=False, repr=False
+    )
     fields: Mapping[str, Any]
+    last: bool = True
+    unexpected: bool = False
+
+    @property
+    def message(self) -> LiveServerMessage | LiveClientMessage:
+        """The whole message this event was taken from."""
+        return self._origin.message
 
 
 @final
@@ -709,6 +729,110 @@ class ContextUpdateReceived(_FromClient):
     update: LiveClientContextUpdate
 
 
+# --- reconnecting: what a PersistentConnection adds ---------------------------------------------------------------
+
+
+class ReconnectReason(enum.StrEnum):
+    """Why there is to be another connection."""
+
+    DROPPED = "DROPPED"
+    """The connection ended in a way that another one can repair."""
+    DIAL_FAILED = "DIAL_FAILED"
+    """No transport could be opened."""
+    GO_AWAY = "GO_AWAY"
+    """The server announced its end, and we left first, or it ended as announced."""
+    CONFLICT = "CONFLICT"
+    """The resumption was refused because the old connection still seemed to live (wire.md section 10)."""
+    HANDLE_REFUSED = "HANDLE_REFUSED"
+    """The handle is dead, or whatever resumes from it dies: a new session begins."""
+
+
+class LossReason(enum.StrEnum):
+    """Why input did not get into the session."""
+
+    UNCONFIRMED = "UNCONFIRMED"
+    """It was handed to a connection that broke, after the newest handle; whether the session has it nobody knows."""
+    GAP_FULL = "GAP_FULL"
+    """The buffer for input while away was full; the oldest gave way."""
+    STALE = "STALE"
+    """Audio or video that had become too old while away."""
+    ORPHANED = "ORPHANED"
+    """The response to a call of a session that could not be resumed."""
+    NEW_SESSION = "NEW_SESSION"
+    """An earlier session had it, and that one could not be resumed."""
+    ENDED = "ENDED"
+    """It waited to be sent when the last connection had ended."""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Reconnecting:
+    """A connection ended, or could not be made, and another one will be tried; stands where `ConnectionClosed` would.
+
+    Attributes:
+        attempt: Which try in a row this is, from 1.
+        delay: Seconds until it is made.
+        epoch: Number that the connection will have, from 1.
+        reason: Why.
+        info: How the last connection ended, or why there is none.
+        cut: Generation that ended in the middle, None where none was running; the model does not go on with it.
+    """
+
+    attempt: int
+    delay: float
+    epoch: int
+    reason: ReconnectReason
+    info: CloseInfo
+    cut: int | None = None
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Reconnected:
+    """Another connection is ready; comes right after its `SetupComplete`.
+
+    Attributes:
+        epoch: Its number.
+        resumed: Whether the session goes on; False: a new one has begun, which knows nothing of what was before.
+        attempts: How many tries it took.
+        gap: Seconds since the last connection was lost.
+        replayed: Messages that went out once more because the session does not have them (transparent mode).
+        open_calls: Ids (names, where there is none) of calls of earlier connections that may still be answered.
+        orphaned_calls: The same of calls that nobody waits for any more; answering raises `ToolCallOrphaned`.
+    """
+
+    epoch: int
+    resumed: bool
+    attempts: int
+    gap: float
+    replayed: int = 0
+    open_calls: Sequence[str] = ()
+    orphaned_calls: Sequence[str] = ()
+
+
+@final
+@attrs.frozen(kw_only=True)
+class InputLost:
+    """Input that a command accepted and that the session does not have, or may not have.
+
+    Attributes:
+        count: How many messages.
+        kinds: How many of each kind, by names such as ``client_content`` or ``realtime_input.audio``.
+        size: Bytes of their JSON.
+        reason: Why.
+        certain: False where the session may have them all the same.
+        numbers: Which, as ranges of first and last: the commands of the session are counted from 1, see
+            `PersistentConnection.accepted`.
+    """
+
+    count: int
+    kinds: Mapping[str, int]
+    size: int
+    reason: LossReason
+    certain: bool = True
+    numbers: Sequence[tuple[int, int]] = ()
+
+
 LinkEvent: TypeAlias = UpgradeRequested | Connected | Rejected | PingReceived | PongReceived | Failed | ConnectionClosed
 """What the WebSocket link tells, besides messages."""
 
@@ -750,5 +874,8 @@ SessionEvent: TypeAlias = (
 )
 """What the Live session tells."""
 
-Event: TypeAlias = LinkEvent | SessionEvent
+ReconnectEvent: TypeAlias = Reconnecting | Reconnected | InputLost
+"""What a connection that reconnects tells besides."""
+
+Event: TypeAlias = LinkEvent | SessionEvent | ReconnectEvent
 """Everything a connection tells."""

@@ -160,7 +160,7 @@ class ClientHandshake:
             h11.Request(method=b"GET", target=request.target, headers=encoded([*fields, *request.headers]))
         )
         self._http.send(h11.EndOfMessage())
-        self.request = head or b""
+        self.request: bytes = head or b""
 
     def receive(self, data: bytes) -> Upgraded | RemoteProtocolError | None:
         """Take bytes of the response.
@@ -288,7 +288,7 @@ class ServerHandshake:
         buffer = self._head.buffer
         buffer += data
         if self._pending is not None:
-            return self._overflow()
+            return self.overflow()
         if not TOKEN.fullmatch(chr(buffer[0])):
             return Refusal(status=400, error=HandshakeFailed(not_http(buffer[0], "request")))
         try:
@@ -306,10 +306,10 @@ class ServerHandshake:
         if refusal is not None:
             return refusal
         self._pending = UpgradeRequested(target=request.target.decode("ascii"), headers=headers)
-        return self._overflow() or self._pending
+        return self._pending
 
-    def _overflow(self) -> Refusal | None:
-        """RFC 6455 section 4.1: a client waits for the answer before it sends frames; patience has a bound."""
+    def overflow(self) -> Refusal | None:
+        """Whether too much came behind the request: a client waits for the answer first (RFC 6455 section 4.1)."""
         if len(self._head.buffer) <= self._limits.max_handshake:
             return None
         return Refusal(status=400, error=LimitExceeded("max_handshake", self._limits.max_handshake))

@@ -218,7 +218,8 @@ class WebSocketLink(LinkMachine):
                 kept as it is, so it must hold no secret.
         """
         if self._state is not _CLOSED:
-            self._transport_ended(error if isinstance(error, str) else _endings.scrub(error))
+            what = error if isinstance(error, str) else _endings.scrub(error)
+            self._transport_ended(f"the transport failed ({what})")
         self._outbox.clear()
 
     # --- output -------------------------------------------------------------------------------------------------
@@ -355,12 +356,10 @@ class WebSocketLink(LinkMachine):
         """
         if not isinstance(code, int) or not peer_may_send(code):
             raise InvalidMessage("code", "must be 1000 to 1003, 1007 to 1014 or 3000 to 4999")
-        try:
-            raw = reason.encode()
-        except (AttributeError, UnicodeEncodeError):
-            raise InvalidMessage("reason", "must be text without lone surrogates") from None
-        if len(raw) > _endings.MAX_REASON:
-            raise InvalidMessage("reason", f"must be {_endings.MAX_REASON} bytes of UTF-8 at most, not {len(raw)}")
+        if not isinstance(reason, str) or any("\ud800" <= char <= "\udfff" for char in reason):
+            raise InvalidMessage("reason", "must be text without lone surrogates")
+        if (size := len(reason.encode())) > _endings.MAX_REASON:
+            raise InvalidMessage("reason", f"must be {_endings.MAX_REASON} bytes of UTF-8 at most, not {size}")
         if self._state is _OPEN:
             self._outbox.close(code, reason)
             self._move(LinkInput.LOCAL_CLOSE)

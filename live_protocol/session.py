@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Final, Literal, Self, final
+from typing import Final, Literal, Self, cast, final
 
 from live_protocol import commands
 from live_protocol import events as ev
@@ -99,11 +99,11 @@ class LiveSession(ClientVerbs):
         self._limits = limits
         self._timeouts = timeouts
         self._strict = strict
-        self.phase = Phase.NEW
-        self.last_phase = Phase.NEW
-        self.client_message_index = -1
+        self.phase: Phase = Phase.NEW
+        self.last_phase: Phase = Phase.NEW
+        self.client_message_index: int = -1
         resumes = setup is not None and bool(setup.session_resumption and setup.session_resumption.handle)
-        self.tool_calls = ToolCalls(codec.backend, foreign=resumes)
+        self.tool_calls: ToolCalls = ToolCalls(codec.backend, foreign=resumes)
         self._tracker = ClientRole(self.tool_calls)
         self._outbound = ClientOutbound(codec, limits, self.tool_calls, manual=is_manual(setup))
         self._deadlines = Deadlines()
@@ -136,11 +136,15 @@ class LiveSession(ClientVerbs):
 
         Raises:
             InvalidMessage: The service would refuse the setup.
+            MessageTooLarge: The setup is over ``Limits.max_send``.
         """
-        codec = codec or Codec()
+        limits = limits or Limits()
+        codec = codec or Codec(max_depth=limits.max_json_depth)
+        size = len(codec.encode_client(LiveClientMessage(setup=setup)))
         commands.check_setup(setup)
-        codec.encode_client(LiveClientMessage(setup=setup))
-        return cls(setup, codec, limits or Limits(), timeouts or Timeouts(), strict=strict)
+        if size > limits.max_send:
+            raise MessageTooLarge(size, limits.max_send)
+        return cls(setup, codec, limits, timeouts or Timeouts(), strict=strict)
 
     @classmethod
     def server(
@@ -160,7 +164,9 @@ class LiveSession(ClientVerbs):
             strict: End the session as the service does, with 1007 and its texts, when a message is unknown, undecodable
                 or out of place; otherwise report it as a flagged event.
         """
-        return cls(None, codec or Codec(), limits or Limits(), timeouts or Timeouts(), strict=strict)
+        limits = limits or Limits()
+        codec = codec or Codec(max_depth=limits.max_json_depth)
+        return cls(None, codec, limits, timeouts or Timeouts(), strict=strict)
 
     def __repr__(self) -> str:
         role = "client" if self._client else "server"
@@ -207,11 +213,11 @@ class LiveSession(ClientVerbs):
             now: Clock reading.
             busy: Messages have arrived that were not handed in yet; what they may bring is not missing.
         """
-        if busy or self._queue:
-            self._deadlines.tick(now)
-            return
+        now = self._deadlines.tick(now)
         if self._last_progress is None:
             self._last_progress = now
+        if busy or self._queue:
+            return
         for which in self._deadlines.advance(now):
             if which is Deadline.SETUP:
                 self._setup_expired()
@@ -251,8 +257,8 @@ class LiveSession(ClientVerbs):
         return out
 
     def next_deadline(self) -> float | None:
-        """When `advance` has something to do, at the latest."""
-        return self._deadlines.next()
+        """When `advance` has something to do, at the latest; None while messages wait to be read."""
+        return None if self._queue else self._deadlines.next()
 
     # --- commands, client role ----------------------------------------------------------------------------------
 
@@ -263,7 +269,6 @@ class LiveSession(ClientVerbs):
             IllegalInState: It was sent before, or this is the server's end.
         """
         self._send_client("send_setup", LiveClientMessage(setup=self._setup))
-        self._deadlines.arm(Deadline.SETUP, self._timeouts.setup)
 
     # --- commands, server role ----------------------------------------------------------------------------------
 
@@ -325,7 +330,11 @@ class LiveSession(ClientVerbs):
         self._check_client(operation)
         member = client_member(message)
         phase = self._next_phase(operation, PhaseInput.SETUP if message.setup else PhaseInput.CLIENT_MESSAGE)
+        if message.setup is not None and message.setup != self._setup:
+            raise InvalidMessage("setup", "this session was made with another setup")
         payload = self._outbound.message(message)
+        if message.setup is not None:
+            self._deadlines.arm(Deadline.SETUP, self._timeouts.setup)
         if message.client_content is not None:
             self._awaiting = bool(message.client_content.turn_complete)
         self._sent(phase, member, payload)
@@ -337,12 +346,13 @@ class LiveSession(ClientVerbs):
             raise MessageTooLarge(len(payload), self._limits.max_send)
         for signal in turn_signals(message):
             self._tracker.turns.apply(signal)
-        if message.tool_call is not None:
-            for call in message.tool_call.function_calls:
-                self.tool_calls.requested(call)
+        # In the order of the client's events.
         if message.tool_call_cancellation is not None:
             for call_id in message.tool_call_cancellation.ids:
                 self.tool_calls.cancelled(call_id)
+        if message.tool_call is not None:
+            for call in message.tool_call.function_calls:
+                self.tool_calls.requested(call)
         self.phase = phase
         self._record(sent=True, kind=kind(message), size=len(payload))
         self._out.append(payload)
@@ -359,6 +369,20 @@ class LiveSession(ClientVerbs):
 
     # --- receiving ----------------------------------------------------------------------------------------------
 
+    def _received(self, signal: PhaseInput) -> Phase | None:
+        """The phase that a message found and moved, None where it has no place there.
+
+        After the end it is the phase in which the session ended: what is read late came before.
+        """
+        over = self.phase is Phase.ENDED
+        phase = PHASE.get((self.last_phase if over else self.phase, signal))
+        if phase is not None:
+            if over:
+                self.last_phase = phase
+            else:
+                self.phase = phase
+        return phase
+
     def _take(self, data: bytes | str) -> None:
         try:
             if self._client:
@@ -366,7 +390,8 @@ class LiveSession(ClientVerbs):
             else:
                 self._take_client_message(data)
         except RemoteProtocolError as error:
-            self._record(sent=False, kind="undecodable", size=len(data))
+            if not isinstance(error, OutOfOrder):
+                self._record(sent=False, kind="undecodable", size=_size(data))
             if self._strict:
                 self._fail(error)
             else:
@@ -389,15 +414,14 @@ class LiveSession(ClientVerbs):
                 if self._timeouts.stall is not None:
                     self._progress()
                 return
-        self._server_message(found if type(found) is LiveServerMessage else Codec.audio_message(found), len(data))
+        self._server_message(found if type(found) is LiveServerMessage else Codec.audio_message(found), _size(data))
 
     def _server_message(self, message: LiveServerMessage, size: int) -> None:
         self._record(sent=False, kind=kind(message), size=size)
         signal = server_signal(message)
-        phase = PHASE.get((self.phase, signal))
+        phase = self._received(signal)
         if phase is None and self._strict:
             raise OutOfOrder(f"{kind(message)} is not possible while the session is {self.phase}")
-        self.phase = phase or self.phase
         if signal is PhaseInput.SETUP_COMPLETE:
             self._deadlines.disarm(Deadline.SETUP)
         self._tracker.now = self._deadlines.now
@@ -413,14 +437,14 @@ class LiveSession(ClientVerbs):
         message = self._codec.decode_client(data, strict=self._strict)
         if not given(message) and not message.extra:
             raise SchemaMismatch("", "a client message has exactly one member, got none")
-        self._record(sent=False, kind=kind(message), size=len(data))
-        phase = PHASE.get((self.phase, PhaseInput.SETUP if message.setup else PhaseInput.CLIENT_MESSAGE))
+        self._record(sent=False, kind=kind(message), size=_size(data))
+        before = self.last_phase if self.phase is Phase.ENDED else self.phase
+        phase = self._received(PhaseInput.SETUP if message.setup else PhaseInput.CLIENT_MESSAGE)
         # Client messages between setup and setupComplete are early, not wrong: .NET's client sends them and the
         # service answers them (wire.md section 4).
-        early = self.phase is Phase.SETUP_SENT and message.setup is None
+        early = before is Phase.SETUP_SENT and message.setup is None
         if phase is None and not early and self._strict:
             raise OutOfOrder(_FIRST, close_code=1007)
-        self.phase = phase or self.phase
         self.client_message_index += 1
         if message.tool_response is not None:
             self.tool_calls.responded(message.tool_response.function_responses)
@@ -452,11 +476,15 @@ class LiveSession(ClientVerbs):
         return ev.StallKind.NO_OUTPUT if self._awaiting else None
 
     def _progress(self) -> None:
-        if self._client and self._timeouts.stall is not None:
+        if self._client and self._timeouts.stall is not None and self.phase is not Phase.ENDED:
             self._last_progress = self._deadlines.now
             self._deadlines.arm(Deadline.STALL, self._timeouts.stall if self._due() else None)
 
     def _stalled(self, now: float) -> None:
         missing = self._due()
         if missing is not None:
-            self._events.append(ev.StallSuspected(kind=missing, silence=now - (self._last_progress or now)))
+            self._events.append(ev.StallSuspected(kind=missing, silence=now - cast("float", self._last_progress)))
+
+
+def _size(data: bytes | str) -> int:
+    return len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode(errors="surrogatepass"))

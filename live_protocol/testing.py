@@ -55,7 +55,7 @@ class FakeClock:
     """
 
     def __init__(self, now: float = 1000.0) -> None:
-        self.now = now
+        self.now: float = now
 
     def __call__(self) -> float:
         """The reading."""
@@ -110,7 +110,7 @@ class Pair:
     ) -> None:
         self.client: Machine = client or LiveConnection.client(Endpoint.custom("ws://test/"), model="test")
         self.server: Machine = server or LiveConnection.server()
-        self.clock = clock or FakeClock()
+        self.clock: FakeClock = clock or FakeClock()
         self.client_events: list[Event] = []
         self.server_events: list[Event] = []
         self._ended: set[int] = set()

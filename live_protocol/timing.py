@@ -40,6 +40,8 @@ class Timeouts:
 class Deadline(enum.StrEnum):
     """Which deadline; the name appears in `DeadlineExpired`."""
 
+    DIAL = "dial"
+    TLS = "tls"
     OPEN = "open"
     SETUP = "setup"
     PING = "ping"

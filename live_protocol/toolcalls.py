@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, final
 
 import attrs
 
 from live_protocol._tables import TOOL_CALL, ToolCallInput, ToolCallState
-from live_protocol.errors import IllegalInState, InvalidMessage, ToolCallWasCancelled
+from live_protocol.errors import IllegalInState, InvalidMessage, ToolCallOrphaned, ToolCallWasCancelled
 from live_protocol.messages import Backend, FunctionCall, FunctionResponse
 
 __all__ = ["ToolCall", "ToolCalls"]
@@ -27,10 +27,12 @@ class ToolCall:
     Attributes:
         call: Id, name and arguments.
         state: What became of it.
+        epoch: Number of the connection it came on; 0 where there is only one.
     """
 
     call: FunctionCall
     state: ToolCallState = ToolCallState.PENDING
+    epoch: int = 0
 
 
 class ToolCalls:
@@ -39,65 +41,102 @@ class ToolCalls:
     Args:
         backend: Whether responses must carry an id.
         foreign: Whether calls of an earlier connection may be answered here, as after a resumption.
+
+    Attributes:
+        epoch: Number of the connection that new calls come on; stays 0 where there is only one.
     """
 
-    __slots__ = ("_anonymous", "_backend", "_by_id", "_foreign")
+    __slots__ = ("_anonymous", "_backend", "_finished", "_foreign", "_open", "_orphans", "epoch")
 
     def __init__(self, backend: Backend, *, foreign: bool = False) -> None:
         self._backend = backend
         self._foreign = foreign
-        self._by_id: OrderedDict[str, ToolCall] = OrderedDict()
-        self._anonymous: list[FunctionCall] = []
+        self._open: dict[str, ToolCall] = {}
+        self._finished: OrderedDict[str, ToolCall] = OrderedDict()
+        self._anonymous: list[ToolCall] = []
+        self._orphans: OrderedDict[str, ToolCall] = OrderedDict()
+        self.epoch: int = 0
 
     def pending(self) -> tuple[FunctionCall, ...]:
         """The calls that still await a response, oldest first; those without an id last."""
-        return (*(entry.call for entry in self._by_id.values() if entry.state in _OPEN), *self._anonymous)
+        return tuple(entry.call for entry in self.open())
+
+    def open(self) -> tuple[ToolCall, ...]:
+        """The same with all that is known about them."""
+        return (*self._open.values(), *self._anonymous)
+
+    def restore(self, calls: Iterable[ToolCall]) -> None:
+        """Enter open calls of earlier connections, as `open` gave them."""
+        for entry in calls:
+            if entry.call.id:
+                self._open[entry.call.id] = entry
+            else:
+                self._anonymous.append(entry)
+
+    def orphan(self) -> tuple[ToolCall, ...]:
+        """Nobody waits for the open calls any more: from now on answering one raises `ToolCallOrphaned`; gives them."""
+        orphans = self.open()
+        for entry in orphans:
+            self._orphans[entry.call.id or entry.call.name or ""] = entry
+        while len(self._orphans) > _REMEMBERED:
+            self._orphans.popitem(last=False)
+        self._open.clear()
+        self._anonymous.clear()
+        return orphans
 
     def get(self, call_id: str) -> ToolCall | None:
         """The call with this id, or None."""
-        return self._by_id.get(call_id)
+        return self._open.get(call_id) or self._finished.get(call_id)
 
     def requested(self, call: FunctionCall) -> bool:
         """Enter a call; False where its id is taken by a call that is still open."""
         if not call.id:
-            self._anonymous.append(call)
+            self._anonymous.append(ToolCall(call=call, epoch=self.epoch))
             return True
-        known = self._by_id.pop(call.id, None)
-        self._by_id[call.id] = ToolCall(call=call)
-        self._forget()
-        return known is None or known.state not in _OPEN
+        self._finished.pop(call.id, None)
+        known = self._open.pop(call.id, None)
+        self._open[call.id] = ToolCall(call=call, epoch=self.epoch)
+        return known is None
 
     def cancelled(self, call_id: str) -> bool:
         """Enter a cancellation; False where there was nothing left to cancel."""
-        entry = self._by_id.get(call_id)
+        entry = self.get(call_id)
         if entry is None:
             # Its answer may still be on its way from another task: remember that it must not go.
             entry = ToolCall(call=FunctionCall(id=call_id))
-            self._by_id[call_id] = attrs.evolve(entry, state=ToolCallState.CANCELLED)
-            self._forget()
+            self._enter(call_id, entry, ToolCallState.CANCELLED)
             return False
         after = TOOL_CALL.get((entry.state, ToolCallInput.CANCEL))
-        if after is None:
-            return False
-        self._by_id[call_id] = attrs.evolve(entry, state=after)
+        if after is not None:
+            self._enter(call_id, entry, after)
         return entry.state in _OPEN
 
-    def _forget(self) -> None:
-        if len(self._by_id) > _REMEMBERED:
-            for call_id, entry in list(self._by_id.items())[: len(self._by_id) - _REMEMBERED]:
-                if entry.state not in _OPEN:
-                    del self._by_id[call_id]
+    def _enter(self, call_id: str, entry: ToolCall, state: ToolCallState) -> None:
+        entry = attrs.evolve(entry, state=state)
+        if state in _OPEN:
+            self._open[call_id] = entry
+            return
+        self._open.pop(call_id, None)
+        self._finished[call_id] = entry
+        if len(self._finished) > _REMEMBERED:
+            self._finished.popitem(last=False)
 
-    def check(self, responses: Sequence[FunctionResponse]) -> list[FunctionResponse]:
+    def check(self, responses: Sequence[FunctionResponse], *, epoch: int | None = None) -> list[FunctionResponse]:
         """Check responses against the table and fill in names; nothing changes yet.
+
+        Args:
+            responses: The responses.
+            epoch: Number of the connection that the calls came on, where the caller knows it.
 
         Returns:
             The responses as they should be sent.
 
         Raises:
-            InvalidMessage: None given, an id is missing or unknown, or two are final for one call.
-            IllegalInState: The call was answered for good.
+            InvalidMessage: None given, or an id is missing or unknown.
+            IllegalInState: The call was answered for good, perhaps by an earlier one of these.
             ToolCallWasCancelled: The server has cancelled the call.
+            ToolCallOrphaned: The call belongs to a connection whose calls may not be answered any more, or to another
+                one than ``epoch``.
         """
         if not responses:
             raise InvalidMessage("tool_response.function_responses", "give one response at least")
@@ -105,6 +144,9 @@ class ToolCalls:
         states: dict[str, ToolCallState] = {}
         for index, response in enumerate(responses):
             path = f"tool_response.function_responses[{index}]"
+            if response.id is not None and not isinstance(response.id, str):
+                raise InvalidMessage(f"{path}.id", f"expected a string, got {type(response.id).__name__}")
+            self._check_epoch(response, epoch)
             if response.id:
                 checked.append(self._check_by_id(path, response, states))
             elif self._backend is Backend.GEMINI:
@@ -116,9 +158,22 @@ class ToolCalls:
                 checked.append(response)
         return checked
 
+    def _check_epoch(self, response: FunctionResponse, epoch: int | None) -> None:
+        key = response.id or response.name or ""
+        entry: ToolCall | None
+        if response.id:
+            entry = self.get(response.id)
+        else:
+            entry = next((entry for entry in self._anonymous if entry.call.name == response.name), None)
+        if entry is None and key in self._orphans:
+            raise ToolCallOrphaned(key, self._orphans[key].epoch, self.epoch)
+        if entry is not None and epoch is not None and entry.epoch != epoch:
+            # An id can return in a new session: the call it names now is not the one that was worked on.
+            raise ToolCallOrphaned(key, epoch, self.epoch)
+
     def _check_by_id(self, path: str, response: FunctionResponse, states: dict[str, ToolCallState]) -> FunctionResponse:
         call_id = response.id or ""
-        entry = self._by_id.get(call_id)
+        entry = self.get(call_id)
         if entry is None:
             if self._foreign:
                 return response
@@ -139,10 +194,12 @@ class ToolCalls:
     def responded(self, responses: Sequence[FunctionResponse]) -> None:
         """Enter responses that are on their way, or that came; those the table does not have change nothing."""
         for response in responses:
-            entry = self._by_id.get(response.id or "")
+            call_id = response.id or ""
+            entry = self.get(call_id)
             if entry is not None:
-                after = TOOL_CALL.get((entry.state, _input(response)), entry.state)
-                self._by_id[entry.call.id or ""] = attrs.evolve(entry, state=after)
+                after = TOOL_CALL.get((entry.state, _input(response)))
+                if after is not None:
+                    self._enter(call_id, entry, after)
             elif not response.id:
                 _drop_by_name(self._anonymous, response.name)
 
@@ -151,8 +208,8 @@ def _input(response: FunctionResponse) -> ToolCallInput:
     return ToolCallInput.RESPOND_MORE if response.will_continue else ToolCallInput.RESPOND
 
 
-def _drop_by_name(calls: list[FunctionCall], name: str | None) -> None:
-    for index, call in enumerate(calls):
-        if call.name == name:
+def _drop_by_name(calls: list[ToolCall], name: str | None) -> None:
+    for index, entry in enumerate(calls):
+        if entry.call.name == name:
             del calls[index]
             return

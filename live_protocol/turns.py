@@ -34,8 +34,8 @@ class Turns:
     __slots__ = ("generation", "state")
 
     def __init__(self) -> None:
-        self.state = TurnState.IDLE
-        self.generation = 0
+        self.state: TurnState = TurnState.IDLE
+        self.generation: int = 0
 
     def apply(self, signal: TurnInput) -> TurnStep:
         """Take in one signal.

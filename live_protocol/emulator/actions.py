@@ -257,9 +257,7 @@ class Drop:
     """End the connection without a close frame, as a lost network does; what was sent before still arrives."""
 
 
-Action: TypeAlias = (
-    Say | Speak | Show | Call | Cancel | Wait | Send | End | Stall | GoAway | Close | Drop
-)
+Action: TypeAlias = Say | Speak | Show | Call | Cancel | Wait | Send | End | Stall | GoAway | Close | Drop
 """Everything a model can do. A turn ends by itself after its last action."""
 
 

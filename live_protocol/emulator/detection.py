@@ -55,7 +55,6 @@ class Detector:
 
     Attributes:
         speaking: Whether an utterance has begun and not ended.
-        position: Seconds heard so far.
     """
 
     def __init__(self, rate: int, *, silence: float, padding: float, threshold: int, longest: float) -> None:
@@ -73,6 +72,7 @@ class Detector:
 
     @property
     def position(self) -> float:
+        """Seconds heard so far."""
         return self._frame * self._length
 
     @property

@@ -80,7 +80,8 @@ class Performance:
 
     Attributes:
         turn: What was asked.
-        said: Text said so far.
+        said: Text said and not yet noted in the history.
+        letters: Letters said in the whole turn.
         played: Seconds of audio sent so far.
         awaiting: Ids of calls that keep the turn open.
         end: How the turn ends, where the model said so.
@@ -89,6 +90,7 @@ class Performance:
     def __init__(self, actions: Iterable[Action], turn: Turn, options: EmulatorOptions, now: float) -> None:
         self.turn = turn
         self.said = ""
+        self.letters = 0
         self.played = 0.0
         self.awaiting: set[str] = set()
         self.end: End | None = None
@@ -142,6 +144,7 @@ class Performance:
             if self._steps:
                 step = self._steps.popleft()
                 self.said += step.said
+                self.letters += len(step.said)
                 if step.plays:
                     self.played += step.plays
                     self._play_until = max(self._play_until, step.at) + step.plays

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
 import attrs
 
-from live_protocol._mismatch import fields
+from live_protocol._mismatch import fields, plain
+from live_protocol.emulator.conversation import Conversation
 from live_protocol.errors import InvalidMessage
-from live_protocol.messages import (
-    AuthToken,
-    AuthTokenCreateRequest,
-    Content,
-    FunctionCall,
-    LiveClientSetup,
-    MediaModality,
-)
+from live_protocol.messages import AuthToken, AuthTokenCreateRequest, LiveClientSetup
 
-__all__ = ["Conversation", "Ids", "PendingCall", "Store", "Token", "Tokens"]
+__all__ = ["Ids", "Store", "Token", "Tokens"]
 
 _HORIZON: Final = 20 * 3600.0  # wire.md section 2
 _EXPIRES: Final = 30 * 60.0
@@ -56,42 +50,6 @@ class Ids:
         """An id that begins with its kind."""
         number = self.count(kind)
         return f"{kind}-{number if self._entropy is None else self._entropy(16).hex()}"
-
-
-@attrs.frozen(kw_only=True)
-class PendingCall:
-    """A call that awaits a response.
-
-    Attributes:
-        call: Id, name, arguments.
-        blocking: Whether the model waits for it.
-    """
-
-    call: FunctionCall
-    blocking: bool
-
-
-@attrs.define(kw_only=True)
-class Conversation:
-    """What a session knows; a later connection may take it over (wire.md section 10).
-
-    Attributes:
-        model: The model, which resuming cannot change.
-        alive: Tells whether the connection that holds it still lives.
-        history: Everything said, in order.
-        pending: Calls that await a response, by id, oldest first.
-        finished: Ids of calls that need no response any more; True where they were cancelled.
-        tokens: Size of the context, by modality.
-        audio: Seconds of audio heard on earlier connections.
-    """
-
-    model: str
-    alive: Callable[[], bool]
-    history: list[Content] = attrs.Factory(list)
-    pending: dict[str, PendingCall] = attrs.Factory(dict)
-    finished: dict[str, bool] = attrs.Factory(dict)
-    tokens: dict[MediaModality, int] = attrs.Factory(dict)
-    audio: float = 0.0
 
 
 class Store:
@@ -166,10 +124,10 @@ class Token:
 
 def _replace(target: Any, source: Any, path: tuple[str, ...]) -> Any:
     name, *rest = path
-    theirs = getattr(source, name)
-    if rest and theirs is not None:
-        ours = getattr(target, name)
-        theirs = _replace(type(theirs)() if ours is None else ours, theirs, tuple(rest))
+    ours, theirs = getattr(target, name), getattr(source, name)
+    if rest and (ours or theirs):
+        empty = type(ours or theirs)()
+        theirs = _replace(ours or empty, theirs or empty, tuple(rest))
     return attrs.evolve(target, **{name: theirs})
 
 
@@ -238,10 +196,5 @@ def _paths(mask: str, setup: LiveClientSetup | None) -> tuple[tuple[str, ...], .
 
 
 def _message_class(hint: Any) -> type | None:
-    options: tuple[Any, ...] = getattr(hint, "__args__", ())
-    return next((option for option in options if isinstance(option, type) and attrs.has(option)), None)
-
-
-def schema_of(message: object) -> Mapping[str, Any]:
-    """The declared fields of a message, by name."""
-    return {field.name: field for field in fields(type(message))}
+    (option, *_) = plain(hint)
+    return option if isinstance(option, type) and attrs.has(option) else None

@@ -13,7 +13,7 @@ from live_protocol.emulator.options import EmulatorOptions
 from live_protocol.endpoint import Credentials, Route
 from live_protocol.messages import Backend, GenerationConfig, LiveClientSetup, Modality
 
-__all__ = ["INVALID", "Rejection", "Refusal", "check_key", "check_request", "check_setup", "cut", "foreign_field"]
+__all__ = ["INVALID", "Refusal", "Rejection", "check_key", "check_request", "check_setup", "cut", "foreign_field"]
 
 _MAX_REASON: Final = 123  # RFC 6455 section 5.5, less the code
 
@@ -67,12 +67,14 @@ _NOT_FOUND: Final = Refusal(1008, "Requested entity was not found.")
 _BAD_KEYS: Final = {
     "invalid": Refusal(1007, "API key not valid. Please pass a valid API key."),
     "expired": Refusal(1007, "API key expired. Please renew the API key."),
-    "exhausted": Refusal(
-        1011, "You exceeded your current quota, please check your plan and billing details."
-    ),
+    "exhausted": Refusal(1011, "You exceeded your current quota, please check your plan and billing details."),
 }
 _NO_KEY: Final = Refusal(1007, "API Key not found. Please pass a valid API key.")
 
+_PREFIXES: Final = {
+    Backend.GEMINI: ("models/", "tunedModels/"),
+    Backend.VERTEX: ("projects/", "publishers/", "models/"),
+}
 _NOT_LIVE: Final = (
     "response_logprobs",
     "logprobs",
@@ -91,7 +93,7 @@ def sample_rate_changed(before: int, now: int) -> Refusal:
 
 
 def _unknown_name(name: str, path: str) -> Refusal:
-    return Refusal(1007, f'Invalid JSON payload received. Unknown name "{name}" at \'{path}\': Cannot find field.')
+    return Refusal(1007, f"Invalid JSON payload received. Unknown name \"{name}\" at '{path}': Cannot find field.")
 
 
 # --- the upgrade ------------------------------------------------------------------------------------------------
@@ -102,8 +104,8 @@ def _error(code: int, status: str, message: str) -> Rejection:
     return Rejection(code, (json.dumps(body, indent=2) + "\n").encode())
 
 
-def check_request(route: Route | None, given: Credentials) -> Rejection | None:
-    """Whether an upgrade is refused. Gemini takes every credential at this point, Vertex does not."""
+def check_request(route: Route | None, given: Credentials) -> Route | Rejection:
+    """The route of an upgrade, or its refusal. Gemini takes every credential at this point, Vertex does not."""
     if route is None:
         return _error(404, "NOT_FOUND", "Requested entity was not found.")
     if route.method == "BidiGenerateMusic":
@@ -117,7 +119,7 @@ def check_request(route: Route | None, given: Credentials) -> Rejection | None:
             )
         if given.value in _BAD_KEYS:
             return _error(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")
-    return None
+    return route
 
 
 def check_key(given: Credentials, options: EmulatorOptions) -> Refusal | None:
@@ -133,7 +135,7 @@ def check_key(given: Credentials, options: EmulatorOptions) -> Refusal | None:
 # --- the setup --------------------------------------------------------------------------------------------------
 
 
-def foreign_field(message: object, backend: Backend, path: str) -> Refusal | None:
+def foreign_field(message: Any, backend: Backend, path: str) -> Refusal | None:
     """The refusal of the first field that only the other backend has, anywhere in a message.
 
     The service has no such field, and so it says that it is unknown. Which spelling came is not known any more.
@@ -169,10 +171,7 @@ def _preview(setup: LiveClientSetup, version: str) -> Refusal | None:
 
 def _model(setup: LiveClientSetup, route: Route, options: EmulatorOptions) -> Refusal | None:
     name = setup.model or ""
-    prefixes = ("models/", "tunedModels/")
-    if route.backend is Backend.VERTEX:
-        prefixes = ("projects/", "publishers/", "models/")
-    if not name.startswith(prefixes):
+    if not name.startswith(_PREFIXES[route.backend]):
         return INVALID
     if name.rpartition("/")[2].startswith(options.missing_models):
         if route.backend is Backend.VERTEX:

@@ -57,7 +57,11 @@ def _tone(step: int, letters: int, voice: VoiceOptions) -> bytes:
     turn = 2 * math.pi * voice.pitch * 2 ** (_PENTATONIC[step] / 12) / OUTPUT_RATE
     loud = 32_767 * min(voice.volume, 1.0)
     samples = [
-        int(loud * min(1.0, at / fade, (count - at) / fade) * (0.8 * math.sin(turn * at) + 0.2 * math.sin(2 * turn * at)))
+        int(
+            loud
+            * min(1.0, at / fade, (count - at) / fade)
+            * (0.8 * math.sin(turn * at) + 0.2 * math.sin(2 * turn * at))
+        )
         for at in range(count)
     ]
     return struct.pack(f"<{count}h", *samples) + bytes(OUTPUT.size(voice.gap))

@@ -22,6 +22,7 @@ __all__ = [
     "NO_EXTRA",
     "Backend",
     "Duration",
+    "Extra",
     "Format",
     "Int64",
     "JsonObject",
@@ -69,7 +70,14 @@ class OpenEnum(enum.StrEnum):
     """A wire enum. A name that this version does not know decodes to a plain ``str``, so nothing is lost."""
 
 
-class _NoExtra(dict[str, Any]):
+class Extra(dict[str, Any]):
+    """Unknown fields as they came; shows their names only, since nobody knows what they hold."""
+
+    def __repr__(self) -> str:
+        return f"{{{', '.join(str(key)[:40] for key in self)}}}"
+
+
+class _NoExtra(Extra):
     """The shared, unchangeable empty mapping that stands for "no unknown fields"."""
 
     def _refuse(self, *_: object, **__: object) -> Any:

@@ -35,6 +35,13 @@ def fixed_entropy(count: int) -> bytes:
     return KEY if count == 16 else MASK[:count]
 
 
+def xor(payload: bytes, mask: bytes) -> bytes:
+    out = bytearray(payload)
+    for at, key in enumerate(mask):
+        out[at::4] = out[at::4].translate(bytes(byte ^ key for byte in range(256)))
+    return bytes(out)
+
+
 def raw(
     opcode: int,
     payload: bytes = b"",
@@ -47,13 +54,14 @@ def raw(
 ) -> bytes:
     """One frame as a peer sends it towards ``to``; ``length`` and ``width`` lie about the size."""
     size = len(payload) if length is None else length
-    width = (0 if size < 126 else 2 if size < 65536 else 8) if width is None else width
+    least = 0 if size < 126 else 2 if size < 65536 else 8
+    width = least if width is None else max(width, least)
     masked = to == "server"
     first = (0x80 if fin else 0) | rsv << 4 | opcode
     second = (0x80 if masked else 0) | (size if width == 0 else 126 if width == 2 else 127)
     head = bytes([first, second]) + (b"" if width == 0 else size.to_bytes(width, "big"))
     if masked:
-        return head + MASK + bytes(byte ^ MASK[i % 4] for i, byte in enumerate(payload))
+        return head + MASK + xor(payload, MASK)
     return head + payload
 
 
@@ -74,7 +82,7 @@ def parse(data: bytes) -> list[tuple[int, bytes]]:
         mask = bytes(4)
         if second & 0x80:
             mask, at = data[at : at + 4], at + 4
-        payload = bytes(byte ^ mask[i % 4] for i, byte in enumerate(data[at : at + size]))
+        payload = xor(data[at : at + size], mask)
         assert len(payload) == size, "a frame was cut"
         frames.append((first, payload))
         data = data[at + size :]

@@ -7,8 +7,9 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import cast
 
-from live_transports.cli._failure import FAILED, INTERRUPTED, PIPE_CLOSED, USAGE, CommandFailed
+from live_transports.cli._failure import FAILED, INTERRUPTED, OK, PIPE_CLOSED, USAGE, CommandFailed
 from live_transports.cli.commands import COMMANDS, Command
 
 __all__ = ["main"]
@@ -31,17 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
-    for stream in (sys.stdout, sys.stderr):
-        # What a peer says may hold characters that the terminal's encoding lacks.
-        if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
-            reconfigure(errors="backslashreplace")
-    chosen = next((argument for argument in arguments if argument in COMMANDS), None)
-    command: Command | None = import_module(f"{__name__}.commands.{chosen}") if chosen else None
-    options = _parser(chosen, command).parse_args(arguments)
-    if command is None:  # argparse has refused everything else
-        raise AssertionError
+    debug = "--debug" in arguments
     try:
-        status = command.run(options)
+        status = _run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -50,14 +43,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except CommandFailed as failure:
-        return _report(failure, failure.status, debug=options.debug)
+        return _report(failure, failure.status, debug=debug)
     except Exception as error:
         from live_protocol.errors import LiveProtocolError  # noqa: PLC0415 - most runs need no such check
 
         if not isinstance(error, LiveProtocolError):
             raise
-        return _report(error, FAILED, debug=options.debug)
+        return _report(error, FAILED, debug=debug)
     return status
+
+
+def _run(arguments: Sequence[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        # What a peer says may hold characters that the terminal's encoding lacks.
+        if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
+            reconfigure(errors="backslashreplace")
+    chosen = next((argument for argument in arguments if argument in COMMANDS), None)
+    command = cast("Command", import_module(f"{__name__}.commands.{chosen}")) if chosen else None
+    options = _parser(chosen, command).parse_args(arguments)
+    return command.run(options) if command is not None else OK  # argparse has left on the latter way
 
 
 def _parser(chosen: str | None, command: Command | None) -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""Recorded frames through the real machines: server link, bytes, client connection, and the server role for the rest."""
+"""Recorded frames through the real machines: as bytes from a server link into a client, the rest into a server."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from live_protocol.errors import (
     RemoteProtocolError,
     StaleOperation,
 )
-from live_protocol.events import Event, Need, Undecodable, UpgradeRequested
+from live_protocol.events import Event, Need, UpgradeRequested
 from live_protocol.limits import Limits
 from live_protocol.link import WebSocketLink
-from live_protocol.messages import Backend, LiveClientMessage, LiveClientSetup, LiveServerMessage
+from live_protocol.messages import Backend, LiveClientMessage, LiveClientSetup
 from live_protocol.session import LiveSession
 from live_protocol.timing import Timeouts
 from live_protocol.trace import TraceFrame

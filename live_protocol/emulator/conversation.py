@@ -1,0 +1,132 @@
+"""What a session knows and a later connection may take over: history, open calls, size of the context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import attrs
+
+from live_protocol.emulator.player import Performance
+from live_protocol.messages import (
+    Backend,
+    Content,
+    FunctionCall,
+    MediaModality,
+    ModalityTokenCount,
+    Part,
+    TrafficType,
+    UsageMetadata,
+)
+
+__all__ = ["Conversation", "PendingCall"]
+
+_AUDIO_RATE: Final = 25  # tokens a second (wire.md section 10)
+_IMAGE: Final = 258  # tokens a frame
+_LETTERS: Final = 4  # a token, roughly
+_REMEMBERED: Final = 1024
+
+
+@attrs.frozen(kw_only=True)
+class PendingCall:
+    """A call that awaits a response.
+
+    Attributes:
+        call: Id, name, arguments.
+        blocking: Whether the model waits for it.
+    """
+
+    call: FunctionCall
+    blocking: bool
+
+
+@attrs.define(kw_only=True, eq=False)
+class Conversation:
+    """The memory of a session (wire.md section 10).
+
+    Attributes:
+        model: The model, which resuming cannot change.
+        alive: Tells whether the connection that holds it still lives.
+        history: Everything said, in order.
+        pending: Calls that await a response, by id, oldest first.
+        cancelled: Ids of cancelled calls whose responses may still be on their way.
+        tokens: Size of the context, by modality.
+        audio: Seconds of audio heard so far.
+    """
+
+    model: str
+    alive: Callable[[], bool]
+    history: list[Content] = attrs.Factory(list)
+    pending: dict[str, PendingCall] = attrs.Factory(dict)
+    cancelled: dict[str, None] = attrs.Factory(dict)
+    tokens: dict[MediaModality, int] = attrs.Factory(dict)
+    audio: float = 0.0
+
+    # --- what was said ------------------------------------------------------------------------------------------
+
+    def remember(self, content: Content) -> int:
+        """Add to the history; gives how long it was before."""
+        before = len(self.history)
+        self.history.append(content)
+        self._count(MediaModality.TEXT, sum(_tokens(len(part.text or "")) for part in content.parts))
+        return before
+
+    def heard(self, seconds: float) -> None:
+        """Count speech of the user."""
+        self._count(MediaModality.AUDIO, round(seconds * _AUDIO_RATE))
+
+    def saw(self) -> None:
+        """Count a frame of video."""
+        self._count(MediaModality.IMAGE, _IMAGE)
+
+    def note(self, performance: Performance) -> None:
+        """Add what the model said so far: after an interruption only that stays (wire.md section 8)."""
+        if performance.said:
+            self.history.append(Content(role="model", parts=[Part(text=performance.said)]))
+        performance.said = ""
+
+    # --- calls --------------------------------------------------------------------------------------------------
+
+    def called(self, key: str, entry: PendingCall) -> None:
+        """Enter a call."""
+        self.pending[key] = entry
+        self.remember(Content(role="model", parts=[Part(function_call=entry.call)]))
+
+    def cancel(self, keys: Iterable[str]) -> list[str]:
+        """Forget calls; gives the ids of those that were pending and have one."""
+        ids: list[str] = []
+        for key in keys:
+            entry = self.pending.pop(key, None)
+            if entry is not None and entry.call.id:
+                ids.append(entry.call.id)
+                self.cancelled[key] = None
+                if len(self.cancelled) > _REMEMBERED:
+                    del self.cancelled[next(iter(self.cancelled))]
+        return ids
+
+    # --- tokens -------------------------------------------------------------------------------------------------
+
+    def _count(self, modality: MediaModality, tokens: int) -> None:
+        if tokens:
+            self.tokens[modality] = self.tokens.get(modality, 0) + tokens
+
+    def usage(self, performance: Performance) -> UsageMetadata:
+        """The report of a turn (wire.md sections 8 and 10); its answer belongs to the context from then on."""
+        prompt = [ModalityTokenCount(modality=kind, token_count=count) for kind, count in self.tokens.items()]
+        size = sum(self.tokens.values())
+        turn = performance.turn
+        kind = MediaModality.AUDIO if turn.speaks else MediaModality.TEXT
+        made = round(performance.played * _AUDIO_RATE) if turn.speaks else _tokens(performance.letters)
+        self._count(kind, made)
+        return UsageMetadata(
+            prompt_token_count=size,
+            response_token_count=made,
+            total_token_count=size + made,
+            prompt_tokens_details=prompt,
+            response_tokens_details=[ModalityTokenCount(modality=kind, token_count=made)],
+            traffic_type=TrafficType.ON_DEMAND if turn.backend is Backend.VERTEX else None,
+        )
+
+
+def _tokens(letters: int) -> int:
+    return -(-letters // _LETTERS)

@@ -1,0 +1,542 @@
+"""One emulated session after its setup: what becomes of input, whose turn it is (wire.md sections 6 to 10)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, Protocol
+
+import attrs
+
+from live_protocol.emulator.actions import (
+    Action,
+    Call,
+    Cancel,
+    Close,
+    Drop,
+    GoAway,
+    Model,
+    Turn,
+    non_blocking,
+    text_of,
+)
+from live_protocol.emulator.conversation import Conversation, PendingCall
+from live_protocol.emulator.detection import Activity, SpeechStarted
+from live_protocol.emulator.listening import Ears, Refused
+from live_protocol.emulator.options import EmulatorOptions
+from live_protocol.emulator.player import Done, Effect, Performance
+from live_protocol.emulator.store import Ids, Store
+from live_protocol.emulator.validation import INVALID, LIFETIME, SCHEDULING, Refusal, foreign_field
+from live_protocol.events import (
+    ClientContentReceived,
+    ContextUpdateReceived,
+    RealtimeInputReceived,
+    ToolResponseReceived,
+)
+from live_protocol.messages import (
+    ActivityHandling,
+    Backend,
+    Blob,
+    Content,
+    ExecutableCode,
+    FunctionCall,
+    FunctionResponse,
+    FunctionResponseScheduling,
+    InteractionStatus,
+    Language,
+    LiveClientContent,
+    LiveClientContextUpdate,
+    LiveClientRealtimeInput,
+    LiveClientSetup,
+    LiveServerContent,
+    LiveServerGoAway,
+    LiveServerMessage,
+    LiveServerSessionResumptionUpdate,
+    LiveServerToolCall,
+    LiveServerToolCallCancellation,
+    Part,
+    Transcription,
+    VoiceActivity,
+    VoiceActivityType,
+)
+
+__all__ = ["ClientEvent", "EmulatedSession", "Port", "Shared"]
+
+ClientEvent = ClientContentReceived | RealtimeInputReceived | ToolResponseReceived | ContextUpdateReceived
+Kind = Literal["text", "speech", "response"]
+
+
+class Port(Protocol):
+    """What a session needs of its connection; after the end of the connection nothing of it does anything."""
+
+    def send(self, message: LiveServerMessage) -> None:
+        """Send a message."""
+        ...
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Close the connection."""
+        ...
+
+    def drop(self) -> None:
+        """End the connection without a close frame."""
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class Shared:
+    """What all sessions of a server share.
+
+    Attributes:
+        options: Behaviour.
+        model: Who answers; None if nobody does.
+        transcriber: Makes the transcript of PCM at a rate.
+        ids: Makes ids.
+        store: Resumable conversations.
+    """
+
+    options: EmulatorOptions
+    model: Model | None
+    transcriber: Callable[[bytes, int], str]
+    ids: Ids
+    store: Store
+
+
+@attrs.frozen(kw_only=True)
+class _Prompt:
+    """Something to answer, possibly later.
+
+    Attributes:
+        kind: Which method of the model is asked.
+        before: How much of the history comes before it.
+    """
+
+    kind: Kind
+    before: int
+    text: str = ""
+    speech: bytes = b""
+    response: FunctionResponse | None = None
+    call: FunctionCall | None = None
+
+
+class EmulatedSession:
+    """One session.
+
+    Args:
+        setup: Its configuration.
+        backend: Its dialect.
+        conversation: What it knows already.
+        shared: What it shares with others.
+        port: Its connection.
+        now: Clock reading.
+    """
+
+    def __init__(
+        self,
+        setup: LiveClientSetup,
+        backend: Backend,
+        conversation: Conversation,
+        shared: Shared,
+        *,
+        port: Port,
+        now: float,
+    ) -> None:
+        self._setup = setup
+        self._backend = backend
+        self._conversation = conversation
+        self._shared = shared
+        self._options = shared.options
+        self._port = port
+        self._now = now
+        self._ears = Ears(setup, shared.options)
+        self._heard_before = conversation.audio
+        self._seeding = bool(setup.history_config and setup.history_config.initial_history_in_client_content)
+        self._open: list[str] | None = None  # user text since turn_complete was false
+        self._open_from = 0
+        self._window_text: list[str] = []
+        self._images: tuple[Blob, ...] = ()
+        self._performance: Performance | None = None
+        self._queue: deque[_Prompt] = deque()
+        self._consumed: int | None = None
+        self._go_away_at: float | None = None
+        self._close_at: float | None = None
+
+    def start(self) -> None:
+        """The setup was accepted."""
+        options = self._options
+        if options.lifetime is not None:
+            self._close_at = self._now + options.lifetime
+            if options.go_away_notice is not None:
+                self._go_away_at = max(self._now, self._close_at - options.go_away_notice)
+        self._offer_resumption()
+        self._run()
+
+    def stop(self) -> None:
+        """The connection is over: nothing is due any more."""
+        self._performance = None
+        self._queue.clear()
+        self._go_away_at = self._close_at = self._ears.pause_at = None
+
+    # --- the clock ----------------------------------------------------------------------------------------------
+
+    @property
+    def due(self) -> float | None:
+        """When `advance` has something to do."""
+        playing = self._performance.due if self._performance is not None else None
+        times = (playing, self._ears.pause_at, self._go_away_at, self._close_at)
+        return min((time for time in times if time is not None), default=None)
+
+    def shift(self, by: float) -> None:
+        """Move everything in time: the clock was not known before."""
+        self._now += by
+        if self._performance is not None:
+            self._performance.shift(by)
+        if self._ears.pause_at is not None:
+            self._ears.pause_at += by
+        if self._go_away_at is not None:
+            self._go_away_at += by
+        if self._close_at is not None:
+            self._close_at += by
+
+    def advance(self, now: float) -> None:
+        """Do what is due, each thing at its own time, so that it does not matter how the clock ticks."""
+        while (due := self.due) is not None and due <= now:
+            self._now = max(self._now, due)
+            self._fire()
+        self._now = max(self._now, now)
+
+    def _fire(self) -> None:
+        if self._ears.pause_at is not None and self._ears.pause_at <= self._now:
+            self._activities(self._ears.stream_ended())
+        elif self._go_away_at is not None and self._go_away_at <= self._now:
+            self._go_away_at = None
+            self._announce_end((self._close_at or self._now) - self._now)
+        elif self._close_at is not None and self._close_at <= self._now:
+            self._refuse(LIFETIME)
+        self._run()
+
+    # --- what the client sends ----------------------------------------------------------------------------------
+
+    def handle(self, event: ClientEvent) -> None:
+        """React to a message of the client."""
+        try:
+            match event:
+                case ClientContentReceived(content=content):
+                    self._client_content(content)
+                case RealtimeInputReceived(input=realtime):
+                    self._realtime_input(realtime)
+                case ToolResponseReceived(responses=responses):
+                    self._tool_response(responses)
+                case ContextUpdateReceived(update=update):
+                    self._context_update(update)
+        except Refused as refused:
+            self._refuse(refused.refusal)
+        if not self._ears.listening:
+            self._consumed = event.index
+        self._run()
+
+    def _client_content(self, content: LiveClientContent) -> None:
+        self._interrupt()
+        if self._open is None:
+            self._open, self._open_from = [], len(self._conversation.history)
+        for turn in content.turns:
+            if turn.role == "system" and self._backend is Backend.VERTEX:
+                self._setup = attrs.evolve(self._setup, system_instruction=turn)
+                continue
+            self._conversation.remember(turn)
+            if turn.role != "model":
+                self._open.append(text_of(turn))
+            for part in turn.parts:
+                if part.inline_data is not None and (part.inline_data.mime_type or "").startswith("image/"):
+                    self._see(part.inline_data)
+        if content.turn_complete:
+            text, before = "".join(self._open), self._open_from
+            self._open = None
+            if self._seeding:
+                self._seeding = False
+            else:
+                self._ask(_Prompt(kind="text", text=text, before=before))
+
+    def _realtime_input(self, realtime: LiveClientRealtimeInput) -> None:
+        ears = self._ears
+        if realtime.activity_start is not None:
+            self._activities(ears.activity_started())
+        audio = realtime.audio or next(iter(realtime.media_chunks), None)
+        if audio is not None:
+            self._media(audio)
+        if realtime.video is not None:
+            self._media(realtime.video)
+        if realtime.text is not None:
+            self._text(realtime.text)
+        if realtime.activity_end is not None:
+            self._activities(ears.activity_ended())
+        if realtime.audio_stream_end:
+            self._activities(ears.stream_ended())
+
+    def _media(self, blob: Blob) -> None:
+        if (blob.mime_type or "").lower().startswith("image/"):
+            self._see(blob)
+            return
+        self._activities(self._ears.hear(blob, self._now))
+        self._conversation.audio = self._heard_before + self._ears.position
+
+    def _see(self, blob: Blob) -> None:
+        self._images = (blob,)
+        self._conversation.saw()
+
+    def _text(self, text: str) -> None:
+        if self._ears.in_window:
+            self._window_text.append(text)
+            return
+        self._barge_in()
+        before = self._conversation.remember(Content(role="user", parts=[Part(text=text)]))
+        self._ask(_Prompt(kind="text", text=text, before=before))
+
+    def _activities(self, activities: Iterable[Activity]) -> None:
+        for activity in activities:
+            if isinstance(activity, SpeechStarted):
+                self._voice(VoiceActivityType.ACTIVITY_START, activity.at)
+                self._barge_in()
+            else:
+                self._voice(VoiceActivityType.ACTIVITY_END, activity.at)
+                self._spoken(activity.pcm)
+
+    def _voice(self, kind: VoiceActivityType, at: float) -> None:
+        if self._setup.explicit_vad_signal and not self._ears.manual:
+            offset = round(self._heard_before + at, 3)
+            self._port.send(
+                LiveServerMessage(
+                    server_content=LiveServerContent(),
+                    voice_activity=VoiceActivity(voice_activity_type=kind, audio_offset=offset),
+                )
+            )
+
+    def _spoken(self, pcm: bytes) -> None:
+        """An utterance ended, or a window that may hold text too."""
+        text, self._window_text = "".join(self._window_text), []
+        heard = ""
+        if pcm:
+            heard = self._shared.transcriber(pcm, self._ears.rate)
+            if self._setup.input_audio_transcription is not None:
+                transcription = Transcription(text=heard)
+                self._port.send(LiveServerMessage(server_content=LiveServerContent(input_transcription=transcription)))
+            self._conversation.heard(len(pcm) / 2 / self._ears.rate)
+        if not pcm and not text:
+            return
+        parts = [Part(text=item) for item in (heard, text) if item]
+        before = self._conversation.remember(Content(role="user", parts=parts))
+        if text:
+            self._ask(_Prompt(kind="text", text=text, speech=pcm, before=before))
+        else:
+            self._ask(_Prompt(kind="speech", text=heard, speech=pcm, before=before))
+
+    def _context_update(self, update: LiveClientContextUpdate) -> None:
+        refused = foreign_field(update, self._backend, "context_update")
+        if refused is not None:
+            raise Refused(refused)
+        if update.system_instruction is None and update.tools is None:
+            raise Refused(INVALID)
+        if update.system_instruction is not None:
+            self._setup = attrs.evolve(self._setup, system_instruction=update.system_instruction)
+        if update.tools is not None:
+            self._setup = attrs.evolve(self._setup, tools=update.tools.tools)
+
+    # --- function responses: wire.md section 9 ------------------------------------------------------------------
+
+    def _tool_response(self, responses: Sequence[FunctionResponse]) -> None:
+        if not responses:
+            raise Refused(INVALID)
+        for response in responses:
+            if response.scheduling is not None and "extended-thinking" in self._conversation.model:
+                raise Refused(SCHEDULING)
+            self._responded(response)
+
+    def _responded(self, response: FunctionResponse) -> None:
+        conversation, performance = self._conversation, self._performance
+        if response.id in conversation.cancelled:
+            return  # it was on its way
+        key = self._key(response)
+        entry = None if key is None else conversation.pending[key]
+        if key is not None and not response.will_continue:
+            del conversation.pending[key]
+        before = conversation.remember(Content(role="user", parts=[Part(function_response=response)]))
+        prompt = _Prompt(kind="response", response=response, call=None if entry is None else entry.call, before=before)
+        if performance is not None and key in performance.awaiting:
+            if not response.will_continue:
+                performance.awaiting.discard(key)
+            performance.go_on(self._answer(prompt, self._turn(prompt)), self._now)
+        elif response.scheduling != FunctionResponseScheduling.SILENT:
+            if response.scheduling == FunctionResponseScheduling.INTERRUPT:
+                self._interrupt()
+            self._ask(prompt)
+
+    def _key(self, response: FunctionResponse) -> str | None:
+        pending = self._conversation.pending
+        if response.id in pending:
+            return response.id
+        if response.id or self._backend is Backend.GEMINI:
+            raise Refused(INVALID)
+        # Vertex may leave ids out, and takes responses that nobody asked for (recorded).
+        return next((key for key, entry in pending.items() if entry.call.name == response.name), None)
+
+    def _cancellation(self, keys: Iterable[str]) -> LiveServerToolCallCancellation | None:
+        ids = self._conversation.cancel(keys)
+        return LiveServerToolCallCancellation(ids=ids) if ids else None
+
+    # --- turns --------------------------------------------------------------------------------------------------
+
+    def _ask(self, prompt: _Prompt) -> None:
+        """Have something answered, now or after the running turn; not while more client content is to come."""
+        if self._shared.model is None or self._open is not None:
+            return
+        if self._performance is None:
+            self._begin(prompt)
+        else:
+            self._queue.append(prompt)
+
+    def _turn(self, prompt: _Prompt) -> Turn:
+        return Turn(
+            text=prompt.text,
+            speech=prompt.speech,
+            rate=self._ears.rate,
+            response=prompt.response,
+            call=prompt.call,
+            history=tuple(self._conversation.history[: prompt.before]),
+            pending=tuple(entry.call for entry in self._conversation.pending.values()),
+            images=self._images,
+            setup=self._setup,
+            backend=self._backend,
+        )
+
+    def _answer(self, prompt: _Prompt, turn: Turn) -> Iterable[Action]:
+        model = self._shared.model
+        if model is None:
+            return ()
+        if prompt.kind == "text":
+            return model.on_text(turn)
+        return model.on_speech(turn) if prompt.kind == "speech" else model.on_tool_response(turn)
+
+    def _begin(self, prompt: _Prompt) -> None:
+        if self._options.withhold_handles and self._setup.session_resumption is not None:
+            self._port.send(LiveServerMessage(session_resumption_update=LiveServerSessionResumptionUpdate()))
+        turn = self._turn(prompt)
+        self._performance = Performance(self._answer(prompt, turn), turn, self._options, self._now)
+
+    def _barge_in(self) -> None:
+        config = self._setup.realtime_input_config
+        if config is None or config.activity_handling != ActivityHandling.NO_INTERRUPTION:
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        performance, self._performance = self._performance, None
+        if performance is None:
+            return
+        self._port.send(
+            LiveServerMessage(
+                server_content=LiveServerContent(interrupted=True),
+                tool_call_cancellation=self._cancellation(sorted(performance.awaiting)),
+            )
+        )
+        self._end_turn(performance)
+
+    def _end_turn(self, performance: Performance) -> None:
+        self._conversation.note(performance)
+        status = None
+        if self._options.interaction_status:
+            busy = bool(self._conversation.pending or self._queue)
+            status = InteractionStatus.IN_PROGRESS if busy else InteractionStatus.IDLE
+        self._port.send(
+            LiveServerMessage(
+                server_content=LiveServerContent(
+                    turn_complete=True,
+                    turn_complete_reason=performance.end.reason if performance.end is not None else None,
+                    interaction_status=status,
+                ),
+                usage_metadata=self._conversation.usage(performance),
+            )
+        )
+        self._offer_resumption()
+
+    def _run(self) -> None:
+        """Do everything that is due now."""
+        while (performance := self._performance) is not None:
+            effect = performance.take(self._now)
+            if effect is None:
+                return
+            self._apply(effect, performance)
+
+    def _apply(self, effect: Effect, performance: Performance) -> None:
+        match effect:
+            case LiveServerMessage():
+                self._port.send(effect)
+            case Done():
+                self._performance = None
+                self._end_turn(performance)
+                if self._queue:
+                    self._begin(self._queue.popleft())
+            case Cancel(ids=ids):
+                cancellation = self._cancellation(ids or tuple(self._conversation.pending))
+                if cancellation is not None:
+                    self._port.send(LiveServerMessage(tool_call_cancellation=cancellation))
+                performance.awaiting.intersection_update(self._conversation.pending)
+            case GoAway(seconds=seconds):
+                self._close_at, self._go_away_at = self._now + seconds, None
+                self._announce_end(seconds)
+            case Close(code=code, reason=reason):
+                self._refuse(Refusal(code, reason))
+            case Drop():
+                self.stop()
+                self._port.drop()
+            case calls:
+                self._call(calls, performance)
+
+    def _call(self, calls: Sequence[Call], performance: Performance) -> None:
+        self._conversation.note(performance)
+        made: list[FunctionCall] = []
+        for call in calls:
+            call_id = self._call_id()
+            key = call_id or f"#{self._shared.ids.count('anonymous')}"
+            entry = PendingCall(
+                call=FunctionCall(id=call_id, name=call.name, args=call.args),
+                blocking=not non_blocking(self._setup, call.name),
+            )
+            self._conversation.called(key, entry)
+            if entry.blocking:
+                performance.awaiting.add(key)
+            made.append(entry.call)
+            if self._backend is Backend.GEMINI and self._options.announce_calls:
+                self._port.send(_announced(call))
+        self._port.send(LiveServerMessage(tool_call=LiveServerToolCall(function_calls=made)))
+
+    def _call_id(self) -> str | None:
+        if self._backend is Backend.GEMINI:
+            return self._shared.ids.name("function-call")
+        return self._shared.ids.uuid("function-call") if self._options.vertex_call_ids else None
+
+    # --- the end, resumption ------------------------------------------------------------------------------------
+
+    def _announce_end(self, seconds: float) -> None:
+        self._port.send(LiveServerMessage(go_away=LiveServerGoAway(time_left=seconds)))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self.stop()
+        self._port.refuse(refusal)
+
+    def _offer_resumption(self) -> None:
+        resumption = self._setup.session_resumption
+        if resumption is not None:
+            self._port.send(
+                LiveServerMessage(
+                    session_resumption_update=LiveServerSessionResumptionUpdate(
+                        new_handle=self._shared.store.issue(self._conversation),
+                        resumable=True,
+                        last_consumed_client_message_index=self._consumed if resumption.transparent else None,
+                    )
+                )
+            )
+
+
+def _announced(call: Call) -> LiveServerMessage:
+    args = ", ".join(f"{name}={value!r}" for name, value in call.args.items())
+    code = ExecutableCode(language=Language.PYTHON, code=f"print(default_api.{call.name}({args}))")
+    content = Content(parts=[Part(executable_code=code)])
+    return LiveServerMessage(server_content=LiveServerContent(model_turn=content))

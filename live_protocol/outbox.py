@@ -1,0 +1,365 @@
+"""What a client has said: what waits, what is on its way, what the server has for certain (wire.md section 10)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, final
+
+import attrs
+
+from live_protocol.events import InputLost, LossReason
+
+__all__ = ["Entry", "Outbox", "Tally"]
+
+_MOST_GROUPS: Final = 64
+
+
+@final
+@attrs.define(kw_only=True, eq=False)
+class Entry:
+    """One client message.
+
+    Attributes:
+        number: Number of the command in the session, from 1.
+        kind: Its member, and for realtime input the member of that: ``realtime_input.audio``.
+        payload: Its text.
+        at: Clock reading at which it was accepted.
+        media: Whether it is worthless when it comes late: a piece of audio or video.
+        index: Its number on the present connection (setup is 0); 0 while it is on none.
+        again: Whether an earlier connection had it already (transparent mode).
+    """
+
+    number: int
+    kind: str
+    payload: bytes = attrs.field(repr=lambda payload: f"<{len(payload)} bytes>")
+    at: float
+    media: bool = False
+    index: int = 0
+    again: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of its text."""
+        return len(self.payload)
+
+
+class Tally:
+    """How many messages of which kinds, and which; without their content.
+
+    Attributes:
+        count: Messages.
+        size: Bytes of their text.
+    """
+
+    __slots__ = ("_kinds", "_ranges", "count", "size")
+
+    def __init__(
+        self, kinds: Mapping[str, int] | None = None, ranges: Iterable[Sequence[int]] = (), size: int = 0
+    ) -> None:
+        self._kinds: dict[str, int] = dict(kinds or {})
+        self._ranges: list[tuple[int, int]] = [(first, last) for first, last in ranges]
+        self.count: int = sum(self._kinds.values())
+        self.size: int = size
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """How many of each kind."""
+        return dict(self._kinds)
+
+    @property
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """Their numbers, as ranges of first and last, in order."""
+        return tuple(self._ranges)
+
+    def add(self, entry: Entry) -> None:
+        """Count one more."""
+        self.count += 1
+        self.size += entry.size
+        self._kinds[entry.kind] = self._kinds.get(entry.kind, 0) + 1
+        self._insert(entry.number, entry.number)
+
+    def merge(self, other: Tally) -> None:
+        """Count all that another one has counted."""
+        self.count += other.count
+        self.size += other.size
+        for kind, count in other._kinds.items():
+            self._kinds[kind] = self._kinds.get(kind, 0) + count
+        for first, last in other._ranges:
+            self._insert(first, last)
+
+    def _insert(self, first: int, last: int) -> None:
+        ranges = self._ranges
+        at = len(ranges)
+        while at and ranges[at - 1][0] > last:
+            at -= 1
+        if at and ranges[at - 1][1] + 1 == first:
+            at -= 1
+            first = ranges.pop(at)[0]
+        if at < len(ranges) and ranges[at][0] == last + 1:
+            last = ranges.pop(at)[1]
+        ranges.insert(at, (first, last))
+
+    def report(self, reason: LossReason, *, certain: bool = True) -> InputLost:
+        """The event that tells of their loss."""
+        return InputLost(
+            count=self.count,
+            kinds=self.kinds,
+            size=self.size,
+            reason=reason,
+            certain=certain,
+            numbers=self.ranges,
+        )
+
+
+@attrs.define(eq=False)
+class _Group:
+    """Messages that left together.
+
+    Attributes:
+        last: Number, or index, of the newest.
+        at: Clock reading at which they left.
+        tally: What they were.
+    """
+
+    last: int
+    at: float
+    tally: Tally
+
+
+class _Ledger:
+    """Messages that left and of which only the count is kept, oldest first. Bounded: the oldest become one group."""
+
+    __slots__ = ("groups",)
+
+    def __init__(self) -> None:
+        self.groups: deque[_Group] = deque()
+
+    def add(self, group: _Group) -> None:
+        self.groups.append(group)
+        if len(self.groups) > _MOST_GROUPS:
+            oldest, second = self.groups.popleft(), self.groups[0]
+            oldest.tally.merge(second.tally)
+            second.tally = oldest.tally
+
+    def take(self, last: int, at: float, into: Tally) -> None:
+        """Move the groups up to ``last`` that left at ``at`` or before."""
+        while self.groups and self.groups[0].last <= last and self.groups[0].at <= at:
+            into.merge(self.groups.popleft().tally)
+
+    def clear(self) -> Tally:
+        """Forget all of them; gives what they were."""
+        total = Tally()
+        for group in self.groups:
+            total.merge(group.tally)
+        self.groups.clear()
+        return total
+
+
+class Outbox:
+    """The messages of one session, across its connections.
+
+    A message waits, then is queued on a connection, then left with `take`. What happens next depends on the mode.
+    Transparent: it is kept until the server says that its handle includes it (`acknowledged`), and goes out again on
+    the next connection otherwise. Not transparent: the server never says what it has, so a message is only counted; it
+    counts as saved once a handle came after it (`saved`), and as unconfirmed where the connection breaks before.
+
+    Args:
+        transparent: The mode.
+        max_sent: Transparent mode: bytes that are kept of messages that left; beyond it the oldest are only counted.
+
+    Attributes:
+        accepted: Number of the newest message, from 1; 0 before the first.
+        kept: Messages that the session has, as far as can be known.
+        waiting_size: Bytes that wait for a connection.
+        media_size: The part of it that is audio or video.
+        left: Number of the newest message that left; 0 before the first.
+    """
+
+    def __init__(self, *, transparent: bool, max_sent: int, accepted: int = 0, kept: Tally | None = None) -> None:
+        self.transparent: bool = transparent
+        self.accepted: int = accepted
+        self.kept: Tally = kept or Tally()
+        self.waiting_size: int = 0
+        self.media_size: int = 0
+        self.left: int = 0
+        self._max_sent = max_sent
+        self._waiting: dict[int, Entry] = {}
+        self._media: deque[int] = deque()  # numbers of the waiting entries that are media
+        self._queued: deque[Entry] = deque()
+        self._sent: deque[Entry] = deque()
+        self._sent_size = 0
+        self._evicted = _Ledger()
+        self._ledger = _Ledger()
+
+    # --- in -----------------------------------------------------------------------------------------------------
+
+    def enter(self, kind: str, payload: bytes, at: float, *, media: bool, waits: bool) -> Entry:
+        """Take in a new message.
+
+        Args:
+            kind: See `Entry`.
+            payload: Its text.
+            at: Clock reading.
+            media: See `Entry`; in transparent mode nothing is worthless.
+            waits: Whether it waits for a connection; otherwise it goes on the present one, where nothing waits before
+                it, and has to be numbered.
+        """
+        self.accepted += 1
+        media = media and not self.transparent
+        entry = Entry(number=self.accepted, kind=kind, payload=payload, at=at, media=media)
+        if waits:
+            self._wait(entry)
+        else:
+            self._queued.append(entry)
+        return entry
+
+    def _wait(self, entry: Entry) -> None:
+        self._waiting[entry.number] = entry
+        self.waiting_size += entry.size
+        if entry.media:
+            self.media_size += entry.size
+            self._media.append(entry.number)
+
+    def _remove(self, number: int) -> Entry:
+        entry = self._waiting.pop(number)
+        self.waiting_size -= entry.size
+        if entry.media:
+            self.media_size -= entry.size
+        return entry
+
+    # --- while away ---------------------------------------------------------------------------------------------
+
+    def shrink(self, most: int, *, media: bool, into: Tally) -> None:
+        """Drop the oldest waiting messages until no more than ``most`` bytes wait.
+
+        Args:
+            most: The bound.
+            media: Drop audio and video only.
+            into: Where to count them.
+        """
+        while self.waiting_size > most and (number := self._oldest(media=media)) is not None:
+            into.add(self._remove(number))
+
+    def expire(self, before: float, into: Tally) -> None:
+        """Drop waiting audio and video that was accepted before a clock reading."""
+        while (number := self._oldest(media=True)) is not None and self._waiting[number].at < before:
+            into.add(self._remove(number))
+
+    def _oldest(self, *, media: bool) -> int | None:
+        if not media:
+            return next(iter(self._waiting), None)
+        while self._media and self._media[0] not in self._waiting:
+            self._media.popleft()
+        return self._media[0] if self._media else None
+
+    def discard(self, kind: str, into: Tally) -> None:
+        """Drop all waiting messages of one kind."""
+        for number in [number for number, entry in self._waiting.items() if entry.kind == kind]:
+            into.add(self._remove(number))
+
+    def discard_all(self) -> Tally:
+        """Drop everything that waits; gives what it was."""
+        total = Tally()
+        for number in list(self._waiting):
+            total.add(self._remove(number))
+        return total
+
+    # --- out ----------------------------------------------------------------------------------------------------
+
+    def flush(self) -> Sequence[Entry]:
+        """Queue everything that waits on the present connection, in order; gives it, to be numbered."""
+        entries = tuple(self._waiting.values())
+        self._waiting.clear()
+        self._media.clear()
+        self.waiting_size = self.media_size = 0
+        self._queued.extend(entries)
+        return entries
+
+    @property
+    def queued(self) -> bool:
+        """Whether a message is on the present connection and has not left."""
+        return bool(self._queued)
+
+    def take(self, at: float) -> Sequence[Entry]:
+        """What was queued leaves now; gives it."""
+        if not self._queued:
+            return ()
+        left = tuple(self._queued)
+        self._queued.clear()
+        self.left = left[-1].number
+        if self.transparent:
+            self._sent.extend(left)
+            self._sent_size += sum(entry.size for entry in left)
+            while self._sent_size > self._max_sent:
+                self._evict(self._sent.popleft(), at)
+        else:
+            group = _Group(left[-1].number, at, Tally())
+            for entry in left:
+                group.tally.add(entry)
+            self._ledger.add(group)
+        return left
+
+    def _evict(self, entry: Entry, at: float) -> None:
+        self._sent_size -= entry.size
+        tally = Tally()
+        tally.add(entry)
+        self._evicted.add(_Group(entry.index, at, tally))
+
+    # --- what the server has ------------------------------------------------------------------------------------
+
+    def acknowledged(self, index: int) -> None:
+        """Transparent mode: the newest handle includes the messages up to this index of the present connection."""
+        self._evicted.take(index, float("inf"), self.kept)
+        while self._sent and self._sent[0].index <= index:
+            entry = self._sent.popleft()
+            self._sent_size -= entry.size
+            self.kept.add(entry)
+
+    def saved(self, last: int, at: float) -> None:
+        """Otherwise: a handle came after the messages up to number ``last`` that left at ``at`` or before."""
+        self._ledger.take(last, at, self.kept)
+
+    def dropped(self) -> Tally:
+        """The connection ended: what has to go out on the next one waits again, in front of what waits already.
+
+        Returns:
+            What cannot go out again.
+        """
+        lost = self._evicted.clear()
+        lost.merge(self._ledger.clear())
+        for entry in self._sent:
+            entry.again = True
+        entries = self.pending()
+        self._sent.clear()
+        self._queued.clear()
+        self._waiting.clear()
+        self._media.clear()
+        self._sent_size = self.waiting_size = self.media_size = 0
+        self.restore(entries)
+        return lost
+
+    def abandoned(self) -> Tally:
+        """The session is given up for a new one: gives what only the old one has."""
+        kept, self.kept = self.kept, Tally()
+        return kept
+
+    # --- moving -------------------------------------------------------------------------------------------------
+
+    def pending(self) -> tuple[Entry, ...]:
+        """What would go out on another connection if the present one ended now, in order."""
+        return (*self._sent, *self._queued, *self._waiting.values())
+
+    def unconfirmed(self) -> Tally:
+        """What would be lost if the present connection ended now."""
+        total = Tally()
+        for ledger in (self._evicted, self._ledger):
+            for group in ledger.groups:
+                total.merge(group.tally)
+        return total
+
+    def restore(self, entries: Iterable[Entry]) -> None:
+        """Enter messages of another process, as `pending` gave them."""
+        for entry in entries:
+            entry.index = 0
+            self._wait(entry)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import gc
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import pytest
+
+from adapters.kit import AsyncioKit, Kit
+
+
+@functools.cache
+def _warm_up(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """libuv keeps the pipe for signals of its first loop for good."""
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(asyncio.sleep(0))
+
+
+def _uvloop() -> Kit:
+    uvloop = pytest.importorskip("uvloop")
+    return AsyncioKit("uvloop", uvloop.new_event_loop)
+
+
+KITS: Final[dict[str, Callable[[], Kit]]] = {"asyncio": lambda: AsyncioKit("asyncio"), "uvloop": _uvloop}
+
+
+@pytest.fixture(params=sorted(KITS))
+def kit(request: pytest.FixtureRequest) -> Kit:
+    return KITS[request.param]()
+
+
+@pytest.fixture
+def cancelling(kit: Kit) -> Kit:
+    if not kit.can_cancel:
+        pytest.skip(f"{kit.name} has no cancellation")
+    return kit
+
+
+def _open_files() -> dict[str, str]:
+    found = {}
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            found[fd] = os.readlink(f"/proc/self/fd/{fd}")
+        except OSError:  # the one that lists the folder
+            continue
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """No file descriptor, no thread, no unclosed transport stays behind; tasks are counted by `Kit.run`."""
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        _warm_up(uvloop.new_event_loop)
+    gc.collect()
+    files, threads = _open_files(), set(threading.enumerate())
+    yield
+    gc.collect()  # a ResourceWarning of what the test left is the test's error
+    left = {fd: what for fd, what in _open_files().items() if files.get(fd) != what}
+    assert not left
+    assert set(threading.enumerate()) <= threads

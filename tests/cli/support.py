@@ -1,0 +1,96 @@
+"""Runs the real command as a process of its own."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, cast
+from unittest.mock import patch
+
+import attrs
+
+from live_transports.cli import main
+
+TIMEOUT = 30.0
+_KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "CLOUDSDK_AUTH_ACCESS_TOKEN", "GOOGLE_CLOUD_PROJECT")
+
+
+@attrs.frozen
+class Result:
+    status: int
+    out: str
+    err: str
+
+    def objects(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def types(self, source: str | None = None) -> list[str]:
+        return [shown["type"] for shown in self.objects() if source in (None, shown["from"])]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """What this process imports from, no credentials of the machine, UTF-8."""
+    kept = {name: value for name, value in os.environ.items() if name not in _KEYS}
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return kept | {"PYTHONPATH": path, "PYTHONWARNINGS": "error", "PYTHONUTF8": "1"} | variables
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "live_transports.cli", *map(str, arguments)]
+
+
+def run(*arguments: str | Path, stdin: str | bytes = "", **variables: str) -> Result:
+    done = subprocess.run(
+        command(*arguments),
+        input=stdin.encode() if isinstance(stdin, str) else stdin,
+        capture_output=True,
+        env=environment(**variables),
+        timeout=TIMEOUT,
+        check=False,
+    )
+    return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def call(*arguments: str | Path, stdin: str | bytes = "") -> Result:
+    """The same in this process, for the many cases of one command: a process of its own costs half a second."""
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
+    source = io.TextIOWrapper(io.BytesIO(stdin.encode() if isinstance(stdin, str) else stdin))
+    with redirect_stdout(out), redirect_stderr(err), patch("sys.stdin", source), patch.dict(os.environ):
+        for name in _KEYS:
+            os.environ.pop(name, None)
+        try:
+            status: object = main(list(map(str, arguments)))
+        except SystemExit as exit_:
+            status = exit_.code
+    written = []
+    for stream in (out, err):
+        stream.flush()
+        written.append(cast("io.BytesIO", stream.buffer).getvalue().decode())
+    return Result(cast("int", status), *written)
+
+
+@contextmanager
+def running(*arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """A command that goes on until it is told to stop; killed at the end whatever happens."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        command(*arguments), stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment(**variables)
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def line(stream: Any) -> str:
+    """The next line, of a process that has to write one."""
+    text: str = stream.readline()
+    assert text, "the process has ended instead"
+    return text.rstrip("\n")

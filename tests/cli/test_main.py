@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cli.support import call, command, environment, line, run, running
+from live_protocol import __version__
+from live_protocol.trace import TraceFrame, write_websocket_log
+from live_transports.cli.commands import COMMANDS
+
+
+def test_help_names_every_command() -> None:
+    result = run("--help")
+    assert result.status == 0
+    assert all(name in result.out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str) -> None:
+    result = call(name, "--help")
+    assert result.status == 0
+    assert f"live-protocol {name}" in result.out
+
+
+def test_version() -> None:
+    assert run("--version").out == f"live-protocol {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("nonsense",), ("replay",), ("chat", "--modality", "SMELL"), ("serve", "--port", "70000")]
+)
+def test_wrong_usage(arguments: tuple[str, ...]) -> None:
+    result = call(*arguments)
+    assert result.status == 2
+    assert result.err.startswith("usage: live-protocol")
+
+
+def test_help_imports_neither_the_core_nor_an_event_loop() -> None:
+    code = "import sys; from live_transports.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    code += "sys.exit(any(name in sys.modules for name in ('attrs', 'asyncio', 'h11', 'orjson', 'live_protocol')))"
+    done = subprocess.run([*command()[:1], "-c", code], env=environment(), capture_output=True, check=False)
+    assert done.returncode == 0
+
+
+def test_an_error_is_one_line_and_debug_adds_the_traceback() -> None:
+    plain = run("replay", "/nowhere/at/all")
+    assert (plain.status, plain.err) == (3, "error: /nowhere/at/all: No such file or directory\n")
+    debug = run("replay", "/nowhere/at/all", "--debug")
+    assert debug.status == 3
+    assert "Traceback" in debug.err
+    assert run("--debug", "replay", "/nowhere/at/all").err.count("Traceback") == debug.err.count("Traceback")
+
+
+def test_interrupt_ends_an_interactive_chat_quietly() -> None:
+    with running("chat") as process:
+        assert line(process.stderr).startswith("no key")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "Fatal" not in err
+
+
+def test_a_reader_that_goes_away_is_no_crash(tmp_path: Path) -> None:
+    recording = tmp_path / "long.websocket.log"
+    frames = [TraceFrame(sent=False, data=b'{"serverContent": {"modelTurn": {"parts": [{"text": "x"}]}}}')] * 2000
+    with recording.open("wb") as sink:
+        write_websocket_log(frames, sink)
+    with running("replay", str(recording), "--json") as process:
+        assert process.stdout is not None
+        line(process.stdout)
+        process.stdout.close()
+        assert process.stderr is not None
+        err = process.stderr.read()
+        process.wait(10)
+    assert process.returncode == 141
+    assert err == ""

@@ -1,0 +1,29 @@
+"""Options and profiles for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("default", print_blob=True, derandomize=False, deadline=None)
+settings.register_profile("ci", settings.get_profile("default"), max_examples=300)
+settings.register_profile("slow", settings.get_profile("default"), max_examples=3000)
+settings.load_profile("default")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run tests marked slow, and Hypothesis, in full length")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--slow") and not config.getoption("--hypothesis-profile", None):
+        settings.load_profile("slow")
+
+
+@pytest.fixture
+def length(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """Choose a length: ``length(short, full)`` gives the short one unless ``--slow`` is on."""
+    slow = bool(request.config.getoption("--slow"))
+    return lambda short, full: full if slow else short

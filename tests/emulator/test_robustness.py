@@ -1,0 +1,181 @@
+"""Whatever a client sends, nothing raises, nothing hangs, and the same input gives the same output."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from emulator.pair import GEMINI, QUIET, TEXT, VERTEX, Pair, Raw, emulator, silence, speech
+from live_protocol._tables import LinkState
+from live_protocol.connection import LiveConnection
+from live_protocol.emulator import Emulator
+
+PCM = "AAAA" * 100
+MESSAGES: list[Any] = [
+    {"clientContent": {"turns": [{"role": "user", "parts": [{"text": "hello there"}]}], "turnComplete": True}},
+    {"clientContent": {"turns": [{"parts": [{"text": "wait"}]}]}},
+    {"clientContent": {"turnComplete": True}},
+    {"clientContent": {"turns": [{"role": "system", "parts": [{"text": "be"}]}], "turnComplete": True}},
+    {"realtimeInput": {"text": "hi"}},
+    {"realtimeInput": {"audio": {"mimeType": "audio/pcm", "data": PCM}}},
+    {"realtimeInput": {"audio": {"mimeType": "audio/pcm;rate=16000", "data": "AAAAA"}}},
+    {"realtimeInput": {"video": {"mimeType": "image/png", "data": PCM}}},
+    {"realtimeInput": {"activityStart": {}}},
+    {"realtimeInput": {"activityEnd": {}}},
+    {"realtimeInput": {"audioStreamEnd": True}},
+    {"realtimeInput": {}},
+    {"toolResponse": {"functionResponses": [{"id": "function-call-1", "name": "f", "response": {}}]}},
+    {"toolResponse": {"functionResponses": [{"name": "f", "response": {}}]}},
+    {"contextUpdate": {"systemInstruction": {"parts": [{"text": "x"}]}}},
+    *(
+        {"realtimeInput": {"text": text}}
+        for text in (
+            "/call f {}",
+            "/call f\n/call n\nand so on",
+            "/call n {}",
+            "/cancel",
+            "/slow 3 a b c",
+            "/history",
+            "/system",
+            "/goaway 20",
+            "/unknown\n/error\n/image\n/code\n/ground",
+            "/stall",
+            "/wait 2",
+            "",
+            "/close 1234",
+        )
+    ),
+]
+RARE: list[Any] = [
+    {"realtimeInput": {"text": "/drop"}},
+    {"realtimeInput": {"text": "/close 4000"}},
+    {"setup": {"model": "models/m"}},
+    {"unknown": 1},
+    {"clientContent": {"turns": 7}},
+    [],
+]
+
+
+def setup(rng: random.Random) -> dict[str, Any]:
+    functions = [{"name": "f"}, {"name": "n", "behavior": "NON_BLOCKING"}]
+    made: dict[str, Any] = {"model": "models/m", "tools": [{"functionDeclarations": functions}]}
+    if rng.random() < 0.5:
+        made["generationConfig"] = {"responseModalities": ["TEXT"]}
+    if rng.random() < 0.5:
+        made["outputAudioTranscription"] = {}
+    if rng.random() < 0.5:
+        made["sessionResumption"] = {}
+    made["realtimeInputConfig"] = {
+        "automaticActivityDetection": {"disabled": rng.random() < 0.5},
+        "activityHandling": rng.choice(["NO_INTERRUPTION", "START_OF_ACTIVITY_INTERRUPTS"]),
+    }
+    return made
+
+
+def session(seed: int) -> tuple[list[Any], int]:
+    rng = random.Random(seed)
+    server = emulator(
+        speed=rng.choice([None, 1.0, 3.0]),
+        lifetime=rng.choice([None, 50.0]),
+        setup_delay=rng.choice([0.0, 0.5]),
+        withhold_handles=rng.random() < 0.3,
+        interaction_status=rng.random() < 0.3,
+        vertex_call_ids=rng.random() < 0.5,
+    )
+    raw = Raw(server, rng.choice([GEMINI, VERTEX]))
+    vertex = raw.server._inner is not None and rng.random() < 0.5
+    model = "publishers/google/models/m" if vertex else "models/m"
+    got = raw.send(json.dumps({"setup": {**setup(rng), "model": model}}))
+    for _ in range(40):
+        if rng.random() < 0.02:
+            got += raw.send(json.dumps(rng.choice(RARE)))
+        elif rng.random() < 0.1:
+            data = speech(0.3) + silence(0.6)
+            raw.link.send_text if False else None
+            got += raw.send(
+                json.dumps({"realtimeInput": {"audio": {"mimeType": "audio/pcm", "data": __import__("base64").b64encode(data).decode()}}})
+            )
+        else:
+            got += raw.send(json.dumps(rng.choice(MESSAGES)))
+        if rng.random() < 0.4:
+            got += raw.wait(rng.random() * 3)
+        deadline = raw.server.next_deadline()
+        assert deadline is None or deadline > raw.now
+    got += raw.wait(100)
+    return got, raw.code
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_conversation(seed: int) -> None:
+    first, code = session(seed)
+    assert (first, code) == session(seed)
+    assert code in (0, 1006, 1007, 1011, 4000)
+    # One turn after the other, each with one end.
+    running = False
+    for message in first:
+        content = message.get("serverContent", {})
+        if content.get("interrupted"):
+            assert "generationComplete" not in content
+        if content.get("turnComplete"):
+            assert "usageMetadata" in message
+            running = False
+        elif content.get("modelTurn") or content.get("outputTranscription"):
+            running = True
+    assert isinstance(running, bool)
+
+
+def test_bytes_one_by_one() -> None:
+    def drive(size: int) -> bytes:
+        client = LiveConnection.client(GEMINI, TEXT, model="m", timeouts=QUIET, entropy=bytes)
+        server = Emulator().connection()
+        for machine in (client, server):
+            machine.advance(1.0)
+        out = b""
+        for text in ("", "hello world", "/history"):
+            if text:
+                client.send_realtime_input(text=text)
+            for _ in range(3):
+                data = client.data_to_send()
+                for at in range(0, len(data), size):
+                    server.receive_data(data[at : at + size])
+                    for _ in server.events():
+                        pass
+                data = server.data_to_send()
+                out += data
+                client.receive_data(data)
+                for _ in client.events():
+                    pass
+        return out
+
+    assert drive(1) == drive(7) == drive(1 << 20)
+
+
+def test_many_ticks_or_one() -> None:
+    def drive(step: float) -> list[tuple[str, Any]]:
+        pair = Pair(emulator(speed=2.0, lifetime=30.0, go_away_notice=5.0), None)
+        pair.content("one two three four five six seven eight nine ten")
+        pair.text("/wait 3\nend")
+        assert pair.now is not None
+        end = pair.now + 40
+        while pair.now < end:
+            pair.now += step
+            pair.server.advance(pair.now)
+            pair.run()
+        return [(type(event).__name__, getattr(event, "data", None)) for event in pair.events]
+
+    assert drive(40.0) == drive(0.05)
+
+
+def test_events_that_nobody_takes_are_not_answered() -> None:
+    client = LiveConnection.client(GEMINI, TEXT, model="m", timeouts=QUIET)
+    server = Emulator().connection()
+    server.receive_data(client.data_to_send())
+    assert server.data_to_send() == b""
+    assert server.state is LinkState.CONNECTING
+    events = server.events()
+    next(events)
+    assert server.state is LinkState.OPEN
+    assert b"101" in server.data_to_send()

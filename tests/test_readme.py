@@ -1,0 +1,102 @@
+"""What README.md and docs/ show is run: every Python block, every command, every link."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+import pytest
+
+import live_protocol
+from live_protocol import errors, events
+from live_transports.cli.commands import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [body for name, body in _FENCE.findall(page.read_text("utf-8")) if name == language]
+
+
+SCRIPTS = [pytest.param(body, id=f"{page.name}-{n}") for page in PAGES for n, body in enumerate(blocks(page, "python"))]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_python_blocks_run(script: str) -> None:
+    """In an interpreter of its own, where a warning is an error and a forgotten socket a warning."""
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", script],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_there_are_python_blocks() -> None:
+    assert len(blocks(README, "python")) == 3
+
+
+def test_the_quick_start_prints_what_was_said() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", blocks(README, "python")[0]],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert re.fullmatch(r"Hello, who is there\? \(\d\.\d s of audio\)\n", done.stdout)
+
+
+def test_the_two_commands_of_the_first_five_minutes() -> None:
+    assert [block.strip() for block in blocks(README, "sh")] == [
+        "pip install uv && uv run --no-dev live-protocol demo",
+        "pip install uv && uv run pytest",
+    ]
+
+
+def test_every_command_named_exists_and_every_command_is_named() -> None:
+    text = "\n".join(page.read_text("utf-8") for page in PAGES)
+    named = set(re.findall(r"live-protocol ([a-z]+)\b", text))
+    listed = set(re.findall(r"^\| `live-protocol ([a-z]+)`", README.read_text("utf-8"), re.MULTILINE))
+    assert listed == set(COMMANDS)
+    assert named <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = [target for target in _LINK.findall(page.read_text("utf-8")) if "://" not in target]
+    assert not [target for target in targets if not (page.parent / target).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_hold_no_path_of_a_machine(page: Path) -> None:
+    assert not re.search(r"(?<![\w.:/])/(home|work|root|Users|tmp)/", page.read_text("utf-8"))
+
+
+def test_the_table_of_events_is_complete() -> None:
+    text = (ROOT / "docs" / "events.md").read_text("utf-8")
+    named = set(re.findall(r"`([A-Z]\w+)`", text))
+    classes = {name for name in events.__all__ if attrs.has(getattr(events, name))}
+    assert classes <= named
+    assert {name for name in named if not name.isupper()} <= set(dir(live_protocol)) | classes
+
+
+def test_the_taxonomy_of_errors_is_complete() -> None:
+    text = (ROOT / "docs" / "errors.md").read_text("utf-8")
+    named = set(re.findall(r"`([A-Z]\w+)[`.(]", text))
+    assert set(errors.__all__) <= named
+    assert named <= set(dir(live_protocol))

@@ -1,0 +1,366 @@
+"""Live sessions on asyncio and uvloop: `connect` for the client's end, `serve` for the server's.
+
+The transport calls the state machine directly: no task, no queue and no second buffer stand between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+import ssl as tls
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeAlias, final
+
+from live_protocol.codec import Codec
+from live_protocol.commands import ConfigInput
+from live_protocol.connection import LiveConnection
+from live_protocol.endpoint import Endpoint
+from live_protocol.errors import IllegalInState, InvalidMessage
+from live_protocol.events import UpgradeRequested
+from live_protocol.limits import Limits
+from live_protocol.timing import Deadline, Timeouts
+from live_transports import _driver
+from live_transports._asyncio import Wire
+from live_transports._driver import Dial, Machine, NoPublicConstructor, Response
+from live_transports._sessions import AsyncClientSession, AsyncServerSession, Opening
+
+__all__ = ["LiveClientSession", "LiveServer", "LiveServerSession", "connect", "serve"]
+
+Handler: TypeAlias = Callable[["LiveServerSession"], Awaitable[object]]
+ProcessRequest: TypeAlias = Callable[[UpgradeRequested], Awaitable[Response | None] | Response | None]
+
+
+@final
+class LiveClientSession(AsyncClientSession):
+    """The client's end of a live session on asyncio; `connect` makes it."""
+
+    __slots__ = ()
+
+
+@final
+class LiveServerSession(AsyncServerSession):
+    """The server's end of a live session on asyncio; `serve` hands it to the handler."""
+
+    __slots__ = ()
+
+
+# --- client -----------------------------------------------------------------------------------------------------
+
+
+def connect(
+    endpoint: Endpoint,
+    config: ConfigInput | None = None,
+    *,
+    model: str | None = None,
+    ssl: tls.SSLContext | None = None,
+    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
+    compression: bool = False,
+    strict: bool = False,
+    codec: Codec | None = None,
+    dial_timeout: float | None = _driver.DIAL_TIMEOUT,
+    server_hostname: str | None = None,
+    local_addr: tuple[str, int] | None = None,
+    sock: socket.socket | None = None,
+) -> Opening[LiveClientSession]:
+    """Open a live session: use it in ``async with``, or ``await`` it.
+
+    It returns when the server has accepted the setup. Events up to there are the first ones of the session's stream.
+    Cancelling it frees the socket at once.
+
+    Args:
+        endpoint: Where, with which credentials, in which dialect.
+        config: `LiveConnectConfig`, a dict in its shape, or a whole `LiveClientSetup`.
+        model: The model; needed unless ``config`` is a setup that names it.
+        ssl: TLS context; for ``wss://`` one that verifies the server against the system's authorities if left out.
+        limits: Bounds; the defaults if left out.
+        timeouts: Durations from the upgrade on; the defaults if left out.
+        compression: Whether to offer permessage-deflate.
+        strict: End the session at the first message that is unknown, undecodable or out of place; for tests.
+        codec: Dialect, if not the endpoint's.
+        dial_timeout: Seconds for name, TCP and TLS together; None for no bound.
+        server_hostname: Name that the certificate must be for, if not the endpoint's host.
+        local_addr: Address to dial from.
+        sock: A connected TCP socket to use instead of dialling, through a proxy for example; it is closed in any case.
+
+    Raises:
+        InvalidMessage: An argument cannot be used, or the service would refuse the setup. Nothing was dialled.
+        TransportFailed: The name, TCP or TLS failed (its cause is the OS's or TLS's error), or the connection broke.
+        DeadlineExpired: The dial, TLS, the upgrade or the setup took too long; ``which`` says which.
+        HandshakeFailed: The server refused the upgrade, with status, headers and body, or is no WebSocket server.
+        ServerClosed: The server refused the setup and said why.
+        RemoteProtocolError: The server broke the protocol. After every one of these the socket is closed.
+    """
+
+    async def open_session() -> LiveClientSession:
+        dial = Dial.plan(endpoint, context=ssl, server_hostname=server_hostname, timeout=dial_timeout)
+        machine = LiveConnection.client(
+            endpoint,
+            config,
+            model=model,
+            limits=limits,
+            timeouts=timeouts,
+            codec=codec,
+            compression=compression,
+            strict=strict,
+        )
+        wire = Wire(machine, asyncio.get_running_loop())
+        session = LiveClientSession._create(machine, wire)
+        try:
+            transport = await _dial(wire, dial, local_addr, sock)
+            wire.start(transport)
+            await session._open()
+        except BaseException as error:
+            wire.abort()
+            if sock is not None and not wire.made:
+                sock.close()
+            if isinstance(error, Exception):
+                await asyncio.sleep(0)  # the transport frees the socket in the next round of the loop
+            raise
+        return session
+
+    return Opening(open_session)
+
+
+async def _dial(
+    wire: Wire, dial: Dial, local_addr: tuple[str, int] | None, sock: socket.socket | None
+) -> asyncio.Transport:
+    """TCP and TLS under one deadline; every failure is one of ours, and names the step."""
+    loop = asyncio.get_running_loop()
+    options: dict[str, Any] = {"sock": sock} if sock is not None else {"host": dial.host, "port": dial.port}
+    if local_addr is not None and sock is None:
+        options["local_addr"] = local_addr
+    if isinstance(loop, asyncio.BaseEventLoop) and sock is None:
+        options["happy_eyeballs_delay"] = 0.25  # RFC 8305; uvloop has no such thing
+    secured = False
+    expiry = asyncio.timeout(dial.timeout)
+    try:
+        async with expiry:
+            made, _ = await loop.create_connection(lambda: wire, **options)
+            transport: asyncio.Transport | None = made
+            if dial.tls is not None:
+                secured = True
+                transport = await loop.start_tls(made, wire, dial.tls, server_hostname=dial.server_hostname)
+    except (OSError, ValueError) as error:  # ValueError: a name that the resolver cannot encode
+        if expiry.expired():
+            raise _driver.dial_expired(Deadline.TLS if secured else Deadline.DIAL, dial) from None
+        failed = (_driver.tls_failed if secured else _driver.dial_failed)(error, dial)
+        raise failed from error
+    if transport is None:
+        raise _driver.tls_failed(ConnectionResetError(), dial)
+    return transport
+
+
+# --- server -----------------------------------------------------------------------------------------------------
+
+
+@final
+class LiveServer(metaclass=NoPublicConstructor):
+    """A listening server with its connections; `serve` makes it."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        machine: Callable[[], Machine],
+        process_request: ProcessRequest | None,
+        *,
+        secure: bool,
+    ) -> None:
+        self._handler = handler
+        self._machine = machine
+        self._process_request = process_request
+        self._secure = secure
+        self._server: asyncio.Server | None = None
+        self._tasks: dict[asyncio.Task[None], Wire] = {}
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The listening sockets; none after `close`."""
+        return tuple(self._server.sockets) if self._server is not None else ()
+
+    @property
+    def port(self) -> int:
+        """TCP port of the first listening socket.
+
+        Raises:
+            IllegalInState: The server was closed.
+        """
+        return self._address()[1]
+
+    def url(self, secure: bool | None = None, *, path: str = _driver.GEMINI_PATH) -> str:
+        """URL of this server, for ``Endpoint.custom``; with ``path=""`` a base URL for ``Endpoint.gemini``.
+
+        Args:
+            secure: Whether TLS is spoken; by default, whether this server does.
+            path: The path.
+
+        Raises:
+            IllegalInState: The server was closed.
+        """
+        host, port = self._address()
+        return _driver.ws_url(host, port, secure=self._secure if secure is None else secure, path=path)
+
+    def _address(self) -> tuple[str, int]:
+        if not self.sockets:
+            raise IllegalInState("port", "the server is closed", "ask while it listens")
+        host, port = self.sockets[0].getsockname()[:2]
+        return host, port
+
+    async def close(self, code: int = 1001, reason: str = "", *, grace: float = 1.0) -> None:
+        """Stop listening, close every connection, then see the handlers off.
+
+        Idempotent. It takes ``Timeouts.close`` and ``grace`` at most, plus what a handler does against being cancelled.
+
+        Args:
+            code: Close code for the connections; 1001 is "going away".
+            reason: Close reason.
+            grace: Seconds that handlers get to end by themselves once their connection has; then they are cancelled.
+
+        Raises:
+            InvalidMessage: Code or reason may not be sent; the server goes on with the connections it has.
+        """
+        if self._server is not None:
+            self._server.close()
+        mine = {task: wire for task, wire in self._tasks.items() if task is not asyncio.current_task()}
+        try:
+            await asyncio.gather(*(wire.close(code, reason) for wire in mine.values()))
+            if mine:
+                await asyncio.wait(mine, timeout=grace)
+        finally:
+            for task, wire in mine.items():
+                wire.abort()
+                task.cancel()
+            if mine:
+                await asyncio.wait(mine)
+
+    async def __aenter__(self) -> Self:
+        """The server itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """`close`."""
+        await self.close()
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    async def _listen(
+        self,
+        host: str | Sequence[str],
+        port: int,
+        ssl: tls.SSLContext | None,
+        backlog: int,
+        handshake_timeout: float | None,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        if ssl is None:
+            handshake_timeout = None
+        self._server = await loop.create_server(
+            self._protocol, host, port, backlog=backlog, ssl=ssl, ssl_handshake_timeout=handshake_timeout
+        )
+
+    def _protocol(self) -> Wire:
+        return Wire(self._machine(), asyncio.get_running_loop(), self._connected)
+
+    def _connected(self, wire: Wire) -> None:
+        wire.start()
+        task = asyncio.get_running_loop().create_task(self._run(wire))
+        self._tasks[task] = wire
+        task.add_done_callback(self._tasks.pop)
+
+    async def _run(self, wire: Wire) -> None:
+        """One connection from its upgrade to its end."""
+        session = LiveServerSession._create(wire.machine, wire)
+        code = 1000
+        try:
+            if await self._admit(session):
+                await self._handler(session)
+        except asyncio.CancelledError:
+            wire.abort()
+            raise
+        except Exception as error:
+            if not _driver.is_own_end(error, wire.inbox.info):
+                code = 1011
+                context = {"message": "the handler of a live session failed", "exception": error, "session": session}
+                asyncio.get_running_loop().call_exception_handler(context)
+        await wire.close(code, "" if code == 1000 else "Internal error encountered.")
+
+    async def _admit(self, session: LiveServerSession) -> bool:
+        """Answer the upgrade; False where it was refused."""
+        if self._process_request is None:
+            return True
+        request = await session._requested()
+        answer = self._process_request(request)
+        refusal = await answer if inspect.isawaitable(answer) else answer
+        return await session._answer(refusal)
+
+
+async def _drain(session: LiveServerSession) -> None:
+    async for _ in session:
+        pass
+
+
+def serve(
+    handler: Handler | None,
+    host: str | Sequence[str] = "127.0.0.1",
+    port: int = 0,
+    *,
+    ssl: tls.SSLContext | None = None,
+    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
+    compression: bool = False,
+    strict: bool = True,
+    codec: Codec | None = None,
+    process_request: ProcessRequest | None = None,
+    connection_factory: Callable[[], Machine] | None = None,
+    backlog: int = 100,
+) -> Opening[LiveServer]:
+    """Serve live sessions: use it in ``async with``, or ``await`` it.
+
+    Each connection has one task that runs ``handler(session)`` once the upgrade is accepted. When the handler returns,
+    its connection is closed with 1000. When it raises, with 1011, and the exception goes to the loop's exception
+    handler, unless it is only the connection's own end (the stream's error, or `StaleOperation`).
+
+    Args:
+        handler: Called with each `LiveServerSession`; None, where the machine drives itself, to drain its events.
+        host: Address or addresses to listen on; ``""`` for all.
+        port: TCP port; 0 for any free one, see `LiveServer.port`.
+        ssl: TLS context with a certificate; None for plain ``ws://``.
+        limits: Bounds; the defaults if left out.
+        timeouts: Durations; the defaults if left out. ``open`` bounds the TLS handshake too.
+        compression: Whether to accept permessage-deflate.
+        strict: End a connection, as the service does, at a message that is unknown, undecodable or out of place.
+        codec: Dialect; the one that the requested path belongs to if left out.
+        process_request: Called with each `UpgradeRequested`; gives None to accept, or status, header fields and body
+            to refuse with; may be a coroutine function. By default the paths of the service are accepted and others
+            refused with 404.
+        connection_factory: Makes the state machine of each connection in place of `LiveConnection.server`, and makes
+            the parameters from ``limits`` to ``codec`` void, but for ``timeouts.open`` in TLS. Unless
+            ``process_request`` is given, that machine answers the upgrade itself, and the handler is called as soon as
+            there is a connection; it must drain the events.
+        backlog: Connections that may wait to be accepted.
+
+    Raises:
+        OSError: Listening failed.
+        InvalidMessage: Neither ``handler`` nor ``connection_factory`` was given.
+    """
+
+    def machine() -> Machine:
+        return LiveConnection.server(
+            limits=limits, timeouts=timeouts, codec=codec, compression=compression, strict=strict
+        )
+
+    async def open_server() -> LiveServer:
+        if handler is None and connection_factory is None:
+            raise InvalidMessage("handler", "somebody has to answer: give a handler or a connection_factory")
+        process = process_request
+        if process is None and connection_factory is None:
+            process = _driver.answer_request
+        server = LiveServer._create(handler or _drain, connection_factory or machine, process, secure=ssl is not None)
+        await server._listen(host, port, ssl, backlog, (timeouts or Timeouts()).open)
+        return server
+
+    return Opening(open_server)
