@@ -138,7 +138,9 @@ class Inflate(PerMessageDeflate):
 
     Attributes:
         total: Bytes of the current message so far, inflated.
-        fault: What was wrong, once a hook has reported an error.
+        fault: What is wrong with the message although what came of it could be inflated. Text that is not UTF-8 is
+            the earlier fault, so the owner looks here after wsproto has decoded, or the outcome would depend on how
+            the bytes were cut.
     """
 
     def __init__(self, *, limit: int, keeps: bool) -> None:
@@ -197,16 +199,13 @@ class Inflate(PerMessageDeflate):
         try:
             plain = self._stream.decompress(data, self._limit + 1 - self.total)
         except zlib.error:
-            self.fault = FrameViolation("the compressed data is not valid DEFLATE", close_code=1007)
             return CloseReason.INVALID_FRAME_PAYLOAD_DATA
         self.total += len(plain)
         if self.total > self._limit:
             self.fault = LimitExceeded("max_message", self._limit)
-            return CloseReason.MESSAGE_TOO_BIG
-        if self._stream.eof:
+        elif self._stream.eof:
             # After a final block the decompressor ignores whatever follows, so later messages would come out empty.
             self.fault = FrameViolation("the compressed data has a final block", close_code=1007)
-            return CloseReason.INVALID_FRAME_PAYLOAD_DATA
         return plain
 
 

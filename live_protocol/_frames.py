@@ -368,11 +368,14 @@ class FrameReader:
             # The same event stands for a close frame and for a failure; only the state tells them apart.
             if isinstance(event, CloseConnection) and engine.state is ConnectionState.OPEN:
                 raise self._violation(event.code, event.reason)
+        if self._inflate is not None and self._inflate.fault is not None:
+            raise self._inflate.fault
         return events
 
-    def _violation(self, code: int, reason: str | None) -> FrameViolation | LimitExceeded:
-        if self._inflate is not None and self._inflate.fault is not None:
-            return self._inflate.fault
+    def _violation(self, code: int, reason: str | None) -> FrameViolation:
+        if code == 1007 and self._compressed:
+            # Which of the two shows first depends on how the bytes were cut.
+            return FrameViolation("a compressed message has broken DEFLATE or is not UTF-8", close_code=1007)
         if code == 1007:
             return _not_utf8("a text message")
         return FrameViolation(f"{reason}")  # wsproto's own texts about header bits; they quote no payload

@@ -62,26 +62,31 @@ class ClientRole:
             self._formats[mime_type] = AudioFormat.parse(mime_type, default_rate=OUTPUT_RATE)
         return self._formats[mime_type]
 
-    def events(self, message: LiveServerMessage, *, unexpected: bool) -> Iterator[ev.SessionEvent]:
+    def events(self, message: LiveServerMessage, *, unexpected: bool) -> list[ev.SessionEvent]:
         """The events of one message."""
         self._origin = ev.Origin(message)
         self._unexpected = unexpected
-        yield from self._lifecycle(message)
-        content = message.server_content or LiveServerContent()
-        if content.interrupted:
+        out: list[ev.SessionEvent] = []
+        self._lifecycle(out, message)
+        content = message.server_content
+        if content is not None and content.interrupted:
             step = self.turns.apply(TurnInput.INTERRUPTED)
-            yield ev.Interrupted(**self._output(odd=step.unexpected))
+            out.append(ev.Interrupted(**self._output(odd=step.unexpected)))
         if message.tool_call_cancellation is not None:
             for call_id in message.tool_call_cancellation.ids:
-                yield ev.ToolCallCancelled(call_id=call_id, known=self.calls.cancelled(call_id), **self._server())
-        yield from self._user(content)
+                known = self.calls.cancelled(call_id)
+                out.append(ev.ToolCallCancelled(call_id=call_id, known=known, **self._server()))
+        if content is not None:
+            self._user(out, content)
         if has_output(message):
-            yield from self._model(message, content)
-        yield from self._turn_end(content)
+            self._model(out, message, content or LiveServerContent())
+        if content is not None:
+            self._turn_end(out, content)
         if message.usage_metadata is not None:
             self.usage = self.usage.added(message.usage_metadata)
-            yield ev.UsageUpdated(usage=message.usage_metadata, **self._server())
-        yield from self._outlook(message)
+            out.append(ev.UsageUpdated(usage=message.usage_metadata, **self._server()))
+        self._outlook(out, message)
+        return out
 
     def _server(self) -> dict[str, Any]:
         return {"origin": self._origin, "unexpected": self._unexpected}
@@ -94,48 +99,55 @@ class ClientRole:
             "stale": stale,
         }
 
-    def _lifecycle(self, message: LiveServerMessage) -> Iterator[ev.SessionEvent]:
+    def _lifecycle(self, out: list[ev.SessionEvent], message: LiveServerMessage) -> None:
         if message.setup_complete is not None:
-            yield ev.SetupComplete(session_id=message.setup_complete.session_id, **self._server())
+            out.append(ev.SetupComplete(session_id=message.setup_complete.session_id, **self._server()))
         if message.voice_activity is not None:
             activity = message.voice_activity
-            yield ev.VoiceActivityDetected(
-                kind=activity.voice_activity_type, audio_offset=activity.audio_offset, **self._server()
+            out.append(
+                ev.VoiceActivityDetected(
+                    kind=activity.voice_activity_type, audio_offset=activity.audio_offset, **self._server()
+                )
             )
         if message.voice_activity_detection_signal is not None:
-            yield ev.VoiceActivityDetected(
-                signal=message.voice_activity_detection_signal.vad_signal_type, **self._server()
+            out.append(
+                ev.VoiceActivityDetected(
+                    signal=message.voice_activity_detection_signal.vad_signal_type, **self._server()
+                )
             )
 
-    def _user(self, content: LiveServerContent) -> Iterator[ev.SessionEvent]:
+    def _user(self, out: list[ev.SessionEvent], content: LiveServerContent) -> None:
         if (interim := content.interim_input_transcription) is not None:
-            yield ev.InterimInputTranscript(text=interim.text or "", transcription=interim, **self._server())
+            out.append(ev.InterimInputTranscript(text=interim.text or "", transcription=interim, **self._server()))
         if (heard := content.input_transcription) is not None:
-            yield ev.InputTranscript(
-                text=heard.text or "", finished=bool(heard.finished), transcription=heard, **self._server()
+            out.append(
+                ev.InputTranscript(
+                    text=heard.text or "", finished=bool(heard.finished), transcription=heard, **self._server()
+                )
             )
 
-    def _model(self, message: LiveServerMessage, content: LiveServerContent) -> Iterator[ev.SessionEvent]:
+    def _model(self, out: list[ev.SessionEvent], message: LiveServerMessage, content: LiveServerContent) -> None:
         step = self.turns.apply(TurnInput.OUTPUT)
         if step.started:
-            yield ev.TurnStarted(**self._output())
+            out.append(ev.TurnStarted(**self._output()))
         shared = self._output(odd=step.unexpected, stale=step.stale)
         if (spoken := content.output_transcription) is not None:
-            yield ev.OutputTranscript(
-                text=spoken.text or "", finished=bool(spoken.finished), transcription=spoken, **shared
+            out.append(
+                ev.OutputTranscript(
+                    text=spoken.text or "", finished=bool(spoken.finished), transcription=spoken, **shared
+                )
             )
         if content.model_turn is not None:
-            for part in content.model_turn.parts:
-                yield self._part(part, shared)
+            out.extend([self._part(part, shared) for part in content.model_turn.parts])
         if content.grounding_metadata is not None:
-            yield ev.Grounding(metadata=content.grounding_metadata, **shared)
+            out.append(ev.Grounding(metadata=content.grounding_metadata, **shared))
         if content.url_context_metadata is not None:
-            yield ev.UrlContextRetrieved(metadata=content.url_context_metadata, **shared)
+            out.append(ev.UrlContextRetrieved(metadata=content.url_context_metadata, **shared))
         if message.tool_call is not None:
             for call in message.tool_call.function_calls:
                 fresh = self.calls.requested(call)
                 odd = {**shared, "unexpected": shared["unexpected"] or not fresh}
-                yield ev.ToolCallRequested(call=call, epoch=self.calls.epoch, **odd)
+                out.append(ev.ToolCallRequested(call=call, epoch=self.calls.epoch, **odd))
 
     def _part(self, part: Part, shared: dict[str, Any]) -> ev.SessionEvent:
         if part.inline_data is not None:
@@ -155,43 +167,48 @@ class ClientRole:
             return ev.InlineDataChunk(blob=blob, part=part, **shared)
         return ev.AudioChunk(data=blob.data or b"", format=audio, **shared)
 
-    def _turn_end(self, content: LiveServerContent) -> Iterator[ev.SessionEvent]:
+    def _turn_end(self, out: list[ev.SessionEvent], content: LiveServerContent) -> None:
         if content.generation_complete:
             step = self.turns.apply(TurnInput.GENERATION_COMPLETE)
             if step.started:
-                yield ev.TurnStarted(**self._output())
-            yield ev.GenerationComplete(**self._output(odd=step.unexpected))
+                out.append(ev.TurnStarted(**self._output()))
+            out.append(ev.GenerationComplete(**self._output(odd=step.unexpected)))
         if content.waiting_for_input:
-            yield ev.WaitingForInput(**self._output())
+            out.append(ev.WaitingForInput(**self._output()))
         status = content.interaction_status
         if content.turn_complete:
             step = self.turns.apply(TurnInput.TURN_COMPLETE)
-            yield ev.TurnComplete(
-                reason=content.turn_complete_reason,
-                interaction_status=status,
-                interaction_complete=status in _UNSAID or status in _OVER,
-                **self._output(odd=step.unexpected),
+            out.append(
+                ev.TurnComplete(
+                    reason=content.turn_complete_reason,
+                    interaction_status=status,
+                    interaction_complete=status in _UNSAID or status in _OVER,
+                    **self._output(odd=step.unexpected),
+                )
             )
         if status is not None:
-            yield ev.InteractionStatusChanged(status=status, **self._server())
+            out.append(ev.InteractionStatusChanged(status=status, **self._server()))
 
-    def _outlook(self, message: LiveServerMessage) -> Iterator[ev.SessionEvent]:
+    def _outlook(self, out: list[ev.SessionEvent], message: LiveServerMessage) -> None:
         if message.go_away is not None:
-            yield ev.GoAway(time_left=message.go_away.time_left, **self._server())
+            out.append(ev.GoAway(time_left=message.go_away.time_left, **self._server()))
         if (update := message.session_resumption_update) is not None:
             self.resumption = self.resumption.updated(update, self.now)
-            yield ev.ResumptionUpdated(
-                handle=update.new_handle or None,
-                resumable=bool(update.resumable),
-                last_consumed_client_message_index=update.last_consumed_client_message_index,
-                **self._server(),
+            out.append(
+                ev.ResumptionUpdated(
+                    handle=update.new_handle or None,
+                    resumable=bool(update.resumable),
+                    last_consumed_client_message_index=update.last_consumed_client_message_index,
+                    **self._server(),
+                )
             )
-        unknown = Extra(message.extra)
-        error = unknown.pop("error", None)
-        if error is not None:
-            yield self._server_error(error)
-        if unknown:
-            yield ev.UnknownMessage(fields=unknown, **self._server())
+        if message.extra:
+            unknown = Extra(message.extra)
+            error = unknown.pop("error", None)
+            if error is not None:
+                out.append(self._server_error(error))
+            if unknown:
+                out.append(ev.UnknownMessage(fields=unknown, **self._server()))
 
     def _server_error(self, error: Any) -> ev.ServerError:
         # Never seen on the wire, so nothing about its shape is taken for granted (wire.md appendix B).

@@ -9,6 +9,9 @@ from live_protocol._frames import CLOSE, PONG, frame
 
 __all__ = ["Outbox"]
 
+# RFC 6455 section 5.5.3 asks for an answer to the newest ping only; a few more cost little, and peers count them.
+_MAX_PONGS = 16
+
 
 class Outbox:
     """Frames of one end, masked in the client role.
@@ -19,7 +22,7 @@ class Outbox:
         owed: Bytes of the pongs that the peer asked for since the last `take`.
     """
 
-    __slots__ = ("_client", "_entropy", "_frames", "_pong", "_size", "close_sent", "deflate", "owed")
+    __slots__ = ("_client", "_entropy", "_frames", "_pongs", "_size", "close_sent", "deflate", "owed")
 
     def __init__(self, *, client: bool, entropy: Callable[[int], bytes]) -> None:
         self.deflate: Deflate | None = None
@@ -29,12 +32,12 @@ class Outbox:
         self._entropy = entropy
         self._frames: list[bytes] = []
         self._size = 0
-        self._pong: bytes | None = None
+        self._pongs: list[bytes] = []  # payloads, oldest first
 
     @property
     def size(self) -> int:
         """Bytes that `take` would give."""
-        return self._size if self._pong is None else self._size + self._control_size(self._pong)
+        return self._size + sum(map(self._control_size, self._pongs)) if self._pongs else self._size
 
     def write(self, data: bytes) -> None:
         """Queue bytes as they are: HTTP."""
@@ -53,7 +56,7 @@ class Outbox:
 
     def control(self, opcode: int, payload: bytes) -> None:
         """Queue a control frame; its payload is 125 bytes at most."""
-        self.write(frame(opcode, payload, self._entropy(4) if self._client else None))
+        self.write(self._control_frame(opcode, payload))
 
     def close(self, code: int, reason: str) -> None:
         """Queue the close frame; its reason is 123 bytes at most."""
@@ -61,17 +64,17 @@ class Outbox:
         self.control(CLOSE, b"" if code == 1005 else code.to_bytes(2, "big") + reason.encode())
 
     def pong(self, payload: bytes) -> None:
-        """Answer a ping. Of several only the newest needs an answer (RFC 6455 section 5.5.3)."""
-        self._pong = payload
+        """Answer a ping, which may let an older one go unanswered."""
+        self._pongs.append(payload)
+        del self._pongs[:-_MAX_PONGS]
         self.owed += self._control_size(payload)
 
     def take(self) -> bytes:
-        """Everything that waits; a pong overtakes the messages."""
+        """Everything that waits; pongs overtake the messages."""
         frames = self._frames
-        if self._pong is not None:
-            self.control(PONG, self._pong)
-            self._pong = None
-            frames.insert(0, frames.pop())
+        if self._pongs:
+            frames[:0] = [self._control_frame(PONG, payload) for payload in self._pongs]
+            self._pongs.clear()
         self.owed = 0
         if not frames:
             return b""
@@ -84,7 +87,10 @@ class Outbox:
         """Forget everything that waits."""
         self._frames.clear()
         self._size = 0
-        self._pong = None
+        self._pongs.clear()
+
+    def _control_frame(self, opcode: int, payload: bytes) -> bytes:
+        return frame(opcode, payload, self._entropy(4) if self._client else None)
 
     def _control_size(self, payload: bytes) -> int:
         return len(payload) + (6 if self._client else 2)

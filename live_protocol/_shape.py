@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -24,13 +25,19 @@ __all__ = [
 ]
 
 
+@functools.cache
+def _members(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in attrs.fields(cls) if field.name != "extra")
+
+
 def given(message: Any) -> list[str]:
     """Names of the members that are not absent, without ``extra``."""
-    return [
-        field.name
-        for field in attrs.fields(type(message))
-        if field.name != "extra" and getattr(message, field.name) not in (None, ())
-    ]
+    found: list[str] = []
+    for name in _members(type(message)):
+        value = getattr(message, name)
+        if value is not None and not (type(value) is tuple and not value):
+            found.append(name)
+    return found
 
 
 def kind(message: LiveClientMessage | LiveServerMessage) -> str:

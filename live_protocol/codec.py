@@ -31,6 +31,7 @@ __all__ = ["Codec"]
 
 T = TypeVar("T")
 
+
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 _AUDIO_HEAD: Final = b'{"realtimeInput":{"audio":{"mimeType":"'
@@ -103,8 +104,8 @@ class Codec:
 
     def _message(self, cls: type[T], raw: bytes, value: dict[str, Any], *, strict: bool) -> T:
         # The parser has a bound of its own (1,024 levels); this one also keeps our recursion within any caller's stack.
-        if (position := self._too_deep(raw)) is not None:
-            raise InvalidJson(f"nested deeper than {self.max_depth} levels", position)
+        if _deeper(value, self.max_depth):
+            raise InvalidJson(f"nested deeper than {self.max_depth} levels", _position(raw, self.max_depth))
         try:
             try:
                 return decoder(strict=strict, wary=True).structure(value, cls)
@@ -115,20 +116,6 @@ class Codec:
             path = mismatch.path()
             failure = SchemaMismatch(path, mismatch.why, close_reason=mismatch.service_text(path))
         raise failure
-
-    def _too_deep(self, raw: bytes) -> int | None:
-        """Where the nesting of a JSON text goes out of bounds, None where it stays within."""
-        depth = 0
-        if raw.count(b"{") + raw.count(b"[") > self.max_depth:
-            for match in _BRACKETS.finditer(raw):
-                mark = match[0]
-                if mark in b"[{":
-                    depth += 1
-                    if depth > self.max_depth:
-                        return match.start()
-                elif mark in b"]}":
-                    depth -= 1
-        return None
 
     # --- values to text -----------------------------------------------------------------------------------------
 
@@ -170,12 +157,8 @@ class Codec:
         return InvalidMessage("", f"nested deeper than {self.max_depth} levels")
 
     def _dumps(self, value: dict[str, Any], *, indent: bool) -> bytes:
-        text = self._text(value, indent=indent)
-        if self._too_deep(text) is not None:
+        if _deeper(value, self.max_depth):
             raise self._nested_too_deeply()
-        return text
-
-    def _text(self, value: dict[str, Any], *, indent: bool) -> bytes:
         try:
             return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE if indent else None)
         except orjson.JSONEncodeError:
@@ -214,6 +197,32 @@ def _raw(data: bytes | str) -> bytes:
     except UnicodeEncodeError as error:
         failure = InvalidJson("a lone surrogate, which UTF-8 cannot carry", error.start)
     raise failure
+
+
+def _deeper(value: dict[str, Any], levels: int) -> bool:
+    """Whether a JSON value is nested deeper than that; level by level, so without recursion."""
+    containers: list[Any] = [value]
+    for _ in range(levels):
+        containers = [
+            item
+            for container in containers
+            for item in (container.values() if type(container) is dict else container)
+            if type(item) is dict or type(item) is list
+        ]
+        if not containers:
+            return False
+    return True
+
+
+def _position(raw: bytes, levels: int) -> int:
+    """Where a JSON text that is known to go deeper than that does so; slower than `_deeper`."""
+    marks = _BRACKETS.finditer(raw)
+    depth = position = 0
+    while depth <= levels:
+        mark = next(marks)
+        depth += (mark[0] in b"[{") - (mark[0] in b"]}")
+        position = mark.start()
+    return position
 
 
 def _parse(raw: bytes) -> dict[str, Any]:

@@ -127,7 +127,7 @@ class ToolCallWasCancelled(StaleOperation):
 
 
 class ToolCallOrphaned(StaleOperation):
-    """The call was made on another connection than the one that would carry its response, and may not be answered there.
+    """The call was made on an earlier connection, and may not be answered on the present one.
 
     Attributes:
         call_id: Id of the call, or its name where it has none.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, final
 
 import attrs
@@ -28,6 +28,7 @@ class Entry:
         media: Whether it is worthless when it comes late: a piece of audio or video.
         index: Its number on the present connection (setup is 0); 0 while it is on none.
         again: Whether an earlier connection had it already (transparent mode).
+        awaiting: Whether an answer is due after it; None where it changes nothing about that.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Entry:
     media: bool = False
     index: int = 0
     again: bool = False
+    awaiting: bool | None = None
 
     @property
     def size(self) -> int:
@@ -147,19 +149,11 @@ class _Ledger:
         while self.groups and self.groups[0].last <= last and self.groups[0].at <= at:
             into.merge(self.groups.popleft().tally)
 
-    def clear(self) -> Tally:
-        """Forget all of them; gives what they were."""
-        total = Tally()
-        for group in self.groups:
-            total.merge(group.tally)
-        self.groups.clear()
-        return total
-
 
 class Outbox:
     """The messages of one session, across its connections.
 
-    A message waits, then is queued on a connection, then left with `take`. What happens next depends on the mode.
+    A message waits, then is queued on a connection, then leaves with `take`. What happens next depends on the mode.
     Transparent: it is kept until the server says that its handle includes it (`acknowledged`), and goes out again on
     the next connection otherwise. Not transparent: the server never says what it has, so a message is only counted; it
     counts as saved once a handle came after it (`saved`), and as unconfirmed where the connection breaks before.
@@ -169,23 +163,25 @@ class Outbox:
         max_sent: Transparent mode: bytes that are kept of messages that left; beyond it the oldest are only counted.
 
     Attributes:
+        transparent: The mode.
         accepted: Number of the newest message, from 1; 0 before the first.
-        kept: Messages that the session has, as far as can be known.
-        waiting_size: Bytes that wait for a connection.
-        media_size: The part of it that is audio or video.
         left: Number of the newest message that left; 0 before the first.
+        kept: Messages that the session has, as far as can be known.
+        waiting_size: Bytes of the new messages that wait for a connection; not of those that came back from one.
+        media_size: The part of it that is audio or video.
     """
 
-    def __init__(self, *, transparent: bool, max_sent: int, accepted: int = 0, kept: Tally | None = None) -> None:
+    def __init__(self, *, transparent: bool, max_sent: int) -> None:
         self.transparent: bool = transparent
-        self.accepted: int = accepted
-        self.kept: Tally = kept or Tally()
+        self.accepted: int = 0
+        self.left: int = 0
+        self.kept: Tally = Tally()
         self.waiting_size: int = 0
         self.media_size: int = 0
-        self.left: int = 0
         self._max_sent = max_sent
+        self._returned: deque[Entry] = deque()  # came back from a connection that ended
         self._waiting: dict[int, Entry] = {}
-        self._media: deque[int] = deque()  # numbers of the waiting entries that are media
+        self._media: deque[int] = deque()  # numbers of the waiting messages that are media
         self._queued: deque[Entry] = deque()
         self._sent: deque[Entry] = deque()
         self._sent_size = 0
@@ -194,7 +190,9 @@ class Outbox:
 
     # --- in -----------------------------------------------------------------------------------------------------
 
-    def enter(self, kind: str, payload: bytes, at: float, *, media: bool, waits: bool) -> Entry:
+    def enter(
+        self, kind: str, payload: bytes, at: float, *, media: bool = False, awaiting: bool | None = None, waits: bool
+    ) -> Entry:
         """Take in a new message.
 
         Args:
@@ -202,24 +200,24 @@ class Outbox:
             payload: Its text.
             at: Clock reading.
             media: See `Entry`; in transparent mode nothing is worthless.
+            awaiting: See `Entry`.
             waits: Whether it waits for a connection; otherwise it goes on the present one, where nothing waits before
                 it, and has to be numbered.
         """
         self.accepted += 1
         media = media and not self.transparent
-        entry = Entry(number=self.accepted, kind=kind, payload=payload, at=at, media=media)
-        if waits:
-            self._wait(entry)
-        else:
+        entry = Entry(number=self.accepted, kind=kind, payload=payload, at=at, media=media, awaiting=awaiting)
+        if not waits:
             self._queued.append(entry)
-        return entry
-
-    def _wait(self, entry: Entry) -> None:
+            return entry
         self._waiting[entry.number] = entry
         self.waiting_size += entry.size
-        if entry.media:
+        if media:
             self.media_size += entry.size
             self._media.append(entry.number)
+        return entry
+
+    # --- while away ---------------------------------------------------------------------------------------------
 
     def _remove(self, number: int) -> Entry:
         entry = self._waiting.pop(number)
@@ -228,48 +226,66 @@ class Outbox:
             self.media_size -= entry.size
         return entry
 
-    # --- while away ---------------------------------------------------------------------------------------------
-
-    def shrink(self, most: int, *, media: bool, into: Tally) -> None:
-        """Drop the oldest waiting messages until no more than ``most`` bytes wait.
-
-        Args:
-            most: The bound.
-            media: Drop audio and video only.
-            into: Where to count them.
-        """
-        while self.waiting_size > most and (number := self._oldest(media=media)) is not None:
-            into.add(self._remove(number))
-
-    def expire(self, before: float, into: Tally) -> None:
-        """Drop waiting audio and video that was accepted before a clock reading."""
-        while (number := self._oldest(media=True)) is not None and self._waiting[number].at < before:
-            into.add(self._remove(number))
-
-    def _oldest(self, *, media: bool) -> int | None:
-        if not media:
-            return next(iter(self._waiting), None)
+    def _oldest_media(self) -> int | None:
         while self._media and self._media[0] not in self._waiting:
             self._media.popleft()
         return self._media[0] if self._media else None
 
+    def shrink(self, most: int, into: Tally, *, media: bool) -> None:
+        """Drop the oldest new messages until no more than so many bytes of them wait.
+
+        Args:
+            most: How many bytes.
+            into: Where to count them.
+            media: Drop audio and video only.
+        """
+        while self.waiting_size > most:
+            number = self._oldest_media() if media else next(iter(self._waiting))
+            if number is None:
+                return
+            into.add(self._remove(number))
+
+    def expire(self, before: float, into: Tally) -> None:
+        """Drop audio and video that was accepted before a clock reading and has not left."""
+        while (number := self._oldest_media()) is not None and self._waiting[number].at < before:
+            into.add(self._remove(number))
+        self._drop_returned(lambda entry: entry.media and entry.at < before, into)
+
     def discard(self, kind: str, into: Tally) -> None:
-        """Drop all waiting messages of one kind."""
+        """Drop everything of one kind that waits."""
+        self._drop_returned(lambda entry: entry.kind == kind, into)
         for number in [number for number, entry in self._waiting.items() if entry.kind == kind]:
             into.add(self._remove(number))
 
-    def discard_all(self) -> Tally:
-        """Drop everything that waits; gives what it was."""
-        total = Tally()
+    def discard_all(self, *, sent: bool) -> tuple[Tally, Tally]:
+        """Drop everything that waits; gives what never left, and what had left.
+
+        Args:
+            sent: Whether to drop the latter too; it stays otherwise.
+        """
+        never, before = Tally(), Tally()
+        self._drop_returned(lambda entry: not entry.again, never)
         for number in list(self._waiting):
-            total.add(self._remove(number))
-        return total
+            never.add(self._remove(number))
+        if sent:
+            self._drop_returned(lambda _: True, before)
+        return never, before
+
+    def _drop_returned(self, drop: Callable[[Entry], bool], into: Tally) -> None:
+        kept: deque[Entry] = deque()
+        for entry in self._returned:
+            if drop(entry):
+                into.add(entry)
+            else:
+                kept.append(entry)
+        self._returned = kept
 
     # --- out ----------------------------------------------------------------------------------------------------
 
     def flush(self) -> Sequence[Entry]:
-        """Queue everything that waits on the present connection, in order; gives it, to be numbered."""
-        entries = tuple(self._waiting.values())
+        """Queue everything that waits on the present connection; gives it in order, to be numbered."""
+        entries = (*self._returned, *self._waiting.values())
+        self._returned.clear()
         self._waiting.clear()
         self._media.clear()
         self.waiting_size = self.media_size = 0
@@ -285,26 +301,19 @@ class Outbox:
         """What was queued leaves now; gives it."""
         if not self._queued:
             return ()
-        left = tuple(self._queued)
+        entries = tuple(self._queued)
         self._queued.clear()
-        self.left = left[-1].number
+        self.left = entries[-1].number
         if self.transparent:
-            self._sent.extend(left)
-            self._sent_size += sum(entry.size for entry in left)
+            self._sent.extend(entries)
+            self._sent_size += sum(entry.size for entry in entries)
             while self._sent_size > self._max_sent:
-                self._evict(self._sent.popleft(), at)
+                oldest = self._sent.popleft()
+                self._sent_size -= oldest.size
+                self._evicted.add(_Group(oldest.index, at, _tally((oldest,))))
         else:
-            group = _Group(left[-1].number, at, Tally())
-            for entry in left:
-                group.tally.add(entry)
-            self._ledger.add(group)
-        return left
-
-    def _evict(self, entry: Entry, at: float) -> None:
-        self._sent_size -= entry.size
-        tally = Tally()
-        tally.add(entry)
-        self._evicted.add(_Group(entry.index, at, tally))
+            self._ledger.add(_Group(self.left, at, _tally(entries)))
+        return entries
 
     # --- what the server has ------------------------------------------------------------------------------------
 
@@ -321,22 +330,20 @@ class Outbox:
         self._ledger.take(last, at, self.kept)
 
     def dropped(self) -> Tally:
-        """The connection ended: what has to go out on the next one waits again, in front of what waits already.
+        """The connection ended: what has to go out on the next one waits again, before all new messages.
 
         Returns:
-            What cannot go out again.
+            What left and cannot go out again.
         """
-        lost = self._evicted.clear()
-        lost.merge(self._ledger.clear())
+        lost = self.unconfirmed()
+        self._evicted.groups.clear()
+        self._ledger.groups.clear()
         for entry in self._sent:
             entry.again = True
-        entries = self.pending()
+        self.restore((*self._sent, *self._queued))
         self._sent.clear()
         self._queued.clear()
-        self._waiting.clear()
-        self._media.clear()
-        self._sent_size = self.waiting_size = self.media_size = 0
-        self.restore(entries)
+        self._sent_size = 0
         return lost
 
     def abandoned(self) -> Tally:
@@ -348,18 +355,24 @@ class Outbox:
 
     def pending(self) -> tuple[Entry, ...]:
         """What would go out on another connection if the present one ended now, in order."""
-        return (*self._sent, *self._queued, *self._waiting.values())
+        return (*self._returned, *self._sent, *self._queued, *self._waiting.values())
 
     def unconfirmed(self) -> Tally:
         """What would be lost if the present connection ended now."""
         total = Tally()
-        for ledger in (self._evicted, self._ledger):
-            for group in ledger.groups:
-                total.merge(group.tally)
+        for group in (*self._evicted.groups, *self._ledger.groups):
+            total.merge(group.tally)
         return total
 
     def restore(self, entries: Iterable[Entry]) -> None:
-        """Enter messages of another process, as `pending` gave them."""
+        """Put messages of an earlier connection behind those that came back before."""
         for entry in entries:
             entry.index = 0
-            self._wait(entry)
+            self._returned.append(entry)
+
+
+def _tally(entries: Iterable[Entry]) -> Tally:
+    tally = Tally()
+    for entry in entries:
+        tally.add(entry)
+    return tally

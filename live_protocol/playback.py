@@ -1,4 +1,4 @@
-"""The queue between the model's voice, which comes faster than it plays, and a sound device (wire.md sections 8, 12)."""
+"""The queue between the model's voice, which comes faster than it plays, and a sound device (wire.md section 8)."""
 
 from __future__ import annotations
 

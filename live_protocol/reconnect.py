@@ -82,8 +82,8 @@ def _share(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
 class GoAwayPolicy:
     """When to leave a connection whose end the server has announced (wire.md section 10).
 
-    A moment is safe where no turn is running, no tool call awaits a response, no activity window is open, and the newest
-    update says that the session is resumable.
+    A moment is safe where no turn is running, no tool call awaits a response, no activity window is open, and the
+    newest update says that the session is resumable.
 
     Attributes:
         margin: Seconds before the announced end at which to leave at the latest, safe or not.
@@ -127,8 +127,8 @@ class ReconnectPolicy:
         outbox_bytes: Transparent mode: bound on messages kept until the server has them, in bytes of JSON. The oldest
             beyond it cannot be sent again; `InputLost` reports them if the connection breaks before the server has
             them.
-        in_flight: Without transparent mode: how long a message may be on its way. One that left later than this before a
-            handle came does not count as included in it.
+        in_flight: Without transparent mode: how long a message may be on its way. One that left later than this before
+            a handle came does not count as included in it.
         late_results: What becomes of responses to tool calls of earlier connections.
     """
 

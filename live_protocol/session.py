@@ -56,8 +56,8 @@ _SUMMARIES: Final = 12
 class LiveSession(ClientVerbs):
     """One Live session as a pure state machine: text of messages in, events out, commands in, text out.
 
-    Decoding is lazy: state moves when `next_event` hands out the event that moves it, so every fact belongs to the
-    event in hand. Build one with `client` or `server`.
+    Decoding is lazy: state moves when `next_event` hands out the first event of the message that moves it, so every
+    fact belongs to the message in hand. Build one with `client` or `server`.
 
     Attributes:
         phase: How far the session has come.
@@ -425,7 +425,7 @@ class LiveSession(ClientVerbs):
         if signal is PhaseInput.SETUP_COMPLETE:
             self._deadlines.disarm(Deadline.SETUP)
         self._tracker.now = self._deadlines.now
-        made = list(self._tracker.events(message, unexpected=phase is None))
+        made = self._tracker.events(message, unexpected=phase is None)
         if made and any(True for _ in turn_signals(message)):
             self._awaiting = False
         for event in made[:-1]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Self, cast, final
+from typing import Any, Final, Self, final
 
 import attrs
 
@@ -123,7 +123,9 @@ class Snapshot:
         except (ValueError, TypeError, KeyError):
             raise InvalidMessage("snapshot", "is not the JSON of a snapshot") from None
         if version != VERSION:
-            raise InvalidMessage("snapshot.version", f"is {version!r}, this library reads {VERSION}; start a new session")
+            raise InvalidMessage(
+                "snapshot.version", f"is {version!r}, this library reads {VERSION}; start a new session"
+            )
         try:
             return cls(**_members(value))
         except (KeyError, ValueError, TypeError, AttributeError, Mismatch):
@@ -151,7 +153,9 @@ def _members(value: Mapping[str, Any]) -> dict[str, Any]:
             )
             for entry in value["outbox"]
         ),
-        "kept": Tally({str(kind): int(count) for kind, count in kept["kinds"].items()}, kept["ranges"], int(kept["size"])),
+        "kept": Tally(
+            {str(kind): int(count) for kind, count in kept["kinds"].items()}, kept["ranges"], int(kept["size"])
+        ),
         "calls": tuple(
             ToolCall(
                 call=decoder(strict=False, wary=False).structure(entry["call"], FunctionCall),
@@ -160,7 +164,7 @@ def _members(value: Mapping[str, Any]) -> dict[str, Any]:
             )
             for entry in value["calls"]
         ),
-        "usage": Usage(**{name: int(value["usage"][name]) for name in _USAGE}),
+        "usage": _usage(value["usage"]),
         "context": _text(value["context"]),
         "created": None if created is None else float(created),
     }
@@ -169,7 +173,12 @@ def _members(value: Mapping[str, Any]) -> dict[str, Any]:
 def _text(value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
         raise TypeError
-    return cast("str | None", value)
+    return value
+
+
+def _usage(value: Mapping[str, Any]) -> Usage:
+    counts: dict[str, Any] = {name: int(value[name]) for name in _USAGE}
+    return Usage(**counts)
 
 
 def _state(value: str) -> ToolCallState:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -56,12 +57,13 @@ class Deadlines:
     ``now`` is None until the first `advance`; a deadline armed before that starts counting there.
     """
 
-    __slots__ = ("_armed", "_waiting", "now")
+    __slots__ = ("_armed", "_earliest", "_waiting", "now")
 
     def __init__(self) -> None:
         self.now: float | None = None
         self._armed: dict[Deadline, float] = {}
         self._waiting: dict[Deadline, float] = {}
+        self._earliest: float | None = None  # asked for with every message, so it is kept instead of searched
 
     def arm(self, which: Deadline, seconds: float | None) -> None:
         """(Re)start a deadline ``seconds`` from the last reading; None disarms it."""
@@ -71,16 +73,19 @@ class Deadlines:
             self._waiting[which] = seconds
         else:
             self._armed[which] = self.now + seconds
+            self._earliest = min(self._armed.values())
 
     def disarm(self, which: Deadline) -> None:
         """Forget a deadline; one that is not armed is no error."""
-        self._armed.pop(which, None)
         self._waiting.pop(which, None)
+        if self._armed.pop(which, None) is not None:
+            self._earliest = min(self._armed.values(), default=None)
 
     def clear(self) -> None:
         """Forget all of them."""
         self._armed.clear()
         self._waiting.clear()
+        self._earliest = None
 
     def is_armed(self, which: Deadline) -> bool:
         """Whether it will fire some day."""
@@ -97,16 +102,20 @@ class Deadlines:
             for which, seconds in self._waiting.items():
                 self._armed[which] = self.now + seconds
             self._waiting.clear()
+            self._earliest = min(self._armed.values())
         return self.now
 
-    def advance(self, now: float) -> list[Deadline]:
+    def advance(self, now: float) -> Sequence[Deadline]:
         """Move the clock as `tick`; gives the deadlines that are due, earliest first, each of them disarmed."""
         now = self.tick(now)
+        if self._earliest is None or self._earliest > now:
+            return ()
         due = sorted((at, which) for which, at in self._armed.items() if at <= now)
         for _, which in due:
             del self._armed[which]
+        self._earliest = min(self._armed.values(), default=None)
         return [which for _, which in due]
 
     def next(self) -> float | None:
         """The earliest armed reading, or None."""
-        return min(self._armed.values(), default=None)
+        return self._earliest

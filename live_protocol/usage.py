@@ -156,11 +156,12 @@ class UsageLedger:
             case TurnStarted():
                 self._turns.append(TurnUsage(generation=event.generation))
             case Interrupted() if self._runs():
-                self._amend(interrupted=True)
+                self._turns[-1] = attrs.evolve(self._turns[-1], interrupted=True)
             case TurnComplete() if self._runs():
-                self._amend(complete=True)
+                self._turns[-1] = attrs.evolve(self._turns[-1], complete=True)
             case SetupComplete() if self._runs():
-                self._amend(complete=True, interrupted=True)  # its connection is gone, and the turn with it
+                # Its connection is gone, and the turn with it.
+                self._turns[-1] = attrs.evolve(self._turns[-1], complete=True, interrupted=True)
             case UsageUpdated():
                 return self._report(event.usage)
             case _:
@@ -169,9 +170,6 @@ class UsageLedger:
 
     def _runs(self) -> bool:
         return bool(self._turns) and not self._turns[-1].complete
-
-    def _amend(self, **changes: bool) -> None:
-        self._turns[-1] = attrs.evolve(self._turns[-1], **changes)
 
     def _report(self, report: UsageMetadata) -> TurnUsage:
         self.total = self.total.added(report)

@@ -92,11 +92,11 @@ def test_the_table_of_events_is_complete() -> None:
     named = set(re.findall(r"`([A-Z]\w+)`", text))
     classes = {name for name in events.__all__ if attrs.has(getattr(events, name))}
     assert classes <= named
-    assert {name for name in named if not name.isupper()} <= set(dir(live_protocol)) | classes
+    assert named <= set(dir(live_protocol)) | classes | {"PersistentConnection"}
 
 
 def test_the_taxonomy_of_errors_is_complete() -> None:
     text = (ROOT / "docs" / "errors.md").read_text("utf-8")
     named = set(re.findall(r"`([A-Z]\w+)[`.(]", text))
     assert set(errors.__all__) <= named
-    assert named <= set(dir(live_protocol))
+    assert named <= set(dir(live_protocol)) | set(errors.__all__)

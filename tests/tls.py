@@ -40,7 +40,9 @@ def client_context() -> ssl.SSLContext:
 def expired() -> ssl.SSLContext:
     context = _server()
     past = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    cert = authority().issue_cert("localhost", "127.0.0.1", not_before=past, not_after=past + datetime.timedelta(days=1))
+    cert = authority().issue_cert(
+        "localhost", "127.0.0.1", not_before=past, not_after=past + datetime.timedelta(days=1)
+    )
     cert.configure_cert(context)
     return context
 

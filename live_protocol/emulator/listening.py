@@ -72,6 +72,11 @@ class Ears:
         return self._window is not None or (self._detector is not None and self._detector.listening)
 
     @property
+    def busy(self) -> bool:
+        """Whether the user has the floor."""
+        return self._window is not None or (self._detector is not None and self._detector.speaking)
+
+    @property
     def in_window(self) -> bool:
         """Whether the client has marked the start of an activity, and not its end."""
         return self._window is not None

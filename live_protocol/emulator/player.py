@@ -192,7 +192,7 @@ class Performance:
                 self.awaiting.clear()
             case Stall():
                 self._stalled = True
-            case Cancel() | GoAway() | Close() | Drop():
+            case _:
                 return action
         return None
 

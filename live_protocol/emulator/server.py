@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Literal, final
 
@@ -15,7 +15,8 @@ from live_protocol.emulator.actions import Model
 from live_protocol.emulator.conversation import Conversation
 from live_protocol.emulator.options import EmulatorOptions
 from live_protocol.emulator.parrot import Parrot
-from live_protocol.emulator.session import ClientEvent, EmulatedSession, Shared
+from live_protocol.emulator.session import ClientEvent, EmulatedSession
+from live_protocol.emulator.shared import Shared
 from live_protocol.emulator.store import Ids, Store, Token, Tokens
 from live_protocol.emulator.validation import (
     INVALID,
@@ -29,6 +30,7 @@ from live_protocol.emulator.validation import (
     check_setup,
 )
 from live_protocol.endpoint import Credentials, Route, credentials, match_target
+from live_protocol.errors import MessageTooLarge
 from live_protocol.events import (
     ClientContentReceived,
     ContextUpdateReceived,
@@ -53,6 +55,7 @@ from live_protocol.timing import Timeouts
 
 __all__ = ["EmulatedConnection", "Emulator", "describe_speech"]
 
+_LAST_WORDS = Wants(read=False, write=True, half_close=False, close=False)
 _JSON = (("Content-Type", "application/json; charset=UTF-8"),)
 
 
@@ -80,6 +83,9 @@ class Emulator:
         limits: Bounds of each connection.
         timeouts: Durations of each connection; the service itself sends no pings (wire.md section 5).
         compression: Whether to accept permessage-deflate.
+
+    Attributes:
+        options: Behaviour.
     """
 
     def __init__(
@@ -95,12 +101,11 @@ class Emulator:
     ) -> None:
         self.options = options or EmulatorOptions()
         ids = Ids(entropy)
-        if model is None and self.options.parrot:
-            model = Parrot()
         self._tokens = Tokens(ids)
         self._shared = Shared(
             options=self.options,
-            model=model,
+            model=model or Parrot(),
+            answers=model is not None or self.options.parrot,
             transcriber=transcriber,
             ids=ids,
             store=Store(ids, self.options.max_handles),
@@ -147,7 +152,10 @@ class _Port:
 
     def send(self, message: LiveServerMessage) -> None:
         if self._inner.state is LinkState.OPEN:
-            self._inner.send(message)
+            try:
+                self._inner.send(message)
+            except MessageTooLarge:
+                self._inner.close(1011, "Internal error occurred.")
 
     def refuse(self, refusal: Refusal) -> None:
         if self._inner.state is LinkState.OPEN:
@@ -192,6 +200,7 @@ class EmulatedConnection:
         "_session",
         "_shared",
         "_tokens",
+        "_upgraded",
     )
 
     def __init__(self, inner: LiveConnection, shared: Shared, tokens: Tokens) -> None:
@@ -204,6 +213,7 @@ class EmulatedConnection:
         self._route = Route(backend=Backend.GEMINI, version="v1beta", method="BidiGenerateContent", prefix="")
         self._credentials = Credentials()
         self._accepted: _Accepted | None = None
+        self._upgraded = False
         self._session: EmulatedSession | None = None
         self._early: list[ClientEvent] = []
 
@@ -279,10 +289,32 @@ class EmulatedConnection:
     def wants(self) -> Wants:
         """What the transport should do now; after a drop: close it, without a close frame."""
         if self._port.tail:
-            return Wants(read=False, write=True, half_close=False, close=False)
+            return _LAST_WORDS
         return self._inner.wants
 
     # --- commands -----------------------------------------------------------------------------------------------
+
+    def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Accept the upgrade. The emulation has done so by itself, then this does nothing.
+
+        Args:
+            headers: Not used: the response is on its way.
+
+        Raises:
+            IllegalInState: Nothing was requested.
+            StaleOperation: The emulation has refused the upgrade. In both cases nothing has changed.
+        """
+        if not self._upgraded:
+            self._inner.accept(headers)
+
+    def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
+        """Refuse the upgrade: always too late, since the emulation answers when it gives `UpgradeRequested`.
+
+        Raises:
+            IllegalInState: Nothing was requested, or the emulation has accepted it.
+            StaleOperation: The emulation has refused it. In both cases nothing has changed.
+        """
+        self._inner.reject(status, headers, body)
 
     def send(self, message: LiveServerMessage) -> None:
         """Send a message besides what the emulation sends; see `LiveConnection.send`.
@@ -372,6 +404,7 @@ class EmulatedConnection:
             self._inner.reject(route.status, _JSON, route.body)
         else:
             self._route = route
+            self._upgraded = True
             self._inner.accept()
 
     def _set_up(self, setup: LiveClientSetup) -> None:
@@ -435,7 +468,9 @@ class EmulatedConnection:
         if backend is Backend.VERTEX:
             session_id = self._shared.options.session_id(self._shared.ids.count("session"))
         self._inner.send_setup_complete(session_id)
-        self._session = EmulatedSession(accepted.setup, backend, accepted.conversation, self._shared, port=self._port, now=now)
+        self._session = EmulatedSession(
+            accepted.setup, backend, accepted.conversation, self._shared, port=self._port, now=now
+        )
         self._session.start()
         early, self._early = self._early, []
         for event in early:

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, Protocol
+from collections.abc import Iterable, Sequence
 
 import attrs
 
 from live_protocol.emulator.actions import (
     Action,
-    Call,
     Cancel,
     Close,
     Drop,
     GoAway,
-    Model,
     Turn,
-    non_blocking,
     text_of,
 )
-from live_protocol.emulator.conversation import Conversation, PendingCall
+from live_protocol.emulator.calls import called, key_of
+from live_protocol.emulator.conversation import Conversation
 from live_protocol.emulator.detection import Activity, SpeechStarted
 from live_protocol.emulator.listening import Ears, Refused
-from live_protocol.emulator.options import EmulatorOptions
 from live_protocol.emulator.player import Done, Effect, Performance
-from live_protocol.emulator.store import Ids, Store
+from live_protocol.emulator.shared import Port, Prompt, Shared
 from live_protocol.emulator.validation import INVALID, LIFETIME, SCHEDULING, Refusal, foreign_field
 from live_protocol.events import (
     ClientContentReceived,
@@ -38,12 +34,9 @@ from live_protocol.messages import (
     Backend,
     Blob,
     Content,
-    ExecutableCode,
-    FunctionCall,
     FunctionResponse,
     FunctionResponseScheduling,
     InteractionStatus,
-    Language,
     LiveClientContent,
     LiveClientContextUpdate,
     LiveClientRealtimeInput,
@@ -52,7 +45,6 @@ from live_protocol.messages import (
     LiveServerGoAway,
     LiveServerMessage,
     LiveServerSessionResumptionUpdate,
-    LiveServerToolCall,
     LiveServerToolCallCancellation,
     Part,
     Transcription,
@@ -60,62 +52,9 @@ from live_protocol.messages import (
     VoiceActivityType,
 )
 
-__all__ = ["ClientEvent", "EmulatedSession", "Port", "Shared"]
+__all__ = ["ClientEvent", "EmulatedSession"]
 
 ClientEvent = ClientContentReceived | RealtimeInputReceived | ToolResponseReceived | ContextUpdateReceived
-Kind = Literal["text", "speech", "response"]
-
-
-class Port(Protocol):
-    """What a session needs of its connection; after the end of the connection nothing of it does anything."""
-
-    def send(self, message: LiveServerMessage) -> None:
-        """Send a message."""
-        ...
-
-    def refuse(self, refusal: Refusal) -> None:
-        """Close the connection."""
-        ...
-
-    def drop(self) -> None:
-        """End the connection without a close frame."""
-        ...
-
-
-@attrs.frozen(kw_only=True)
-class Shared:
-    """What all sessions of a server share.
-
-    Attributes:
-        options: Behaviour.
-        model: Who answers; None if nobody does.
-        transcriber: Makes the transcript of PCM at a rate.
-        ids: Makes ids.
-        store: Resumable conversations.
-    """
-
-    options: EmulatorOptions
-    model: Model | None
-    transcriber: Callable[[bytes, int], str]
-    ids: Ids
-    store: Store
-
-
-@attrs.frozen(kw_only=True)
-class _Prompt:
-    """Something to answer, possibly later.
-
-    Attributes:
-        kind: Which method of the model is asked.
-        before: How much of the history comes before it.
-    """
-
-    kind: Kind
-    before: int
-    text: str = ""
-    speech: bytes = b""
-    response: FunctionResponse | None = None
-    call: FunctionCall | None = None
 
 
 class EmulatedSession:
@@ -155,9 +94,9 @@ class EmulatedSession:
         self._window_text: list[str] = []
         self._images: tuple[Blob, ...] = ()
         self._performance: Performance | None = None
-        self._queue: deque[_Prompt] = deque()
+        self._queue: deque[Prompt] = deque()
         self._consumed: int | None = None
-        self._go_away_at: float | None = None
+        self._go_away: tuple[float, float] | None = None  # when, and how much time is left then
         self._close_at: float | None = None
 
     def start(self) -> None:
@@ -166,7 +105,8 @@ class EmulatedSession:
         if options.lifetime is not None:
             self._close_at = self._now + options.lifetime
             if options.go_away_notice is not None:
-                self._go_away_at = max(self._now, self._close_at - options.go_away_notice)
+                left = min(options.go_away_notice, options.lifetime)
+                self._go_away = (self._close_at - left, left)
         self._offer_resumption()
         self._run()
 
@@ -174,7 +114,7 @@ class EmulatedSession:
         """The connection is over: nothing is due any more."""
         self._performance = None
         self._queue.clear()
-        self._go_away_at = self._close_at = self._ears.pause_at = None
+        self._go_away = self._close_at = self._ears.pause_at = None
 
     # --- the clock ----------------------------------------------------------------------------------------------
 
@@ -182,7 +122,8 @@ class EmulatedSession:
     def due(self) -> float | None:
         """When `advance` has something to do."""
         playing = self._performance.due if self._performance is not None else None
-        times = (playing, self._ears.pause_at, self._go_away_at, self._close_at)
+        announced = self._go_away[0] if self._go_away is not None else None
+        times = (playing, self._ears.pause_at, announced, self._close_at)
         return min((time for time in times if time is not None), default=None)
 
     def shift(self, by: float) -> None:
@@ -192,8 +133,8 @@ class EmulatedSession:
             self._performance.shift(by)
         if self._ears.pause_at is not None:
             self._ears.pause_at += by
-        if self._go_away_at is not None:
-            self._go_away_at += by
+        if self._go_away is not None:
+            self._go_away = (self._go_away[0] + by, self._go_away[1])
         if self._close_at is not None:
             self._close_at += by
 
@@ -207,9 +148,9 @@ class EmulatedSession:
     def _fire(self) -> None:
         if self._ears.pause_at is not None and self._ears.pause_at <= self._now:
             self._activities(self._ears.stream_ended())
-        elif self._go_away_at is not None and self._go_away_at <= self._now:
-            self._go_away_at = None
-            self._announce_end((self._close_at or self._now) - self._now)
+        elif self._go_away is not None and self._go_away[0] <= self._now:
+            left, self._go_away = self._go_away[1], None
+            self._announce_end(left)
         elif self._close_at is not None and self._close_at <= self._now:
             self._refuse(LIFETIME)
         self._run()
@@ -226,8 +167,8 @@ class EmulatedSession:
                     self._realtime_input(realtime)
                 case ToolResponseReceived(responses=responses):
                     self._tool_response(responses)
-                case ContextUpdateReceived(update=update):
-                    self._context_update(update)
+                case _:
+                    self._context_update(event.update)
         except Refused as refused:
             self._refuse(refused.refusal)
         if not self._ears.listening:
@@ -254,7 +195,7 @@ class EmulatedSession:
             if self._seeding:
                 self._seeding = False
             else:
-                self._ask(_Prompt(kind="text", text=text, before=before))
+                self._ask(Prompt(kind="text", text=text, before=before))
 
     def _realtime_input(self, realtime: LiveClientRealtimeInput) -> None:
         ears = self._ears
@@ -289,7 +230,7 @@ class EmulatedSession:
             return
         self._barge_in()
         before = self._conversation.remember(Content(role="user", parts=[Part(text=text)]))
-        self._ask(_Prompt(kind="text", text=text, before=before))
+        self._ask(Prompt(kind="text", text=text, before=before))
 
     def _activities(self, activities: Iterable[Activity]) -> None:
         for activity in activities:
@@ -325,9 +266,9 @@ class EmulatedSession:
         parts = [Part(text=item) for item in (heard, text) if item]
         before = self._conversation.remember(Content(role="user", parts=parts))
         if text:
-            self._ask(_Prompt(kind="text", text=text, speech=pcm, before=before))
+            self._ask(Prompt(kind="text", text=text, speech=pcm, before=before))
         else:
-            self._ask(_Prompt(kind="speech", text=heard, speech=pcm, before=before))
+            self._ask(Prompt(kind="speech", text=heard, speech=pcm, before=before))
 
     def _context_update(self, update: LiveClientContextUpdate) -> None:
         refused = foreign_field(update, self._backend, "context_update")
@@ -354,12 +295,12 @@ class EmulatedSession:
         conversation, performance = self._conversation, self._performance
         if response.id in conversation.cancelled:
             return  # it was on its way
-        key = self._key(response)
+        key = key_of(response, conversation, self._backend)
         entry = None if key is None else conversation.pending[key]
         if key is not None and not response.will_continue:
             del conversation.pending[key]
         before = conversation.remember(Content(role="user", parts=[Part(function_response=response)]))
-        prompt = _Prompt(kind="response", response=response, call=None if entry is None else entry.call, before=before)
+        prompt = Prompt(kind="response", response=response, call=None if entry is None else entry.call, before=before)
         if performance is not None and key in performance.awaiting:
             if not response.will_continue:
                 performance.awaiting.discard(key)
@@ -369,31 +310,22 @@ class EmulatedSession:
                 self._interrupt()
             self._ask(prompt)
 
-    def _key(self, response: FunctionResponse) -> str | None:
-        pending = self._conversation.pending
-        if response.id in pending:
-            return response.id
-        if response.id or self._backend is Backend.GEMINI:
-            raise Refused(INVALID)
-        # Vertex may leave ids out, and takes responses that nobody asked for (recorded).
-        return next((key for key, entry in pending.items() if entry.call.name == response.name), None)
-
     def _cancellation(self, keys: Iterable[str]) -> LiveServerToolCallCancellation | None:
         ids = self._conversation.cancel(keys)
         return LiveServerToolCallCancellation(ids=ids) if ids else None
 
     # --- turns --------------------------------------------------------------------------------------------------
 
-    def _ask(self, prompt: _Prompt) -> None:
+    def _ask(self, prompt: Prompt) -> None:
         """Have something answered, now or after the running turn; not while more client content is to come."""
-        if self._shared.model is None or self._open is not None:
+        if not self._shared.answers or self._open is not None:
             return
         if self._performance is None:
             self._begin(prompt)
         else:
             self._queue.append(prompt)
 
-    def _turn(self, prompt: _Prompt) -> Turn:
+    def _turn(self, prompt: Prompt) -> Turn:
         return Turn(
             text=prompt.text,
             speech=prompt.speech,
@@ -407,15 +339,13 @@ class EmulatedSession:
             backend=self._backend,
         )
 
-    def _answer(self, prompt: _Prompt, turn: Turn) -> Iterable[Action]:
+    def _answer(self, prompt: Prompt, turn: Turn) -> Iterable[Action]:
         model = self._shared.model
-        if model is None:
-            return ()
         if prompt.kind == "text":
             return model.on_text(turn)
         return model.on_speech(turn) if prompt.kind == "speech" else model.on_tool_response(turn)
 
-    def _begin(self, prompt: _Prompt) -> None:
+    def _begin(self, prompt: Prompt) -> None:
         if self._options.withhold_handles and self._setup.session_resumption is not None:
             self._port.send(LiveServerMessage(session_resumption_update=LiveServerSessionResumptionUpdate()))
         turn = self._turn(prompt)
@@ -457,12 +387,17 @@ class EmulatedSession:
         self._offer_resumption()
 
     def _run(self) -> None:
-        """Do everything that is due now."""
-        while (performance := self._performance) is not None:
-            effect = performance.take(self._now)
-            if effect is None:
+        """Do everything that is due now; what waits to be answered gets its turn while nobody else has it."""
+        while True:
+            performance = self._performance
+            if performance is None:
+                if not self._queue or self._open is not None or self._ears.busy:
+                    return
+                self._begin(self._queue.popleft())
+            elif (effect := performance.take(self._now)) is not None:
+                self._apply(effect, performance)
+            else:
                 return
-            self._apply(effect, performance)
 
     def _apply(self, effect: Effect, performance: Performance) -> None:
         match effect:
@@ -471,15 +406,15 @@ class EmulatedSession:
             case Done():
                 self._performance = None
                 self._end_turn(performance)
-                if self._queue:
-                    self._begin(self._queue.popleft())
             case Cancel(ids=ids):
                 cancellation = self._cancellation(ids or tuple(self._conversation.pending))
                 if cancellation is not None:
                     self._port.send(LiveServerMessage(tool_call_cancellation=cancellation))
                 performance.awaiting.intersection_update(self._conversation.pending)
             case GoAway(seconds=seconds):
-                self._close_at, self._go_away_at = self._now + seconds, None
+                end = self._now + seconds
+                self._close_at = end if self._close_at is None else min(self._close_at, end)
+                self._go_away = None
                 self._announce_end(seconds)
             case Close(code=code, reason=reason):
                 self._refuse(Refusal(code, reason))
@@ -487,30 +422,9 @@ class EmulatedSession:
                 self.stop()
                 self._port.drop()
             case calls:
-                self._call(calls, performance)
-
-    def _call(self, calls: Sequence[Call], performance: Performance) -> None:
-        self._conversation.note(performance)
-        made: list[FunctionCall] = []
-        for call in calls:
-            call_id = self._call_id()
-            key = call_id or f"#{self._shared.ids.count('anonymous')}"
-            entry = PendingCall(
-                call=FunctionCall(id=call_id, name=call.name, args=call.args),
-                blocking=not non_blocking(self._setup, call.name),
-            )
-            self._conversation.called(key, entry)
-            if entry.blocking:
-                performance.awaiting.add(key)
-            made.append(entry.call)
-            if self._backend is Backend.GEMINI and self._options.announce_calls:
-                self._port.send(_announced(call))
-        self._port.send(LiveServerMessage(tool_call=LiveServerToolCall(function_calls=made)))
-
-    def _call_id(self) -> str | None:
-        if self._backend is Backend.GEMINI:
-            return self._shared.ids.name("function-call")
-        return self._shared.ids.uuid("function-call") if self._options.vertex_call_ids else None
+                self._conversation.note(performance)
+                for message in called(calls, performance, self._conversation, self._shared):
+                    self._port.send(message)
 
     # --- the end, resumption ------------------------------------------------------------------------------------
 
@@ -533,10 +447,3 @@ class EmulatedSession:
                     )
                 )
             )
-
-
-def _announced(call: Call) -> LiveServerMessage:
-    args = ", ".join(f"{name}={value!r}" for name, value in call.args.items())
-    code = ExecutableCode(language=Language.PYTHON, code=f"print(default_api.{call.name}({args}))")
-    content = Content(parts=[Part(executable_code=code)])
-    return LiveServerMessage(server_content=LiveServerContent(model_turn=content))

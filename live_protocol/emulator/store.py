@@ -116,7 +116,8 @@ class Token:
         if self.setup is None:
             return setup
         if self.mask is None:
-            return attrs.evolve(self.setup, session_resumption=setup.session_resumption)
+            resumption = setup.session_resumption or self.setup.session_resumption
+            return attrs.evolve(self.setup, session_resumption=resumption)
         for path in self.mask:
             setup = _replace(setup, self.setup, path)
         return setup

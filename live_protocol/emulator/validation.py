@@ -140,14 +140,15 @@ def foreign_field(message: Any, backend: Backend, path: str) -> Refusal | None:
 
     The service has no such field, and so it says that it is unknown. Which spelling came is not known any more.
     """
-    for field in fields(type(message)):
+    cls: type = type(message)
+    for field in fields(cls):
         value: Any = getattr(message, field.name)
         if value is None or value == ():
             continue
         if field.only is not None and field.only is not backend:
             return _unknown_name(field.json, path)
         step = f"{path}.{field.name}"
-        items: Sequence[Any] = value if isinstance(value, list) else (value,)
+        items: Sequence[Any] = value if isinstance(value, list | tuple) else (value,)
         for index, item in enumerate(items):
             if attrs.has(type(item)):
                 found = foreign_field(item, backend, f"{step}[{index}]" if items is value else step)

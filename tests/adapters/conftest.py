@@ -15,6 +15,13 @@ from adapters.kit import AsyncioKit, Kit
 
 
 @functools.cache
+def _freeze() -> None:
+    """What exists before the first test need not be looked through after each."""
+    gc.collect()
+    gc.freeze()
+
+
+@functools.cache
 def _warm_up(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
     """libuv keeps the pipe for signals of its first loop for good."""
     with asyncio.Runner(loop_factory=loop_factory) as runner:
@@ -58,6 +65,7 @@ def nothing_left() -> Iterator[None]:
         import uvloop
 
         _warm_up(uvloop.new_event_loop)
+    _freeze()
     gc.collect()
     files, threads = _open_files(), set(threading.enumerate())
     yield

@@ -1,7 +1,8 @@
 """What the conformance suite needs of a runtime and its adapter. A scenario is an async function over a `Kit`.
 
-To put another adapter under the suite: write a `Kit` for it and add it to `KITS` in conftest.py. A blocking adapter wraps
-its session so that each method is a coroutine that never suspends, runs jobs on threads and has ``can_cancel = False``.
+To put another adapter under the suite: write a `Kit` for it and add it to `KITS` in conftest.py. A blocking adapter
+wraps its session so that each method is a coroutine that never suspends, runs jobs on threads and has
+``can_cancel = False``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+from adapters.peer import Peer
 from live_protocol import Endpoint
 from live_transports import asyncio as live_asyncio
 
@@ -97,6 +99,12 @@ class Kit(abc.ABC):
     @abc.abstractmethod
     async def pass_on(self) -> None:
         """Let everything that can run do so, once."""
+
+    async def join(self, peer: Peer) -> list[Any]:
+        """Wait for a peer's scripts; a socket may take the runtime another round to be freed."""
+        for _ in range(3):
+            await self.pass_on()
+        return peer.join()
 
     def hold_up(self, seconds: float) -> None:
         """Block the whole runtime, as a careless program does."""

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from live_protocol import Endpoint
 
-PATIENCE = 20.0
+PATIENCE = 8.0
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -117,7 +117,9 @@ class Conn:
     def upgrade(self, *, chop: int = 0, extra: bytes = b"") -> bytes:
         """Server role: answer the request with 101; gives the request."""
         request = self.read_head()
-        key = next(line[19:].strip() for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key:"))
+        key = next(
+            line[19:].strip() for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key:")
+        )
         accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())
         head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         self.send(head + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n" + extra, chop=chop)
@@ -194,6 +196,8 @@ Script = Callable[[Conn], object]
 class Peer:
     """A server that runs ``script`` against every connection; `join` re-raises what went wrong in it.
 
+    A script that met the end of our connection counts as having returned `Gone`.
+
     Args:
         script: Run on a thread of its own per connection, which is closed when it returns.
         tls: Its certificate.
@@ -237,7 +241,9 @@ class Peer:
             conn = Conn(sock)
             self.results.append(self.script(conn))
             sock = conn.sock
-        except BaseException as error:  # noqa: BLE001 - told by join()
+        except Gone:
+            self.results.append(Gone)
+        except BaseException as error:
             self.errors.append(error)
         finally:
             sock.close()
@@ -285,7 +291,7 @@ def dialer(port: int, script: Script, *, tls: ssl.SSLContext | None = None) -> I
             conn = Conn(sock, client=True)
             results.append(script(conn))
             sock = conn.sock
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             errors.append(error)
         finally:
             sock.close()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 import tls
+
 from adapters.kit import Kit
 from adapters.peer import BINARY, Conn, Peer, make_frame
 from live_protocol import Endpoint, Phase

@@ -70,12 +70,22 @@ SAMPLES: list[ev.Event] = [
     ev.ClientContentReceived(content=m.LiveClientContent(turn_complete=True)),
     ev.RealtimeInputReceived(input=m.LiveClientRealtimeInput(activity_start=m.ActivityStart())),
     ev.ToolResponseReceived(responses=[m.FunctionResponse(id="1", name="f", response={"output": 1})]),
+    ev.Reconnecting(
+        attempt=1,
+        delay=0.5,
+        epoch=2,
+        reason=next(iter(ev.ReconnectReason)),
+        info=CloseInfo(code=1006, clean=False, initiator=Initiator.TRANSPORT),
+    ),
+    ev.Reconnected(epoch=2, resumed=True, attempts=1, gap=0.7),
+    ev.InputLost(count=2, kinds={"client_content": 2}, size=10, reason=ev.LossReason.STALE, certain=False),
     ev.ContextUpdateReceived(update=m.LiveClientContextUpdate(system_instruction=m.Content())),
 ]
 
 
 def test_there_is_a_sample_of_every_event() -> None:
     assert {type(sample) for sample in SAMPLES} == set(get_args(ev.Event))
+    assert len({type(sample) for sample in SAMPLES}) == len(SAMPLES)
 
 
 @pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)

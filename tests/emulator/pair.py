@@ -116,10 +116,10 @@ class Pair:
         self.client.send_realtime_input(audio=pcm, rate=rate)
         return self.run()
 
-    def raw(self, text: str) -> list[ev.Event]:
+    def raw(self, message: str | dict[str, Any]) -> list[ev.Event]:
         """Send what the client's own rules would not let through."""
-        link = self.client._link
-        link.send_text(text.encode())
+        text = message if isinstance(message, str) else json.dumps(message)
+        self.client._link.send_text(text.encode())
         return self.run()
 
 
@@ -150,7 +150,8 @@ class Raw:
                     self.code, self.reason = item.info.code, item.info.reason
         return got
 
-    def send(self, text: str | bytes) -> list[dict[str, Any]]:
+    def send(self, message: str | bytes | dict[str, Any]) -> list[dict[str, Any]]:
+        text = json.dumps(message, ensure_ascii=False) if isinstance(message, dict) else message
         if self.link.state is LinkState.OPEN:
             self.link.send_text(text if isinstance(text, bytes) else text.encode())
         return self.run()

@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from emulator.pair import AUDIO, TEXT, VERTEX, connected, closed, emulator, names, of, said, transcript
+from emulator.pair import AUDIO, TEXT, VERTEX, closed, connected, emulator, names, of, said, transcript
 from live_protocol import events as ev
 from live_protocol._tables import LinkState, Phase, TurnState
 from live_protocol.closing import Initiator
@@ -40,7 +40,9 @@ def test_a_wrong_number_of_seconds(number: str) -> None:
 
 def test_several_commands() -> None:
     with connected() as pair:
-        assert said(pair.text("/wait 1\nhello\n/wait 1\n/system") + pair.wait(3)) == "helloThere is no system instruction."
+        assert (
+            said(pair.text("/wait 1\nhello\n/wait 1\n/system") + pair.wait(3)) == "helloThere is no system instruction."
+        )
 
 
 def test_what_is_no_command_is_said() -> None:
@@ -126,7 +128,7 @@ def test_close() -> None:
         assert closed(pair) == (1000, "")
 
 
-@pytest.mark.parametrize("code", ["x", "999", "1005", "1006", "1015", "5000", "١٠٠٠"])
+@pytest.mark.parametrize("code", ["x", "999", "1005", "1006", "1015", "5000", "\u0661\u0660\u0660\u0660"])
 def test_codes_that_may_not_be_sent(code: str) -> None:
     with connected() as pair:
         assert said(pair.text(f"/close {code} no")) == f"{code!r} is not a close code that may be sent."
@@ -185,3 +187,11 @@ def test_commands_are_spoken_where_the_answer_is_audio() -> None:
     with connected(config=AUDIO) as pair:
         assert transcript(pair.text("/system")) == "There is no system instruction."
         assert pair.client.turn is TurnState.GENERATED
+
+
+def test_an_earlier_end_stays() -> None:
+    with connected(emulator(lifetime=5.0, go_away_notice=1.0)) as pair:
+        pair.text("/goaway 60")
+        pair.wait(6)
+        assert closed(pair)[0] == 1011
+        assert len(of(pair.events, ev.GoAway)) == 1

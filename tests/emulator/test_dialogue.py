@@ -299,3 +299,13 @@ def test_no_clock_before_the_first_advance() -> None:
     assert 5000.0 < deadline < 5005.0
     assert names(pair.wait(10)) == ["TurnComplete", "UsageUpdated"]
     assert pair.server.next_deadline() == pytest.approx(5040.0)
+
+
+def test_paced_audio_before_the_first_advance() -> None:
+    pair = Pair(emulator(speed=1.0, lifetime=100.0), AUDIO, start=None)
+    assert len(of(pair.text("one two three"), ev.AudioChunk)) == 1
+    pair.now = 5000.0
+    pair.client.advance(5000.0)
+    pair.server.advance(5000.0)
+    assert pair.server.next_deadline() == pytest.approx(5000.2)
+    assert names(pair.wait(3))[-2:] == ["TurnComplete", "UsageUpdated"]

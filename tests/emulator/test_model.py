@@ -30,6 +30,7 @@ from live_protocol.emulator import (
     describe_speech,
 )
 from live_protocol.errors import InvalidMessage
+from live_protocol.limits import Limits
 from live_protocol.messages import LiveServerContent, LiveServerMessage, Part, TurnCompleteReason
 
 
@@ -67,7 +68,7 @@ def test_say_with_thoughts() -> None:
         ("do", False),
         ("ne", False),
     ]
-    pair, new = run(Say("let me think", thought=True), Say("done"), config=AUDIO)
+    _, new = run(Say("let me think", thought=True), Say("done"), config=AUDIO)
     assert all(chunk.thought for chunk in of(new, ev.TextChunk))
     assert transcript(new) == "done"
 
@@ -225,3 +226,12 @@ def test_the_smallest_model() -> None:
 
     with connected(Emulator(Echo())) as pair:
         assert said(pair.text("hi")) == "HI"
+
+
+def test_a_message_that_is_too_large_is_a_fault_of_the_service() -> None:
+    big = LiveServerMessage(extra={"x": "y" * 2000})
+    model = Scripted(Say("a"), Send(big), Say("b"), Close(4000))
+    pair = Pair(Emulator(model, limits=Limits(max_send=1000)))
+    assert said(pair.text("go")) == "a"
+    assert pair.client.close_info is not None
+    assert (pair.client.close_info.code, pair.client.close_info.reason) == (1011, "Internal error occurred.")

@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parents[3] / "shared" / "recordings" / "js"
 FILES = sorted(FOLDER.glob("*.websocket.log"))
 
 
-class Eager(Parrot if False else object):  # noqa: RUF100
+class Eager:
     """A parrot that would rather call a function, where one is declared."""
 
     def __init__(self) -> None:

@@ -15,7 +15,9 @@ TOOLS = [{"function_declarations": [{"name": "f"}]}]
 def open_pair(
     server: Emulator, handle: str | None = None, endpoint: Endpoint = GEMINI, model: str = "m", **fields: Any
 ) -> Pair:
-    resumption = {key: value for key, value in (("handle", handle), ("transparent", fields.pop("transparent", None))) if value}
+    resumption = {
+        key: value for key, value in (("handle", handle), ("transparent", fields.pop("transparent", None))) if value
+    }
     return Pair(server, {**TEXT, "session_resumption": resumption, **fields}, endpoint, model=model)
 
 

@@ -36,7 +36,8 @@ def refused(setup: str, endpoint: Endpoint = GEMINI, server: Emulator | None = N
 
 
 def setup(members: str, model: str = "models/m") -> str:
-    return '{"setup": {"model": "%s"%s}}' % (model, f", {members}" if members else "")
+    name = f'"model": "{model}"'
+    return '{"setup": {' + (f"{name}, {members}" if members else name) + "}}"
 
 
 @pytest.mark.parametrize(
@@ -59,9 +60,12 @@ def setup(members: str, model: str = "models/m") -> str:
             '"tools": [{}, {"googleSearch": {"excludeDomains": ["a"]}}]',
             unknown("excludeDomains", "setup.tools[1].google_search"),
         ),
-        ('"%s": 1' % ("ä" * 60), (1007, 'Invalid JSON payload received. Unknown name "' + "ä" * 39)),
+        (f'"{"ä" * 60}": 1', (1007, 'Invalid JSON payload received. Unknown name "' + "ä" * 39)),
         ('"model": 7', (1007, "Invalid value at 'setup.model'")),
-        ('"generationConfig": {"responseLogprobs": true}', (1007, "responseLogprobs is not supported in the live api.")),
+        (
+            '"generationConfig": {"responseLogprobs": true}',
+            (1007, "responseLogprobs is not supported in the live api."),
+        ),
         ('"generationConfig": {"stopSequences": ["x"]}', (1007, "stopSequences is not supported in the live api.")),
     ],
 )
@@ -78,9 +82,11 @@ def test_fields(members: str, answer: tuple[int, str]) -> None:
     ],
 )
 def test_modalities(wanted: str, listed: str) -> None:
-    code, reason = refused(setup('"generationConfig": {"responseModalities": [%s]}' % wanted))
+    code, reason = refused(setup('"generationConfig": {"responseModalities": [' + wanted + "]}"))
     assert code == 1007
-    text = f"The requested combination of response modalities ({listed}) is not supported by the model. models/m accepts"
+    text = (
+        f"The requested combination of response modalities ({listed}) is not supported by the model. models/m accepts"
+    )
     assert reason.startswith(text)
 
 
@@ -99,7 +105,9 @@ def test_thinking_level() -> None:
     model = "models/gemini-3.8-live-extended-thinking"
     answer = (1007, "Thinking level must be specified for this model")
     assert closed(Pair(model=model)) == answer
-    assert closed(Pair(config={**TEXT, "thinking_config": ThinkingConfig(include_thoughts=True)}, model=model)) == answer
+    assert (
+        closed(Pair(config={**TEXT, "thinking_config": ThinkingConfig(include_thoughts=True)}, model=model)) == answer
+    )
     assert Pair(config={**TEXT, "thinking_config": {"thinking_level": "LOW"}}, model=model).text("hi")
 
 
@@ -233,5 +241,5 @@ def test_context_updates_are_checked() -> None:
         ),
     ):
         pair = Pair()
-        pair.raw('{"contextUpdate": %s}' % update)
+        pair.raw('{"contextUpdate": ' + update + "}")
         assert closed(pair) == answer

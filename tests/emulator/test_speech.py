@@ -254,7 +254,7 @@ def test_manual_activity_out_of_order_changes_nothing() -> None:
 @pytest.mark.parametrize("member", ["activityStart", "activityEnd"])
 def test_activity_with_automatic_detection(member: str) -> None:
     with connected() as pair:
-        pair.raw('{"realtimeInput": {"%s": {}}}' % member)
+        pair.raw({"realtimeInput": {member: {}}})
         assert closed(pair) == (
             1007,
             "Explicit activity control is not supported when automatic activity detection is enabled.",
@@ -274,7 +274,7 @@ def test_the_rate_must_stay() -> None:
 @pytest.mark.parametrize("mime_type", ["audio/mp3", "", "audio/pcm;rate=16000;channels=2"])
 def test_audio_that_is_no_pcm(mime_type: str) -> None:
     with connected() as pair:
-        pair.raw('{"realtimeInput": {"audio": {"mimeType": "%s", "data": "AAAA"}}}' % mime_type)
+        pair.raw({"realtimeInput": {"audio": {"mimeType": mime_type, "data": "AAAA"}}})
         assert closed(pair) == (1007, "Request contains an invalid argument.")
 
 

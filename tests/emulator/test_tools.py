@@ -9,6 +9,7 @@ import pytest
 from emulator.pair import AUDIO, GEMINI, TEXT, VERTEX, Pair, closed, connected, emulator, messages, names, of, said
 from live_protocol import events as ev
 from live_protocol._tables import TurnState
+from live_protocol.emulator import Emulator
 from live_protocol.endpoint import Endpoint
 
 INVALID = (1007, "Request contains an invalid argument.")
@@ -30,6 +31,11 @@ def calls(events: list[ev.Event]) -> list[Any]:
 def respond(pair: Pair, call_id: str | None, response: Any = None, **fields: Any) -> list[ev.Event]:
     pair.client.send_tool_response({"id": call_id, "name": "f", "response": response or {}, **fields})
     return pair.run()
+
+
+def late_response(call_id: str) -> dict[str, Any]:
+    """A response that the client's own table of calls would not let through."""
+    return {"toolResponse": {"functionResponses": [{"id": call_id, "name": "f", "response": {}}]}}
 
 
 def test_a_blocking_call() -> None:
@@ -79,7 +85,7 @@ def test_two_calls_in_one_message() -> None:
 def test_undeclared_functions_and_bad_arguments() -> None:
     with connected(config=BLOCKING) as pair:
         assert said(pair.text("/call h {}")) == "No function 'h' is declared."
-        for args in ("[]", "{", '{"a": NaN}', '{"a":' * 40 + "1" + "}" * 40, '{"a": "%s"}' % ("x" * 65_536)):
+        for args in ("[]", "{", '{"a": NaN}', '{"a":' * 40 + "1" + "}" * 40, f'{{"a": "{"x" * 65_536}"}}'):
             assert said(pair.text(f"/call f {args}")) == "The arguments of 'f' are not a JSON object of moderate size."
         pair.client.send_context_update(tools=[])
         assert said(pair.text("/call f")) == "No function 'f' is declared."
@@ -94,7 +100,7 @@ def test_new_input_cancels_a_blocking_call() -> None:
             assert of(new, ev.Interrupted)[0].message.tool_call_cancellation is not None
             assert said(new) == "never mind"
             # A response that was on its way does no harm.
-            new = pair.raw('{"toolResponse": {"functionResponses": [{"id": "%s", "response": {}}]}}' % call.id)
+            new = pair.raw(late_response(call.id))
             assert new == []
             assert said(pair.text("fine")) == "fine"
 
@@ -172,7 +178,7 @@ def test_interaction_status_while_a_call_runs() -> None:
 def test_responses_that_fit_no_call(endpoint: Endpoint, response: str) -> None:
     with connected(config=BLOCKING, endpoint=endpoint) as pair:
         pair.text("/call f")
-        pair.raw('{"toolResponse": {"functionResponses": [%s]}}' % response)
+        pair.raw('{"toolResponse": {"functionResponses": [' + response + "]}}")
         assert closed(pair) == INVALID
 
 
@@ -180,7 +186,7 @@ def test_a_second_response() -> None:
     with connected(config=BLOCKING) as pair:
         (call,) = calls(pair.text("/call f"))
         respond(pair, call.id)
-        pair.raw('{"toolResponse": {"functionResponses": [{"id": "%s", "name": "f", "response": {}}]}}' % call.id)
+        pair.raw(late_response(call.id))
         assert closed(pair) == INVALID
 
 
@@ -220,11 +226,31 @@ def test_many_cancelled_calls_are_not_remembered_for_ever() -> None:
         for _ in range(11):
             pair.text("\n".join(["/call f"] * 100))
             pair.text("/cancel")
-        pair.raw('{"toolResponse": {"functionResponses": [{"id": "%s", "name": "f", "response": {}}]}}' % first.id)
+        pair.raw(late_response(first.id))
         assert closed(pair) == INVALID
 
 
 def test_the_parrot_may_be_off_and_calls_sent_by_hand() -> None:
     with connected(emulator(parrot=False), {**AUDIO}) as pair:
-        pair.raw('{"toolResponse": {"functionResponses": [{"id": "x", "name": "f", "response": {}}]}}')
+        pair.raw(late_response("x"))
         assert closed(pair) == INVALID
+
+
+def test_ids_from_entropy() -> None:
+    server = Emulator(entropy=lambda count: b"\xab" * count)
+    with connected(server, BLOCKING, VERTEX) as pair:
+        (call,) = calls(pair.text("/call f"))
+        assert call.id == "abababab-abab-4bab-abab-abababababab"
+
+
+def test_a_queued_answer_comes_even_if_the_user_says_nothing_after_all() -> None:
+    detection = {"automatic_activity_detection": {"disabled": True}}
+    config = {**NON_BLOCKING, "response_modalities": ["AUDIO"], "realtime_input_config": detection}
+    with connected(config=config) as pair:
+        (call,) = calls(pair.text("/call f"))
+        pair.text("one two three")
+        assert respond(pair, call.id, {"x": 1}) == []
+        pair.client.send_realtime_input(activity_start=True)
+        assert names(pair.run()) == ["Interrupted", "TurnComplete", "UsageUpdated"]
+        pair.client.send_realtime_input(activity_end=True)
+        assert "AudioChunk" in names(pair.run())

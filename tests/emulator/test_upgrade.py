@@ -9,13 +9,35 @@ from typing import Any
 import attrs
 import pytest
 
-from emulator.pair import AUDIO, GEMINI, TEXT, VERTEX, Pair, closed, connected, emulator, names, of, pcm, said, transcript
+from emulator.pair import (
+    AUDIO,
+    GEMINI,
+    TEXT,
+    VERTEX,
+    Pair,
+    closed,
+    connected,
+    emulator,
+    names,
+    of,
+    pcm,
+    said,
+    transcript,
+)
 from live_protocol import events as ev
 from live_protocol._tables import LinkState
 from live_protocol.emulator import Emulator
 from live_protocol.endpoint import Endpoint
-from live_protocol.errors import InvalidMessage
-from live_protocol.messages import AuthTokenCreateRequest, GenerationConfig, LiveClientSetup, Modality
+from live_protocol.errors import AlreadyClosed, IllegalInState, InvalidMessage
+from live_protocol.messages import (
+    AuthTokenCreateRequest,
+    GenerationConfig,
+    GoogleSearch,
+    LiveClientSetup,
+    Modality,
+    SessionResumptionConfig,
+    Tool,
+)
 
 _PATH = "/ws/google.ai.generativelanguage.{}.GenerativeService.BidiGenerateContent"
 
@@ -219,6 +241,18 @@ def test_a_locked_setup_replaces_the_client_s() -> None:
     assert with_token(server, name, model="missing").text("hi")
 
 
+def test_a_locked_setup_may_ask_for_resumption_itself() -> None:
+    server = Emulator()
+    setup = locked(session_resumption=SessionResumptionConfig())
+    name = mint(server, bidi_generate_content_setup=setup)
+    handle = with_token(server, name).client.resumption.handle
+    assert handle
+    # What is only for the other backend is found in a setup made of tuples too.
+    search = GoogleSearch(exclude_domains=("a",))
+    name = mint(server, bidi_generate_content_setup=locked(tools=(Tool(google_search=search),)))
+    assert "excludeDomains" in closed(with_token(server, name))[1]
+
+
 def test_a_mask_locks_some_fields() -> None:
     server = Emulator()
     setup = locked(
@@ -311,6 +345,21 @@ def test_messages_that_come_with_the_close_are_not_answered() -> None:
     pair.server.receive_eof()
     assert "SetupReceived" in names(list(pair.server.events()))
     assert pair.server.state is LinkState.CLOSED
+
+
+def test_the_emulation_answers_the_upgrade_by_itself() -> None:
+    # Drivers may call accept() after they have taken UpgradeRequested.
+    pair = Pair(connect=False)
+    with pytest.raises(IllegalInState):
+        pair.server.accept()
+    pair.run()
+    pair.server.accept()
+    with pytest.raises(IllegalInState):
+        pair.server.reject(403)
+    assert said(pair.text("hi")) == "hi"
+    pair = Pair(endpoint=custom("/"))
+    with pytest.raises(AlreadyClosed):
+        pair.server.accept()
 
 
 def test_compression() -> None:

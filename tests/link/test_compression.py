@@ -258,3 +258,11 @@ def test_a_message_that_is_cut_off_counts_until_it_is_dropped() -> None:
     assert link.buffered_in == 1000
     link.receive_data(close_frame(1000))
     assert link.buffered_in == 0
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["whole", "byte by byte"])
+def test_broken_text_comes_before_a_broken_limit_however_it_is_cut(slow: bool) -> None:
+    link = open_client(compression=True, extensions=PMD, limits=Limits(max_message=100))
+    data = raw(TEXT, deflated(b"\xff" + bytes(1000))[0], rsv=4)
+    feed(link, *([bytes([byte]) for byte in data] if slow else [data]))
+    assert outcome(link)[2].code == 1007

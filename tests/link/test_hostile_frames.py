@@ -271,13 +271,13 @@ def test_very_many_tiny_frames_in_one_read_are_bounded_by_wants() -> None:
     assert link.wants.read
 
 
-def test_of_a_burst_of_pings_only_the_newest_is_answered() -> None:
+def test_of_a_burst_of_pings_only_the_newest_are_answered() -> None:
     link = open_client()
     for number in range(1000):
         link.receive_data(raw(PING, str(number).encode()))
     assert len(pull(link)) == 1000
-    assert link.buffered_out == 6 + 3
-    assert parse(link.data_to_send()) == [(0x8A, b"999")]
+    assert link.buffered_out == 16 * (6 + 3)
+    assert parse(link.data_to_send()) == [(0x8A, str(number).encode()) for number in range(984, 1000)]
     link.receive_data(raw(PING, b"again"))
     assert parse(link.data_to_send()) == [(0x8A, b"again")]
 
@@ -291,7 +291,7 @@ def test_a_flood_of_pings_between_two_writes_ends_the_connection(role: str) -> N
     assert isinstance(events[-2], Failed)
     assert isinstance(error, LimitExceeded)
     assert (error.which, error.close_code) == ("max_buffered_out", 1008)
-    assert [first for first, _ in parse(link.data_to_send())] == [0x8A, 0x88]
+    assert [first for first, _ in parse(link.data_to_send())] == [0x8A] * 16 + [0x88]
 
 
 @ROLES
@@ -331,3 +331,27 @@ def test_bytes_that_are_no_buffer_are_the_only_thing_refused_on_input() -> None:
     for data in (frame, bytearray(frame), memoryview(frame), memoryview(frame + b"")[::1]):
         link.receive_data(data)
     assert pull(link) == ["x"] * 4
+
+
+@ROLES
+@pytest.mark.parametrize(
+    "start",
+    [
+        raw(TEXT, b"ok\xff")[2:],
+        raw(TEXT, b"\xf4\x90")[2:],
+    ],
+)
+def test_text_that_cannot_become_utf_8_any_more_fails_before_its_frame_is_complete(role: str, start: bytes) -> None:
+    link = open_link(role)
+    whole = raw(TEXT, start + b"more", to=role)
+    link.receive_data(whole[:-4])
+    assert outcome(link)[2].code == 1007
+
+
+@ROLES
+def test_a_broken_header_fails_as_soon_as_it_can_be_seen(role: str) -> None:
+    mask = 0x80 if role == "server" else 0
+    for start in (bytes([0x83, mask]), bytes([0xF1, mask]), bytes([0x89, mask | 126]), b"\x80"):
+        link = open_link(role)
+        link.receive_data(start)
+        assert link.state is LinkState.CLOSING

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections import deque
 from collections.abc import Callable
 from typing import Any, cast, final
@@ -12,7 +14,7 @@ from live_transports import _driver
 from live_transports._driver import Inbox, Machine
 from live_transports._sessions import AsyncWire
 
-__all__ = ["Wire"]
+__all__ = ["Wire", "connect_tcp"]
 
 
 @final
@@ -103,6 +105,10 @@ class Wire(asyncio.Protocol, AsyncWire):
         """Let the machine speak, over another transport than the one that was made where TLS lies between."""
         transport = self._transport = transport or cast("asyncio.Transport", self._transport)
         self._started = True
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            # asyncio does so too, but only for sockets that were made with the protocol's number
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         transport.set_write_buffer_limits(high=_driver.HIGH_WATER, low=_driver.LOW_WATER)
         self.machine.advance(self._loop.time())
         self.settle()
@@ -245,3 +251,59 @@ class Wire(asyncio.Protocol, AsyncWire):
             self._write()
         self._closing = True
         self._transport.abort()
+
+
+async def connect_tcp(host: str, port: int, local_addr: tuple[str, int] | None) -> socket.socket:
+    """A connected socket (RFC 8305).
+
+    asyncio can do it itself, but its race, if cancelled, leaks the winner's socket (3.11), and uvloop has none.
+
+    Raises:
+        OSError: Resolving failed, or every address did; then the first failure.
+        ValueError: The name cannot be resolved for how it is written.
+    """
+    loop = asyncio.get_running_loop()
+    addresses = _driver.literal(host, port)
+    if not addresses:
+        addresses = _driver.interleaved(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    if len(addresses) == 1:
+        return await _attempt(addresses[0], local_addr)
+    running: set[asyncio.Task[socket.socket]] = set()
+    errors: list[BaseException] = []
+    winner: asyncio.Task[socket.socket] | None = None
+    try:
+        while winner is None and (addresses or running):
+            if addresses:
+                running.add(loop.create_task(_attempt(addresses.pop(0), local_addr)))
+            delay = _driver.STAGGER if addresses else None
+            done, _ = await asyncio.wait(running, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                error = task.exception()
+                if error is None:
+                    winner = task
+                    break
+                errors.append(error)
+                running.discard(task)
+        if winner is None:
+            raise errors[0]
+        return winner.result()
+    finally:
+        for task in running:
+            if task is winner:
+                continue
+            if not task.cancel():  # it is over already
+                with contextlib.suppress(OSError):
+                    task.result().close()
+
+
+async def _attempt(address: _driver.Resolved, local_addr: tuple[str, int] | None) -> socket.socket:
+    sock = socket.socket(address[0], socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if local_addr is not None:
+            sock.bind(local_addr)
+        await asyncio.get_running_loop().sock_connect(sock, address[1])
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -14,6 +14,7 @@ The order of steps, which each adapter keeps:
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import os
 import socket
@@ -26,9 +27,10 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, c
 import attrs
 
 from live_protocol._tables import LinkState, Phase
-from live_protocol.closing import CloseInfo
+from live_protocol.closing import CloseInfo, Initiator
 from live_protocol.endpoint import Endpoint, match_target
 from live_protocol.errors import (
+    AlreadyClosed,
     DeadlineExpired,
     InvalidMessage,
     LiveProtocolError,
@@ -51,22 +53,27 @@ from live_protocol.messages import LiveClientMessage, LiveServerMessage
 from live_protocol.timing import Deadline
 
 __all__ = [
+    "BURST",
     "DIAL_TIMEOUT",
     "GEMINI_PATH",
     "HIGH_WATER",
     "LATE",
     "LOW_WATER",
+    "STAGGER",
     "Dial",
     "Inbox",
     "Machine",
     "NoPublicConstructor",
+    "Resolved",
     "Response",
     "answer_request",
     "arrived",
     "cut_off",
     "dial_expired",
     "dial_failed",
+    "interleaved",
     "is_own_end",
+    "literal",
     "tick",
     "tls_failed",
     "ws_url",
@@ -78,6 +85,8 @@ LOW_WATER: Final = 16 * 1024
 """Bytes waiting in the transport below which they go on."""
 DIAL_TIMEOUT: Final = 10.0
 """Seconds for name, TCP and TLS together."""
+STAGGER: Final = 0.25
+"""Seconds after which the next address is tried beside the ones before (RFC 8305 section 5)."""
 LATE: Final = 0.05
 """Seconds of delay from which a timer is no evidence: the program was held up and the answer may wait to be read."""
 BURST: Final = 64
@@ -222,7 +231,7 @@ class Inbox(Generic[M_co]):
             if isinstance(event, kind):
                 return event
             if type(event) is ConnectionClosed:
-                raise self.error() or ServerClosed(event.info.code, event.info.reason, "the session had not begun")
+                raise self.error() or _never_begun(event.info)
             if len(self._held) > _MAX_EARLY:
                 raise OutOfOrder(f"the peer sent {_MAX_EARLY} messages and none that begins the session")
         return None
@@ -270,6 +279,12 @@ class Inbox(Generic[M_co]):
         return event
 
 
+def _never_begun(info: CloseInfo) -> LiveProtocolError:
+    if info.initiator is Initiator.LOCAL:
+        return AlreadyClosed("the opening of the session")
+    return ServerClosed(info.code, info.reason, "the session had not begun")
+
+
 def cut_off(inbox: Inbox[Any]) -> LiveProtocolError:
     """For a sender that waited for room when the connection ended: the connection's error, or that there was none."""
     inbox.drain()
@@ -277,6 +292,10 @@ def cut_off(inbox: Inbox[Any]) -> LiveProtocolError:
 
 
 # --- dialling ---------------------------------------------------------------------------------------------------
+
+
+Resolved: TypeAlias = tuple[int, Any]
+"""Address family and the socket address that goes with it."""
 
 
 @functools.lru_cache(maxsize=1)
@@ -388,6 +407,25 @@ def dial_expired(which: Deadline, dial: Dial) -> DeadlineExpired:
     """
     what = "the TLS handshake was not finished" if which is Deadline.TLS else "no TCP connection was made"
     return DeadlineExpired(which, dial.timeout or 0.0, f"{what} with {dial.name}")
+
+
+def literal(host: str, port: int) -> list[Resolved]:
+    """What resolving gives for an address that needs none, empty for a name."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.inet_pton(family, host)
+    except OSError:
+        return []
+    return [(family, (host, port))]
+
+
+def interleaved(found: Sequence[tuple[Any, Any, Any, Any, Any]]) -> list[Resolved]:
+    """Addresses in the order to try them: as resolved, the families taking turns (RFC 8305 section 4)."""
+    families: dict[int, list[Resolved]] = {}
+    for family, _, _, _, address in found:
+        families.setdefault(family, []).append((family, address))
+    turns = itertools.zip_longest(*families.values())
+    return [address for turn in turns for address in turn if address is not None]
 
 
 # --- serving ----------------------------------------------------------------------------------------------------

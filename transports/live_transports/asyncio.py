@@ -11,7 +11,7 @@ import socket
 import ssl as tls
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeAlias, final
+from typing import Self, TypeAlias, final
 
 from live_protocol.codec import Codec
 from live_protocol.commands import ConfigInput
@@ -22,7 +22,7 @@ from live_protocol.events import UpgradeRequested
 from live_protocol.limits import Limits
 from live_protocol.timing import Deadline, Timeouts
 from live_transports import _driver
-from live_transports._asyncio import Wire
+from live_transports._asyncio import Wire, connect_tcp
 from live_transports._driver import Dial, Machine, NoPublicConstructor, Response
 from live_transports._sessions import AsyncClientSession, AsyncServerSession, Opening
 
@@ -114,8 +114,6 @@ def connect(
             await session._open()
         except BaseException as error:
             wire.abort()
-            if sock is not None and not wire.made:
-                sock.close()
             if isinstance(error, Exception):
                 await asyncio.sleep(0)  # the transport frees the socket in the next round of the loop
             raise
@@ -129,16 +127,13 @@ async def _dial(
 ) -> asyncio.Transport:
     """TCP and TLS under one deadline; every failure is one of ours, and names the step."""
     loop = asyncio.get_running_loop()
-    options: dict[str, Any] = {"sock": sock} if sock is not None else {"host": dial.host, "port": dial.port}
-    if local_addr is not None and sock is None:
-        options["local_addr"] = local_addr
-    if isinstance(loop, asyncio.BaseEventLoop) and sock is None:
-        options["happy_eyeballs_delay"] = 0.25  # RFC 8305; uvloop has no such thing
     secured = False
     expiry = asyncio.timeout(dial.timeout)
     try:
         async with expiry:
-            made, _ = await loop.create_connection(lambda: wire, **options)
+            if sock is None:
+                sock = await connect_tcp(dial.host, dial.port, local_addr)
+            made, _ = await loop.create_connection(lambda: wire, sock=sock)
             transport: asyncio.Transport | None = made
             if dial.tls is not None:
                 secured = True
@@ -148,6 +143,9 @@ async def _dial(
             raise _driver.dial_expired(Deadline.TLS if secured else Deadline.DIAL, dial) from None
         failed = (_driver.tls_failed if secured else _driver.dial_failed)(error, dial)
         raise failed from error
+    finally:
+        if sock is not None and not wire.made:
+            sock.close()
     if transport is None:
         raise _driver.tls_failed(ConnectionResetError(), dial)
     return transport

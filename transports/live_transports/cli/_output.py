@@ -109,7 +109,10 @@ def _fields(value: Any, *, full: bool) -> dict[str, Any]:
 
 def headline(event: ev.Event) -> Headline:
     """What happened in two or three words, and its particulars in one line."""
-    label, detail = _link(event) if isinstance(event, _LINK) else _session(event)
+    if isinstance(event, _LINK):
+        label, detail = _link(event)
+    else:
+        label, detail = _reconnect(event) if isinstance(event, _RECONNECT) else _session(event)
     if getattr(event, "unexpected", False):
         detail = f"{detail} [unexpected here]".strip()
     if getattr(event, "stale", False):
@@ -128,7 +131,7 @@ _LINK: Final = (
 _LinkEvent: TypeAlias = (
     ev.UpgradeRequested | ev.Connected | ev.Rejected | ev.PingReceived | ev.PongReceived | ev.ConnectionClosed
 )
-_Other: TypeAlias = ev.SessionEvent
+_RECONNECT: Final = (ev.Reconnecting, ev.Reconnected, ev.InputLost)
 
 
 def _link(event: _LinkEvent) -> Headline:
@@ -149,7 +152,21 @@ def _link(event: _LinkEvent) -> Headline:
             assert_never(event)
 
 
-def _session(event: _Other) -> Headline:
+def _reconnect(event: ev.Reconnecting | ev.Reconnected | ev.InputLost) -> Headline:
+    match event:
+        case ev.Reconnecting():
+            return "reconnecting", f"try {event.attempt} in {event.delay:g} s: {event.reason}; {_closed(event.info)}"
+        case ev.Reconnected():
+            how = "the session goes on" if event.resumed else "a new session"
+            return "reconnected", f"connection {event.epoch} after {event.gap:.1f} s, {how}"
+        case ev.InputLost():
+            certain = "" if event.certain else " perhaps"
+            return "input lost", f"{event.count} messages{certain}: {event.reason}"
+        case _:
+            assert_never(event)
+
+
+def _session(event: ev.SessionEvent) -> Headline:
     match event:
         case ev.Failed():
             return "failed", _error(event.error)

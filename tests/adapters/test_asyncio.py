@@ -1,0 +1,227 @@
+"""What only asyncio has: loops in threads, tasks, sockets; and the shape of the classes."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from adapters.peer import Conn, Peer
+from live_protocol import IllegalInState, Timeouts, TransportFailed
+from live_protocol.verbs import ClientVerbs
+from live_transports import _asyncio, _driver
+from live_transports._sessions import AsyncClientSession
+from live_transports.asyncio import LiveClientSession, LiveServer, LiveServerSession, connect
+
+
+def polite(conn: Conn) -> None:
+    conn.open()
+    conn.farewell()
+
+
+def in_thread(make: Callable[[], Awaitable[Any]]) -> Any:
+    """Run in a loop of another thread; gives what came of it."""
+    outcome: list[Any] = []
+
+    async def main() -> None:
+        outcome.append(await make())
+
+    thread = threading.Thread(target=asyncio.run, args=(main(),))
+    thread.start()
+    thread.join(8)
+    assert not thread.is_alive()
+    return outcome[0]
+
+
+def test_close_from_two_other_threads() -> None:
+    async def main(peer: Peer) -> None:
+        session = await connect(peer.endpoint(), model="test")
+        threads = [threading.Thread(target=in_thread, args=(session.close,)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        assert await session.receive() is None
+        await session.close()
+        for thread in threads:
+            await asyncio.to_thread(thread.join, 8)
+        assert session.close_info is not None
+        assert session.close_info.clean
+
+    with Peer(polite) as peer:
+        asyncio.run(main(peer))
+
+
+def test_close_from_another_thread_when_the_loop_is_gone() -> None:
+    loop = asyncio.new_event_loop()
+    with Peer(polite) as peer:
+        session = loop.run_until_complete(connect(peer.endpoint(), model="test")._open())
+
+        async def attempt() -> None:
+            with pytest.raises(IllegalInState, match="loop"):
+                await session.close()
+
+        asyncio.run(attempt())
+        loop.run_until_complete(session.close())
+        loop.close()
+        asyncio.run(session.close())
+
+
+def test_a_close_from_afar_can_be_cancelled() -> None:
+    def deaf(conn: Conn) -> None:
+        conn.open()
+        conn.until_gone()
+
+    async def main(peer: Peer) -> None:
+        session = await connect(peer.endpoint(), model="test")
+
+        async def impatient() -> float:
+            began = time.monotonic()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await session.close()
+            return time.monotonic() - began
+
+        took = await asyncio.to_thread(in_thread, impatient)
+        assert took < 1
+        with pytest.raises(TransportFailed):
+            await session.receive()
+
+    with Peer(deaf) as peer:
+        asyncio.run(main(peer))
+
+
+def test_nodelay_also_on_a_socket_of_the_callers() -> None:
+    async def main(peer: Peer) -> None:
+        sock = socket.create_connection(("127.0.0.1", peer.port))
+        sock.setblocking(False)
+        async with connect(peer.endpoint(), model="test", sock=sock):
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert sock.fileno() == -1
+
+    with Peer(polite) as peer:
+        asyncio.run(main(peer))
+
+
+def test_local_address() -> None:
+    async def main(peer: Peer) -> None:
+        async with connect(peer.endpoint(), model="test", local_addr=("127.0.0.1", 0)):
+            pass
+
+    with Peer(polite) as peer:
+        asyncio.run(main(peer))
+
+
+def test_no_task_of_ours() -> None:
+    async def main(peer: Peer) -> None:
+        async with connect(peer.endpoint(), model="test"):
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    with Peer(polite) as peer:
+        asyncio.run(main(peer))
+
+
+@pytest.mark.parametrize("broken", ["refused", "silent", "both"])
+def test_the_next_address_is_tried(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_driver, "STAGGER", 0.05)
+
+    async def main() -> None:
+        good, dead = ("127.0.0.1", peer.port), ("127.0.0.1", refused.getsockname()[1])
+        stuck = full.getsockname()
+        addresses = {"refused": [dead, good], "silent": [stuck, good], "both": [stuck, dead, good]}[broken]
+
+        async def resolve(*_: object, **__: object) -> list[Any]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        sock = await _asyncio.connect_tcp("name.test", 1, None)
+        assert sock.getpeername() == good
+        sock.close()
+        addresses[:] = [dead, dead]
+        with pytest.raises(ConnectionRefusedError):
+            await _asyncio.connect_tcp("name.test", 1, None)
+        addresses[:] = [stuck, stuck]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await _asyncio.connect_tcp("name.test", 1, None)
+        for moment in range(30):  # whoever wins, if nobody waits for it any more
+            addresses[:] = [good, good]
+            racing = asyncio.create_task(_asyncio.connect_tcp("name.test", 1, None))
+            for _ in range(moment):
+                await asyncio.sleep(0)
+            if not racing.cancel():
+                racing.result().close()
+                break
+            await asyncio.wait([racing])
+        await asyncio.sleep(0.01)
+
+    with (
+        Peer(lambda conn: conn.until_gone()) as peer,
+        socket.socket() as refused,
+        socket.socket() as full,
+    ):
+        refused.bind(("127.0.0.1", 0))
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        fillers = [socket.socket() for _ in range(8)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        try:
+            asyncio.run(main())
+        finally:
+            for filler in fillers:
+                filler.close()
+
+
+def test_addresses_take_turns() -> None:
+    six, four = socket.AF_INET6, socket.AF_INET
+    found = [(family, 1, 6, "", (str(index), 1)) for index, family in enumerate((six, six, six, four, four))]
+    assert [address[0] for _, address in _driver.interleaved(found)] == ["0", "3", "1", "4", "2"]
+    assert _driver.literal("127.0.0.1", 5) == [(four, ("127.0.0.1", 5))]
+    assert _driver.literal("::1", 5) == [(six, ("::1", 5))]
+    assert _driver.literal("localhost", 5) == []
+
+
+def test_a_timer_that_is_late_once_is_on_time_again() -> None:
+    """Being held up again and again does not keep a deadline from ever being noticed."""
+
+    def silent(conn: Conn) -> None:
+        conn.open()
+        while True:
+            conn.frame(9, b"")
+            time.sleep(0.005)
+
+    async def main(peer: Peer) -> None:
+        async with connect(peer.endpoint(), model="test", timeouts=Timeouts(close=0.2)) as session:
+            began = time.monotonic()
+            closing = asyncio.create_task(session.close())
+            while not closing.done():
+                await asyncio.sleep(0)
+                time.sleep(0.08)  # noqa: ASYNC251 - that is the point
+            await closing
+            assert time.monotonic() - began < 2
+
+    with Peer(silent) as peer:
+        asyncio.run(main(peer))
+
+
+# --- the shape of the classes -----------------------------------------------------------------------------------
+
+
+def test_the_verbs_are_those_of_the_core() -> None:
+    for name, verb in inspect.getmembers(ClientVerbs, inspect.isfunction):
+        if not name.startswith("_"):
+            ours = getattr(AsyncClientSession, name)
+            assert inspect.iscoroutinefunction(ours)
+            assert inspect.signature(ours) == inspect.signature(verb)
+
+
+@pytest.mark.parametrize("cls", [LiveClientSession, LiveServerSession, LiveServer])
+def test_nobody_else_makes_them(cls: type) -> None:
+    with pytest.raises(TypeError, match="no public constructor"):
+        cls()

@@ -1,0 +1,183 @@
+"""The wire is cut at random bytes, in every phase. What reached the session is what was promised, to the message.
+
+The emulator resumes a session exactly as it was when it made the handle, so its history is the truth that reports are
+held against. Outside transparent mode a client cannot know whether a handle was made before or after a message that was
+on its way at the time. So the reports are exact where the user speaks at human pace (no two messages at the same moment,
+each answer takes a moment), and on the safe side where not.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+import attrs
+import pytest
+
+from live_protocol import events as ev
+from live_protocol.emulator.actions import Action, Say, Turn, Wait
+from live_protocol.errors import NotConnected
+from live_protocol.reconnect import Gap, ReconnectPolicy
+from reconnect.world import EAGER, GEMINI, TEXT, VERTEX, Witness, World, numbers, of
+
+SEEDS = (1, 2, 3)
+CUTS_A_SESSION = 50
+ONE_MESSAGE = 350  # bytes: no two of the calm user's messages fit
+
+
+def answer(turn: Turn) -> Iterable[Action]:
+    """Takes a moment, sometimes so long that it is cut in mid-turn, by the wire or by the user."""
+    if len(turn.text) % 3 == 0:
+        return (Wait(0.02), Say("well"), Wait(0.2), Say("yes indeed, that is so"))
+    return (Wait(0.02), Say("yes, yes"))
+
+
+class Chaos:
+    """One session that is cut so and so often."""
+
+    def __init__(self, seed: object, policy: ReconnectPolicy, *, calm: bool, **options: object) -> None:
+        self.random = random.Random(repr(seed))
+        self.calm = calm
+        self.model = Witness(answer)
+        self.world = World(
+            policy,
+            model=self.model,
+            endpoint=VERTEX if policy.transparent else GEMINI,
+            config=TEXT,
+            jitter=self.random.random,
+            connect=False,
+            **options,
+        )
+        self.accepted: list[int] = []
+
+    def arm(self) -> None:
+        """Choose the byte to cut at, counted from now, in either direction."""
+        world, rng = self.world, self.random
+        if not world.ready and rng.random() < 0.6:
+            return  # or nearly all cuts would hit the opening handshake
+        if world.cut_up is None and world.cut_down is None:
+            where = rng.randint(1, rng.choice((30, 400, 1500)))
+            if rng.random() < 0.5:
+                world.cut_up = where
+            else:
+                world.cut_down = where
+
+    def act(self) -> None:
+        world, rng = self.world, self.random
+        step = rng.random()
+        if step < (0.3 if world.ready else 0.6):
+            world.wait(rng.choice((0.0, 0.05, 0.3)))
+        elif step > 0.97 and world.server is not None:
+            world.cut(reset=rng.random() < 0.5)
+        else:
+            self.speak()
+            if self.calm:
+                world.wait(0.01)
+            elif rng.random() < 0.8:
+                world.run()
+
+    def speak(self) -> None:
+        machine, rng = self.world.machine, self.random
+        before = machine.accepted
+        text = f"m{before + 1};" + "x" * (200 + rng.randint(0, 2) if self.calm else rng.choice((0, 1, 2, 200)))
+        try:
+            if rng.random() < 0.4:
+                machine.send_realtime_input(text=text)
+            else:
+                content = {"role": "user", "parts": [{"text": text}]}
+                machine.send_client_content(content, turn_complete=rng.random() < 0.7)
+        except NotConnected:
+            assert machine.accepted == before
+        else:
+            self.accepted.append(machine.accepted)
+
+    def play(self, cuts: int) -> None:
+        world, machine = self.world, self.world.machine
+        begun = False
+        while world.cuts < cuts:
+            self.arm()
+            if begun:
+                self.act()
+            else:
+                world.until_ready()
+                begun = world.ready
+        world.cut_up = world.cut_down = None
+        world.until_ready()
+        world.wait(5.0)
+        # The first ends content that was left open, the second shows what the session knows.
+        world.say(f"m{machine.accepted + 1};")
+        self.accepted.append(machine.accepted)
+        world.wait(5.0)
+        world.say("the end")
+        world.wait(5.0)
+
+    @property
+    def reached(self) -> list[int]:
+        """Numbers of the messages that the session has, in its order."""
+        return [int(number) for text in self.model.heard for number in re.findall(r"m(\d+);", text)]
+
+    @property
+    def reports(self) -> list[ev.InputLost]:
+        return of(self.world.events, ev.InputLost)
+
+
+def run(seed: object, total: int, policy: ReconnectPolicy, *, calm: bool = False, **options: object) -> Counter[str]:
+    phases: Counter[str] = Counter()
+    for part in range(max(1, total // CUTS_A_SESSION)):
+        chaos = Chaos((seed, part), policy, calm=calm, **options)
+        chaos.play(min(total, CUTS_A_SESSION))
+        reached, lost = chaos.reached, numbers(chaos.reports)
+        print(
+            f"seed={seed!r} part={part}: {len(chaos.accepted)} accepted, {len(lost)} reported, {len(reached)} reached"
+        )
+        assert len(set(lost)) == len(lost), "a loss was reported twice"
+        assert all(report.count == len(numbers([report])) == sum(report.kinds.values()) for report in chaos.reports)
+        assert reached == [number for number in chaos.accepted if number in set(reached)], "order, or twice"
+        missing = sorted(set(chaos.accepted) - set(reached))
+        if policy.transparent or calm:
+            assert missing == lost
+        else:
+            assert set(missing) <= set(lost), "lost in silence"
+            certain = numbers([report for report in chaos.reports if report.certain])
+            assert set(certain) <= set(missing)
+        phases += chaos.world.cut_in
+    return phases
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+def test_transparent_mode_delivers_every_message_exactly_once_and_in_order(
+    seed: int, length: Callable[[int, int], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    phases = run(seed, length(150, 2000), attrs.evolve(EAGER, transparent=True))
+    assert " 0 reported" in capsys.readouterr().out
+    for phase in ("CONNECTING NEW IDLE", "OPEN SETUP_SENT", "OPEN READY IDLE", "OPEN READY GENERATING"):
+        assert any(seen.startswith(phase) for seen in phases), (phase, phases)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gap", list(Gap))
+@pytest.mark.parametrize("seed", SEEDS)
+def test_otherwise_what_was_lost_is_what_was_reported(seed: int, gap: Gap, length: Callable[[int, int], int]) -> None:
+    run(seed, length(100, 2000), attrs.evolve(EAGER, gap=gap, gap_bytes=ONE_MESSAGE, in_flight=0.001), calm=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gap", list(Gap))
+@pytest.mark.parametrize("seed", SEEDS)
+def test_nothing_is_lost_in_silence_however_hasty_the_user(
+    seed: int, gap: Gap, length: Callable[[int, int], int]
+) -> None:
+    run(seed, length(100, 2000), attrs.evolve(EAGER, gap=gap, gap_bytes=1000, in_flight=0.001))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transparent", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_also_where_handles_die_and_new_sessions_begin(
+    seed: int, transparent: bool, length: Callable[[int, int], int]
+) -> None:
+    policy = attrs.evolve(EAGER, transparent=transparent or None, gap_bytes=ONE_MESSAGE, in_flight=0.001)
+    run(seed, length(100, 2000), policy, calm=True, max_handles=1)

@@ -1,0 +1,263 @@
+"""A persistent connection against an emulated server, on a wire that can be cut anywhere, on a fake clock."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from live_protocol import events as ev
+from live_protocol._tables import LinkState
+from live_protocol.emulator import EmulatedConnection, Emulator, EmulatorOptions
+from live_protocol.emulator.actions import Action, Say, Turn
+from live_protocol.endpoint import Endpoint
+from live_protocol.messages import Content
+from live_protocol.persistent import DialRequest, PersistentConnection
+from live_protocol.reconnect import ReconnectPolicy
+from live_protocol.testing import FakeClock
+from live_protocol.timing import Timeouts
+
+E = TypeVar("E")
+
+GEMINI = Endpoint.gemini(api_key="key")
+VERTEX = Endpoint.vertex(access_token="token", project="p", location="us-central1")
+TEXT = {"response_modalities": ["TEXT"]}
+QUIET = Timeouts(ping_interval=None)
+EAGER = ReconnectPolicy(
+    jitter=0.0,
+    healthy_after=0.0,
+    give_up_after=None,
+    max_attempts=10_000,
+    max_delay=0.5,
+    retry_first=True,
+    in_flight=0.0,
+)
+"""Never gives up, and trusts a wire without latency."""
+
+
+def text_of(content: Content) -> str:
+    return "".join(part.text or "" for part in content.parts)
+
+
+class Witness:
+    """A model that says what it was told, and keeps what it was told."""
+
+    def __init__(self, answer: Callable[[Turn], Iterable[Action]] | None = None) -> None:
+        self.turns: list[Turn] = []
+        self._answer = answer or (lambda turn: (Say(f"you said {turn.text}"),))
+
+    def on_text(self, turn: Turn) -> Iterable[Action]:
+        self.turns.append(turn)
+        return self._answer(turn)
+
+    on_speech = on_text
+    on_tool_response = on_text
+
+    @property
+    def heard(self) -> list[str]:
+        """What the user said in the session as the newest turn knows it, that turn included."""
+        turn = self.turns[-1]
+        return [text_of(content) for content in turn.history if content.role == "user"] + [turn.text]
+
+
+class World:
+    """One machine, one server, and the transport between them.
+
+    Attributes:
+        cut_up: Bytes to the server after which the wire breaks, None for never.
+        cut_down: The same for bytes from the server.
+        dials: What was dialled.
+        fail_dials: How many dials are to fail from now on.
+        cuts: How often the wire was cut.
+        cut_in: How often in which state of the machine.
+    """
+
+    def __init__(
+        self,
+        policy: ReconnectPolicy = EAGER,
+        *,
+        config: Any = TEXT,
+        endpoint: Any = GEMINI,
+        model: Any = None,
+        emulator: Emulator | None = None,
+        machine: PersistentConnection | None = None,
+        clock: FakeClock | None = None,
+        connect: bool = True,
+        jitter: Callable[[], float] = lambda: 0.0,
+        **options: Any,
+    ) -> None:
+        self.clock = clock or FakeClock()
+        self.model = model or Witness()
+        self.emulator = emulator or Emulator(self.model, options=EmulatorOptions(**options))
+        self.machine = machine or PersistentConnection.client(
+            endpoint, config, model="m", policy=policy, timeouts=QUIET, jitter=jitter, strict=True
+        )
+        self.server: EmulatedConnection | None = None
+        self.events: list[Any] = []
+        self.dials: list[DialRequest] = []
+        self.fail_dials = 0
+        self.cut_up: int | None = None
+        self.cut_down: int | None = None
+        self.cuts = 0
+        self.cut_in: Counter[str] = Counter()
+        self.machine.advance(self.clock.now)
+        if connect:
+            self.run()
+
+    # --- the wire -----------------------------------------------------------------------------------------------
+
+    def run(self) -> list[Any]:
+        """Move bytes until nothing moves; gives the machine's new events."""
+        seen = len(self.events)
+        while self._dial() or self._up() or self._serve() or self._down() or self._hang_up() or self._collect():
+            pass
+        return self.events[seen:]
+
+    def _dial(self) -> bool:
+        request = self.machine.dial
+        if request is None:
+            return False
+        self._close_transport()
+        self.dials.append(request)
+        if self.fail_dials:
+            self.fail_dials -= 1
+            self.machine.dial_failed(ConnectionRefusedError(111, "refused"))
+            return True
+        self.server = self.emulator.connection()
+        self.server.advance(self.clock.now)
+        self.machine.dialled()
+        return True
+
+    def _close_transport(self) -> None:
+        if self.server is not None:
+            self.server.receive_eof()
+            self.drain()
+            self.server = None
+
+    def drain(self) -> None:
+        assert self.server is not None
+        for _ in self.server.events():
+            pass
+
+    def _up(self) -> bool:
+        data = self.machine.data_to_send()
+        if not data:
+            return False
+        if self.server is None:
+            return True
+        if self.cut_up is not None:
+            if len(data) >= self.cut_up:
+                self.server.receive_data(data[: self.cut_up])
+                self.cut()
+                return True
+            self.cut_up -= len(data)
+        self.server.receive_data(data)
+        return True
+
+    def _down(self) -> bool:
+        if self.server is None:
+            return False
+        data = self.server.data_to_send()
+        if not data:
+            return False
+        if self.cut_down is not None:
+            if len(data) >= self.cut_down:
+                self.machine.receive_data(data[: self.cut_down])
+                self.cut()
+                return True
+            self.cut_down -= len(data)
+        self.machine.receive_data(data)
+        return True
+
+    def _serve(self) -> bool:
+        moved = False
+        while self.server is not None and any(True for _ in self.server.events()):
+            moved = True
+        return moved
+
+    def cut(self, *, reset: bool = False) -> None:
+        """Break the wire; the server has seen all that was carried so far, and notices too."""
+        assert self.server is not None
+        self.cut_up = self.cut_down = None
+        self.cuts += 1
+        machine = self.machine
+        self.cut_in[f"{machine.state} {machine.phase} {machine.turn}"] += 1
+        self.drain()
+        self.server.transport_failed("cut")
+        self.drain()
+        self.server = None
+        if reset:
+            self.machine.transport_failed(ConnectionResetError(104, "reset"))
+        else:
+            self.machine.receive_eof()
+
+    def _hang_up(self) -> bool:
+        if self.server is None:
+            return False
+        if self.machine.wants.close or self.machine.wants.half_close:
+            self._close_transport()
+            self.machine.receive_eof()
+            return True
+        if self.server.wants.close and not self.server.wants.write:
+            self.server.receive_eof()
+            self.drain()
+            self.server = None
+            self.machine.receive_eof()
+            return True
+        return False
+
+    def _collect(self) -> bool:
+        found = list(self.machine.events())
+        self.events += found
+        return bool(found)
+
+    # --- time ---------------------------------------------------------------------------------------------------
+
+    def wait(self, seconds: float) -> list[Any]:
+        """Let time pass, stopping wherever one of the ends has something to do."""
+        end = self.clock.now + seconds
+        seen = len(self.events)
+        self.run()
+        stuck = 0
+        while True:
+            due = [self.machine.next_deadline(), self.server.next_deadline() if self.server else None]
+            step = min([end, *(at for at in due if at is not None)])
+            stuck = stuck + 1 if step <= self.clock.now else 0
+            assert stuck < 5, "a deadline that advance() does not move"
+            self.clock.now = max(self.clock.now, step)
+            if self.server is not None:
+                self.server.advance(self.clock.now)
+            self.machine.advance(self.clock.now)
+            self.run()
+            if self.clock.now >= end:
+                return self.events[seen:]
+
+    def until_ready(self, most: float = 1000.0) -> list[Any]:
+        """Let time pass until the session can be used."""
+        seen = len(self.events)
+        end = self.clock.now + most
+        self.run()
+        while not self.ready and self.machine.state is not LinkState.CLOSED:
+            due = self.machine.next_deadline()
+            assert due is not None, "nothing will happen any more"
+            assert due <= end, "not ready in time"
+            self.wait(max(0.0, due - self.clock.now))
+        return self.events[seen:]
+
+    @property
+    def ready(self) -> bool:
+        return self.machine.state is LinkState.OPEN and self.machine.phase.value in ("READY", "DRAINING")
+
+    # --- what the user does -------------------------------------------------------------------------------------
+
+    def say(self, text: str, *, turn_complete: bool = True) -> list[Any]:
+        self.machine.send_client_content({"role": "user", "parts": [{"text": text}]}, turn_complete=turn_complete)
+        return self.run()
+
+
+def of(events: Iterable[Any], kind: type[E]) -> list[E]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def numbers(losses: Sequence[ev.InputLost]) -> list[int]:
+    return sorted(number for lost in losses for first, last in lost.numbers for number in range(first, last + 1))
