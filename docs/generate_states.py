@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import enum
 import inspect
+import itertools
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from live_protocol import _tables as tables
 
 TARGET = Path(__file__).with_name("states.md")
 
-MACHINES: tuple[tuple[str, str, Mapping[Any, Any], type[enum.StrEnum], type[enum.StrEnum], enum.StrEnum], ...] = (
+Machine: TypeAlias = tuple[str, str, Mapping[Any, Any], type[enum.StrEnum], type[enum.StrEnum], enum.StrEnum]
+
+MACHINES: tuple[Machine, ...] = (
     ("Link", "The WebSocket connection.", tables.LINK, tables.LinkState, tables.LinkInput, tables.LinkState.CONNECTING),
     ("Phase", "The session, for both roles.", tables.PHASE, tables.Phase, tables.PhaseInput, tables.Phase.NEW),
     ("Turn", "The model's turn.", tables.TURN, tables.TurnState, tables.TurnInput, tables.TurnState.IDLE),
@@ -39,21 +42,15 @@ MACHINES: tuple[tuple[str, str, Mapping[Any, Any], type[enum.StrEnum], type[enum
 def member_docs(cls: type[enum.StrEnum]) -> Iterator[tuple[str, str]]:
     """Names of a table's enum with the string that stands under each."""
     lines = inspect.getsource(cls).splitlines()
-    for line, following in zip(lines, lines[1:], strict=False):
+    for line, following in itertools.pairwise(lines):
         name = line.strip().partition(" = ")[0]
         if name in cls.__members__:
             yield name, following.strip().strip('"')
 
 
-def section(
-    title: str,
-    text: str,
-    table: Mapping[Any, Any],
-    states: type[enum.StrEnum],
-    inputs: type[enum.StrEnum],
-    initial: enum.StrEnum,
-) -> Iterator[str]:
+def section(machine: Machine) -> Iterator[str]:
     """One machine: diagram, table, meanings."""
+    title, text, table, states, inputs, initial = machine
     yield f"## {title}\n\n{text}\n"
     yield "```mermaid\nstateDiagram-v2"
     yield f"    [*] --> {initial}"
@@ -84,7 +81,7 @@ def page() -> str:
         "event, or in strict mode a failed connection.\n",
     ]
     for machine in MACHINES:
-        lines.extend(section(*machine))
+        lines.extend(section(machine))
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -132,9 +132,9 @@ class _Reader:
             self._text(text, indent)
 
 
-def read_docstring(docstring: str | None) -> Documented:
+def read_docstring(docstring: object) -> Documented:
     """Read Google, NumPy or reStructuredText style; any mixture of them, and none."""
-    lines = inspect.cleandoc(docstring or "").splitlines()
+    lines = inspect.cleandoc(docstring if isinstance(docstring, str) else "").splitlines()
     reader = _Reader()
     for line, following in zip(lines, [*lines[1:], ""], strict=False):
         reader.line(line, following)

@@ -16,7 +16,7 @@ from live_protocol._mismatch import Hook, Mismatch, at, expected, kind_of, plain
 from live_protocol._structure import read_bool, read_str
 from live_protocol.messages import Schema, Type
 
-__all__ = ["Shape", "described", "object_check", "shape_of"]
+__all__ = ["Shape", "described", "is_alias", "object_check", "shape_of"]
 
 
 class Shape(NamedTuple):
@@ -75,6 +75,11 @@ _PLAIN: Final[Mapping[Any, Shape]] = {
 }
 
 
+def is_alias(hint: Any) -> bool:
+    """Whether a hint was made by a ``type`` statement of Python 3.12, or its backport."""
+    return type(hint).__name__ == "TypeAliasType"
+
+
 def shape_of(hint: Any, within: tuple[Any, ...] = ()) -> Shape:
     """What a hint means.
 
@@ -86,7 +91,7 @@ def shape_of(hint: Any, within: tuple[Any, ...] = ()) -> Shape:
         Mismatch: It has no meaning in JSON, or none that the service knows.
     """
     while True:
-        if type(hint).__name__ == "TypeAliasType":  # Python 3.12, or its backport
+        if is_alias(hint):
             hint = hint.__value__
         elif isinstance(hint, typing.NewType):
             hint = hint.__supertype__

@@ -19,7 +19,7 @@ import cattrs
 from cattrs.strategies import configure_union_passthrough
 
 from live_protocol._docstrings import read_docstring
-from live_protocol._hints import Shape, described, object_check, shape_of
+from live_protocol._hints import Shape, described, is_alias, object_check, shape_of
 from live_protocol._mismatch import Mismatch
 from live_protocol.codec import Codec
 from live_protocol.errors import InvalidMessage, LiveProtocolError
@@ -64,7 +64,10 @@ def _converter() -> cattrs.Converter:
         unstruct_collection_overrides={collections.abc.Set: list, frozenset: list, set: list, tuple: list},
     )
     configure_union_passthrough(str | bool | int | float | None, converter)
-    converter.register_unstructure_hook(date, date.isoformat)  # datetime too
+    converter.register_structure_hook_factory(
+        is_alias, lambda alias: lambda value, _: converter.structure(value, alias.__value__)
+    )
+    converter.register_unstructure_hook(date, lambda moment: moment.isoformat())  # datetime is one too
     return converter
 
 

@@ -208,11 +208,11 @@ class Connected:
     """The opening handshake succeeded (RFC 6455 section 4).
 
     Attributes:
-        headers: Header fields of the response, names in lower case.
+        headers: Header fields of the response, names in lower case; out of ``repr``, they may echo credentials.
         compression: Whether permessage-deflate is in use (RFC 7692).
     """
 
-    headers: Sequence[tuple[str, str]] = ()
+    headers: Sequence[tuple[str, str]] = attrs.field(default=(), repr=False)
     compression: bool = False
 
 
@@ -223,13 +223,13 @@ class Rejected:
 
     Attributes:
         status: HTTP status.
-        headers: Header fields, names in lower case.
+        headers: Header fields, names in lower case; out of ``repr``, they may echo credentials.
         body: Body, cut at ``Limits.max_body``.
     """
 
     status: int
-    headers: Sequence[tuple[str, str]] = ()
-    body: bytes = b""
+    headers: Sequence[tuple[str, str]] = attrs.field(default=(), repr=False)
+    body: bytes = attrs.field(default=b"", repr=lambda body: f"<{len(body)} bytes>")
 
 
 @final

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import attrs
 
 __all__ = ["Limits"]
@@ -12,6 +14,7 @@ def _positive(_: object, attribute: attrs.Attribute[int], value: int) -> None:
         raise ValueError(f"Limits.{attribute.name} must be a positive integer, not {value!r}")
 
 
+@final
 @attrs.frozen(kw_only=True)
 class Limits:
     """What one connection may cost.

@@ -68,10 +68,10 @@ class PersistentConnection(PersistentMachine):
     Generations, token counts and tool calls go on across connections.
 
     What counts as lost: nothing is lost that `data_to_send` never handed out; it goes out on the next connection,
-    unless the gap policy drops it. In transparent mode nothing else is lost either. Otherwise the server never says what
-    it has, so what was handed out after the newest handle came, or less than ``ReconnectPolicy.in_flight`` before, is
-    reported as ``UNCONFIRMED`` when the connection breaks; that a handle includes what left earlier is the meaning of
-    handles. Where the session cannot be resumed, all that it had is reported as ``NEW_SESSION``.
+    unless the gap policy drops it. In transparent mode nothing else is lost either. Otherwise the server never says
+    what it has, so what was handed out after the newest handle came, or less than ``ReconnectPolicy.in_flight`` before,
+    is reported as ``UNCONFIRMED`` when the connection breaks: a handle is taken to include what left earlier, and that
+    is all that is known. Where the session cannot be resumed, all that it had is reported as ``NEW_SESSION``.
 
     Before the first `SetupComplete` commands raise `IllegalInState`; between two connections they follow
     ``ReconnectPolicy.gap``. Besides what the commands of `LiveSession` raise, they raise `NotConnected` where the

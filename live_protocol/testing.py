@@ -145,11 +145,10 @@ class Pair:
             target.receive_data(data)
             moved = True
         wants = source.wants
-        if (wants.close or wants.half_close) and not wants.write and id(source) not in self._ended:
+        if wants.close and not wants.write and id(source) not in self._ended:
             self._ended.add(id(source))
             target.receive_eof()
-            if wants.close:
-                source.receive_eof()
+            source.receive_eof()
             moved = True
         return moved
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, final
 
 import attrs
 
@@ -16,6 +16,7 @@ def _seconds(_: object, attribute: attrs.Attribute[Any], value: float | None) ->
         raise ValueError(f"Timeouts.{attribute.name} must be a positive number of seconds or None, not {value!r}")
 
 
+@final
 @attrs.frozen(kw_only=True)
 class Timeouts:
     """How long each phase may take, in seconds; None switches the deadline off.
@@ -42,6 +43,7 @@ class Deadline(enum.StrEnum):
     """Which deadline; the name appears in `DeadlineExpired`."""
 
     DIAL = "dial"
+    PROXY = "proxy"
     TLS = "tls"
     OPEN = "open"
     SETUP = "setup"

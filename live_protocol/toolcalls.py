@@ -144,8 +144,9 @@ class ToolCalls:
         states: dict[str, ToolCallState] = {}
         for index, response in enumerate(responses):
             path = f"tool_response.function_responses[{index}]"
-            if response.id is not None and not isinstance(response.id, str):
-                raise InvalidMessage(f"{path}.id", f"expected a string, got {type(response.id).__name__}")
+            for name, value in (("id", response.id), ("name", response.name)):
+                if value is not None and not isinstance(value, str):
+                    raise InvalidMessage(f"{path}.{name}", f"expected a string, got {type(value).__name__}")
             self._check_epoch(response, epoch)
             if response.id:
                 checked.append(self._check_by_id(path, response, states))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,6 +29,34 @@ class TestFormat:
     def test_size_survives_binary_fractions(self) -> None:
         assert AudioFormat(4_100).size(0.29) == 2 * 1189
 
+    @pytest.mark.parametrize("rate", [3_999, 192_001, 16_000.0, True, "16000"])
+    def test_rate_is_bounded(self, rate: Any) -> None:
+        with pytest.raises(ValueError, match="4000 to 192000 Hz"):
+            AudioFormat(rate)
+
+    def test_channels_are_bounded(self) -> None:
+        with pytest.raises(ValueError, match="1 or 2 channels"):
+            AudioFormat(16_000, 3)
+
+    @pytest.mark.parametrize(
+        ("mime_type", "expected"),
+        [
+            ("audio/pcm;rate=16000", AudioFormat(16_000)),
+            (' Audio/PCM ; channels=2 ; Rate = "8000" ; codec=x', AudioFormat(8_000, 2)),
+            ("audio/pcm", None),
+            ("audio/pcm;rate=1", None),
+            ("audio/pcm;rate=16000;channels=9", None),
+            ("audio/mpeg;rate=16000", None),
+        ],
+    )
+    def test_mime_types_from_the_wire(self, mime_type: str, expected: AudioFormat | None) -> None:
+        assert AudioFormat.parse(mime_type) == expected
+
+    @given(FORMATS)
+    def test_mime_type_and_back(self, audio: AudioFormat) -> None:
+        assert AudioFormat.parse(audio.mime_type) == audio
+        assert AudioFormat.parse("audio/pcm", default_rate=audio.rate) == AudioFormat(audio.rate)
+
     def test_silence(self) -> None:
         assert AudioFormat(16_000).silence(0.1) == bytes(3200)
         assert AudioFormat(16_000).silence(-1) == b""
@@ -36,7 +65,7 @@ class TestFormat:
 class TestChunker:
     @pytest.mark.parametrize("seconds", [0.019, 0.101, -1, math.nan, math.inf])
     def test_length_is_bounded(self, seconds: float) -> None:
-        with pytest.raises(ValueError, match="a chunk is 0.02 to 0.1 seconds"):
+        with pytest.raises(ValueError, match=r"a chunk is 0\.02 to 0\.1 seconds"):
             Chunker(AudioFormat(16_000), seconds)
 
     @pytest.mark.parametrize(("seconds", "size"), [(0.02, 640), (0.04, 1280), (0.1, 3200)])

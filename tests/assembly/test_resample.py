@@ -19,6 +19,7 @@ from live_protocol.resample import MissingExtra, Resampler, resample
 from .support import decibels, level, pcm, rms, samples, sine
 
 RATES = (8_000, 11_025, 16_000, 24_000, 44_100, 48_000)
+FORMATS = st.builds(AudioFormat, st.sampled_from(RATES), st.sampled_from((1, 2)))
 PAIRS = [(8_000, 16_000), (16_000, 24_000), (24_000, 16_000), (48_000, 16_000), (24_000, 8_000), (44_100, 16_000)]
 
 
@@ -28,22 +29,19 @@ def convert(data: bytes, source: int, target: int) -> bytes:
 
 class TestBooks:
     @given(
-        st.sampled_from(RATES),
-        st.sampled_from(RATES),
-        st.sampled_from((1, 2)),
-        st.sampled_from((1, 2)),
-        st.integers(0, 700),
-        st.lists(st.integers(1, 900), min_size=1, max_size=8),
-        st.randoms(use_true_random=False),
+        formats=st.tuples(FORMATS, FORMATS),
+        frames=st.integers(0, 700),
+        sizes=st.lists(st.integers(1, 900), min_size=1, max_size=8),
+        random=st.randoms(use_true_random=False),
     )
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def test_length_is_exact_and_the_cut_does_not_matter(
-        self, rate: int, to: int, channels: int, wanted: int, frames: int, sizes: list[int], random: Any
+        self, *, formats: tuple[AudioFormat, AudioFormat], frames: int, sizes: list[int], random: Any
     ) -> None:
-        source, target = AudioFormat(rate, channels), AudioFormat(to, wanted)
+        source, target = formats
         data = random.randbytes(frames * source.frame_size)
         whole = resample(data, source, target)
-        assert len(whole) == -(-frames * to // rate) * target.frame_size
+        assert len(whole) == -(-frames * target.rate // source.rate) * target.frame_size
         resampler = Resampler(source, target)
         pieces, start, turn = [], 0, 0
         while start < len(data):
@@ -164,7 +162,7 @@ class TestQuality:
             for at in range(0, len(data), 1920):
                 resampler.push(data[at : at + 1920])
             best = min(best, time.perf_counter() - start)
-        assert best < 0.1  # a tenth of real time; measured: a 300th
+        assert best < 0.25  # a quarter of real time, on any machine; measured: a 300th
 
 
 class TestBest:
@@ -180,9 +178,7 @@ class TestBest:
         assert resample(b"\1\2", AudioFormat(16_000), AudioFormat(16_000), quality="best") == b"\1\2"
 
     @pytest.mark.parametrize("surplus", [0, 5, -1])
-    def test_the_total_is_exact_whatever_the_library_gives(
-        self, monkeypatch: pytest.MonkeyPatch, surplus: int
-    ) -> None:
+    def test_the_total_is_exact_whatever_the_library_gives(self, monkeypatch: pytest.MonkeyPatch, surplus: int) -> None:
         monkeypatch.setitem(sys.modules, "numpy", numpy_double())
         monkeypatch.setitem(sys.modules, "soxr", types.SimpleNamespace(ResampleStream=stream_double(surplus)))
         resampler = Resampler(AudioFormat(8_000), AudioFormat(16_000), quality="best")

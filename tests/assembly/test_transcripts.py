@@ -98,7 +98,10 @@ class TestModel:
         updates = feed(
             TranscriptAssembler(), written("Hm", thought=True), written("Yes"), written("!"), GenerationComplete()
         )
-        assert [(said.role, said.text) for said in updates if said.final] == [(Role.THOUGHT, "Hm"), (Role.MODEL, "Yes!")]
+        assert [(said.role, said.text) for said in updates if said.final] == [
+            (Role.THOUGHT, "Hm"),
+            (Role.MODEL, "Yes!"),
+        ]
 
     def test_late_text_amends_too(self) -> None:
         updates = feed(TranscriptAssembler(), written("Ye"), Interrupted(), written("s", stale=True))
@@ -145,7 +148,12 @@ class TestUser:
     def test_a_late_piece_amends_what_the_answer_closed(self) -> None:
         assembler = TranscriptAssembler()
         updates = feed(assembler, heard("What is"), STARTED, heard(" it?"), spoken("That."))
-        assert brief(updates) == [(1, "What is", False), (1, "What is", True), (1, "What is it?", True), (2, "That.", False)]
+        assert brief(updates) == [
+            (1, "What is", False),
+            (1, "What is", True),
+            (1, "What is it?", True),
+            (2, "That.", False),
+        ]
 
     def test_a_late_last_piece_ends_amending(self) -> None:
         updates = feed(TranscriptAssembler(), heard("a"), STARTED, heard("b", finished=True), heard("c"))

@@ -187,7 +187,11 @@ def test_every_word_and_token_is_in_one_turn(messages: list[dict[str, Any]]) -> 
     events = server.says(*messages)
     views = collect(collector, *events, CLOSED)
     assert all(view.complete for view in views[:-1])
-    for name, kind in (("output_transcript", "OutputTranscript"), ("text", "TextChunk"), ("input_transcript", "InputT")):
+    for name, kind in (
+        ("output_transcript", "OutputTranscript"),
+        ("text", "TextChunk"),
+        ("input_transcript", "InputT"),
+    ):
         expected = "".join(event.text for event in events if type(event).__name__.startswith(kind))  # type: ignore[union-attr]
         assert "".join(getattr(view, name) for view in views) == expected
     assert sum(view.usage.total_tokens for view in views) == server.session.usage.total_tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import struct
@@ -80,7 +81,9 @@ class TestReading:
         assert read(riff(fmt(code=0xFFFE, bits=24, extra=extra), chunk(b"data", b"\0\1\0")))[1] == (1,)
 
     def test_other_chunks_are_skipped_with_their_padding(self) -> None:
-        data = riff(chunk(b"LIST", b"odd"), fmt(), chunk(b"fact", b"1234"), chunk(b"data", pcm([1])), chunk(b"id3 ", b"x"))
+        data = riff(
+            chunk(b"LIST", b"odd"), fmt(), chunk(b"fact", b"1234"), chunk(b"data", pcm([1])), chunk(b"id3 ", b"x")
+        )
         assert read(data)[1] == (1,)
 
     @pytest.mark.parametrize("whole", [0, 36, 0xFFFFFFFF])
@@ -108,7 +111,7 @@ class TestReading:
     def test_length_is_bounded(self) -> None:
         data = riff(fmt(rate=8_000), chunk(b"data", bytes(16_000)))
         assert len(read_wav(io.BytesIO(data), max_seconds=1)[1]) == 16_000
-        with pytest.raises(InvalidWav, match="more than 0.9 seconds"):
+        with pytest.raises(InvalidWav, match=r"more than 0\.9 seconds"):
             read_wav(io.BytesIO(data), max_seconds=0.9)
 
     @pytest.mark.parametrize(
@@ -141,10 +144,8 @@ class TestReading:
 
     @given(st.binary(max_size=300), st.booleans())
     def test_garbage_is_an_error_or_audio(self, data: bytes, headed: bool) -> None:
-        try:
+        with contextlib.suppress(InvalidWav):
             read_wav(io.BytesIO(b"RIFF\0\0\0\0WAVE" + data if headed else data))
-        except InvalidWav:
-            pass
 
 
 class TestWriting:

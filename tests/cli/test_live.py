@@ -8,7 +8,9 @@ import re
 import signal
 import ssl
 import subprocess
+import sys
 import wave
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,37 @@ def test_serve_over_tls() -> None:
         process.terminate()
         assert process.wait(10) == 0
     assert not Path(ca).exists()
+
+
+OFFICIAL = """
+import asyncio, sys
+from google import genai
+
+async def main():
+    client = genai.Client(api_key="any", http_options={"base_url": sys.argv[1]})
+    async with client.aio.live.connect(model="m", config={"response_modalities": ["TEXT"]}) as session:
+        await session.send_client_content(turns={"role": "user", "parts": [{"text": "Hello, parrot"}]})
+        print("".join([message.text or "" async for message in session.receive()]))
+
+asyncio.run(main())
+"""
+
+
+def test_serve_is_understood_by_the_official_sdk() -> None:
+    if find_spec("google.genai") is None:
+        pytest.skip("google-genai is not installed")
+    with running("serve", "--port", "0", "--tls") as process:
+        ca = line(process.stdout).removeprefix("ca ")
+        url = line(process.stdout).removeprefix("listening on ")
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", OFFICIAL, url.replace("wss", "https")],
+            env=environment(SSL_CERT_FILE=ca) | {"PYTHONWARNINGS": "ignore"},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Hello, parrot\n", "")
 
 
 def test_serve_where_the_port_is_taken() -> None:

@@ -349,6 +349,7 @@ anything: st.SearchStrategy[Any] = st.sampled_from(
         {"id": "1", "name": "f", "response": {}},
         {"id": "1", "response": {"a": float("nan")}},
         FunctionResponse(id="2", name="f", response={5: 1}),
+        FunctionResponse(id="1", name=["f"], response={}),  # type: ignore[arg-type]
         Blob(data=b"\0\0", mime_type="audio/pcm;rate=16000"),
         Blob(data=b"\0", mime_type="image/png"),
         Blob(data=5, mime_type=5),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -156,6 +157,28 @@ def test_messages_may_stand_inside_dicts() -> None:
     }
 
 
+def test_values_of_python_may_stand_inside_dicts() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    window = {"time_range_filter": {"start_time": start, "endTime": "2026-02-01T00:00:00Z"}}
+    config = {
+        "tools": [{"google_search": window}],
+        "response_modalities": (Modality.TEXT,),
+        "avatar_config": {"customized_avatar": {"image_data": b"\xff"}},
+    }
+    assert setup_of(GEMINI, config) == {
+        "model": "models/m",
+        "generationConfig": {"responseModalities": ["TEXT"]},
+        "tools": [
+            {
+                "googleSearch": {
+                    "timeRangeFilter": {"startTime": "2026-01-01T00:00:00Z", "endTime": "2026-02-01T00:00:00Z"}
+                }
+            }
+        ],
+        "avatarConfig": {"customizedAvatar": {"imageData": "/w=="}},
+    }
+
+
 def test_single_options_override_the_generation_config() -> None:
     config = {"generation_config": {"temperature": 0.1, "topP": 0.5}, "temperature": 0.2}
     assert setup_of(GEMINI, config)["generationConfig"] == {"temperature": 0.2, "topP": 0.5}
@@ -208,6 +231,8 @@ def test_default_modality() -> None:
         ({"temperature": "warm"}, "config.temperature", "expected a number, got a string"),
         ({"tools": {}}, "config.tools", "expected a list, got an object"),
         ({"labels": {"a": 1}}, "config.labels.a", "expected a string, got a number"),
+        ({"labels": {"": 1}}, "config.labels", "expected a string, got a number"),
+        ({"labels": {5: "x"}}, "config.labels.5", "expected a string, got a number"),
         ({"response_modalities": "AUDIO"}, "config.response_modalities", "expected a list, got a string"),
         ({"system_instruction": 5}, "config.system_instruction", "expected an object, got a number"),
         ("AUDIO", "config", "expected LiveConnectConfig or a dict of its fields, got str"),

@@ -1,9 +1,9 @@
 """The wire is cut at random bytes, in every phase. What reached the session is what was promised, to the message.
 
 The emulator resumes a session exactly as it was when it made the handle, so its history is the truth that reports are
-held against. Outside transparent mode a client cannot know whether a handle was made before or after a message that was
-on its way at the time. So the reports are exact where the user speaks at human pace (no two messages at the same moment,
-each answer takes a moment), and on the safe side where not.
+held against. Outside transparent mode a client cannot know whether a handle was made before or after a message that
+was on its way at the time. So the reports are exact where the user speaks at human pace (no two messages at the same
+moment, each answer takes a moment), and on the safe side where not.
 """
 
 from __future__ import annotations

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from live_protocol import events as ev
+from live_protocol._shape import given
+from live_protocol._structure import structure
 from live_protocol._tables import LinkState
-from live_protocol.emulator import EmulatedConnection, Emulator, EmulatorOptions
+from live_protocol.connection import LiveConnection
+from live_protocol.emulator import Emulator, EmulatorOptions
 from live_protocol.emulator.actions import Action, Say, Turn
 from live_protocol.endpoint import Endpoint
-from live_protocol.messages import Content
+from live_protocol.messages import (
+    Content,
+    LiveClientMessage,
+    LiveClientSetup,
+    LiveServerMessage,
+    LiveServerSessionResumptionUpdate,
+)
 from live_protocol.persistent import DialRequest, PersistentConnection
 from live_protocol.reconnect import ReconnectPolicy
 from live_protocol.testing import FakeClock
@@ -60,6 +69,94 @@ class Witness:
         return [text_of(content) for content in turn.history if content.role == "user"] + [turn.text]
 
 
+Script = Callable[[LiveConnection, ev.SetupReceived, int], None]
+
+
+class Scripted:
+    """A server that only does what it is told: by a script when a setup comes, by the test afterwards.
+
+    Attributes:
+        script: Called with the connection, the setup and the number of the connection.
+        connections: All of them.
+        received: What the clients sent after their setups, in order, with the number of the connection.
+        setups: All setups.
+    """
+
+    def __init__(self, script: Script | None = None) -> None:
+        self.script: Script = script or accept
+        self.connections: list[LiveConnection] = []
+        self.received: list[tuple[int, LiveClientMessage]] = []
+        self.setups: list[LiveClientSetup] = []
+
+    def connection(self) -> ScriptedConnection:
+        connection = LiveConnection.server()
+        self.connections.append(connection)
+        return ScriptedConnection(self, connection, len(self.connections))
+
+    @property
+    def now(self) -> LiveConnection:
+        return self.connections[-1]
+
+    def tell(self, **members: Any) -> None:
+        """Send a message on the newest connection."""
+        self.now.send(structure(LiveServerMessage, members))
+
+    def handle(self, name: str, *, index: int | None = None, resumable: bool = True) -> None:
+        """Send a handle."""
+        update = {"new_handle": name, "resumable": resumable, "last_consumed_client_message_index": index}
+        self.tell(session_resumption_update={key: value for key, value in update.items() if value is not None})
+
+    @property
+    def texts(self) -> list[str]:
+        """Texts and kinds of what was received."""
+        found = []
+        for _, message in self.received:
+            if message.client_content is not None:
+                found.append("".join(text_of(turn) for turn in message.client_content.turns))
+            elif message.realtime_input is not None:
+                found.append(message.realtime_input.text or given(message.realtime_input)[0])
+            else:
+                found.append(given(message)[0])
+        return found
+
+
+def accept(connection: LiveConnection, event: ev.SetupReceived, number: int) -> None:
+    """The usual script: the setup is complete, and here is a handle."""
+    connection.send_setup_complete()
+    if event.setup.session_resumption is not None:
+        update = LiveServerSessionResumptionUpdate(new_handle=f"h{number}", resumable=True)
+        connection.send(LiveServerMessage(session_resumption_update=update))
+
+
+class ScriptedConnection:
+    """One connection of a `Scripted`, with the surface that `World` needs."""
+
+    def __init__(self, server: Scripted, connection: LiveConnection, number: int) -> None:
+        self._server = server
+        self._connection = connection
+        self._number = number
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def events(self) -> Iterator[ev.Event]:
+        for event in self._connection.events():
+            if type(event) is ev.UpgradeRequested:
+                self._connection.accept()
+            elif type(event) is ev.SetupReceived:
+                self._server.setups.append(event.setup)
+                self._server.script(self._connection, event, self._number)
+            elif isinstance(
+                event,
+                ev.ClientContentReceived
+                | ev.RealtimeInputReceived
+                | ev.ToolResponseReceived
+                | ev.ContextUpdateReceived,
+            ):
+                self._server.received.append((self._number, event.message))
+            yield event
+
+
 class World:
     """One machine, one server, and the transport between them.
 
@@ -79,7 +176,7 @@ class World:
         config: Any = TEXT,
         endpoint: Any = GEMINI,
         model: Any = None,
-        emulator: Emulator | None = None,
+        emulator: Emulator | Scripted | None = None,
         machine: PersistentConnection | None = None,
         clock: FakeClock | None = None,
         connect: bool = True,
@@ -92,7 +189,7 @@ class World:
         self.machine = machine or PersistentConnection.client(
             endpoint, config, model="m", policy=policy, timeouts=QUIET, jitter=jitter, strict=True
         )
-        self.server: EmulatedConnection | None = None
+        self.server: Any = None
         self.events: list[Any] = []
         self.dials: list[DialRequest] = []
         self.fail_dials = 0

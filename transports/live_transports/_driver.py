@@ -13,26 +13,17 @@ The order of steps, which each adapter keeps:
 
 from __future__ import annotations
 
-import functools
-import itertools
 import math
-import os
-import socket
-import ssl
 from abc import ABCMeta
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, cast, final
 
-import attrs
-
 from live_protocol._tables import LinkState, Phase
 from live_protocol.closing import CloseInfo, Initiator
-from live_protocol.endpoint import Endpoint, match_target
+from live_protocol.endpoint import match_target
 from live_protocol.errors import (
     AlreadyClosed,
-    DeadlineExpired,
-    InvalidMessage,
     LiveProtocolError,
     OutOfOrder,
     ServerClosed,
@@ -50,7 +41,16 @@ from live_protocol.events import (
 )
 from live_protocol.link import Wants
 from live_protocol.messages import LiveClientMessage, LiveServerMessage
-from live_protocol.timing import Deadline
+from live_transports._dialling import (
+    Dial,
+    Resolved,
+    dial_expired,
+    dial_failed,
+    interleaved,
+    literal,
+    step_failed,
+    tls_failed,
+)
 
 __all__ = [
     "BURST",
@@ -74,6 +74,7 @@ __all__ = [
     "interleaved",
     "is_own_end",
     "literal",
+    "step_failed",
     "tick",
     "tls_failed",
     "ws_url",
@@ -291,143 +292,6 @@ def cut_off(inbox: Inbox[Any]) -> LiveProtocolError:
     return inbox.error() or TransportFailed("the connection ended while the message waited to leave")
 
 
-# --- dialling ---------------------------------------------------------------------------------------------------
-
-
-Resolved: TypeAlias = tuple[int, Any]
-"""Address family and the socket address that goes with it."""
-
-
-@functools.lru_cache(maxsize=1)
-def _verified() -> ssl.SSLContext:
-    """The default context; loading the certificates of the system takes some 20 ms, so once is enough."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-@final
-@attrs.frozen(kw_only=True)
-class Dial:
-    """Where and how to connect.
-
-    Attributes:
-        host: Name or address.
-        port: TCP port.
-        tls: The context, None for plain TCP.
-        server_hostname: Name that the certificate must be for, None for plain TCP.
-        timeout: Seconds for name, TCP and TLS together; None for no bound.
-    """
-
-    host: str
-    port: int
-    tls: ssl.SSLContext | None
-    server_hostname: str | None
-    timeout: float | None
-
-    @classmethod
-    def plan(
-        cls,
-        endpoint: Endpoint,
-        *,
-        context: ssl.SSLContext | None,
-        server_hostname: str | None,
-        timeout: float | None,
-    ) -> Dial:
-        """Check the parameters of ``connect()``.
-
-        Raises:
-            InvalidMessage: TLS is asked for on a ``ws://`` endpoint, or the timeout is no positive number.
-        """
-        if timeout is not None and not 0 < timeout < math.inf:
-            raise InvalidMessage("dial_timeout", "must be a positive number of seconds or None")
-        if not endpoint.secure:
-            if context is not None or server_hostname is not None:
-                raise InvalidMessage("ssl", "the endpoint is ws://; dial wss:// or leave ssl and server_hostname out")
-            return cls(host=endpoint.host, port=endpoint.port, tls=None, server_hostname=None, timeout=timeout)
-        return cls(
-            host=endpoint.host,
-            port=endpoint.port,
-            tls=context or _verified(),
-            server_hostname=server_hostname or endpoint.host,
-            timeout=timeout,
-        )
-
-    @property
-    def name(self) -> str:
-        """Host and port, for messages."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def dial_failed(error: OSError | ValueError, dial: Dial) -> TransportFailed:
-    """The error to raise where name resolution or TCP failed, chained from its cause."""
-    if isinstance(error, socket.gaierror):
-        failed = TransportFailed(f"could not resolve {dial.host}: {error.strerror}")
-    else:
-        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
-        failed = TransportFailed(f"could not connect to {dial.name}: {why}")
-    failed.__cause__ = error
-    return failed
-
-
-# OpenSSL's numbers of the commonest verdicts; its own text serves for the others.
-_VERDICTS: Final = {
-    9: "it is not valid yet; check the clock",
-    10: "it has expired",
-    18: "it is self-signed",
-    19: "it was issued by an authority that is not trusted here",
-    20: "it was issued by an authority that is not trusted here",
-    62: "it is for another host",
-    64: "it is for another address",
-}
-
-
-def tls_failed(error: OSError | ValueError, dial: Dial) -> TransportFailed:
-    """The error to raise where TLS failed, chained from its cause; it says what was wrong with the certificate."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        verdict = _VERDICTS.get(error.verify_code, error.verify_message)
-        why = f"the certificate for {dial.server_hostname} was refused: {verdict}"
-    elif isinstance(error, ssl.SSLError):
-        why = f"the TLS handshake with {dial.name} failed: {error.reason or type(error).__name__}"
-        if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"):
-            why += "; the other end seems not to speak TLS there"
-    else:
-        why = f"the connection to {dial.name} broke in the TLS handshake"
-    failed = TransportFailed(why)
-    failed.__cause__ = error
-    return failed
-
-
-def dial_expired(which: Deadline, dial: Dial) -> DeadlineExpired:
-    """The error to raise where the dial took too long.
-
-    Args:
-        which: `Deadline.DIAL` before TCP was up, `Deadline.TLS` after.
-        dial: What was dialled.
-    """
-    what = "the TLS handshake was not finished" if which is Deadline.TLS else "no TCP connection was made"
-    return DeadlineExpired(which, dial.timeout or 0.0, f"{what} with {dial.name}")
-
-
-def literal(host: str, port: int) -> list[Resolved]:
-    """What resolving gives for an address that needs none, empty for a name."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        socket.inet_pton(family, host)
-    except OSError:
-        return []
-    return [(family, (host, port))]
-
-
-def interleaved(found: Sequence[tuple[Any, Any, Any, Any, Any]]) -> list[Resolved]:
-    """Addresses in the order to try them: as resolved, the families taking turns (RFC 8305 section 4)."""
-    families: dict[int, list[Resolved]] = {}
-    for family, _, _, _, address in found:
-        families.setdefault(family, []).append((family, address))
-    turns = itertools.zip_longest(*families.values())
-    return [address for turn in turns for address in turn if address is not None]
-
-
 # --- serving ----------------------------------------------------------------------------------------------------
 
 Response: TypeAlias = tuple[int, Sequence[tuple[str, str]], bytes]
@@ -443,6 +307,8 @@ def answer_request(request: UpgradeRequested) -> Response | None:
 
 def is_own_end(error: BaseException, info: CloseInfo | None) -> bool:
     """Whether a handler ended by nothing but the end of its own connection, which is no fault of the handler."""
+    if isinstance(error, BaseExceptionGroup):  # of its task group
+        return all(is_own_end(one, info) for one in error.exceptions)
     return isinstance(error, StaleOperation) or (info is not None and error is info.error)
 
 

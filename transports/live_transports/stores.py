@@ -6,6 +6,7 @@ From an event loop call them in a thread. Both keep the resumption handle, so ke
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import tempfile
@@ -13,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol, Self, cast, final
-from urllib.parse import quote
 
 from live_protocol.errors import InvalidMessage
 from live_protocol.snapshot import Snapshot
@@ -29,7 +29,8 @@ __all__ = ["FileStore", "RedisClient", "RedisStore"]
 class FileStore:
     """A `HandleStore` with one file for each key, for workers on one machine that share a directory.
 
-    Files are replaced whole and readable by their owner only; a lock file keeps two processes from interleaving.
+    Files are replaced whole and readable by their owner only; a lock file keeps two processes from interleaving. A
+    small file stays of each key that was ever used.
 
     Args:
         directory: Where; made if missing.
@@ -121,7 +122,8 @@ class FileStore:
     # --- inside -------------------------------------------------------------------------------------------------
 
     def _path(self, key: str) -> Path:
-        return self._directory / f"{quote(key, safe='')}.json"
+        # Any text is a key, and on some systems names have a bound, or their case does not count.
+        return self._directory / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
 
     @contextlib.contextmanager
     def _locked(self, key: str) -> Iterator[None]:
@@ -153,10 +155,10 @@ class FileStore:
                 json.dump(state, file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(name, path)  # noqa: PTH105 - the name is no Path
+            os.replace(name, path)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(name)  # noqa: PTH108
+                os.unlink(name)
             raise
 
     def _check_claim(self, key: str, state: dict[str, Any], owner: str | None) -> None:
@@ -188,7 +190,8 @@ class RedisClient(Protocol):
         ...
 
 
-# KEYS: state, claim. A script is atomic. Times are Redis's own, in milliseconds.
+# KEYS: state, claim, counter of versions. A script is atomic. Times are Redis's own, in milliseconds. The counter
+# outlives the state by a day, so that a worker that was asleep does not find its version again.
 _LOAD: Final = "return redis.call('HMGET', KEYS[1], 'version', 'snapshot')"
 _SAVE: Final = """
 local holder = redis.call('GET', KEYS[2])
@@ -196,7 +199,7 @@ if holder and holder ~= ARGV[1] then return {'claimed', ''} end
 local found = redis.call('HGET', KEYS[1], 'version') or ''
 if found ~= ARGV[2] then return {'stale', found} end
 local version = redis.call('INCR', KEYS[3])
-redis.call('PEXPIRE', KEYS[3], ARGV[4])
+redis.call('PEXPIRE', KEYS[3], ARGV[4] + 86400000)
 redis.call('HSET', KEYS[1], 'version', version, 'snapshot', ARGV[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return {'saved', tostring(version)}

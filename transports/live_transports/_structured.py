@@ -1,0 +1,368 @@
+"""Sessions and servers under structured concurrency: what `trio` and `anyio` have in common above the wire."""
+
+from __future__ import annotations
+
+import abc
+import inspect
+import logging
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import Any, Generic, Literal, Protocol, Self, TypeAlias, TypeVar, final
+
+from live_protocol.connection import LiveConnection
+from live_protocol.errors import IllegalInState, InvalidMessage
+from live_protocol.events import Need, UpgradeRequested
+from live_transports import _driver
+from live_transports._driver import Machine, NoPublicConstructor, Response
+from live_transports._runtime import Event, Link, Runtime, Scope, unwrapped
+from live_transports._sessions import AsyncClientSession, AsyncServerSession
+from live_transports._streams import StreamWire
+
+__all__ = [
+    "Listeners",
+    "Serving",
+    "StreamClientSession",
+    "StreamServer",
+    "StreamServerSession",
+    "connected",
+    "server_parts",
+]
+
+_logger = logging.getLogger("live_transports")
+
+T = TypeVar("T")
+S = TypeVar("S", bound=AsyncClientSession)
+V = TypeVar("V", bound="StreamServer")
+Handler: TypeAlias = Callable[[Any], Awaitable[object]]
+ProcessRequest: TypeAlias = Callable[[UpgradeRequested], Awaitable[Response | None] | Response | None]
+
+
+# --- sessions ---------------------------------------------------------------------------------------------------
+
+
+class StreamClientSession(AsyncClientSession):
+    """A client's session on a `StreamWire`."""
+
+    __slots__ = ()
+    _wire: StreamWire
+
+    async def _take(self, take: Callable[[], T | Literal[Need.DATA]]) -> T:
+        await self._wire.breathe()
+        return await super()._take(take)
+
+
+class StreamServerSession(AsyncServerSession):
+    """A server's session on a `StreamWire`."""
+
+    __slots__ = ()
+    _wire: StreamWire
+
+    async def _take(self, take: Callable[[], T | Literal[Need.DATA]]) -> T:
+        await self._wire.breathe()
+        return await super()._take(take)
+
+
+@asynccontextmanager
+async def _hidden_nursery(runtime: Runtime) -> AsyncIterator[Any]:
+    """A nursery for tasks that do not raise. What the block raises leaves as it is, in no group."""
+    failure: BaseException | None = None
+    try:
+        async with runtime.nursery() as nursery:
+            try:
+                yield nursery
+            except BaseException as error:
+                failure = error
+            nursery.cancel_scope.shield = True
+    except BaseExceptionGroup as group:
+        raise unwrapped(group) from None  # an interrupt of the program that struck in one of the tasks
+    if failure is not None:
+        try:
+            raise failure
+        finally:
+            del failure
+
+
+@asynccontextmanager
+async def hosted(runtime: Runtime, wire: StreamWire, link: Link) -> AsyncIterator[None]:
+    """Carry a connection beside the block; when the block is left, the connection is over."""
+    async with _hidden_nursery(runtime) as nursery:
+        wire.start(link)
+        nursery.start_soon(wire.run)
+        try:
+            yield
+        finally:
+            wire.abort()
+
+
+@asynccontextmanager
+async def connected(
+    runtime: Runtime, cls: type[S], machine: LiveConnection, dial: Callable[[], Awaitable[Link]]
+) -> AsyncIterator[S]:
+    """A client's session from its dial to its end."""
+    wire = StreamWire(machine, runtime)
+    session = cls._create(machine, wire)
+    async with hosted(runtime, wire, await dial()):
+        await session._open()
+        async with session:
+            yield session
+
+
+# --- servers ----------------------------------------------------------------------------------------------------
+
+
+class Listeners(abc.ABC):
+    """The listening sockets of a server."""
+
+    sockets: tuple[Any, ...]
+
+    @abc.abstractmethod
+    async def serve(self, connected: Callable[[Any], Awaitable[None]], nursery: Any) -> None:
+        """Start a task in the nursery for each stream that is accepted, until cancelled; then close the sockets."""
+
+    @abc.abstractmethod
+    async def secure(self, stream: Any) -> Link:
+        """Speak TLS where that is asked for. Whatever it raises, the stream is closed then."""
+
+
+@final
+class _Connection:
+    """One connection and the task that runs its handler."""
+
+    __slots__ = ("done", "scope", "task", "wire")
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.done: Event = runtime.event()
+        self.scope: Scope = runtime.scope()
+        self.task = runtime.task()
+        self.wire: StreamWire | None = None
+
+
+class StreamServer(metaclass=NoPublicConstructor):
+    """A listening server with its connections; ``serve()`` makes it."""
+
+    _runtime: Runtime
+    _session: type[StreamServerSession]
+
+    def __init__(
+        self,
+        listeners: Listeners,
+        handler: Handler,
+        machine: Callable[[], Machine],
+        process_request: ProcessRequest | None,
+        *,
+        secure: bool,
+        handshake_timeout: float | None,
+    ) -> None:
+        self._listeners = listeners
+        self._handler = handler
+        self._machine = machine
+        self._process_request = process_request
+        self._secure = secure
+        self._handshake_timeout = math.inf if handshake_timeout is None else handshake_timeout
+        self._listening: Scope = self._runtime.scope()
+        self._closed = False
+        self._stopped: Event = self._runtime.event()
+        self._connections: set[_Connection] = set()
+
+    @property
+    def port(self) -> int:
+        """TCP port of the first listening socket.
+
+        Raises:
+            IllegalInState: The server was closed.
+        """
+        return self._address()[1]
+
+    def url(self, secure: bool | None = None, *, path: str = _driver.GEMINI_PATH) -> str:
+        """URL of this server, for ``Endpoint.custom``; with ``path=""`` a base URL for ``Endpoint.gemini``.
+
+        Args:
+            secure: Whether TLS is spoken; by default, whether this server does.
+            path: The path.
+
+        Raises:
+            IllegalInState: The server was closed.
+        """
+        host, port = self._address()
+        return _driver.ws_url(host, port, secure=self._secure if secure is None else secure, path=path)
+
+    def _address(self) -> tuple[str, int]:
+        if self._closed:
+            raise IllegalInState("port", "the server is closed", "ask while it listens")
+        host, port = self._listeners.sockets[0].getsockname()[:2]
+        return host, port
+
+    async def close(self, code: int = 1001, reason: str = "", *, grace: float = 1.0) -> None:
+        """Stop listening, close every connection, then see the handlers off.
+
+        Idempotent. It takes ``Timeouts.close`` and ``grace`` at most, plus what a handler does against being cancelled.
+        If cancelled, it cancels the handlers at once.
+
+        Args:
+            code: Close code for the connections; 1001 is "going away".
+            reason: Close reason.
+            grace: Seconds that handlers get to end by themselves once their connection has; then they are cancelled.
+
+        Raises:
+            InvalidMessage: Code or reason may not be sent; the server goes on with the connections it has.
+        """
+        runtime = self._runtime
+        me = runtime.task()
+        mine = [connection for connection in self._connections if connection.task != me]
+        wires = [connection.wire for connection in mine if connection.wire is not None]
+        for wire in wires:
+            wire.begin_close(code, reason)
+        self._closed = True
+        self._listening.cancel()
+        for connection in mine:
+            if connection.wire is None:
+                connection.scope.cancel()
+        try:
+            await self._stopped.wait()
+            for wire in wires:
+                await wire.gone.wait()
+            with runtime.scope(deadline=runtime.now() + grace):
+                for connection in mine:
+                    await connection.done.wait()
+        finally:
+            for connection in mine:
+                connection.scope.cancel()
+            with runtime.scope(shield=True):
+                for connection in mine:
+                    await connection.done.wait()
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _serving(self) -> AsyncIterator[Self]:
+        async with _hidden_nursery(self._runtime) as nursery:
+            nursery.start_soon(self._listen, nursery)
+            try:
+                try:
+                    yield self
+                except Exception:
+                    await self.close()
+                    raise
+                await self.close()
+            finally:
+                self._closed = True
+                nursery.cancel_scope.cancel()
+
+    async def _listen(self, nursery: Any) -> None:
+        try:
+            with self._listening:
+                await self._listeners.serve(self._connected, nursery)
+        except OSError as error:
+            _logger.error("a live server can accept no more connections", exc_info=error)
+        finally:
+            self._stopped.set()
+
+    async def _connected(self, stream: Any) -> None:
+        connection = _Connection(self._runtime)
+        self._connections.add(connection)
+        if self._closed:
+            connection.scope.cancel()
+        try:
+            with connection.scope:
+                link = await self._secured(stream)
+                if link is not None:
+                    await self._run(connection, link)
+        finally:
+            self._connections.discard(connection)
+            connection.done.set()
+
+    async def _secured(self, stream: Any) -> Link | None:
+        with self._runtime.scope(deadline=self._runtime.now() + self._handshake_timeout):
+            try:
+                return await self._listeners.secure(stream)
+            except Exception as error:
+                _logger.debug("the TLS handshake with a client failed", exc_info=error)
+        return None
+
+    async def _run(self, connection: _Connection, link: Link) -> None:
+        """One connection from its upgrade to its end."""
+        wire = connection.wire = StreamWire(self._machine(), self._runtime)
+        session = self._session._create(wire.machine, wire)
+        async with hosted(self._runtime, wire, link):
+            code = 1000
+            try:
+                if await self._admit(session):
+                    await self._handler(session)
+            except Exception as error:
+                if not _driver.is_own_end(error, wire.inbox.info):
+                    code = 1011
+                    _logger.error("the handler of a live session failed", exc_info=error)
+            await wire.close(code, "" if code == 1000 else "Internal error encountered.")
+
+    async def _admit(self, session: StreamServerSession) -> bool:
+        """Answer the upgrade; False where it was refused."""
+        if self._process_request is None:
+            return True
+        request = await session._requested()
+        answer = self._process_request(request)
+        refusal = await answer if inspect.isawaitable(answer) else answer
+        return await session._answer(refusal)
+
+
+async def _drain(session: Any) -> None:
+    async for _ in session:
+        pass
+
+
+def server_parts(
+    handler: Handler | None,
+    process_request: ProcessRequest | None,
+    connection_factory: Callable[[], Machine] | None,
+    machine: Callable[[], Machine],
+) -> tuple[Handler, Callable[[], Machine], ProcessRequest | None]:
+    """What answers, from what ``serve()`` was given.
+
+    Raises:
+        InvalidMessage: Nothing does.
+    """
+    if handler is None and connection_factory is None:
+        raise InvalidMessage("handler", "somebody has to answer: give a handler or a connection_factory")
+    if process_request is None and connection_factory is None:
+        process_request = _driver.answer_request
+    return handler or _drain, connection_factory or machine, process_request
+
+
+class TaskStatus(Protocol):
+    """``trio.TaskStatus`` or ``anyio.abc.TaskStatus``."""
+
+    def started(self, value: Any, /) -> object: ...
+
+
+@final
+class Serving(Generic[V]):
+    """A server to be opened: ``async with`` it, or start it in a nursery: ``await nursery.start(serve(handler))``.
+
+    Either gives the `LiveServer`. A server that was started ends when its nursery is cancelled or it is closed.
+    """
+
+    __slots__ = ("_open", "_opened")
+
+    def __init__(self, open: Callable[[], Awaitable[V]]) -> None:  # noqa: A002 - it is what it does
+        self._open = open
+        self._opened: list[AbstractAsyncContextManager[V]] = []
+
+    async def __aenter__(self) -> V:
+        """Listen; at the end of the block the server is closed."""
+        manager = (await self._open())._serving()
+        server = await manager.__aenter__()
+        self._opened.append(manager)
+        return server
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        """Close as `LiveServer.close` does; where the block is cancelled, cancel every handler."""
+        return await self._opened.pop().__aexit__(kind, error, trace)
+
+    async def __call__(self, *, task_status: TaskStatus) -> None:
+        """Listen, report the server, and serve until cancelled or closed."""
+        async with self as server:
+            task_status.started(server)
+            await server._stopped.wait()
