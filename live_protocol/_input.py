@@ -58,6 +58,7 @@ class ClientInput:
         self._policy = policy
         self._checks = ClientOutbound(codec, limits, calls, manual=manual, admit=self._admit)
         self._losses: dict[LossReason, Tally] = {}
+        self._at_close = Tally()
         self._mark: tuple[int, float] | None = None
         self._operation = ""
         self._media = False
@@ -155,17 +156,24 @@ class ClientInput:
         if self.outbox.transparent:
             if index is not None:
                 self.outbox.acknowledged(index)
-        elif self._mark is not None:
-            last, at = self._mark
+        else:
+            last, at = self._mark or (0, 0.0)
             self.outbox.saved(last, at - self._policy.in_flight)
 
     # --- between connections ------------------------------------------------------------------------------------
 
-    def dropped(self) -> list[InputLost]:
-        """The connection ended; gives what that has lost."""
+    def dropped(self, *, closing: bool) -> list[InputLost]:
+        """The connection ended; gives what that has lost.
+
+        Args:
+            closing: Whether we wanted it so; then what has left has arrived, as far as anybody here needs to know.
+        """
         self.away = True
         self._mark = None
         lost = self.outbox.dropped()
+        if closing:
+            self._at_close.merge(lost)
+            return []
         return [lost.report(LossReason.UNCONFIRMED, certain=False)] if lost.count else []
 
     def began(self, now: float, *, resumed: bool) -> None:
@@ -196,12 +204,19 @@ class ClientInput:
         """There will be no other connection; gives what that has lost.
 
         Args:
-            closing: Whether we wanted it so; then what has left has arrived, as far as anybody knows.
+            closing: As for `dropped`.
         """
         unsent, sent = self.outbox.discard_all(sent=not closing)
         self._loss(LossReason.ENDED).merge(unsent)
         losses = self.losses()
         return [*losses, sent.report(LossReason.UNCONFIRMED, certain=False)] if sent.count else losses
+
+    @property
+    def unconfirmed(self) -> Tally:
+        """What the session may lack where somebody else goes on with it."""
+        tally = self.outbox.unconfirmed()
+        tally.merge(self._at_close)
+        return tally
 
     def losses(self) -> list[InputLost]:
         """What was lost since the last call, apart from what `dropped` has told."""

@@ -193,6 +193,8 @@ class PersistentMachine(ClientVerbs):
         outbox.kept.merge(snapshot.kept)
         outbox.restore(attrs.evolve(entry) for entry in snapshot.outbox)
         self._calls.restore(snapshot.calls)
+        if snapshot.unconfirmed.count:
+            self._queue.append(snapshot.unconfirmed.report(ev.LossReason.UNCONFIRMED, certain=False))
 
     # --- between connections ------------------------------------------------------------------------------------
 
@@ -270,7 +272,7 @@ class PersistentMachine(ClientVerbs):
         # What did not leave goes out on the next connection, so it must not leave on this one.
         self._muted = self._muted or self._input.outbox.queued
         self._live = False
-        losses = self._input.dropped()
+        losses = self._input.dropped(closing=False)
         if isinstance(decision, GiveUp):
             self._queue.extend(losses)
             hint = f"Gave up: {decision.why}. {info.hint}".rstrip() if decision.why else info.hint
@@ -312,7 +314,7 @@ class PersistentMachine(ClientVerbs):
     def _closed(self, event: ev.ConnectionClosed) -> bool:
         if self._closing:
             self._muted = self._input.outbox.queued
-            self._input.dropped()
+            self._input.dropped(closing=True)
             self._finish(event.info)
         else:
             self._lost(event.info, self._reconnector.dropped(event.info, self._clock))
@@ -352,10 +354,11 @@ class PersistentMachine(ClientVerbs):
         return True
 
     def _resumption_updated(self, event: ev.ResumptionUpdated) -> bool:
-        self._reconnector.observed(event, self._clock)
-        if event.handle is not None:
-            self._input.resumable(event.last_consumed_client_message_index)
-        self._consider_leaving()
+        if self._config.session_resumption is not None:  # some models send handles unasked
+            self._reconnector.observed(event, self._clock)
+            if event.handle is not None:
+                self._input.resumable(event.last_consumed_client_message_index)
+            self._consider_leaving()
         return True
 
     def _go_away(self, event: ev.GoAway) -> bool:

@@ -102,6 +102,10 @@ class Tally:
             last = ranges.pop(at)[1]
         ranges.insert(at, (first, last))
 
+    def copy(self) -> Tally:
+        """Another one that has counted the same."""
+        return Tally(self._kinds, self._ranges, self.size)
+
     def report(self, reason: LossReason, *, certain: bool = True) -> InputLost:
         """The event that tells of their loss."""
         return InputLost(

@@ -57,6 +57,7 @@ class Snapshot:
         accepted: Number of the newest message that a command accepted.
         outbox: Messages that are to go out on the next connection, oldest first.
         kept: Messages that the session has.
+        unconfirmed: Messages that it may lack; whoever restores it is told.
         calls: Calls that await a response, with the connection they came on.
         usage: Tokens so far.
         context: Text of the context updates in force, as a ``contextUpdate`` member; None without any.
@@ -71,6 +72,7 @@ class Snapshot:
     accepted: int = 0
     outbox: Sequence[Entry] = attrs.field(default=(), repr=lambda outbox: f"<{len(outbox)} messages>")
     kept: Tally = attrs.field(factory=Tally, eq=False, repr=False)
+    unconfirmed: Tally = attrs.field(factory=Tally, eq=False, repr=False)
     calls: Sequence[ToolCall] = ()
     usage: Usage = Usage()
     context: str | None = attrs.field(default=None, repr=False)
@@ -98,7 +100,8 @@ class Snapshot:
                     }
                     for entry in self.outbox
                 ],
-                "kept": {"kinds": self.kept.kinds, "ranges": self.kept.ranges, "size": self.kept.size},
+                "kept": _counted(self.kept),
+                "unconfirmed": _counted(self.unconfirmed),
                 "calls": [
                     {"call": codec.to_dict(entry.call), "state": entry.state.value, "epoch": entry.epoch}
                     for entry in self.calls
@@ -133,7 +136,6 @@ class Snapshot:
 
 
 def _members(value: Mapping[str, Any]) -> dict[str, Any]:
-    kept = value["kept"]
     created = value["created"]
     return {
         "handle": _text(value["handle"]),
@@ -153,9 +155,8 @@ def _members(value: Mapping[str, Any]) -> dict[str, Any]:
             )
             for entry in value["outbox"]
         ),
-        "kept": Tally(
-            {str(kind): int(count) for kind, count in kept["kinds"].items()}, kept["ranges"], int(kept["size"])
-        ),
+        "kept": _tally(value["kept"]),
+        "unconfirmed": _tally(value["unconfirmed"]),
         "calls": tuple(
             ToolCall(
                 call=decoder(strict=False, wary=False).structure(entry["call"], FunctionCall),
@@ -186,3 +187,12 @@ def _state(value: str) -> ToolCallState:
     if state not in (ToolCallState.PENDING, ToolCallState.STREAMING):
         raise ValueError
     return state
+
+
+def _counted(tally: Tally) -> dict[str, Any]:
+    return {"kinds": tally.kinds, "ranges": tally.ranges, "size": tally.size}
+
+
+def _tally(value: Mapping[str, Any]) -> Tally:
+    kinds = {str(kind): int(count) for kind, count in value["kinds"].items()}
+    return Tally(kinds, [(int(first), int(last)) for first, last in value["ranges"]], int(value["size"]))

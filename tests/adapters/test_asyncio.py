@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from adapters.peer import Conn, Peer
+from adapters.peer import Conn, Peer, dialer
 from live_protocol import IllegalInState, Timeouts, TransportFailed
+from live_protocol.messages import LiveServerContent, LiveServerMessage
 from live_protocol.verbs import ClientVerbs
 from live_transports import _asyncio, _driver
 from live_transports._sessions import AsyncClientSession
-from live_transports.asyncio import LiveClientSession, LiveServer, LiveServerSession, connect
+from live_transports.asyncio import LiveClientSession, LiveServer, LiveServerSession, connect, serve
 
 
 def polite(conn: Conn) -> None:
@@ -187,27 +188,42 @@ def test_addresses_take_turns() -> None:
     assert _driver.literal("localhost", 5) == []
 
 
-def test_a_timer_that_is_late_once_is_on_time_again() -> None:
-    """Being held up again and again does not keep a deadline from ever being noticed."""
+def test_a_peer_that_does_not_read_our_last_words() -> None:
+    """They wait in the transport, below the high-water mark; the close deadline bounds that too."""
 
-    def silent(conn: Conn) -> None:
-        conn.open()
-        while True:
-            conn.frame(9, b"")
-            time.sleep(0.005)
+    def script(conn: Conn) -> None:
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        conn.request(_driver.GEMINI_PATH)
+        conn.say({"setup": {"model": "models/test"}})
+        stuck.wait(8)
+        conn.close()
+        gone.wait(8)
 
-    async def main(peer: Peer) -> None:
-        async with connect(peer.endpoint(), model="test", timeouts=Timeouts(close=0.2)) as session:
-            began = time.monotonic()
-            closing = asyncio.create_task(session.close())
-            while not closing.done():
-                await asyncio.sleep(0)
-                time.sleep(0.08)  # noqa: ASYNC251 - that is the point
-            await closing
-            assert time.monotonic() - began < 2
+    async def handler(session: LiveServerSession) -> None:
+        await session.receive()
+        await session.send_setup_complete()
+        wire = session._wire
+        assert isinstance(wire, _asyncio.Wire)
+        transport = wire._transport
+        assert transport is not None
+        while not transport.get_write_buffer_size():
+            await session.send(LiveServerMessage(server_content=LiveServerContent(turn_complete=True)))
+        stuck.set()
+        began = time.monotonic()
+        assert await session.receive() is None
+        await session.close()
+        took.append(time.monotonic() - began)
+        gone.set()
 
-    with Peer(silent) as peer:
-        asyncio.run(main(peer))
+    async def main() -> None:
+        async with serve(handler, timeouts=Timeouts(close=0.3)) as server:
+            with dialer(server.port, script):
+                await asyncio.to_thread(gone.wait, 8)
+
+    stuck, gone = threading.Event(), threading.Event()
+    took: list[float] = []
+    asyncio.run(main())
+    assert 0.2 < took[0] < 1
 
 
 # --- the shape of the classes -----------------------------------------------------------------------------------

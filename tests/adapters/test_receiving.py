@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import tls
 
 from adapters.kit import Kit
-from adapters.peer import BINARY, CLOSE, PING, PONG, TEXT, Conn, Gone, Peer, make_frame
+from adapters.peer import BINARY, CLOSE, PING, PONG, Conn, Gone, Peer, make_frame
 from live_protocol import (
     DeadlineExpired,
     FrameViolation,
@@ -22,6 +24,7 @@ from live_protocol import (
     LiveProtocolError,
     SchemaMismatch,
     ServerClosed,
+    StaleOperation,
     Timeouts,
     TransportFailed,
 )
@@ -282,39 +285,42 @@ def test_a_slow_consumer_costs_no_memory(kit: Kit) -> None:
     kit.run(scenario)
 
 
-def test_a_program_that_was_held_up_reads_before_it_gives_up(kit: Kit) -> None:
+@pytest.mark.parametrize("then", ["send", "receive", "wait"])
+def test_a_program_that_was_held_up_reads_before_it_gives_up(kit: Kit, then: str) -> None:
+    """The pong came in time, but nobody looked until its deadline had passed."""
+
     def script(conn: Conn) -> None:
         conn.open()
-        pings = 0
         while True:
             opcode, payload = conn.read_frame()
             if opcode == PING:
-                pings += 1
+                pinged.set()
+                time.sleep(0.03)
                 conn.frame(PONG, payload)
-                if pings == 1:
-                    signal.set()
+                conn.say(text("here I am"))
             elif opcode == CLOSE:
                 conn.frame(CLOSE, payload)
                 return
-            elif opcode == TEXT:
-                conn.say(text("echo"))
 
     async def scenario() -> None:
-        nonlocal signal
-        signal = kit.signal()
-        timeouts = Timeouts(ping_interval=0.05, ping_timeout=0.15)
+        nonlocal pinged
+        pinged = kit.signal()
+        timeouts = Timeouts(ping_interval=0.1, ping_timeout=0.15)
         with Peer(script) as peer:
             async with kit.connect(peer.endpoint(), timeouts=timeouts) as session:
-                await signal.wait()
-                for _ in range(3):
-                    await kit.sleep(0.06)  # a ping is on its way
-                    kit.hold_up(0.4)
-                    await session.send_realtime_input(text="alive?")
+                for _ in range(2):
+                    await pinged.wait()
+                    pinged = kit.signal()
+                    kit.hold_up(0.3)
+                    if then == "send":
+                        await session.send_realtime_input(text="alive?")
+                    elif then == "wait":
+                        await kit.sleep(0.01)
                     assert (await session.receive()).server_content is not None
             assert session.close_info.clean
             peer.join()
 
-    signal: Any = None
+    pinged: Any = None
     kit.run(scenario)
 
 
@@ -382,4 +388,36 @@ def test_idle_sockets_are_not_small_talk(kit: Kit) -> None:
                     await session.receive()
             assert PING not in (await kit.join(peer))[0]
 
+    kit.run(scenario)
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+@pytest.mark.parametrize("how", ["reset", "fin"])
+def test_the_reason_survives_a_write_that_would_fail(kit: Kit, how: str, secure: bool) -> None:
+    """A server that refuses and hangs up with our input unread resets the connection; its reason lies unread here."""
+
+    def script(conn: Conn) -> None:
+        conn.open()
+        conn.read_message()
+        conn.close(1008, "Requested entity was not found.")
+        if how == "reset":
+            conn.reset()
+        else:
+            conn.sock.shutdown(socket.SHUT_RDWR)
+        left.set()
+
+    async def scenario() -> None:
+        with Peer(script, tls=tls.server_context() if secure else None) as peer:
+            async with kit.connect(peer.endpoint(), ssl=tls.client_context() if secure else None) as session:
+                await session.send_realtime_input(text="go")
+                left.wait(8)  # blocks the program, which therefore reads nothing
+                with contextlib.suppress(StaleOperation):
+                    for _ in range(5):
+                        await session.send_realtime_input(text="more")
+                with pytest.raises(ServerClosed) as caught:
+                    await session.receive()
+                assert caught.value.code == 1008
+            await kit.join(peer)
+
+    left = threading.Event()
     kit.run(scenario)

@@ -65,7 +65,8 @@ class TestContents:
         assert (view.input_transcript, view.output_transcript, view.answer) == ("Hello", "Hey", "Hey")
         assert (view.text, view.thoughts) == ("", "think")
         assert view.audio == b"\1\2" * 1200 + b"\3\4" * 1200
-        assert (view.audio_format, view.audio_seconds) == (AudioFormat(24_000), pytest.approx(0.1))
+        assert view.audio_format == AudioFormat(24_000)
+        assert view.audio_seconds == pytest.approx(0.1)
         assert [found.name for found in view.tool_calls] == ["f"]
         assert view.cancelled == ["call-1"]
         assert view.usage.total_tokens == 7

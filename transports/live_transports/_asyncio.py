@@ -50,7 +50,6 @@ class Wire(asyncio.Protocol, AsyncWire):
         self._senders: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
-        self._late = False
 
     @property
     def made(self) -> bool:
@@ -155,7 +154,7 @@ class Wire(asyncio.Protocol, AsyncWire):
 
     def _arm(self) -> None:
         due = self.machine.next_deadline()
-        if due is None or self.gone.is_set() or self._late:
+        if due is None or self.gone.is_set():
             return
         if self._timer is not None:
             if self._due <= due:
@@ -166,14 +165,8 @@ class Wire(asyncio.Protocol, AsyncWire):
 
     def _on_timer(self) -> None:
         self._timer = None
-        now = self._loop.time()
-        if now - self._due > _driver.LATE and not self._late:
-            # uvloop runs timers before it looks at sockets; so let it look, once.
-            self._late = True
-            self._timer = self._loop.call_later(0.001, self._on_timer)
-            return
-        self._late = False
-        self.machine.advance(now)
+        # Both loops look at sockets before they run timers, so whatever has waited was read, however late this is.
+        self.machine.advance(self._loop.time())
         self._write()
         if self._closing and self.machine.next_deadline() is None and self._transport is not None:
             self._transport.abort()  # it had its time to leave in order

@@ -77,6 +77,7 @@ class _Tls:
         )
         self._plain = b""  # what TLS does not take while it waits for the peer, in a renegotiation
         self.ended = False
+        self.error: ssl.SSLError | None = None
 
     def handshake(self) -> bool:
         try:
@@ -89,18 +90,17 @@ class _Tls:
         self._incoming.write(data)
 
     def receive(self) -> bytes:
-        """All that can be read by now."""
+        """All that can be read by now; then `ended` and `error` say whether more can."""
         chunks: list[bytes] = []
         try:
-            while not self.ended:
+            while not self.ended and self.error is None:
                 chunks.append(self._session.read(_CHUNK))
         except ssl.SSLWantReadError:
             pass
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             self.ended = True
-        except ssl.SSLError:
-            if not chunks:
-                raise  # or else next time, behind what was good
+        except ssl.SSLError as error:
+            self.error = error
         return b"".join(chunks)
 
     def send(self, data: bytes) -> None:
@@ -143,12 +143,13 @@ class Stream:
         self._layers: list[_Tls] = []
         self._unsent = bytearray()
         self._deaf = False
-        self._eof = False
+        self._last = False  # nothing may follow what is unsent
+        self._shut = False
 
     # --- reading ------------------------------------------------------------------------------------------------
 
     def read(self) -> bytes:
-        """What has come, possibly nothing; then `ended` and `error` say whether more can."""
+        """What has come, possibly nothing; `ended` and `error` say whether more can come behind it."""
         try:
             data = self.socket.recv(_CHUNK)
             self.ended = not data
@@ -159,18 +160,13 @@ class Stream:
             return b""
         if self._deaf:
             return b""
-        ended = self.ended
-        try:
-            for layer in self._layers:
-                layer.feed(data)
-                data = layer.receive()
-                ended = ended or layer.ended
-            if self._layers:
-                self.write(b"")  # an answer of TLS itself
-        except ssl.SSLError as error:
-            self.error = error
-            return b""
-        self.ended = ended and not data
+        for layer in self._layers:
+            layer.feed(data)
+            data = layer.receive()
+            self.ended = self.ended or layer.ended
+            self.error = self.error or layer.error
+        if self._layers:
+            self.write(b"")  # what TLS itself has to say
         return data
 
     # --- writing ------------------------------------------------------------------------------------------------
@@ -182,7 +178,7 @@ class Stream:
 
     def write(self, data: bytes) -> None:
         """Send what the system takes now; `flush` sends the rest."""
-        if self.broken is not None or self._eof:
+        if self.broken is not None or self._last:
             return
         try:
             for layer in reversed(self._layers):
@@ -200,7 +196,8 @@ class Stream:
         try:
             while unsent:
                 del unsent[: self.socket.send(memoryview(unsent)[:_CHUNK])]
-            if self._eof:
+            if self._last and not self._shut:
+                self._shut = True
                 self.socket.shutdown(socket.SHUT_WR)
         except (BlockingIOError, InterruptedError):
             pass
@@ -214,12 +211,12 @@ class Stream:
             layer.farewell()
             self._deaf = True
         self.write(b"")
-        self._eof = True
+        self._last = True
         self.flush()
 
     def close(self) -> None:
         """Free the socket."""
-        if self._layers and not self._unsent and not self._eof:
+        if self._layers and not self._unsent and not self._last:
             self.write_eof()
         self.socket.close()
 
@@ -234,17 +231,13 @@ class Stream:
         """
         layer = _Tls(context, server_side=server_hostname is None, server_hostname=server_hostname)
         done = False
-        try:
-            while not done:
-                try:
-                    done = layer.handshake()
-                finally:  # an alert says why it failed
-                    self.write(layer.take())
-                if not done:
-                    layer.feed(self.receive(watch))
-            self.drain(watch)
-        except _Expired:
-            raise
+        while not done:
+            try:
+                done = layer.handshake()
+            finally:  # an alert says why it failed
+                self.write(layer.take())
+            if not done:
+                layer.feed(self.receive(watch))
         self._layers.append(layer)
 
     def receive(self, watch: Watch) -> bytes:
@@ -262,12 +255,6 @@ class Stream:
             watch.wait({self.socket: events})
             self.flush()
         return data
-
-    def drain(self, watch: Watch) -> None:
-        """Wait until all is written."""
-        while self._unsent:
-            watch.wait({self.socket: selectors.EVENT_WRITE})
-            self.flush()
 
 
 # --- opening one ------------------------------------------------------------------------------------------------
@@ -405,7 +392,7 @@ def _connect_tcp(host: str, port: int, watch: Watch, local_addr: tuple[str, int]
 
 
 def _resolve(host: str, port: int, watch: Watch) -> list[tuple[Any, Any, Any, Any, Any]]:
-    """The system's resolver knows no deadline, so a thread asks it; one that was given up ends when the resolver does."""
+    """The system's resolver knows no deadline, so a thread asks it; if given up, that ends when the resolver does."""
     done = Bell()
     outcome: list[Any] = []
 
@@ -416,11 +403,13 @@ def _resolve(host: str, port: int, watch: Watch) -> list[tuple[Any, Any, Any, An
             outcome.append(error)
         done.ring()
 
-    threading.Thread(target=ask, name=f"live resolver of {host}", daemon=True).start()
+    thread = threading.Thread(target=ask, name=f"resolver of {host}", daemon=True)
+    thread.start()
     try:
         watch.wait({done.ear: selectors.EVENT_READ})
     finally:
         done.close()
+    thread.join()
     (found,) = outcome
     if isinstance(found, Exception):
         raise found

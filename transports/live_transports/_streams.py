@@ -273,6 +273,7 @@ class StreamWire(AsyncWire):
     # --- waiting ------------------------------------------------------------------------------------------------
 
     async def arrival(self) -> None:
+        self.wake_by(self._due())  # what was pulled meanwhile may have been what the session waited for
         await self._arrival.wait()
 
     async def room(self) -> None:

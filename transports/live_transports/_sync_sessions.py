@@ -1,0 +1,448 @@
+"""The sessions that users of threads hold: verbs, stream, closing, over a `Wire`."""
+
+from __future__ import annotations
+
+import abc
+import warnings
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Generic, Literal, Self, TypeVar
+
+from live_protocol import commands
+from live_protocol._tables import Phase, TurnState
+from live_protocol.closing import CloseInfo
+from live_protocol.connection import LiveConnection
+from live_protocol.errors import IllegalInState
+from live_protocol.events import Event, Need, SetupComplete, UpgradeRequested
+from live_protocol.messages import (
+    FunctionCall,
+    LiveClientMessage,
+    LiveServerMessage,
+    LiveServerSetupComplete,
+)
+from live_protocol.resumption import Resumption
+from live_protocol.usage import Usage
+from live_transports._driver import Machine, NoPublicConstructor, Response
+from live_transports._sync import Wire
+
+__all__ = ["SyncClientSession", "SyncServerSession", "SyncSession"]
+
+M = TypeVar("M", bound=LiveClientMessage | LiveServerMessage)
+K = TypeVar("K", bound=Machine)
+
+
+class SyncSession(Generic[M, K], metaclass=NoPublicConstructor):
+    """One end of one live session. ``for event in session`` is everything that happens, to the very end.
+
+    One thread at a time receives; any number of threads send, and any may close. After a clean close the stream just
+    ends; after an unclean one it gives `Failed` and `ConnectionClosed` and then raises the error.
+
+    Close it: the thread behind it does not keep the program alive, but a session that is dropped, or still open when the
+    program ends, is cut off without a close frame.
+    """
+
+    __slots__ = ("__weakref__", "_machine", "_wire")
+
+    def __init__(self, machine: K, wire: Wire) -> None:
+        self._machine = machine
+        self._wire = wire
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._machine.state} {self._machine.phase}>"
+
+    def __del__(self) -> None:
+        if not self._wire.gone.is_set():
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+            self._wire.abandon()
+
+    # --- facts --------------------------------------------------------------------------------------------------
+
+    @property
+    def connection(self) -> K:
+        """The state machine, for its facts; it is not thread-safe, and commands go through the session."""
+        return self._machine
+
+    @property
+    def phase(self) -> Phase:
+        """How far the session has come."""
+        return self._machine.phase
+
+    @property
+    def close_info(self) -> CloseInfo | None:
+        """How the connection ended; None before `ConnectionClosed` was received or `close` has returned."""
+        return self._wire.inbox.info
+
+    # --- receiving ----------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Self:
+        """The session's one stream of events; loops can be left and entered again, nothing is lost in between."""
+        return self
+
+    def __next__(self) -> Event:
+        """The next event; see the class for how the stream ends.
+
+        Raises:
+            StopIteration: The stream has ended in peace.
+            IllegalInState: Another thread is receiving. Nothing has changed.
+            LiveProtocolError: The stream has ended otherwise: what `Failed` said, on every further call.
+        """
+        event = self.next_event()
+        if event is None:
+            raise StopIteration
+        return event
+
+    def next_event(self, timeout: float | None = None) -> Event | None:
+        """The next event.
+
+        Args:
+            timeout: Seconds to wait at most; 0 takes only what is there.
+
+        Returns:
+            The event, or None where the stream has ended in peace, on every further call too.
+
+        Raises:
+            WaitTimeout: There was none in time; nothing is lost.
+            IllegalInState: Another thread is receiving. Nothing has changed.
+            LiveProtocolError: The stream has ended otherwise, on every further call too.
+        """
+        event: Event | None = self._wire.take("next_event", self._wire.inbox.next_event, timeout)
+        return event
+
+    def receive(self, timeout: float | None = None) -> M | None:
+        """The next whole message, where events are too fine.
+
+        It reads the same stream as iteration and skips what is no message: the setup's acceptance, pings, suspicions.
+        Of a message that iteration has begun it gives the whole.
+
+        Args:
+            timeout: Seconds to wait at most; 0 takes only what is there.
+
+        Returns:
+            The message, or None after a clean close, on every further call too.
+
+        Raises:
+            WaitTimeout: There was none in time; nothing is lost.
+            InvalidJson, SchemaMismatch: The next message cannot be decoded; the session goes on with the one behind it.
+            IllegalInState: Another thread is receiving. Nothing has changed.
+            LiveProtocolError: The connection ended otherwise, on every further call too: `ServerClosed`,
+                `TransportFailed`, `DeadlineExpired`, `FrameViolation`, `LimitExceeded`.
+        """
+        message: M | None = self._wire.take("receive", self._wire.inbox.next_message, timeout)
+        return message
+
+    def _opened(self, kind: type[Event]) -> Event:
+        """Wait for the event that opens the session; whatever comes up to it is the beginning of the stream."""
+
+        def find() -> Event | Literal[Need.DATA]:
+            found: Event | None = self._wire.inbox.hold_until(kind)
+            return found or Need.DATA
+
+        return self._wire.take("receive", find, None)
+
+    # --- sending ------------------------------------------------------------------------------------------------
+
+    def ping(self, payload: bytes = b"", *, timeout: float | None = None) -> None:
+        """Send a ping; `PongReceived` answers it.
+
+        Args:
+            payload: Up to 125 bytes.
+            timeout: Seconds to wait for room at most.
+
+        Raises:
+            InvalidMessage: The payload is longer. Nothing was sent.
+            StaleOperation: The connection is closing or closed. Nothing was sent.
+            WaitTimeout: The transport stayed full; the ping is queued.
+            LiveProtocolError: The connection ended while the ping waited for room.
+        """
+        self._wire.call("ping", lambda: self._ping(payload), timeout)
+
+    @abc.abstractmethod
+    def _ping(self, payload: bytes) -> None: ...
+
+    # --- closing ------------------------------------------------------------------------------------------------
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close in order, and free the socket in any case.
+
+        May be called more than once, from any thread, and while other threads receive and send: who receives gets what
+        had arrived and then the end. It takes ``Timeouts.close`` at most. Whether the peer agreed is in `close_info`.
+        If interrupted, it ends the transport at once.
+
+        Args:
+            code: 1000 to 1003, 1007 to 1014, or 3000 to 4999.
+            reason: At most 123 bytes of UTF-8.
+
+        Raises:
+            InvalidMessage: Code or reason may not be sent; nothing has changed.
+        """
+        self._wire.close(code, reason)
+
+    def abort(self) -> None:
+        """End the connection at once, from any thread. A close frame goes out if the transport takes it right now.
+
+        A thread that receives gets what had arrived and then the end.
+        """
+        self._wire.abort()
+
+    def __enter__(self) -> Self:
+        """The session itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """`close`; where the block is left by an interrupt, which should not have to wait, `abort`."""
+        if error is not None and not isinstance(error, Exception):
+            self._wire.abort()
+        else:
+            self._wire.close(1000, "")
+
+
+class SyncClientSession(SyncSession[LiveServerMessage, LiveConnection]):
+    """The client's end of a live session.
+
+    A send puts its message on the wire whole, or raises and has changed nothing. It then waits only while the transport
+    is full, ``timeout`` seconds at most; `WaitTimeout` says that the message is queued all the same. Messages of one
+    thread leave in the order of its calls. Besides what is listed, every send raises `StaleOperation` if the connection
+    is closing or closed (nothing was sent), `WaitTimeout`, and the connection's error if that ended while the message
+    waited to leave.
+    """
+
+    __slots__ = ("_session_id",)
+
+    def __init__(self, machine: LiveConnection, wire: Wire) -> None:
+        super().__init__(machine, wire)
+        self._session_id: str | None = None
+
+    # --- facts --------------------------------------------------------------------------------------------------
+
+    @property
+    def session_id(self) -> str | None:
+        """Id that the server gave the session; Vertex only."""
+        return self._session_id
+
+    @property
+    def turn(self) -> TurnState:
+        """Where the model is in its turn, as of the newest event received."""
+        return self._machine.turn
+
+    @property
+    def pending_tool_calls(self) -> tuple[FunctionCall, ...]:
+        """Calls that await a response, oldest first."""
+        with self._wire.lock:
+            return self._machine.pending_tool_calls
+
+    @property
+    def resumption(self) -> Resumption:
+        """How the session could be resumed."""
+        with self._wire.lock:
+            return self._machine.resumption
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens so far."""
+        with self._wire.lock:
+            return self._machine.usage
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds the newest pong took, None before the first."""
+        return self._machine.latency
+
+    # --- verbs --------------------------------------------------------------------------------------------------
+
+    def send_client_content(
+        self, turns: commands.Turns | None = None, *, turn_complete: bool = True, timeout: float | None = None
+    ) -> None:
+        """Append turns to the history, in order; interrupts a running generation.
+
+        Args:
+            turns: `Content`, a dict of its fields, or a list of either; None with ``turn_complete`` means "go on".
+            turn_complete: True: answer now. False: wait for more client content.
+            timeout: Seconds to wait for room at most.
+
+        Raises:
+            InvalidMessage: With the path of what is wrong. Nothing was sent.
+            MessageTooLarge: Over ``Limits.max_send``. Nothing was sent.
+            LiveProtocolError: See the class.
+        """
+        self._wire.call(
+            "send_client_content",
+            lambda: self._machine.send_client_content(turns, turn_complete=turn_complete),
+            timeout,
+        )
+
+    def send_realtime_input(
+        self,
+        *,
+        audio: commands.AudioInput | None = None,
+        rate: int | None = None,
+        video: commands.MediaInput | None = None,
+        text: str | None = None,
+        activity_start: commands.Marker | None = None,
+        activity_end: commands.Marker | None = None,
+        audio_stream_end: bool | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Send one piece of live input; give exactly one of the members.
+
+        Args:
+            audio: Raw PCM bytes (16-bit signed little-endian, mono) with ``rate``, or a `Blob` whose MIME type has the
+                rate. 20 to 100 ms a chunk is recommended.
+            rate: Sample rate of raw ``audio`` in Hz; 16,000 is native. One rate for the whole session.
+            video: One still image as a `Blob` with an ``image/`` type, about one a second.
+            text: Text; counts as activity.
+            activity_start: The user begins; only with automatic detection off.
+            activity_end: The user is done; only with automatic detection off.
+            audio_stream_end: The microphone pauses; only with automatic detection on.
+            timeout: Seconds to wait for room at most.
+
+        Raises:
+            InvalidMessage: Not exactly one member, or one the service refuses. Nothing was sent.
+            IllegalInState: The activity window forbids it. Nothing was sent.
+            MessageTooLarge: Over ``Limits.max_send``. Nothing was sent.
+            LiveProtocolError: See the class.
+        """
+        self._wire.call(
+            "send_realtime_input",
+            lambda: self._machine.send_realtime_input(
+                audio=audio,
+                rate=rate,
+                video=video,
+                text=text,
+                activity_start=activity_start,
+                activity_end=activity_end,
+                audio_stream_end=audio_stream_end,
+            ),
+            timeout,
+        )
+
+    def send_tool_response(self, function_responses: commands.Responses, *, timeout: float | None = None) -> None:
+        """Answer one or several calls; a missing ``name`` is filled in from the call.
+
+        Args:
+            function_responses: `FunctionResponse`, a dict of its fields, or a list of either.
+            timeout: Seconds to wait for room at most.
+
+        Raises:
+            InvalidMessage: None given, an id that is missing (Gemini) or unknown, or a field that does not fit.
+            ToolCallWasCancelled: The server has cancelled one of the calls; safe to ignore.
+            IllegalInState: A call was answered for good.
+            MessageTooLarge: Over ``Limits.max_send``. In each case nothing was sent.
+            LiveProtocolError: See the class.
+        """
+        self._wire.call(
+            "send_tool_response", lambda: self._machine.send_tool_response(function_responses), timeout
+        )
+
+    def send_context_update(
+        self,
+        *,
+        system_instruction: commands.ContentInput | str | None = None,
+        tools: Iterable[commands.ToolInput] | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Replace instructions or tools in mid-session, where the model allows it.
+
+        Args:
+            system_instruction: New instructions; None leaves them.
+            tools: The whole new list; ``[]`` removes all, None leaves them.
+            timeout: Seconds to wait for room at most.
+
+        Raises:
+            InvalidMessage: Neither is given, or one does not fit. Nothing was sent.
+            MessageTooLarge: Over ``Limits.max_send``. Nothing was sent.
+            LiveProtocolError: See the class.
+        """
+        self._wire.call(
+            "send_context_update",
+            lambda: self._machine.send_context_update(system_instruction=system_instruction, tools=tools),
+            timeout,
+        )
+
+    def send(self, message: LiveClientMessage, *, timeout: float | None = None) -> None:
+        """Send a whole message, under the same rules as the other verbs.
+
+        Args:
+            message: With exactly one member.
+            timeout: Seconds to wait for room at most.
+
+        Raises:
+            InvalidMessage: It has not exactly one member, or does not fit. Nothing was sent.
+            IllegalInState: It has no place now, as a second setup has not. Nothing was sent.
+            ToolCallWasCancelled: It answers a cancelled call. Nothing was sent.
+            MessageTooLarge: Over ``Limits.max_send``. Nothing was sent.
+            LiveProtocolError: See the class.
+        """
+        self._wire.call("send", lambda: self._machine.send(message), timeout)
+
+    def _ping(self, payload: bytes) -> None:
+        self._machine.ping(payload)
+
+    def _open(self) -> None:
+        event = self._opened(SetupComplete)
+        self._session_id = event.session_id if isinstance(event, SetupComplete) else None
+
+
+class SyncServerSession(SyncSession[LiveClientMessage, Machine]):
+    """The server's end of a live session. Its stream begins with `UpgradeRequested`, which was answered already."""
+
+    __slots__ = ("_request",)
+
+    def __init__(self, machine: Machine, wire: Wire) -> None:
+        super().__init__(machine, wire)
+        self._request: UpgradeRequested | None = None
+
+    @property
+    def request(self) -> UpgradeRequested | None:
+        """The upgrade that was accepted; None where the machine answers it itself."""
+        return self._request
+
+    def send(self, message: LiveServerMessage, *, timeout: float | None = None) -> None:
+        """Send a message, whole or not at all, then wait while the transport is full.
+
+        Args:
+            message: The message.
+            timeout: Seconds to wait for room at most.
+
+        Raises:
+            InvalidMessage: It is no `LiveServerMessage`, or does not fit. Nothing was sent.
+            IllegalInState: It has no place in this phase. Nothing was sent.
+            MessageTooLarge: Over ``Limits.max_send``. Nothing was sent.
+            StaleOperation: The connection is closing or closed. Nothing was sent.
+            WaitTimeout: The transport stayed full; the message is queued.
+            LiveProtocolError: The connection ended while the message waited to leave.
+        """
+        self._wire.call("send", lambda: self._machine.send(message), timeout)
+
+    def send_setup_complete(self, session_id: str | None = None, *, timeout: float | None = None) -> None:
+        """Accept the client's setup.
+
+        Args:
+            session_id: Id of the session; Vertex sends one.
+            timeout: Seconds to wait for room at most.
+
+        Raises:
+            IllegalInState: No setup came, or it was accepted before. Nothing was sent.
+            LiveProtocolError: As `send`.
+        """
+        message = LiveServerMessage(setup_complete=LiveServerSetupComplete(session_id=session_id))
+        self._wire.call("send_setup_complete", lambda: self._machine.send(message), timeout)
+
+    def _requested(self) -> UpgradeRequested:
+        event = self._opened(UpgradeRequested)
+        assert isinstance(event, UpgradeRequested)  # noqa: S101 - asked for
+        self._request = event
+        return event
+
+    def _answer(self, refusal: Response | None) -> bool:
+        """Answer the upgrade; whether it was accepted."""
+        machine = self._machine
+        answer: Any = machine.accept if refusal is None else lambda: machine.reject(*refusal)
+        self._wire.call("accept", answer, None)
+        return refusal is None
+
+    def _ping(self, payload: bytes) -> None:
+        if not isinstance(self._machine, LiveConnection):
+            raise IllegalInState("ping", "the machine drives itself", "leave pings to its deadlines")
+        self._machine.ping(payload)
