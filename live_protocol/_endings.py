@@ -6,11 +6,14 @@ import errno
 import os
 from typing import Final
 
+from live_protocol._frames import peer_may_send
+from live_protocol._tables import LinkState
 from live_protocol.closing import CLEAN_CODES, CloseInfo, Initiator, diagnose
 from live_protocol.errors import (
     ClientClosed,
     DeadlineExpired,
     HandshakeFailed,
+    InvalidMessage,
     LiveProtocolError,
     RemoteProtocolError,
     ServerClosed,
@@ -21,16 +24,38 @@ from live_protocol.timing import Deadline
 
 __all__ = [
     "MAX_REASON",
+    "MEANWHILE",
     "by_close_frame",
     "by_failure",
     "by_refusal",
     "by_transport",
+    "check_close",
     "given_up",
     "last_words",
     "scrub",
 ]
 
 MAX_REASON: Final = 123  # RFC 6455 section 5.5: 125 bytes of a control frame, less the code
+MEANWHILE: Final = {
+    LinkState.CONNECTING: "during the opening handshake",
+    LinkState.OPEN: "without a close frame",
+    LinkState.CLOSING: "before the peer answered our close frame",
+}
+"""What the end of the transport cut off, by the state it found."""
+
+
+def check_close(code: int, reason: str) -> None:
+    """Refuse what cannot stand in a close frame.
+
+    Raises:
+        InvalidMessage: The code may not be sent, or the reason is no UTF-8 or too long.
+    """
+    if not isinstance(code, int) or not peer_may_send(code):
+        raise InvalidMessage("code", "must be 1000 to 1003, 1007 to 1014 or 3000 to 4999")
+    if not isinstance(reason, str) or any("\ud800" <= char <= "\udfff" for char in reason):
+        raise InvalidMessage("reason", "must be text without lone surrogates")
+    if (size := len(reason.encode())) > MAX_REASON:
+        raise InvalidMessage("reason", f"must be {MAX_REASON} bytes of UTF-8 at most, not {size}")
 
 
 def given_up() -> CloseInfo:

@@ -18,6 +18,7 @@ __all__ = [
     "Head",
     "Headers",
     "check_headers",
+    "check_refusal",
     "decoded",
     "encoded",
     "not_http",
@@ -85,6 +86,24 @@ def check_headers(headers: Headers, reserved: frozenset[str]) -> tuple[tuple[str
                 "an end (a key read from a file often ends in a newline)",
             )
     return tuple(checked)
+
+
+def check_refusal(status: int, headers: Headers, body: bytes) -> tuple[tuple[str, str], ...]:
+    """Refuse what cannot stand in the answer that turns an upgrade down.
+
+    Returns:
+        The same header fields.
+
+    Raises:
+        InvalidMessage: The status is out of range, a header field cannot be sent, or the body has no place.
+    """
+    if not isinstance(status, int) or not 200 <= status <= 599:
+        raise InvalidMessage("status", "must be an HTTP status from 200 to 599")
+    if not isinstance(body, bytes):
+        raise InvalidMessage("body", "must be bytes")
+    if body and status in (204, 304):
+        raise InvalidMessage("body", "RFC 9110 allows none with status 204 and 304")
+    return check_headers(headers, RESERVED_IN_REFUSAL)
 
 
 class Head:

@@ -202,8 +202,12 @@ class ClientRole:
                     **self._server(),
                 )
             )
-        if message.extra:
+        content = message.server_content
+        nested = content is not None and content.extra
+        if message.extra or nested:
             unknown = Extra(message.extra)
+            if nested:
+                unknown["serverContent"] = nested
             error = unknown.pop("error", None)
             if error is not None:
                 out.append(self._server_error(error))

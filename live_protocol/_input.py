@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import attrs
 
 from live_protocol._outbound import ClientOutbound
 from live_protocol._shape import client_member, given
 from live_protocol.codec import Codec
+from live_protocol.commands import tool_responses
 from live_protocol.errors import IllegalInState, NotConnected
 from live_protocol.events import InputLost, LossReason
 from live_protocol.limits import Limits
 from live_protocol.messages import LiveClientContextUpdate, LiveClientMessage, LiveClientRealtimeInput
 from live_protocol.outbox import Entry, Outbox, Tally
 from live_protocol.reconnect import Gap, ReconnectPolicy
-from live_protocol.toolcalls import ToolCalls
+from live_protocol.toolcalls import ToolCalls, key_of
 
 __all__ = ["ClientInput"]
 
@@ -73,7 +74,7 @@ class ClientInput:
         """
         self._about_to("send_realtime_input", media=True)
         payload = self._checks.pcm(audio, rate)
-        return self._enter("realtime_input.audio", payload, now, awaiting=None)
+        return self._enter("realtime_input.audio", payload, now)
 
     def message(self, operation: str, message: LiveClientMessage, now: float, *, epoch: int | None) -> Entry:
         """Take in a message; see `ClientOutbound.message`.
@@ -89,12 +90,15 @@ class ClientInput:
             kind = ".".join((kind, *given(message.realtime_input)))
         self._about_to(operation, media=kind in _MEDIA)
         payload = self._checks.message(message, epoch=epoch)
-        awaiting = None
+        awaiting: bool | None = None
+        calls: Sequence[str] = ()
         if message.client_content is not None:
             awaiting = bool(message.client_content.turn_complete)
+        if message.tool_response is not None:
+            calls = [key_of(item) for item in tool_responses(message.tool_response.function_responses)]
         if message.context_update is not None:
             self._remember(message.context_update)
-        return self._enter(kind, payload, now, awaiting=awaiting)
+        return self._enter(kind, payload, now, awaiting=awaiting, calls=calls)
 
     def _about_to(self, operation: str, *, media: bool) -> None:
         if self.away and self._policy.gap is Gap.RAISE:
@@ -109,9 +113,11 @@ class ClientInput:
         if outbox.waiting_size - outbox.media_size + size > most:
             raise NotConnected(self._operation, f"the {most} bytes of ReconnectPolicy.gap_bytes are used up")
 
-    def _enter(self, kind: str, payload: bytes, now: float, *, awaiting: bool | None) -> Entry:
+    def _enter(
+        self, kind: str, payload: bytes, now: float, *, awaiting: bool | None = None, calls: Sequence[str] = ()
+    ) -> Entry:
         outbox, most = self.outbox, self._policy.gap_bytes
-        entry = outbox.enter(kind, payload, now, media=self._media, awaiting=awaiting, waits=self.away)
+        entry = outbox.enter(kind, payload, now, media=self._media, awaiting=awaiting, calls=calls, waits=self.away)
         if self.away:
             outbox.expire(now - self._policy.media_max_age, self._loss(LossReason.STALE))
             full = self._loss(LossReason.GAP_FULL)
@@ -162,15 +168,19 @@ class ClientInput:
 
     # --- between connections ------------------------------------------------------------------------------------
 
-    def dropped(self, *, closing: bool) -> list[InputLost]:
+    def dropped(self, recent: Container[str], *, closing: bool) -> list[InputLost]:
         """The connection ended; gives what that has lost.
 
         Args:
+            recent: Keys of the tool calls that were made after the newest handle.
             closing: Whether we wanted it so; then what has left has arrived, as far as anybody here needs to know.
         """
         self.away = True
         self._mark = None
         lost = self.outbox.dropped()
+        if self.outbox.transparent:
+            # The handle is older than these calls: resumed from there, the model makes them again, under other ids.
+            self.outbox.discard_answers(lost if closing else self._loss(LossReason.ORPHANED), recent)
         if closing:
             self._at_close.merge(lost)
             return []
@@ -187,7 +197,7 @@ class ClientInput:
         if not resumed:
             self._loss(LossReason.NEW_SESSION).merge(outbox.abandoned())
             # Calls belong to the session that made them.
-            outbox.discard("tool_response", self._loss(LossReason.ORPHANED))
+            outbox.discard_answers(self._loss(LossReason.ORPHANED))
         outbox.expire(now - self._policy.media_max_age, self._loss(LossReason.STALE))
 
     def flush(self) -> Sequence[Entry]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 from live_protocol import _endings
 from live_protocol._deflate import Deflate, Inflate
@@ -34,7 +34,11 @@ from live_protocol.handshake import ClientHandshake, ServerHandshake, Upgraded
 from live_protocol.limits import Limits
 from live_protocol.timing import Deadline, Deadlines, Timeouts
 
-__all__ = ["LinkMachine"]
+__all__ = ["LinkMachine", "Tap"]
+
+Tap: TypeAlias = Callable[[float | None, bool, bytes | str | LinkEvent], object]
+"""Is told of everything that passes a link, in order: the reading of the clock, whether it comes from the client's end,
+and the whole message (`str` for text, `bytes` for binary) or the link's event. It must not raise."""
 
 _CONNECTING: Final = LinkState.CONNECTING
 _OPEN: Final = LinkState.OPEN
@@ -65,6 +69,7 @@ class LinkMachine:
         "_queue",
         "_reader",
         "_state",
+        "_tap",
         "_timeouts",
     )
 
@@ -74,12 +79,14 @@ class LinkMachine:
         limits: Limits,
         timeouts: Timeouts,
         entropy: Callable[[int], bytes],
+        tap: Tap | None = None,
     ) -> None:
         """Use `client` or `server` instead."""
         self._handshake = handshake
         self._client = isinstance(handshake, ClientHandshake)
         self._limits = limits
         self._timeouts = timeouts
+        self._tap = tap
         self._state = _CONNECTING
         self._queue: deque[bytes | str | LinkEvent] = deque()
         self._max_in = limits.max_buffered_in
@@ -253,7 +260,7 @@ class LinkMachine:
         if self._info is None:
             self._outbox.clear()
             closing = self._state is _CLOSING
-            self._conclude(_endings.by_transport(f"{why} {_MEANWHILE[self._state]}", closing=closing))
+            self._conclude(_endings.by_transport(f"{why} {_endings.MEANWHILE[self._state]}", closing=closing))
         self._move(LinkInput.END)
 
     def _close_expired(self, after: float) -> None:
@@ -292,10 +299,3 @@ class LinkMachine:
         self._queue.clear()
         self._paused = False
         self._reader.queued = 0
-
-
-_MEANWHILE: Final = {
-    _CONNECTING: "during the opening handshake",
-    _OPEN: "without a close frame",
-    _CLOSING: "before the peer answered our close frame",
-}

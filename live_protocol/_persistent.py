@@ -23,7 +23,7 @@ from live_protocol.errors import AlreadyClosed, ConnectionClosing, IllegalInStat
 from live_protocol.events import Event, ReconnectReason
 from live_protocol.handshake import HandshakeRequest
 from live_protocol.limits import Limits
-from live_protocol.link import WebSocketLink
+from live_protocol.link import Tap, WebSocketLink
 from live_protocol.messages import (
     ActivityStart,
     LiveClientMessage,
@@ -37,7 +37,7 @@ from live_protocol.resumption import Resumption
 from live_protocol.session import LiveSession
 from live_protocol.snapshot import Snapshot, setup_digest
 from live_protocol.timing import Timeouts
-from live_protocol.toolcalls import ToolCall, ToolCalls
+from live_protocol.toolcalls import ToolCall, ToolCalls, key_of
 from live_protocol.usage import Usage
 from live_protocol.verbs import ClientVerbs
 
@@ -75,6 +75,7 @@ class Settings:
     compression: bool
     strict: bool
     entropy: Callable[[int], bytes]
+    tap: Tap | None = None
 
 
 def with_resumption(setup: LiveClientSetup, policy: ReconnectPolicy) -> LiveClientSetup:
@@ -230,6 +231,7 @@ class PersistentMachine(ClientVerbs):
             timeouts=settings.timeouts,
             compression=settings.compression,
             entropy=settings.entropy,
+            tap=settings.tap,
         )
         self._session = session
         self._connection = LiveConnection(self._link, lambda _: session, endpoint.backend, client=True)
@@ -272,7 +274,7 @@ class PersistentMachine(ClientVerbs):
         # What did not leave goes out on the next connection, so it must not leave on this one.
         self._muted = self._muted or self._input.outbox.queued
         self._live = False
-        losses = self._input.dropped(closing=False)
+        losses = self._input.dropped(self._calls.recent, closing=False)
         if isinstance(decision, GiveUp):
             self._queue.extend(losses)
             hint = f"Gave up: {decision.why}. {info.hint}".rstrip() if decision.why else info.hint
@@ -282,6 +284,7 @@ class PersistentMachine(ClientVerbs):
         self._decision = decision
         if self._reconnector.policy.late_results is LateResults.REFUSE:
             self._orphans.extend(self._calls.orphan())
+        self._forget_recent_calls()
         self._queue.append(
             ev.Reconnecting(
                 attempt=decision.attempt,
@@ -293,6 +296,11 @@ class PersistentMachine(ClientVerbs):
             )
         )
         self._queue.extend(losses)
+
+    def _forget_recent_calls(self) -> None:
+        """In transparent mode a session resumes from before the calls that came after its handle."""
+        if self._input.outbox.transparent:
+            self._orphans.extend(self._calls.orphan(recent=True))
 
     def _finish(self, info: CloseInfo) -> None:
         """There will be no other connection."""
@@ -314,7 +322,8 @@ class PersistentMachine(ClientVerbs):
     def _closed(self, event: ev.ConnectionClosed) -> bool:
         if self._closing:
             self._muted = self._input.outbox.queued
-            self._input.dropped(closing=True)
+            self._input.dropped(self._calls.recent, closing=True)
+            self._forget_recent_calls()
             self._finish(event.info)
         else:
             self._lost(event.info, self._reconnector.dropped(event.info, self._clock))
@@ -357,6 +366,7 @@ class PersistentMachine(ClientVerbs):
         if self._config.session_resumption is not None:  # some models send handles unasked
             self._reconnector.observed(event, self._clock)
             if event.handle is not None:
+                self._calls.settle()
                 self._input.resumable(event.last_consumed_client_message_index)
             self._consider_leaving()
         return True
@@ -421,7 +431,7 @@ class PersistentMachine(ClientVerbs):
 
 
 def _names(calls: Sequence[ToolCall]) -> tuple[str, ...]:
-    return tuple(entry.call.id or entry.call.name or "" for entry in calls)
+    return tuple(key_of(entry.call) for entry in calls)
 
 
 REACTIONS: Final[Mapping[type, Callable[[PersistentMachine, Any], bool]]] = MappingProxyType(

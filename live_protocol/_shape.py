@@ -15,12 +15,14 @@ from live_protocol.messages import LiveClientMessage, LiveClientRealtimeInput, L
 
 __all__ = [
     "activity_signal",
+    "begins_with_history",
     "client_member",
     "given",
     "has_output",
     "is_manual",
     "kind",
     "server_signal",
+    "size_of",
     "turn_signals",
 ]
 
@@ -107,3 +109,14 @@ def has_output(message: LiveServerMessage) -> bool:
             or content.url_context_metadata is not None
         )
     )
+
+
+def begins_with_history(setup: LiveClientSetup | None) -> bool:
+    """Whether everything up to the first complete turn is history, which nobody answers (wire.md section 6)."""
+    history = setup and setup.history_config
+    return bool(history and history.initial_history_in_client_content)
+
+
+def size_of(data: bytes | str) -> int:
+    """Bytes of a message's text as UTF-8."""
+    return len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode(errors="surrogatepass"))

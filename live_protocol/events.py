@@ -615,10 +615,10 @@ class UrlContextRetrieved(_Output):
 @final
 @hot(kw_only=True)
 class UnknownMessage:
-    """Top-level members this version does not know, from either role's peer.
+    """Members this version does not know, at the top of a message or in ``serverContent``, from either role's peer.
 
     Attributes:
-        fields: Those members, by wire key.
+        fields: Those members, by wire key; those of ``serverContent`` stand under that key.
         last: Whether this is the last event of its message.
         unexpected: Whether the message came where the protocol does not have it.
     """

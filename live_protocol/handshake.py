@@ -15,11 +15,11 @@ import h11
 from live_protocol._deflate import OFFER, Agreement, accept_offer, read_response
 from live_protocol._http import (
     RESERVED,
-    RESERVED_IN_REFUSAL,
     TOKEN,
     Head,
     Headers,
     check_headers,
+    check_refusal,
     decoded,
     encoded,
     not_http,
@@ -362,13 +362,7 @@ class ServerHandshake:
         Raises:
             InvalidMessage: An argument cannot be sent; nothing has changed.
         """
-        if not isinstance(status, int) or not 200 <= status <= 599:
-            raise InvalidMessage("status", "must be an HTTP status from 200 to 599")
-        if not isinstance(body, bytes):
-            raise InvalidMessage("body", "must be bytes")
-        if body and status in (204, 304):
-            raise InvalidMessage("body", "RFC 9110 allows none with status 204 and 304")
-        headers = check_headers(headers, RESERVED_IN_REFUSAL)
+        headers = check_refusal(status, headers, body)
         # RFC 9110 section 7.8: Upgrade is named in Connection wherever it is sent.
         upgrade = any(name.lower() == "upgrade" for name, _ in headers)
         fields = [("Connection", "close, Upgrade" if upgrade else "close"), *headers]

@@ -9,8 +9,8 @@ from typing import Final, Literal, Self, TypeAlias, cast, final
 import attrs
 
 from live_protocol import _endings
-from live_protocol._frames import BINARY, TEXT, peer_may_send
-from live_protocol._link import LinkMachine
+from live_protocol._frames import BINARY, TEXT
+from live_protocol._link import LinkMachine, Tap
 from live_protocol._tables import LinkInput, LinkState
 from live_protocol.errors import (
     AlreadyClosed,
@@ -26,7 +26,7 @@ from live_protocol.handshake import ClientHandshake, HandshakeRequest, ServerHan
 from live_protocol.limits import Limits
 from live_protocol.timing import Deadline, Timeouts
 
-__all__ = ["Wants", "WebSocketLink"]
+__all__ = ["Tap", "Wants", "WebSocketLink"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -86,6 +86,7 @@ class WebSocketLink(LinkMachine):
         timeouts: Timeouts | None = None,
         compression: bool = False,
         entropy: Callable[[int], bytes] = os.urandom,
+        tap: Tap | None = None,
     ) -> Self:
         """The client's end; its request is ready in `data_to_send`.
 
@@ -95,14 +96,20 @@ class WebSocketLink(LinkMachine):
             timeouts: How long each phase may take.
             compression: Offer permessage-deflate (RFC 7692).
             entropy: Source of unpredictable bytes for the key and the masks (RFC 6455 section 10.3).
+            tap: Told of every message sent, and of every message and event when `next_event` gives it.
         """
         limits = limits or Limits()
         handshake = ClientHandshake(request, limits=limits, compression=compression, entropy=entropy)
-        return cls(handshake, limits, timeouts or Timeouts(), entropy)
+        return cls(handshake, limits, timeouts or Timeouts(), entropy, tap)
 
     @classmethod
     def server(
-        cls, *, limits: Limits | None = None, timeouts: Timeouts | None = None, compression: bool = False
+        cls,
+        *,
+        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
+        compression: bool = False,
+        tap: Tap | None = None,
     ) -> Self:
         """The server's end; it waits for a request and then for `accept` or `reject`.
 
@@ -110,10 +117,11 @@ class WebSocketLink(LinkMachine):
             limits: Bounds on what the peer may cost and on what is sent.
             timeouts: How long each phase may take.
             compression: Accept permessage-deflate (RFC 7692) where the client offers it in terms we can meet.
+            tap: As for `client`.
         """
         limits = limits or Limits()
         handshake = ServerHandshake(limits=limits, compression=compression)
-        return cls(handshake, limits, timeouts or Timeouts(), os.urandom)
+        return cls(handshake, limits, timeouts or Timeouts(), os.urandom, tap)
 
     def __repr__(self) -> str:
         return f"<WebSocketLink {'client' if self._client else 'server'} {self._state}>"
@@ -241,6 +249,8 @@ class WebSocketLink(LinkMachine):
             self._reader.queued -= len(item) if item.isascii() else len(item.encode())
         if self._paused and self._reader.queued <= self._max_in and len(queue) <= self._max_items:
             self._resume()
+        if self._tap is not None:
+            self._tap(self._deadlines.now, not self._client, item)
         return item
 
     def data_to_send(self) -> bytes:
@@ -354,12 +364,7 @@ class WebSocketLink(LinkMachine):
         Raises:
             InvalidMessage: An argument cannot stand in a close frame. Nothing changed.
         """
-        if not isinstance(code, int) or not peer_may_send(code):
-            raise InvalidMessage("code", "must be 1000 to 1003, 1007 to 1014 or 3000 to 4999")
-        if not isinstance(reason, str) or any("\ud800" <= char <= "\udfff" for char in reason):
-            raise InvalidMessage("reason", "must be text without lone surrogates")
-        if (size := len(reason.encode())) > _endings.MAX_REASON:
-            raise InvalidMessage("reason", f"must be {_endings.MAX_REASON} bytes of UTF-8 at most, not {size}")
+        _endings.check_close(code, reason)
         if self._state is _OPEN:
             self._outbox.close(code, reason)
             self._move(LinkInput.LOCAL_CLOSE)
@@ -408,6 +413,9 @@ class WebSocketLink(LinkMachine):
         if len(data) > self._limits.max_send:
             raise MessageTooLarge(len(data), self._limits.max_send)
         self._outbox.message(opcode, data)
+        if self._tap is not None:
+            shown = data if opcode == BINARY else data.decode(errors="replace")
+            self._tap(self._deadlines.now, self._client, shown)
 
     def _too_late(self, operation: str) -> LiveProtocolError:
         if self._state is _CONNECTING:

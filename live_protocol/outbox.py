@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Final, final
 
 import attrs
@@ -29,6 +29,7 @@ class Entry:
         index: Its number on the present connection (setup is 0); 0 while it is on none.
         again: Whether an earlier connection had it already (transparent mode).
         awaiting: Whether an answer is due after it; None where it changes nothing about that.
+        calls: Keys of the tool calls it answers.
     """
 
     number: int
@@ -39,6 +40,7 @@ class Entry:
     index: int = 0
     again: bool = False
     awaiting: bool | None = None
+    calls: Sequence[str] = ()
 
     @property
     def size(self) -> int:
@@ -195,7 +197,15 @@ class Outbox:
     # --- in -----------------------------------------------------------------------------------------------------
 
     def enter(
-        self, kind: str, payload: bytes, at: float, *, media: bool = False, awaiting: bool | None = None, waits: bool
+        self,
+        kind: str,
+        payload: bytes,
+        at: float,
+        *,
+        media: bool = False,
+        awaiting: bool | None = None,
+        calls: Sequence[str] = (),
+        waits: bool,
     ) -> Entry:
         """Take in a new message.
 
@@ -205,12 +215,15 @@ class Outbox:
             at: Clock reading.
             media: See `Entry`; in transparent mode nothing is worthless.
             awaiting: See `Entry`.
+            calls: See `Entry`.
             waits: Whether it waits for a connection; otherwise it goes on the present one, where nothing waits before
                 it, and has to be numbered.
         """
         self.accepted += 1
         media = media and not self.transparent
-        entry = Entry(number=self.accepted, kind=kind, payload=payload, at=at, media=media, awaiting=awaiting)
+        entry = Entry(
+            number=self.accepted, kind=kind, payload=payload, at=at, media=media, awaiting=awaiting, calls=calls
+        )
         if not waits:
             self._queued.append(entry)
             return entry
@@ -255,10 +268,19 @@ class Outbox:
             into.add(self._remove(number))
         self._drop_returned(lambda entry: entry.media and entry.at < before, into)
 
-    def discard(self, kind: str, into: Tally) -> None:
-        """Drop everything of one kind that waits."""
-        self._drop_returned(lambda entry: entry.kind == kind, into)
-        for number in [number for number, entry in self._waiting.items() if entry.kind == kind]:
+    def discard_answers(self, into: Tally, calls: Container[str] | None = None) -> None:
+        """Drop every waiting message that answers tool calls.
+
+        Args:
+            into: Where to count them.
+            calls: Only if one of these is among them.
+        """
+
+        def drop(entry: Entry) -> bool:
+            return bool(entry.calls) if calls is None else any(key in calls for key in entry.calls)
+
+        self._drop_returned(drop, into)
+        for number in [number for number, entry in self._waiting.items() if drop(entry)]:
             into.add(self._remove(number))
 
     def discard_all(self, *, sent: bool) -> tuple[Tally, Tally]:

@@ -25,7 +25,7 @@ from live_protocol.endpoint import Endpoint
 from live_protocol.errors import InvalidMessage, NotConnected
 from live_protocol.events import Event, Need
 from live_protocol.limits import Limits
-from live_protocol.link import Wants
+from live_protocol.link import Tap, Wants
 from live_protocol.messages import FunctionCall, LiveClientMessage, LiveClientToolResponse
 from live_protocol.reconnect import ReconnectPolicy, system_random
 from live_protocol.resumption import Resumption
@@ -52,6 +52,7 @@ class ConnectOptions(TypedDict, total=False):
     strict: bool
     entropy: Callable[[int], bytes]
     jitter: Callable[[], float]
+    tap: Tap | None
 
 
 @final
@@ -61,7 +62,8 @@ class PersistentConnection(PersistentMachine):
     It has the surface of `LiveConnection` and is driven in the same way, with one thing more: where `dial` is not None,
     close the transport in hand, if there is one, open another one to that endpoint, and call `dialled` or
     `dial_failed`; the first connection is made in the same way. Between two connections ``wants.close`` means the
-    transport in hand; the session is over when ``state`` is CLOSED.
+    transport in hand; the session is over when ``state`` is CLOSED. Somebody has to take events all the time: the end
+    of a connection is noticed where its events are read.
 
     Where a connection ends, `Reconnecting` stands in place of `Failed` and `ConnectionClosed`, which come once, at the
     very end. Each further `SetupComplete` is followed by `Reconnected`, and every loss of input is an `InputLost`.
@@ -96,6 +98,7 @@ class PersistentConnection(PersistentMachine):
         strict: bool = False,
         entropy: Callable[[int], bytes] = os.urandom,
         jitter: Callable[[], float] = system_random,
+        tap: Tap | None = None,
         snapshot: Snapshot | None = None,
     ) -> Self:
         """A new session, or one that goes on; `dial` says at once where to connect.
@@ -113,6 +116,7 @@ class PersistentConnection(PersistentMachine):
             strict: For tests, as for `LiveConnection.client`.
             entropy: Source of handshake keys and masks.
             jitter: Source of random numbers from 0 to 1, below 1, for the delays.
+            tap: As for `LiveConnection.client`; one for all connections.
             snapshot: See `restore`.
 
         Raises:
@@ -129,6 +133,7 @@ class PersistentConnection(PersistentMachine):
             compression=compression,
             strict=strict,
             entropy=entropy,
+            tap=tap,
         )
         setup = with_resumption(commands.build_setup(first, config, model), policy)
         return cls(endpoint, first, setup, policy=policy, settings=settings, jitter=jitter, snapshot=snapshot)
@@ -363,9 +368,12 @@ class PersistentConnection(PersistentMachine):
     @property
     def state(self) -> LinkState:
         """State of the WebSocket connection: CONNECTING between two of them, CLOSED only at the very end."""
-        if self._live or self._ended:
-            return self._connection.state
-        return LinkState.CONNECTING
+        if not self._live and not self._ended:
+            return LinkState.CONNECTING
+        state = self._connection.state
+        # Until its end was read, it is not known whether another connection follows.
+        ours = self._closing or self._ended
+        return LinkState.CLOSING if state is LinkState.CLOSED and not ours else state
 
     @property
     def phase(self) -> Phase:

@@ -10,7 +10,16 @@ from live_protocol import commands
 from live_protocol import events as ev
 from live_protocol._inbound import ClientRole, server_role_events
 from live_protocol._outbound import ClientOutbound
-from live_protocol._shape import client_member, given, is_manual, kind, server_signal, turn_signals
+from live_protocol._shape import (
+    begins_with_history,
+    client_member,
+    given,
+    is_manual,
+    kind,
+    server_signal,
+    size_of,
+    turn_signals,
+)
 from live_protocol._tables import PHASE, Phase, PhaseInput, TurnState
 from live_protocol.closing import FrameSummary
 from live_protocol.codec import Codec
@@ -80,6 +89,7 @@ class LiveSession(ClientVerbs):
         "_out",
         "_outbound",
         "_queue",
+        "_seeding",
         "_setup",
         "_strict",
         "_timeouts",
@@ -112,7 +122,10 @@ class LiveSession(ClientVerbs):
         self._out: list[bytes] = []
         self._frames: deque[tuple[bool, str, int, float | None]] = deque(maxlen=_SUMMARIES)
         self._awaiting = False
+        self._seeding = begins_with_history(setup)
         self._last_progress: float | None = None
+        if setup is None:
+            self._deadlines.arm(Deadline.SETUP, timeouts.setup)
 
     @classmethod
     def client(
@@ -336,7 +349,9 @@ class LiveSession(ClientVerbs):
         if message.setup is not None:
             self._deadlines.arm(Deadline.SETUP, self._timeouts.setup)
         if message.client_content is not None:
-            self._awaiting = bool(message.client_content.turn_complete)
+            complete = bool(message.client_content.turn_complete)
+            self._awaiting = complete and not self._seeding
+            self._seeding = self._seeding and not complete
         self._sent(phase, member, payload)
 
     def _send_server(self, message: LiveServerMessage) -> None:
@@ -391,7 +406,7 @@ class LiveSession(ClientVerbs):
                 self._take_client_message(data)
         except RemoteProtocolError as error:
             if not isinstance(error, OutOfOrder):
-                self._record(sent=False, kind="undecodable", size=_size(data))
+                self._record(sent=False, kind="undecodable", size=size_of(data))
             if self._strict:
                 self._fail(error)
             else:
@@ -414,7 +429,7 @@ class LiveSession(ClientVerbs):
                 if self._timeouts.stall is not None:
                     self._progress()
                 return
-        self._server_message(found if type(found) is LiveServerMessage else Codec.audio_message(found), _size(data))
+        self._server_message(found if type(found) is LiveServerMessage else Codec.audio_message(found), size_of(data))
 
     def _server_message(self, message: LiveServerMessage, size: int) -> None:
         self._record(sent=False, kind=kind(message), size=size)
@@ -437,7 +452,7 @@ class LiveSession(ClientVerbs):
         message = self._codec.decode_client(data, strict=self._strict)
         if not given(message) and not message.extra:
             raise SchemaMismatch("", "a client message has exactly one member, got none")
-        self._record(sent=False, kind=kind(message), size=_size(data))
+        self._record(sent=False, kind=kind(message), size=size_of(data))
         before = self.last_phase if self.phase is Phase.ENDED else self.phase
         phase = self._received(PhaseInput.SETUP if message.setup else PhaseInput.CLIENT_MESSAGE)
         # Client messages between setup and setupComplete are early, not wrong: .NET's client sends them and the
@@ -446,6 +461,8 @@ class LiveSession(ClientVerbs):
         if phase is None and not early and self._strict:
             raise OutOfOrder(_FIRST, close_code=1007)
         self.client_message_index += 1
+        if message.setup is not None:
+            self._deadlines.disarm(Deadline.SETUP)
         if message.tool_response is not None:
             self.tool_calls.responded(message.tool_response.function_responses)
         made = list(
@@ -463,9 +480,12 @@ class LiveSession(ClientVerbs):
         self._events.append(ev.Failed(error=error))
 
     def _setup_expired(self) -> None:
-        options = [name for name in given(self._setup) if name != "model"] if self._setup else []
-        extras = f" with {', '.join(options)}" if options else ""
-        detail = f"setup{extras} was sent, setupComplete has not come"
+        if self._setup is None:
+            detail = "the client has sent no setup"
+        else:
+            options = [name for name in given(self._setup) if name != "model"]
+            extras = f" with {', '.join(options)}" if options else ""
+            detail = f"setup{extras} was sent, setupComplete has not come"
         self._fail(DeadlineExpired(Deadline.SETUP, self._timeouts.setup or 0.0, detail))
 
     def _due(self) -> ev.StallKind | None:
@@ -484,7 +504,3 @@ class LiveSession(ClientVerbs):
         missing = self._due()
         if missing is not None:
             self._events.append(ev.StallSuspected(kind=missing, silence=now - cast("float", self._last_progress)))
-
-
-def _size(data: bytes | str) -> int:
-    return len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode(errors="surrogatepass"))

@@ -12,7 +12,7 @@ from live_protocol._tables import TOOL_CALL, ToolCallInput, ToolCallState
 from live_protocol.errors import IllegalInState, InvalidMessage, ToolCallOrphaned, ToolCallWasCancelled
 from live_protocol.messages import Backend, FunctionCall, FunctionResponse
 
-__all__ = ["ToolCall", "ToolCalls"]
+__all__ = ["ToolCall", "ToolCalls", "key_of"]
 
 _OPEN: Final = (ToolCallState.PENDING, ToolCallState.STREAMING)
 _REMEMBERED: Final = 1024
@@ -46,7 +46,7 @@ class ToolCalls:
         epoch: Number of the connection that new calls come on; stays 0 where there is only one.
     """
 
-    __slots__ = ("_anonymous", "_backend", "_finished", "_foreign", "_open", "_orphans", "epoch")
+    __slots__ = ("_anonymous", "_backend", "_finished", "_foreign", "_open", "_orphans", "_recent", "epoch")
 
     def __init__(self, backend: Backend, *, foreign: bool = False) -> None:
         self._backend = backend
@@ -55,6 +55,7 @@ class ToolCalls:
         self._finished: OrderedDict[str, ToolCall] = OrderedDict()
         self._anonymous: list[ToolCall] = []
         self._orphans: OrderedDict[str, ToolCall] = OrderedDict()
+        self._recent: OrderedDict[str, None] = OrderedDict()
         self.epoch: int = 0
 
     def pending(self) -> tuple[FunctionCall, ...]:
@@ -73,15 +74,31 @@ class ToolCalls:
             else:
                 self._anonymous.append(entry)
 
-    def orphan(self) -> tuple[ToolCall, ...]:
-        """Nobody waits for the open calls any more: from now on answering one raises `ToolCallOrphaned`; gives them."""
-        orphans = self.open()
+    @property
+    def recent(self) -> frozenset[str]:
+        """Ids (names, where there is none) of the calls since the last `settle`, whatever became of them."""
+        return frozenset(self._recent)
+
+    def settle(self) -> None:
+        """The calls so far belong to what can be resumed."""
+        self._recent.clear()
+
+    def orphan(self, *, recent: bool = False) -> tuple[ToolCall, ...]:
+        """Nobody waits for the open calls any more: from now on answering one raises `ToolCallOrphaned`; gives them.
+
+        Args:
+            recent: Only those that were made since the last `settle`.
+        """
+        orphans = tuple(entry for entry in self.open() if not recent or key_of(entry.call) in self._recent)
         for entry in orphans:
-            self._orphans[entry.call.id or entry.call.name or ""] = entry
+            self._orphans[key_of(entry.call)] = entry
+            if entry.call.id:
+                del self._open[entry.call.id]
+            else:
+                self._anonymous.remove(entry)
         while len(self._orphans) > _REMEMBERED:
             self._orphans.popitem(last=False)
-        self._open.clear()
-        self._anonymous.clear()
+        self._recent.clear()
         return orphans
 
     def get(self, call_id: str) -> ToolCall | None:
@@ -90,6 +107,9 @@ class ToolCalls:
 
     def requested(self, call: FunctionCall) -> bool:
         """Enter a call; False where its id is taken by a call that is still open."""
+        self._recent[key_of(call)] = None
+        if len(self._recent) > _REMEMBERED:
+            self._recent.popitem(last=False)
         if not call.id:
             self._anonymous.append(ToolCall(call=call, epoch=self.epoch))
             return True
@@ -160,7 +180,7 @@ class ToolCalls:
         return checked
 
     def _check_epoch(self, response: FunctionResponse, epoch: int | None) -> None:
-        key = response.id or response.name or ""
+        key = key_of(response)
         entry: ToolCall | None
         if response.id:
             entry = self.get(response.id)
@@ -203,6 +223,11 @@ class ToolCalls:
                     self._enter(call_id, entry, after)
             elif not response.id:
                 _drop_by_name(self._anonymous, response.name)
+
+
+def key_of(call: FunctionCall | FunctionResponse) -> str:
+    """What a call and its responses have in common: the id, or the name where there is none."""
+    return call.id or call.name or ""
 
 
 def _input(response: FunctionResponse) -> ToolCallInput:

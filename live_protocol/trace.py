@@ -11,6 +11,12 @@ line, then one object a line::
 type of the WebSocket message. The payload is one of ``json``, an object laid out in the stated ``form`` (compact where
 none is stated), ``text``, exact UTF-8 that is no such object, or ``data``, base64 of anything else. Unknown members
 are ignored. Reading gives back the bytes that were recorded, but for what was redacted.
+
+A line of any other ``kind`` is a note: a fact of the link, with members of its own and no ``dir``. `Recorder` writes
+``connected`` (``compression``), ``rejected`` (``status``), ``ping``, ``pong`` (``rtt``, seconds) and ``closed`` (facts
+of `CloseInfo`); whoever wants messages alone skips them all::
+
+    {"t": 0.75, "kind": "closed", "code": 1000, "reason": "", "clean": true, "initiator": "remote"}
 """
 
 from __future__ import annotations
@@ -39,7 +45,9 @@ __all__ = [
     "SupportsRead",
     "SupportsWrite",
     "TraceFrame",
+    "TraceNote",
     "TraceReader",
+    "TraceRecord",
     "TraceWriter",
     "open_trace",
     "read_trace",
@@ -55,6 +63,8 @@ VERSION: Final = 1
 
 FrameKind: TypeAlias = Literal["text", "binary"]
 """Type of a WebSocket message (RFC 6455 section 5.6)."""
+
+_MESSAGES: Final = ("text", "binary")
 
 
 class SupportsRead(Protocol):
@@ -113,6 +123,26 @@ class TraceFrame:
     data: bytes = attrs.field(repr=_size)
     at: float | None = None
     kind: FrameKind | None = None
+
+
+@final
+@attrs.frozen(kw_only=True)
+class TraceNote:
+    """One recorded fact that is no message.
+
+    Attributes:
+        at: Seconds on the recorder's clock.
+        kind: What it is, ``connected`` for example; any other than ``text`` and ``binary``.
+        facts: Its members, whatever they are; out of ``repr``.
+    """
+
+    at: float
+    kind: str
+    facts: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+
+TraceRecord: TypeAlias = TraceFrame | TraceNote
+"""What a trace is made of."""
 
 
 class _Reader:
@@ -245,13 +275,7 @@ class TraceWriter:
         self._scrubber = Scrubber(secrets) if redact else None
         header: dict[str, Any] = {"format": FORMAT, "version": VERSION, "redacted": redact}
         if info is not None:
-            text = None
-            with contextlib.suppress(TypeError, ValueError, RecursionError):
-                text = json.dumps(dict(info), allow_nan=False)
-            value = parse_object(text, MAX_DEPTH - 1)[0] if text is not None else None
-            if value is None:
-                raise InvalidMessage("info", "must be a JSON object of moderate depth")
-            header["info"] = self._scrubber.info(value) if self._scrubber else value
+            header["info"] = self._described("info", info)
         self._write(header)
 
     def record(self, t: float, sent: bool, data: str | bytes | bytearray | memoryview) -> None:
@@ -272,6 +296,33 @@ class TraceWriter:
             raise InvalidMessage("data", "must be bytes, or a str that UTF-8 can encode")
         kind = "text" if isinstance(data, str) else "binary"
         self._write({"t": at, "dir": ">" if sent else "<", "kind": kind, **self._members(payload)})
+
+    def note(self, t: float, kind: str, facts: Mapping[str, object] | None = None) -> None:
+        """Write a fact that is no message; redacted like ``info``.
+
+        Args:
+            t: Seconds on the caller's clock.
+            kind: What it is; readers skip kinds that they do not know.
+            facts: Its members, as JSON; ``t`` and ``kind`` are not among them.
+
+        Raises:
+            InvalidMessage: ``t`` is not finite, ``kind`` is a message's, or ``facts`` is not JSON; nothing was written.
+        """
+        at = _seconds(t)
+        if at is None:
+            raise InvalidMessage("t", "must be a finite number of seconds")
+        if kind in _MESSAGES:
+            raise InvalidMessage("kind", "is that of a message: use record()")
+        self._write({"t": at, "kind": kind} | self._described("facts", facts or {}))
+
+    def _described(self, name: str, value: Mapping[str, object]) -> dict[str, Any]:
+        text = None
+        with contextlib.suppress(TypeError, ValueError, RecursionError):
+            text = json.dumps(dict(value), allow_nan=False)
+        known = parse_object(text, MAX_DEPTH - 1)[0] if text is not None else None
+        if known is None:
+            raise InvalidMessage(name, "must be a JSON object of moderate depth")
+        return cast("dict[str, Any]", self._scrubber.info(known)) if self._scrubber else known
 
     def _members(self, payload: bytes) -> dict[str, Any]:
         text = decoded(payload)
@@ -325,7 +376,7 @@ def _recorded(line: Mapping[str, Any]) -> bytes | None:
 
 @final
 class TraceReader:
-    """Reads a trace of JSON lines; iterating gives its `TraceFrame` objects, once.
+    """Reads a trace of JSON lines, once: iterating gives its messages, `records` the notes between them too.
 
     Attributes:
         redacted: Whether secrets were taken out when it was written.
@@ -350,7 +401,7 @@ class TraceReader:
         self.redacted: bool = header.get("redacted") is True
         info: object = header.get("info")
         self.info: Mapping[str, Any] = cast("dict[str, Any]", info) if isinstance(info, dict) else {}
-        self._frames = self._read()
+        self._records = self._read()
 
     def __iter__(self) -> Iterator[TraceFrame]:
         """The messages in the order of the file.
@@ -361,7 +412,18 @@ class TraceReader:
         Raises:
             InvalidTrace: A line is damaged or cut; every whole line before it has been given.
         """
-        return self._frames
+        return (record for record in self._records if isinstance(record, TraceFrame))
+
+    def records(self) -> Iterator[TraceRecord]:
+        """Messages and notes, in the order of the file.
+
+        Yields:
+            What iterating yields, and each `TraceNote`, of whatever kind.
+
+        Raises:
+            InvalidTrace: A line is damaged or cut; every whole line before it has been given.
+        """
+        return self._records
 
     def _object(self) -> dict[str, Any] | None:
         """The next line; empty at the end, None for one that is no JSON object."""
@@ -376,7 +438,7 @@ class TraceReader:
             raise InvalidTrace(offset, "a whole line, the source ends inside it")
         return value
 
-    def _read(self) -> Iterator[TraceFrame]:
+    def _read(self) -> Iterator[TraceRecord]:
         while True:
             offset = self._reader.offset
             line = self._object()
@@ -384,16 +446,20 @@ class TraceReader:
                 return
             if line is None:
                 raise InvalidTrace(offset, "one JSON object a line")
-            at, direction, kind, data = _seconds(line.get("t")), line.get("dir"), line.get("kind"), _recorded(line)
+            at, kind = _seconds(line.pop("t", None)), line.pop("kind", None)
             if at is None:
                 raise InvalidTrace(offset, "a line with 't' in seconds")
+            if isinstance(kind, str) and kind not in _MESSAGES:
+                yield TraceNote(at=at, kind=kind, facts=line)
+                continue
+            direction, data = line.get("dir"), _recorded(line)
             if direction not in (">", "<"):
                 raise InvalidTrace(offset, "a line with 'dir' '>' or '<'")
-            if kind not in ("text", "binary"):
-                raise InvalidTrace(offset, "a line with 'kind' 'text' or 'binary'")
+            if kind not in _MESSAGES:
+                raise InvalidTrace(offset, "a line with 'kind' in text")
             if data is None:
                 raise InvalidTrace(offset, "a line with one of 'json' (in a known 'form'), 'text' and 'data'")
-            yield TraceFrame(sent=direction == ">", data=data, at=at, kind=kind)
+            yield TraceFrame(sent=direction == ">", data=data, at=at, kind=cast("FrameKind", kind))
 
 
 def read_trace(source: Source) -> TraceReader:

@@ -23,7 +23,7 @@ from live_protocol.emulator.actions import (
 )
 from live_protocol.emulator.options import EmulatorOptions, VoiceOptions
 from live_protocol.emulator.parrot import Parrot
-from live_protocol.emulator.server import EmulatedConnection, Emulator, describe_speech
+from live_protocol.emulator.server import EmulatedConnection, EmulatedMessageConnection, Emulator, describe_speech
 
 __all__ = [
     "Action",
@@ -32,6 +32,7 @@ __all__ = [
     "Close",
     "Drop",
     "EmulatedConnection",
+    "EmulatedMessageConnection",
     "Emulator",
     "EmulatorOptions",
     "End",

@@ -12,6 +12,8 @@ from typing import Final
 import pytest
 
 from adapters.kit import AsyncioKit, Kit
+from adapters.kit_anyio import AnyioKit
+from adapters.kit_sync import SyncKit
 from adapters.kit_trio import TrioKit
 
 
@@ -38,6 +40,9 @@ KITS: Final[dict[str, Callable[[], Kit]]] = {
     "asyncio": lambda: AsyncioKit("asyncio"),
     "uvloop": _uvloop,
     "trio": TrioKit,
+    "anyio-asyncio": lambda: AnyioKit("asyncio"),
+    "anyio-trio": lambda: AnyioKit("trio"),
+    "sync": SyncKit,
 }
 
 

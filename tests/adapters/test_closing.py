@@ -76,14 +76,13 @@ def test_from_both_sides_at_once(kit: Kit) -> None:
                 kit.hold_up(0.05)  # so that both close frames are on their way
                 await session.close(1000, "client")
                 assert session.close_info.clean
-            assert (await kit.join(peer)) == [(1000, "client")]
+            # Where a thread of its own reads, the server's close frame was answered before.
+            assert (await kit.join(peer)) == [(1000, "server" if kit.threaded else "client")]
 
     kit.run(scenario)
 
 
-def test_while_another_task_receives(cancelling: Kit) -> None:
-    kit = cancelling
-
+def test_while_another_task_receives(kit: Kit) -> None:
     async def scenario() -> None:
         for verb in ("receive", "iterate"):
             with Peer(polite) as peer:
@@ -126,9 +125,7 @@ def test_inside_the_loop(kit: Kit) -> None:
     kit.run(scenario)
 
 
-def test_by_several_tasks(cancelling: Kit) -> None:
-    kit = cancelling
-
+def test_by_several_tasks(kit: Kit) -> None:
     async def scenario() -> None:
         with Peer(polite) as peer:
             async with kit.connect(peer.endpoint()) as session, kit.jobs() as jobs:
@@ -309,9 +306,7 @@ def test_a_failed_block_closes_in_order(kit: Kit) -> None:
     kit.run(scenario)
 
 
-def test_abort(cancelling: Kit) -> None:
-    kit = cancelling
-
+def test_abort(kit: Kit) -> None:
     async def scenario() -> None:
         with Peer(deaf) as peer:
             began = time.monotonic()

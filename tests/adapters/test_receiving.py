@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -77,8 +78,7 @@ def test_cancelling_a_wait_loses_nothing(cancelling: Kit, verb: str) -> None:
     kit.run(scenario)
 
 
-def test_one_receiver_at_a_time(cancelling: Kit) -> None:
-    kit = cancelling
+def test_one_receiver_at_a_time(kit: Kit) -> None:
     go = threading.Event()
 
     def script(conn: Conn) -> None:
@@ -94,9 +94,9 @@ def test_one_receiver_at_a_time(cancelling: Kit) -> None:
                     pass
                 first = jobs.start(session.receive)
                 await kit.pass_on()
-                with pytest.raises(IllegalInState, match="another task"):
+                with pytest.raises(IllegalInState, match="another t"):
                     await session.receive()
-                with pytest.raises(IllegalInState, match="another task"):
+                with pytest.raises(IllegalInState, match="another t"):
                     await anext(session)
                 go.set()
                 await first.wait()

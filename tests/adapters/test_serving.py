@@ -325,9 +325,7 @@ def test_pings_of_clients_are_answered_though_the_handler_is_busy(kit: Kit) -> N
     kit.run(scenario)
 
 
-def test_many_clients(cancelling: Kit) -> None:
-    kit = cancelling
-
+def test_many_clients(kit: Kit) -> None:
     async def scenario() -> None:
         async with kit.serve(accepting) as server, kit.jobs() as jobs:
             together = 0

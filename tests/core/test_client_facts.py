@@ -131,7 +131,7 @@ def test_usage(spelling: str, backend: Backend) -> None:
 
 def test_resumption() -> None:
     session = ready_client(codec=Codec(Backend.VERTEX))
-    assert session.resumption.handle is None
+    assert (session.resumption.handle, session.resumption.resumable) == (None, False)
     session.advance(5.0)
     update = {"newHandle": CANARY, "resumable": True, "lastConsumedClientMessageIndex": "7"}
     (event,) = tell(session, {"sessionResumptionUpdate": update})

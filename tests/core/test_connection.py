@@ -29,6 +29,7 @@ from live_protocol import (
     AlreadyClosed,
     AudioChunk,
     ClientContentReceived,
+    Connected,
     ConnectionClosing,
     Endpoint,
     IllegalInState,
@@ -411,3 +412,16 @@ def test_deadlines_of_both_layers() -> None:
     off = Pair(dial(timeouts=Timeouts(open=None, setup=3.0, ping_interval=None)))
     off.pump()
     assert off.client.next_deadline() == off.clock.now + 3.0
+
+
+@pytest.mark.parametrize("client", [True, False])
+@pytest.mark.parametrize("server", [True, False])
+def test_compression_is_used_only_where_both_want_it(client: bool, server: bool) -> None:
+    pair = Pair(
+        dial(compression=True) if client else dial(),
+        LiveConnection.server(compression=True) if server else LiveConnection.server(),
+    )
+    pair.pump()
+    connected = pair.client_events[0]
+    assert isinstance(connected, Connected)
+    assert connected.compression == (client and server)

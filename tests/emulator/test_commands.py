@@ -137,8 +137,9 @@ def test_codes_that_may_not_be_sent(code: str) -> None:
 def test_unknown() -> None:
     with connected(strict=False) as pair:
         new = pair.text("/unknown")
-        (unknown,) = of(new, ev.UnknownMessage)
-        assert unknown.fields == {"brandNewMember": {"answer": 42}}
+        top, nested = of(new, ev.UnknownMessage)
+        assert top.fields == {"brandNewMember": {"answer": 42}}
+        assert list(nested.fields) == ["serverContent"]
         contents = [event.message.server_content for event in of(new, ev.GenerationComplete)]
         assert contents
         assert said(pair.text("fine")) == "fine"

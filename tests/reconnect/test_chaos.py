@@ -19,7 +19,7 @@ import pytest
 from live_protocol import events as ev
 from live_protocol.emulator.actions import Action, Say, Turn, Wait
 from live_protocol.errors import NotConnected
-from live_protocol.reconnect import Gap, ReconnectPolicy
+from live_protocol.reconnect import Gap, GoAwayPolicy, ReconnectPolicy
 from reconnect.world import EAGER, GEMINI, TEXT, VERTEX, Witness, World, numbers, of
 
 SEEDS = (1, 2, 3)
@@ -128,7 +128,8 @@ def run(seed: object, total: int, policy: ReconnectPolicy, *, calm: bool = False
     for part in range(max(1, total // CUTS_A_SESSION)):
         chaos = Chaos((seed, part), policy, calm=calm, **options)
         chaos.play(min(total, CUTS_A_SESSION))
-        reached, lost = chaos.reached, numbers(chaos.reports)
+        reached = chaos.reached
+        lost = [number for number in numbers(chaos.reports) if number <= chaos.accepted[-1]]  # not "the end"
         print(
             f"seed={seed!r} part={part}: {len(chaos.accepted)} accepted, {len(lost)} reported, {len(reached)} reached"
         )
@@ -136,13 +137,15 @@ def run(seed: object, total: int, policy: ReconnectPolicy, *, calm: bool = False
         assert all(report.count == len(numbers([report])) == sum(report.kinds.values()) for report in chaos.reports)
         assert reached == [number for number in chaos.accepted if number in set(reached)], "order, or twice"
         missing = sorted(set(chaos.accepted) - set(reached))
-        if policy.transparent or calm:
+        # What could not be sent when a server leaves goes out together with what came after it.
+        if policy.transparent or (calm and "lifetime" not in options):
             assert missing == lost
         else:
             assert set(missing) <= set(lost), "lost in silence"
             certain = numbers([report for report in chaos.reports if report.certain])
             assert set(certain) <= set(missing)
         phases += chaos.world.cut_in
+        phases += Counter(event.reason.value for event in of(chaos.world.events, ev.Reconnecting))
     return phases
 
 
@@ -181,3 +184,21 @@ def test_also_where_handles_die_and_new_sessions_begin(
 ) -> None:
     policy = attrs.evolve(EAGER, transparent=transparent or None, gap_bytes=ONE_MESSAGE, in_flight=0.001)
     run(seed, length(100, 2000), policy, calm=True, max_handles=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transparent", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_also_where_the_server_goes_away_all_the_time(
+    seed: int, transparent: bool, length: Callable[[int, int], int]
+) -> None:
+    policy = attrs.evolve(
+        EAGER,
+        transparent=transparent or None,
+        gap_bytes=ONE_MESSAGE,
+        in_flight=0.001,
+        poisoned_after=10_000,
+        go_away=GoAwayPolicy(margin=0.1),
+    )
+    phases = run(seed, length(100, 1000), policy, calm=True, lifetime=0.3, go_away_notice=0.28)
+    assert phases["GO_AWAY"]

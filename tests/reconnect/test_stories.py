@@ -701,6 +701,8 @@ def test_an_end_that_was_not_read_yet() -> None:
     world.machine.receive_eof()
     world.machine.send_realtime_input(text="who is there?")  # waits, though nobody has read the end
     assert "Reconnecting" not in kinds(world.events)
+    assert world.machine.state is LinkState.CLOSING
+    world.run()
     world.until_ready()
     names = kinds(world.events)
     assert names.index("TextChunk") < names.index("Reconnecting")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import math
+import select
 import socket
 import ssl as tls
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,13 +16,10 @@ import anyio.lowlevel
 import anyio.to_thread
 from anyio.streams.tls import TLSStream
 
-from live_protocol.timing import Deadline
-from live_transports import _driver
-from live_transports._driver import Dial
-from live_transports._runtime import Link, Runtime, unwrapped
+from live_transports._runtime import Link, Runtime
 from live_transports._structured import Listeners
 
-__all__ = ["RUNTIME", "AnyioListeners", "dial", "listen"]
+__all__ = ["RUNTIME", "AnyioLink", "AnyioListeners", "listen"]
 
 
 async def _reenter(token: anyio.lowlevel.EventLoopToken, function: Callable[[], Awaitable[None]]) -> None:
@@ -41,20 +38,6 @@ async def _reenter(token: anyio.lowlevel.EventLoopToken, function: Callable[[], 
         return  # which has closed everything
 
 
-RUNTIME: Final = Runtime(
-    now=anyio.current_time,
-    event=anyio.Event,
-    scope=anyio.CancelScope,
-    nursery=anyio.create_task_group,
-    checkpoint=anyio.lowlevel.checkpoint,
-    sleep=anyio.sleep,
-    forever=anyio.sleep_forever,
-    task=lambda: anyio.get_current_task().id,
-    token=anyio.lowlevel.current_token,
-    reenter=_reenter,
-)
-
-
 @final
 class AnyioLink(Link):
     """An `anyio.abc.ByteStream`."""
@@ -62,6 +45,24 @@ class AnyioLink(Link):
     def __init__(self, stream: anyio.abc.ByteStream) -> None:
         self.can_half_close = not isinstance(stream, TLSStream)
         self._stream = stream
+        self._hung_up: select.poll | None = None
+        sock = stream.extra(anyio.abc.SocketAttribute.raw_socket, None)  # noqa: S610 - this is not Django's
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(select, "POLLRDHUP"):
+                self._hung_up = select.poll()
+                self._hung_up.register(sock.fileno(), select.POLLRDHUP)
+
+    async def secure(self, context: tls.SSLContext, *, hostname: str | None = None) -> AnyioLink:
+        # Peers leave without a close_notify; that nothing was cut off, WebSocket itself makes sure.
+        secured = await TLSStream.wrap(
+            self._stream,
+            ssl_context=context,
+            hostname=hostname,
+            server_side=hostname is None,
+            standard_compatible=False,
+        )
+        return AnyioLink(secured)
 
     async def receive(self) -> bytes:
         try:
@@ -78,41 +79,34 @@ class AnyioLink(Link):
     async def close(self) -> None:
         await self._stream.aclose()
 
+    def peer_left(self) -> bool:
+        # A write that fails makes asyncio's transport forget what lies unread; trio would still give it.
+        return self._hung_up is not None and bool(self._hung_up.poll(0))
+
     async def drop(self) -> None:
         await anyio.aclose_forcefully(self._stream)
 
 
-async def _secured(stream: anyio.abc.ByteStream, context: tls.SSLContext | None, **options: Any) -> AnyioLink:
-    """The stream, with TLS over it where there is a context; it is closed where that fails."""
-    sock = stream.extra(anyio.abc.SocketAttribute.raw_socket, None)
-    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if context is None:
-        return AnyioLink(stream)
-    try:
-        # Peers leave without a close_notify; that nothing was cut off, WebSocket itself makes sure.
-        secured = await TLSStream.wrap(stream, ssl_context=context, standard_compatible=False, **options)
-    except BaseException:
-        await anyio.aclose_forcefully(stream)
-        raise
-    return AnyioLink(secured)
+async def _connect(host: str, port: int, local_addr: tuple[str, int] | None) -> AnyioLink:
+    local_host, local_port = local_addr or (None, None)
+    return AnyioLink(await anyio.connect_tcp(host, port, local_host=local_host, local_port=local_port))
 
 
-async def dial(where: Dial, local_addr: tuple[str, int] | None, stream: anyio.abc.ByteStream | None) -> Link:
-    """TCP and TLS under one deadline; every failure is one of ours, and names the step."""
-    secured = False
-    with anyio.move_on_after(math.inf if where.timeout is None else where.timeout):
-        try:
-            if stream is None:
-                host, port = local_addr or (None, None)
-                stream = await anyio.connect_tcp(where.host, where.port, local_host=host, local_port=port)
-            secured = True
-            return await _secured(stream, where.tls, hostname=where.server_hostname, server_side=False)
-        except (OSError, ValueError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
-            cause = unwrapped(error)
-            failed = _driver.tls_failed if secured else _driver.dial_failed
-            raise failed(cause if isinstance(cause, OSError | ValueError) else ConnectionResetError(), where) from cause
-    raise _driver.dial_expired(Deadline.TLS if secured else Deadline.DIAL, where)
+RUNTIME: Final = Runtime(
+    now=anyio.current_time,
+    event=anyio.Event,
+    scope=anyio.CancelScope,
+    nursery=anyio.create_task_group,
+    checkpoint=anyio.lowlevel.checkpoint,
+    sleep=anyio.sleep,
+    forever=anyio.sleep_forever,
+    task=lambda: anyio.get_current_task().id,
+    token=anyio.lowlevel.current_token,
+    reenter=_reenter,
+    broken=(anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream),
+    link=AnyioLink,
+    connect=_connect,
+)
 
 
 # --- servers ----------------------------------------------------------------------------------------------------
@@ -122,12 +116,12 @@ async def dial(where: Dial, local_addr: tuple[str, int] | None, stream: anyio.ab
 class AnyioListeners(Listeners):
     """Listening sockets on anyio."""
 
-    def __init__(self, listeners: Sequence[anyio.abc.Listener[Any]], context: tls.SSLContext | None) -> None:
+    def __init__(self, listeners: Sequence[anyio.abc.Listener[Any]]) -> None:
         self.sockets: tuple[socket.socket, ...] = tuple(
-            listener.extra(anyio.abc.SocketAttribute.raw_socket) for listener in listeners
+            listener.extra(anyio.abc.SocketAttribute.raw_socket)  # noqa: S610 - this is not Django's
+            for listener in listeners
         )
         self._listeners = listeners
-        self._context = context
 
     async def serve(self, connected: Callable[[Any], Awaitable[None]], nursery: anyio.abc.TaskGroup) -> None:
         async with anyio.create_task_group() as accepting:
@@ -140,11 +134,8 @@ class AnyioListeners(Listeners):
         async with listener:
             await listener.serve(connected, nursery)
 
-    async def secure(self, stream: anyio.abc.ByteStream) -> Link:
-        return await _secured(stream, self._context, server_side=True)
 
-
-async def listen(host: str | Sequence[str], port: int, backlog: int, context: tls.SSLContext | None) -> AnyioListeners:
+async def listen(host: str | Sequence[str], port: int, backlog: int) -> AnyioListeners:
     """Listen on every address.
 
     Raises:
@@ -159,4 +150,4 @@ async def listen(host: str | Sequence[str], port: int, backlog: int, context: tl
         for listener in listeners:
             await anyio.aclose_forcefully(listener)
         raise
-    return AnyioListeners(listeners, context)
+    return AnyioListeners(listeners)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -12,9 +13,10 @@ from typing import Any, cast, final
 from live_protocol.errors import IllegalInState
 from live_transports import _driver
 from live_transports._driver import Inbox, Machine
+from live_transports._proxy import ConnectTunnel, ProxyFailed
 from live_transports._sessions import AsyncWire
 
-__all__ = ["Wire", "connect_tcp"]
+__all__ = ["Tunnelling", "Wire", "connect_tcp"]
 
 
 @final
@@ -46,6 +48,7 @@ class Wire(asyncio.Protocol, AsyncWire):
         self._half_closed = False
         self._closing = False
         self._burst = 0
+        self._hung_up: select.poll | None = None
         self._arrival: asyncio.Future[None] | None = None
         self._senders: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -108,6 +111,9 @@ class Wire(asyncio.Protocol, AsyncWire):
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             # asyncio does so too, but only for sockets that were made with the protocol's number
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(select, "POLLRDHUP"):
+                self._hung_up = select.poll()
+                self._hung_up.register(sock.fileno(), select.POLLRDHUP)
         transport.set_write_buffer_limits(high=_driver.HIGH_WATER, low=_driver.LOW_WATER)
         self.machine.advance(self._loop.time())
         self.settle()
@@ -122,9 +128,14 @@ class Wire(asyncio.Protocol, AsyncWire):
         self._arm()
 
     def _write(self) -> None:
-        data = self.machine.data_to_send()
-        if data and self._transport is not None and not self._closing and not self.gone.is_set():
-            self._transport.write(data)
+        transport = self._transport
+        if transport is None or self._closing or self.gone.is_set() or not self.machine.wants.write:
+            return
+        if self._reading and self._hung_up is not None and self._hung_up.poll(0):
+            # Listen before you speak: a write that fails makes the transport forget what lies unread, and that may be
+            # the close frame which says why the peer hung up. There is something to read, so this comes back here.
+            return
+        transport.write(self.machine.data_to_send())
 
     def _heed(self) -> None:
         """Do what the machine wants of the transport."""
@@ -244,6 +255,59 @@ class Wire(asyncio.Protocol, AsyncWire):
             self._write()
         self._closing = True
         self._transport.abort()
+
+
+@final
+class Tunnelling(asyncio.Protocol):
+    """What is said to a proxy, before the wire takes the transport over.
+
+    Args:
+        tunnel: What to say.
+        wire: Which frees the transport if this goes wrong.
+    """
+
+    def __init__(self, tunnel: ConnectTunnel, wire: Wire) -> None:
+        self._tunnel = tunnel
+        self._wire = wire
+        self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())  # nobody may wait for it
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._wire.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._opened.done():
+            return
+        try:
+            if self._tunnel.receive_data(data):
+                self._opened.set_result(None)
+        except ProxyFailed as error:
+            self._opened.set_exception(error)
+
+    def eof_received(self) -> None:
+        self.data_received(b"")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is None:
+            self.data_received(b"")
+        elif not self._opened.done():
+            self._opened.set_exception(exc)
+
+    async def through(self, transport: asyncio.Transport | None) -> asyncio.Transport:
+        """Open the tunnel; then the transport is the wire's.
+
+        Raises:
+            ProxyFailed: It cannot be opened.
+            OSError: The transport ended.
+        """
+        if transport is None:
+            raise ConnectionResetError
+        transport.write(self._tunnel.data_to_send())
+        await self._opened
+        if transport.is_closing():
+            raise ConnectionResetError
+        transport.set_protocol(self._wire)
+        return transport
 
 
 async def connect_tcp(host: str, port: int, local_addr: tuple[str, int] | None) -> socket.socket:

@@ -60,6 +60,7 @@ __all__ = [
     "LATE",
     "LOW_WATER",
     "STAGGER",
+    "Core",
     "Dial",
     "Inbox",
     "Machine",
@@ -106,8 +107,8 @@ E = TypeVar("E", bound=Event)
 # --- the machine ------------------------------------------------------------------------------------------------
 
 
-class Machine(Protocol):
-    """What an adapter drives: `LiveConnection`, or anything with its surface. Each member is documented there."""
+class Core(Protocol):
+    """What an adapter drives, whatever it carries: bytes or whole messages. See `LiveConnection` for each member."""
 
     @property
     def wants(self) -> Wants: ...
@@ -120,15 +121,9 @@ class Machine(Protocol):
 
     def advance(self, now: float) -> None: ...
 
-    def receive_data(self, data: bytes) -> None: ...
-
-    def receive_eof(self) -> None: ...
-
     def transport_failed(self, error: BaseException | str) -> None: ...
 
     def next_event(self) -> Event | Literal[Need.DATA]: ...
-
-    def data_to_send(self) -> bytes: ...
 
     def next_deadline(self) -> float | None: ...
 
@@ -141,7 +136,17 @@ class Machine(Protocol):
     def send(self, message: Any) -> None: ...
 
 
-def tick(machine: Machine, now: float) -> None:
+class Machine(Core, Protocol):
+    """The same over bytes: `LiveConnection`, or anything with its surface."""
+
+    def receive_data(self, data: bytes) -> None: ...
+
+    def receive_eof(self) -> None: ...
+
+    def data_to_send(self) -> bytes: ...
+
+
+def tick(machine: Core, now: float) -> None:
     """Tell the time and fire nothing, so that a deadline that passed while nobody looked is left to the timer."""
     due = machine.next_deadline()
     machine.advance(now if due is None or now < due else math.nextafter(due, -math.inf))
@@ -169,7 +174,7 @@ class Inbox(Generic[M_co]):
         cause: The error of the transport; becomes the cause of the `TransportFailed` that the machine reports.
     """
 
-    def __init__(self, machine: Machine, changed: Callable[[], None]) -> None:
+    def __init__(self, machine: Core, changed: Callable[[], None]) -> None:
         self.info: CloseInfo | None = None
         self.cause: BaseException | None = None
         self._machine = machine
@@ -231,10 +236,10 @@ class Inbox(Generic[M_co]):
             self._held.append(event)
             if isinstance(event, kind):
                 return event
-            if type(event) is ConnectionClosed:
-                raise self.error() or _never_begun(event.info)
             if len(self._held) > _MAX_EARLY:
                 raise OutOfOrder(f"the peer sent {_MAX_EARLY} messages and none that begins the session")
+        if self.info is not None:  # whoever closes may have pulled it
+            raise self.error() or _never_begun(self.info)
         return None
 
     def error(self) -> LiveProtocolError | None:

@@ -29,6 +29,7 @@ ENVIRONMENT: Final = "environment"
 
 _LIMITS: Final = Limits(max_handshake=32 * 1024, max_body=16 * 1024)
 _UNSENDABLE: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_DELIMITERS: Final = frozenset("/?#")
 _HINTS: Final = {
     403: "it does not allow this destination",
     407: "it wants other credentials: pass http://user:password@host:port",
@@ -131,6 +132,8 @@ class Proxy:
 
 def _basic(user_info: str) -> str:
     user, _, password = (unquote(part) for part in user_info.partition(":"))
+    if not _DELIMITERS.isdisjoint(user_info):
+        raise InvalidMessage("proxy", "percent-encode what delimits the parts of a URL in user and password")
     if ":" in user or _UNSENDABLE.search(user + password):
         raise InvalidMessage("proxy", "user and password must hold no control characters, the user no colon")
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
@@ -204,7 +207,8 @@ def choose(proxy: Proxy | str | None, endpoint: Endpoint) -> Proxy | None:
 class ConnectTunnel:
     """One CONNECT request and its answer, as a pure machine.
 
-    Write what `data_to_send` gives, then hand over what arrives until `receive_data` says that the tunnel is open.
+    Write what `data_to_send` gives, then hand over what arrives until `receive_data` says that the tunnel is open; what
+    arrives from there on comes through it.
 
     Args:
         proxy: The proxy, for its credentials.
@@ -222,12 +226,6 @@ class ConnectTunnel:
         self._http.send(h11.EndOfMessage())
         self._request = request or b""
         self._head = Head(_LIMITS)
-        self._open = False
-
-    @property
-    def trailing(self) -> bytes:
-        """What came behind the answer; once the tunnel is open, its first bytes."""
-        return bytes(self._head.buffer)
 
     def data_to_send(self) -> bytes:
         """The request, once."""
@@ -245,8 +243,6 @@ class ConnectTunnel:
         """
         buffer = self._head.buffer
         buffer += data
-        if self._open:
-            return True
         if not data:
             raise ProxyFailed("it closed the connection")
         try:
@@ -269,7 +265,9 @@ class ConnectTunnel:
     def _answered(self, response: h11.Response) -> bool:
         status = response.status_code
         if 200 <= status <= 299:
-            self._open = True
+            if self._head.buffer:
+                # In TLS and in WebSocket the client speaks first, so these are not the server's.
+                raise ProxyFailed("it sent more than an answer")
             return True
         hint = _HINTS.get(status)
         raise ProxyFailed(

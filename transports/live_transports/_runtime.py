@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -53,6 +54,9 @@ class Runtime:
         task: Identifies the task that calls.
         token: Identifies the run that calls; what else `reenter` takes.
         reenter: Runs a coroutine function in the run of a token, from another thread or another run in it.
+        broken: What streams raise besides `OSError`.
+        link: Takes over a stream of the runtime's.
+        connect: Opens a TCP connection to a host and port, from a local address if one is given.
     """
 
     now: Callable[[], float]
@@ -65,6 +69,9 @@ class Runtime:
     task: Callable[[], object]
     token: Callable[[], object]
     reenter: Callable[[Any, Callable[[], Awaitable[None]]], Awaitable[None]]
+    broken: tuple[type[Exception], ...]
+    link: Callable[[Any], Link]
+    connect: Callable[[str, int, tuple[str, int] | None], Awaitable[Link]]
 
     def is_here(self, token: object) -> bool:
         """Whether the caller is in the run of this token."""
@@ -78,6 +85,10 @@ class Link(abc.ABC):
     """A byte stream. Whatever its methods raise is the end of it."""
 
     can_half_close: bool
+
+    @abc.abstractmethod
+    async def secure(self, context: ssl.SSLContext, *, hostname: str | None = None) -> Link:
+        """TLS over this stream, as a client if there is a hostname, else as a server."""
 
     @abc.abstractmethod
     async def receive(self) -> bytes:
@@ -94,6 +105,10 @@ class Link(abc.ABC):
     @abc.abstractmethod
     async def close(self) -> None:
         """Close in order."""
+
+    def peer_left(self) -> bool:
+        """Whether the peer sends no more, as far as that can be told before all it sent is read."""
+        return False
 
     @abc.abstractmethod
     async def drop(self) -> None:

@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar, final
 
 from live_protocol import commands
+from live_protocol._machine import LiveMachine
 from live_protocol._tables import Phase, TurnState
 from live_protocol.closing import CloseInfo
-from live_protocol.connection import LiveConnection
 from live_protocol.errors import IllegalInState
 from live_protocol.events import Event, Need, SetupComplete, UpgradeRequested
 from live_protocol.messages import (
@@ -21,13 +21,13 @@ from live_protocol.messages import (
 )
 from live_protocol.resumption import Resumption
 from live_protocol.usage import Usage
-from live_transports._driver import Inbox, Machine, NoPublicConstructor, Response
+from live_transports._driver import Core, Inbox, NoPublicConstructor, Response
 
 __all__ = ["AsyncClientSession", "AsyncServerSession", "AsyncSession", "AsyncWire", "Opening"]
 
 T = TypeVar("T")
 M = TypeVar("M", bound=LiveClientMessage | LiveServerMessage)
-K = TypeVar("K", bound=Machine)
+K = TypeVar("K", bound=Core)
 S = TypeVar("S")
 
 
@@ -55,6 +55,9 @@ class AsyncWire(abc.ABC):
     @abc.abstractmethod
     async def arrival(self) -> None:
         """Wait until there may be events. One task at a time calls it; cancelling it loses nothing."""
+
+    async def breathe(self) -> None:  # noqa: B027 - nothing is a way to do it
+        """Before events are pulled: a checkpoint, where the runtime makes one of every operation."""
 
     @abc.abstractmethod
     async def close(self, code: int, reason: str) -> None:
@@ -141,6 +144,7 @@ class AsyncSession(Generic[M, K], metaclass=NoPublicConstructor):
             raise IllegalInState("receive", "another task receives", "let one task receive and hand on what it gets")
         self._receiving = True
         try:
+            await self._wire.breathe()
             self._wire.tick()
             while (item := take()) is Need.DATA:
                 await self._wire.arrival()
@@ -220,7 +224,7 @@ class AsyncSession(Generic[M, K], metaclass=NoPublicConstructor):
             await self._wire.close(1000, "")
 
 
-class AsyncClientSession(AsyncSession[LiveServerMessage, LiveConnection]):
+class AsyncClientSession(AsyncSession[LiveServerMessage, LiveMachine[Any]]):
     """The client's end of a live session, under the names of the official AsyncSession.
 
     A send puts its message on the wire whole, or raises and has changed nothing. It then waits only while the transport
@@ -231,7 +235,7 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, LiveConnection]):
 
     __slots__ = ("_session_id",)
 
-    def __init__(self, machine: LiveConnection, wire: AsyncWire) -> None:
+    def __init__(self, machine: LiveMachine[Any], wire: AsyncWire) -> None:
         super().__init__(machine, wire)
         self._session_id: str | None = None
 
@@ -389,12 +393,12 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, LiveConnection]):
         self._session_id = event.session_id if isinstance(event, SetupComplete) else None
 
 
-class AsyncServerSession(AsyncSession[LiveClientMessage, Machine]):
+class AsyncServerSession(AsyncSession[LiveClientMessage, Core]):
     """The server's end of a live session. Its stream begins with `UpgradeRequested`, which was answered already."""
 
     __slots__ = ("_request",)
 
-    def __init__(self, machine: Machine, wire: AsyncWire) -> None:
+    def __init__(self, machine: Core, wire: AsyncWire) -> None:
         super().__init__(machine, wire)
         self._request: UpgradeRequested | None = None
 
@@ -449,7 +453,7 @@ class AsyncServerSession(AsyncSession[LiveClientMessage, Machine]):
         return refusal is None
 
     def _ping(self, payload: bytes) -> None:
-        if not isinstance(self._machine, LiveConnection):
+        if not isinstance(self._machine, LiveMachine):
             raise IllegalInState("ping", "the machine drives itself", "leave pings to its deadlines")
         self._machine.ping(payload)
 

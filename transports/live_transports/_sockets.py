@@ -19,7 +19,7 @@ from live_protocol.timing import Deadline
 from live_transports import _driver
 from live_transports._driver import Dial
 
-__all__ = ["Bell", "Interrupted", "Stream", "Watch", "open_stream"]
+__all__ = ["Bell", "Expired", "Interrupted", "Stream", "Watch", "open_stream"]
 
 _CHUNK: Final = 64 * 1024
 
@@ -28,7 +28,7 @@ class Interrupted(Exception):
     """Whoever the wait was for wants it no more."""
 
 
-class _Expired(Exception):
+class Expired(Exception):
     """The deadline of a `Watch` has passed; not TimeoutError, which TCP raises on its own account."""
 
 
@@ -95,6 +95,7 @@ class _Tls:
         try:
             while not self.ended and self.error is None:
                 chunks.append(self._session.read(_CHUNK))
+                self.ended = not chunks[-1]  # the peer's TLS has said goodbye
         except ssl.SSLWantReadError:
             pass
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
@@ -299,7 +300,7 @@ class Watch:
                 if ready or (until is not None and now >= until):
                     return ready
                 if self._deadline is not None and now >= self._deadline:
-                    raise _Expired
+                    raise Expired
 
 
 def open_stream(
@@ -333,7 +334,7 @@ def open_stream(
     except BaseException as error:
         if sock is not None:
             sock.close()
-        if isinstance(error, _Expired):
+        if isinstance(error, Expired):
             raise _driver.dial_expired(step, dial) from None
         if isinstance(error, (OSError, ValueError)):  # ValueError: a name that the resolver cannot encode
             raise _driver.step_failed(step, error, dial) from error

@@ -22,6 +22,8 @@ __all__ = ["StreamWire"]
 LAST_WORDS: Final = 0.05
 """Seconds that bytes get to leave where nothing else bounds the wait: plenty, unless the peer does not read."""
 _CHUNK: Final = 64 * 1024
+_ROUNDS: Final = 4
+"""Turns of the loop that a sender waits for its bytes to leave, below the high-water mark."""
 
 
 # --- one stream -------------------------------------------------------------------------------------------------
@@ -53,6 +55,7 @@ class Carrier:
         self._outgoing = bytearray()
         self._sending = 0
         self._broken: BaseException | None = None
+        self._listening = True
         self._reading = True
         self._half_close = False
         self._writable, self._readable = Bell(runtime.event), Bell(runtime.event)
@@ -74,6 +77,8 @@ class Carrier:
                 self._wire.receive_data(data)
                 while not self._reading:
                     await self._readable.wait()
+            self._listening = False
+            self._writable.ring()
             self._wire.receive_eof()
         except Exception as error:
             self._broken = unwrapped(error)
@@ -83,7 +88,7 @@ class Carrier:
         half_closed = False
         try:
             while not self.closing or self._outgoing:
-                if self._outgoing:
+                if self._outgoing and not self._may_learn_more():
                     await self._write_some()
                 elif self._half_close and not half_closed:
                     half_closed = True
@@ -97,6 +102,10 @@ class Carrier:
             self._broken = unwrapped(error)
             self._outgoing.clear()
             self.end_soon()
+
+    def _may_learn_more(self) -> bool:
+        """Whether the peer is gone and its last words are still to be read; then a write would fail and lose them."""
+        return self._listening and self._reading and self._link.peer_left()
 
     async def _write_some(self) -> None:
         data = bytes(self._outgoing[:_CHUNK])
@@ -134,6 +143,11 @@ class Carrier:
         if wants.half_close and not self._half_close:
             self._half_close = True
             self._writable.ring()
+
+    @property
+    def idle(self) -> bool:
+        """Whether all has been written."""
+        return not self._outgoing and not self._sending
 
     @property
     def paused(self) -> bool:
@@ -278,7 +292,10 @@ class StreamWire(AsyncWire):
 
     async def room(self) -> None:
         if not self._waits():
-            await self._rt.checkpoint()
+            for _ in range(_ROUNDS):
+                await self._rt.checkpoint()
+                if self._carrier is None or self._carrier.idle or self._carrier.full:
+                    break
             return
         ticket = self._rt.event()
         self._senders.append(ticket)
@@ -303,7 +320,6 @@ class StreamWire(AsyncWire):
             self._senders.popleft().set()
 
     async def breathe(self) -> None:
-        """A checkpoint, as every operation of these runtimes is one."""
         await self._rt.checkpoint()
 
     # --- the end ------------------------------------------------------------------------------------------------

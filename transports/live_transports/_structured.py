@@ -6,16 +6,18 @@ import abc
 import inspect
 import logging
 import math
+import ssl as tls
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import Any, Generic, Literal, Protocol, Self, TypeAlias, TypeVar, final
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar, final
 
 from live_protocol.connection import LiveConnection
 from live_protocol.errors import IllegalInState, InvalidMessage
-from live_protocol.events import Need, UpgradeRequested
+from live_protocol.events import UpgradeRequested
+from live_protocol.timing import Deadline
 from live_transports import _driver
-from live_transports._driver import Machine, NoPublicConstructor, Response
+from live_transports._driver import Dial, Machine, NoPublicConstructor, Response
 from live_transports._runtime import Event, Link, Runtime, Scope, unwrapped
 from live_transports._sessions import AsyncClientSession, AsyncServerSession
 from live_transports._streams import StreamWire
@@ -23,45 +25,20 @@ from live_transports._streams import StreamWire
 __all__ = [
     "Listeners",
     "Serving",
-    "StreamClientSession",
     "StreamServer",
-    "StreamServerSession",
     "connected",
     "server_parts",
 ]
 
 _logger = logging.getLogger("live_transports")
 
-T = TypeVar("T")
 S = TypeVar("S", bound=AsyncClientSession)
 V = TypeVar("V", bound="StreamServer")
 Handler: TypeAlias = Callable[[Any], Awaitable[object]]
 ProcessRequest: TypeAlias = Callable[[UpgradeRequested], Awaitable[Response | None] | Response | None]
 
 
-# --- sessions ---------------------------------------------------------------------------------------------------
-
-
-class StreamClientSession(AsyncClientSession):
-    """A client's session on a `StreamWire`."""
-
-    __slots__ = ()
-    _wire: StreamWire
-
-    async def _take(self, take: Callable[[], T | Literal[Need.DATA]]) -> T:
-        await self._wire.breathe()
-        return await super()._take(take)
-
-
-class StreamServerSession(AsyncServerSession):
-    """A server's session on a `StreamWire`."""
-
-    __slots__ = ()
-    _wire: StreamWire
-
-    async def _take(self, take: Callable[[], T | Literal[Need.DATA]]) -> T:
-        await self._wire.breathe()
-        return await super()._take(take)
+# --- clients ----------------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
@@ -96,14 +73,50 @@ async def hosted(runtime: Runtime, wire: StreamWire, link: Link) -> AsyncIterato
             wire.abort()
 
 
+async def _dial(runtime: Runtime, where: Dial, local_addr: tuple[str, int] | None, stream: object | None) -> Link:
+    """TCP, proxy and TLS under one deadline; every failure is one of ours, and names the step."""
+    step, link = Deadline.DIAL, None
+    with runtime.scope(deadline=math.inf if where.timeout is None else runtime.now() + where.timeout):
+        try:
+            hop = where.hop
+            link = await runtime.connect(hop.host, hop.port, local_addr) if stream is None else runtime.link(stream)
+            if where.proxy is not None:
+                step = Deadline.PROXY
+                if hop.tls is not None:
+                    link = await link.secure(hop.tls, hostname=hop.server_hostname)
+                tunnel = where.tunnel()
+                await link.send(tunnel.data_to_send())
+                while not tunnel.receive_data(await link.receive()):
+                    pass
+            if where.tls is not None:
+                step = Deadline.TLS
+                link = await link.secure(where.tls, hostname=where.server_hostname)
+        except BaseException as error:
+            if link is not None:
+                await link.drop()
+            if isinstance(error, (OSError, ValueError, *runtime.broken)):
+                cause = unwrapped(error)
+                known = cause if isinstance(cause, OSError | ValueError) else ConnectionResetError()
+                raise _driver.step_failed(step, known, where) from known
+            raise
+        return link
+    raise _driver.dial_expired(step, where)
+
+
 @asynccontextmanager
 async def connected(
-    runtime: Runtime, cls: type[S], machine: LiveConnection, dial: Callable[[], Awaitable[Link]]
+    runtime: Runtime,
+    cls: type[S],
+    machine: LiveConnection,
+    *,
+    where: Dial,
+    local_addr: tuple[str, int] | None,
+    stream: object | None,
 ) -> AsyncIterator[S]:
     """A client's session from its dial to its end."""
     wire = StreamWire(machine, runtime)
     session = cls._create(machine, wire)
-    async with hosted(runtime, wire, await dial()):
+    async with hosted(runtime, wire, await _dial(runtime, where, local_addr, stream)):
         await session._open()
         async with session:
             yield session
@@ -120,10 +133,6 @@ class Listeners(abc.ABC):
     @abc.abstractmethod
     async def serve(self, connected: Callable[[Any], Awaitable[None]], nursery: Any) -> None:
         """Start a task in the nursery for each stream that is accepted, until cancelled; then close the sockets."""
-
-    @abc.abstractmethod
-    async def secure(self, stream: Any) -> Link:
-        """Speak TLS where that is asked for. Whatever it raises, the stream is closed then."""
 
 
 @final
@@ -143,7 +152,7 @@ class StreamServer(metaclass=NoPublicConstructor):
     """A listening server with its connections; ``serve()`` makes it."""
 
     _runtime: Runtime
-    _session: type[StreamServerSession]
+    _session: type[AsyncServerSession]
 
     def __init__(
         self,
@@ -152,14 +161,14 @@ class StreamServer(metaclass=NoPublicConstructor):
         machine: Callable[[], Machine],
         process_request: ProcessRequest | None,
         *,
-        secure: bool,
+        context: tls.SSLContext | None,
         handshake_timeout: float | None,
     ) -> None:
         self._listeners = listeners
         self._handler = handler
         self._machine = machine
         self._process_request = process_request
-        self._secure = secure
+        self._context = context
         self._handshake_timeout = math.inf if handshake_timeout is None else handshake_timeout
         self._listening: Scope = self._runtime.scope()
         self._closed = False
@@ -186,7 +195,8 @@ class StreamServer(metaclass=NoPublicConstructor):
             IllegalInState: The server was closed.
         """
         host, port = self._address()
-        return _driver.ws_url(host, port, secure=self._secure if secure is None else secure, path=path)
+        secure = self._context is not None if secure is None else secure
+        return _driver.ws_url(host, port, secure=secure, path=path)
 
     def _address(self) -> tuple[str, int]:
         if self._closed:
@@ -266,19 +276,25 @@ class StreamServer(metaclass=NoPublicConstructor):
             connection.scope.cancel()
         try:
             with connection.scope:
-                link = await self._secured(stream)
+                link = await self._secured(self._runtime.link(stream))
                 if link is not None:
                     await self._run(connection, link)
         finally:
             self._connections.discard(connection)
             connection.done.set()
 
-    async def _secured(self, stream: Any) -> Link | None:
+    async def _secured(self, link: Link) -> Link | None:
+        if self._context is None:
+            return link
         with self._runtime.scope(deadline=self._runtime.now() + self._handshake_timeout):
             try:
-                return await self._listeners.secure(stream)
+                return await link.secure(self._context)
             except Exception as error:
                 _logger.debug("the TLS handshake with a client failed", exc_info=error)
+            except BaseException:
+                await link.drop()
+                raise
+        await link.drop()
         return None
 
     async def _run(self, connection: _Connection, link: Link) -> None:
@@ -296,7 +312,7 @@ class StreamServer(metaclass=NoPublicConstructor):
                     _logger.error("the handler of a live session failed", exc_info=error)
             await wire.close(code, "" if code == 1000 else "Internal error encountered.")
 
-    async def _admit(self, session: StreamServerSession) -> bool:
+    async def _admit(self, session: AsyncServerSession) -> bool:
         """Answer the upgrade; False where it was refused."""
         if self._process_request is None:
             return True

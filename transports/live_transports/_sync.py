@@ -363,7 +363,10 @@ class Wire:
             self.tick()
             self.machine.close(code, reason)
             self.inbox.begin_close()
-            self._received()
+            if self._stream is None:
+                self._abort()
+            else:
+                self._received()
 
     def close(self, code: int, reason: str) -> None:
         """`begin_close`, then wait for the end; where that is interrupted, `abort`."""

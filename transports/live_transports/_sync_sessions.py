@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import abc
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from live_protocol import commands
 from live_protocol._tables import Phase, TurnState
@@ -37,8 +37,8 @@ class SyncSession(Generic[M, K], metaclass=NoPublicConstructor):
     One thread at a time receives; any number of threads send, and any may close. After a clean close the stream just
     ends; after an unclean one it gives `Failed` and `ConnectionClosed` and then raises the error.
 
-    Close it: the thread behind it does not keep the program alive, but a session that is dropped, or still open when the
-    program ends, is cut off without a close frame.
+    Close it: the thread behind it does not keep the program alive, and a session that is dropped, or still open when
+    the program ends, is cut off without a close frame.
     """
 
     __slots__ = ("__weakref__", "_machine", "_wire")
@@ -132,12 +132,9 @@ class SyncSession(Generic[M, K], metaclass=NoPublicConstructor):
 
     def _opened(self, kind: type[Event]) -> Event:
         """Wait for the event that opens the session; whatever comes up to it is the beginning of the stream."""
-
-        def find() -> Event | Literal[Need.DATA]:
-            found: Event | None = self._wire.inbox.hold_until(kind)
-            return found or Need.DATA
-
-        return self._wire.take("receive", find, None)
+        find: Callable[[], Any] = lambda: self._wire.inbox.hold_until(kind) or Need.DATA  # noqa: E731
+        event: Event = self._wire.take("receive", find, None)
+        return event
 
     # --- sending ------------------------------------------------------------------------------------------------
 
@@ -331,9 +328,7 @@ class SyncClientSession(SyncSession[LiveServerMessage, LiveConnection]):
             MessageTooLarge: Over ``Limits.max_send``. In each case nothing was sent.
             LiveProtocolError: See the class.
         """
-        self._wire.call(
-            "send_tool_response", lambda: self._machine.send_tool_response(function_responses), timeout
-        )
+        self._wire.call("send_tool_response", lambda: self._machine.send_tool_response(function_responses), timeout)
 
     def send_context_update(
         self,

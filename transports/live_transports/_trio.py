@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import ssl as tls
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, final
@@ -11,13 +10,10 @@ from typing import Any, Final, final
 import trio
 
 from live_protocol.errors import InvalidMessage
-from live_protocol.timing import Deadline
-from live_transports import _driver
-from live_transports._driver import Dial
 from live_transports._runtime import Link, Runtime, unwrapped
 from live_transports._structured import Listeners
 
-__all__ = ["RUNTIME", "TrioListeners", "dial", "listen"]
+__all__ = ["RUNTIME", "TrioLink", "TrioListeners", "listen"]
 
 
 async def _reenter(token: trio.lowlevel.TrioToken, function: Callable[[], Awaitable[None]]) -> None:
@@ -33,20 +29,6 @@ async def _reenter(token: trio.lowlevel.TrioToken, function: Callable[[], Awaita
         return  # which has closed everything
 
 
-RUNTIME: Final = Runtime(
-    now=trio.current_time,
-    event=trio.Event,
-    scope=trio.CancelScope,
-    nursery=trio.open_nursery,
-    checkpoint=trio.lowlevel.checkpoint,
-    sleep=trio.sleep,
-    forever=trio.sleep_forever,
-    task=trio.lowlevel.current_task,
-    token=trio.lowlevel.current_trio_token,
-    reenter=_reenter,
-)
-
-
 @final
 class TrioLink(Link):
     """A `trio.abc.Stream`."""
@@ -54,6 +36,14 @@ class TrioLink(Link):
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.can_half_close = isinstance(stream, trio.abc.HalfCloseableStream)
         self._stream = stream
+
+    async def secure(self, context: tls.SSLContext, *, hostname: str | None = None) -> TrioLink:
+        # Peers leave without a close_notify; that nothing was cut off, WebSocket itself makes sure.
+        secured = trio.SSLStream(
+            self._stream, context, server_hostname=hostname, server_side=hostname is None, https_compatible=True
+        )
+        await secured.do_handshake()
+        return TrioLink(secured)
 
     async def receive(self) -> bytes:
         return bytes(await self._stream.receive_some())
@@ -72,43 +62,30 @@ class TrioLink(Link):
         await trio.aclose_forcefully(self._stream)
 
 
-async def _secured(stream: trio.abc.Stream, context: tls.SSLContext | None, **options: Any) -> TrioLink:
-    """The stream, with TLS over it where there is a context; it is closed where that fails."""
-    if context is None:
-        return TrioLink(stream)
-    # Peers leave without a close_notify; that nothing was cut off, WebSocket itself makes sure.
-    try:
-        secured = trio.SSLStream(stream, context, https_compatible=True, **options)
-        await secured.do_handshake()
-    except BaseException:
-        await trio.aclose_forcefully(stream)
-        raise
-    return TrioLink(secured)
-
-
-async def dial(where: Dial, local_addr: tuple[str, int] | None, stream: trio.abc.Stream | None) -> Link:
-    """TCP and TLS under one deadline; every failure is one of ours, and names the step."""
-    secured = False
-    with trio.move_on_after(math.inf if where.timeout is None else where.timeout):
-        try:
-            if stream is None:
-                stream = await _connect_tcp(where, local_addr)
-            secured = True
-            return await _secured(stream, where.tls, server_hostname=where.server_hostname)
-        except (OSError, ValueError, trio.BrokenResourceError) as error:
-            cause = unwrapped(error)
-            failed = _driver.tls_failed if secured else _driver.dial_failed
-            raise failed(cause if isinstance(cause, OSError | ValueError) else ConnectionResetError(), where) from cause
-    raise _driver.dial_expired(Deadline.TLS if secured else Deadline.DIAL, where)
-
-
-async def _connect_tcp(where: Dial, local_addr: tuple[str, int] | None) -> trio.SocketStream:
+async def _connect(host: str, port: int, local_addr: tuple[str, int] | None) -> TrioLink:
     if local_addr is not None and local_addr[1] != 0:
         raise InvalidMessage("local_addr", "trio binds to any free port: give port 0, or a stream of your own")
     try:
-        return await trio.open_tcp_stream(where.host, where.port, local_address=local_addr[0] if local_addr else None)
+        return TrioLink(await trio.open_tcp_stream(host, port, local_address=local_addr[0] if local_addr else None))
     except BaseExceptionGroup as group:
         raise unwrapped(group) from None  # the cancellation of its nursery
+
+
+RUNTIME: Final = Runtime(
+    now=trio.current_time,
+    event=trio.Event,
+    scope=trio.CancelScope,
+    nursery=trio.open_nursery,
+    checkpoint=trio.lowlevel.checkpoint,
+    sleep=trio.sleep,
+    forever=trio.sleep_forever,
+    task=trio.lowlevel.current_task,
+    token=trio.lowlevel.current_trio_token,
+    reenter=_reenter,
+    broken=(trio.BrokenResourceError, trio.ClosedResourceError),
+    link=TrioLink,
+    connect=_connect,
+)
 
 
 # --- servers ----------------------------------------------------------------------------------------------------
@@ -118,19 +95,15 @@ async def _connect_tcp(where: Dial, local_addr: tuple[str, int] | None) -> trio.
 class TrioListeners(Listeners):
     """Listening sockets on trio."""
 
-    def __init__(self, listeners: Sequence[trio.SocketListener], context: tls.SSLContext | None) -> None:
+    def __init__(self, listeners: Sequence[trio.SocketListener]) -> None:
         self.sockets: tuple[trio.socket.SocketType, ...] = tuple(listener.socket for listener in listeners)
         self._listeners = listeners
-        self._context = context
 
     async def serve(self, connected: Callable[[Any], Awaitable[None]], nursery: trio.Nursery) -> None:
         await trio.serve_listeners(connected, list(self._listeners), handler_nursery=nursery)
 
-    async def secure(self, stream: trio.abc.Stream) -> Link:
-        return await _secured(stream, self._context, server_side=True)
 
-
-async def listen(host: str | Sequence[str], port: int, backlog: int, context: tls.SSLContext | None) -> TrioListeners:
+async def listen(host: str | Sequence[str], port: int, backlog: int) -> TrioListeners:
     """Listen on every address.
 
     Raises:
@@ -144,4 +117,4 @@ async def listen(host: str | Sequence[str], port: int, backlog: int, context: tl
         for listener in listeners:
             await trio.aclose_forcefully(listener)
         raise
-    return TrioListeners(listeners, context)
+    return TrioListeners(listeners)

@@ -22,11 +22,12 @@ from live_protocol.events import UpgradeRequested
 from live_protocol.limits import Limits
 from live_protocol.timing import Deadline, Timeouts
 from live_transports import _driver
-from live_transports._asyncio import Wire, connect_tcp
+from live_transports._asyncio import Tunnelling, Wire, connect_tcp
 from live_transports._driver import Dial, Machine, NoPublicConstructor, Response
+from live_transports._proxy import Proxy, ProxyFailed
 from live_transports._sessions import AsyncClientSession, AsyncServerSession, Opening
 
-__all__ = ["LiveClientSession", "LiveServer", "LiveServerSession", "connect", "serve"]
+__all__ = ["LiveClientSession", "LiveServer", "LiveServerSession", "Proxy", "ProxyFailed", "connect", "serve"]
 
 Handler: TypeAlias = Callable[["LiveServerSession"], Awaitable[object]]
 ProcessRequest: TypeAlias = Callable[[UpgradeRequested], Awaitable[Response | None] | Response | None]
@@ -64,6 +65,7 @@ def connect(
     server_hostname: str | None = None,
     local_addr: tuple[str, int] | None = None,
     sock: socket.socket | None = None,
+    proxy: Proxy | str | None = None,
 ) -> Opening[LiveClientSession]:
     """Open a live session: use it in ``async with``, or ``await`` it.
 
@@ -80,22 +82,26 @@ def connect(
         compression: Whether to offer permessage-deflate.
         strict: End the session at the first message that is unknown, undecodable or out of place; for tests.
         codec: Dialect, if not the endpoint's.
-        dial_timeout: Seconds for name, TCP and TLS together; None for no bound.
+        dial_timeout: Seconds for name, TCP, proxy and TLS together; None for no bound.
         server_hostname: Name that the certificate must be for, if not the endpoint's host.
         local_addr: Address to dial from.
-        sock: A connected TCP socket to use instead of dialling, through a proxy for example; it is closed in any case.
+        sock: A connected TCP socket to use instead of dialling, to the proxy if there is one; it is closed in any case.
+        proxy: HTTP proxy to go through: a `Proxy`, a URL such as ``http://user:password@host:port``, or
+            ``"environment"`` for what the variables ``https_proxy``, ``all_proxy`` and ``no_proxy`` say. By default
+            none is used, whatever those say.
 
     Raises:
         InvalidMessage: An argument cannot be used, or the service would refuse the setup. Nothing was dialled.
+        ProxyFailed: The proxy did not open the tunnel.
         TransportFailed: The name, TCP or TLS failed (its cause is the OS's or TLS's error), or the connection broke.
-        DeadlineExpired: The dial, TLS, the upgrade or the setup took too long; ``which`` says which.
+        DeadlineExpired: The dial, the proxy, TLS, the upgrade or the setup took too long; ``which`` says which.
         HandshakeFailed: The server refused the upgrade, with status, headers and body, or is no WebSocket server.
         ServerClosed: The server refused the setup and said why.
         RemoteProtocolError: The server broke the protocol. After every one of these the socket is closed.
     """
 
     async def open_session() -> LiveClientSession:
-        dial = Dial.plan(endpoint, context=ssl, server_hostname=server_hostname, timeout=dial_timeout)
+        dial = Dial.plan(endpoint, context=ssl, server_hostname=server_hostname, timeout=dial_timeout, proxy=proxy)
         machine = LiveConnection.client(
             endpoint,
             config,
@@ -125,29 +131,36 @@ def connect(
 async def _dial(
     wire: Wire, dial: Dial, local_addr: tuple[str, int] | None, sock: socket.socket | None
 ) -> asyncio.Transport:
-    """TCP and TLS under one deadline; every failure is one of ours, and names the step."""
+    """TCP, proxy and TLS under one deadline; every failure is one of ours, and names the step."""
     loop = asyncio.get_running_loop()
-    secured = False
+    step, hop = Deadline.DIAL, dial.hop
     expiry = asyncio.timeout(dial.timeout)
     try:
         async with expiry:
             if sock is None:
-                sock = await connect_tcp(dial.host, dial.port, local_addr)
-            made, _ = await loop.create_connection(lambda: wire, sock=sock)
-            transport: asyncio.Transport | None = made
-            if dial.tls is not None:
-                secured = True
-                transport = await loop.start_tls(made, wire, dial.tls, server_hostname=dial.server_hostname)
+                sock = await connect_tcp(hop.host, hop.port, local_addr)
+            if dial.proxy is None:
+                made, _ = await loop.create_connection(lambda: wire, sock=sock)
+                transport: asyncio.Transport | None = made
+            else:
+                tunnelling = Tunnelling(dial.tunnel(), wire)
+                made, _ = await loop.create_connection(lambda: tunnelling, sock=sock)
+                step, transport = Deadline.PROXY, made
+                if hop.tls is not None:
+                    transport = await loop.start_tls(made, tunnelling, hop.tls, server_hostname=hop.server_hostname)
+                transport = await tunnelling.through(transport)
+            if dial.tls is not None and transport is not None:
+                step = Deadline.TLS
+                transport = await loop.start_tls(transport, wire, dial.tls, server_hostname=dial.server_hostname)
+            if transport is None:
+                raise ConnectionResetError
     except (OSError, ValueError) as error:  # ValueError: a name that the resolver cannot encode
         if expiry.expired():
-            raise _driver.dial_expired(Deadline.TLS if secured else Deadline.DIAL, dial) from None
-        failed = (_driver.tls_failed if secured else _driver.dial_failed)(error, dial)
-        raise failed from error
+            raise _driver.dial_expired(step, dial) from None
+        raise _driver.step_failed(step, error, dial) from error
     finally:
         if sock is not None and not wire.made:
             sock.close()
-    if transport is None:
-        raise _driver.tls_failed(ConnectionResetError(), dial)
     return transport
 
 

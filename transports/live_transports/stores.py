@@ -226,6 +226,7 @@ class RedisStore:
     def __init__(self, client: RedisClient, *, prefix: str = "live:") -> None:
         self._client = client
         self._prefix = prefix
+        self._close: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
         return f"RedisStore(prefix={self._prefix!r})"
@@ -247,7 +248,15 @@ class RedisStore:
             import redis  # noqa: PLC0415 - an extra
         except ImportError as error:
             raise ImportError("RedisStore.from_url needs redis-py: install live-protocol[redis]") from error
-        return cls(cast("RedisClient", redis.Redis.from_url(url, **options)), prefix=prefix)
+        client = redis.Redis.from_url(url, **options)
+        store = cls(cast("RedisClient", client), prefix=prefix)
+        store._close = client.close
+        return store
+
+    def close(self) -> None:
+        """Close the connections of `from_url`; a client that was handed in stays as it is."""
+        if self._close is not None:
+            self._close()
 
     def load(self, key: str) -> tuple[Snapshot, int] | None:
         """See `HandleStore.load`; errors of the client come as they are.

@@ -12,11 +12,10 @@ import os
 import selectors
 import socket
 import ssl as tls
-import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Self, TypeAlias, final
 
@@ -31,7 +30,7 @@ from live_protocol.timing import Timeouts
 from live_transports import _driver
 from live_transports._driver import Dial, Machine, NoPublicConstructor, Response
 from live_transports._proxy import Proxy, ProxyFailed
-from live_transports._sockets import Bell, Stream, open_stream
+from live_transports._sockets import Bell, Expired, Interrupted, Stream, open_stream
 from live_transports._sync import WaitTimeout, Wire
 from live_transports._sync_sessions import SyncClientSession, SyncServerSession
 
@@ -160,6 +159,7 @@ class LiveServer(metaclass=NoPublicConstructor):
         handler: Handler,
         machine: Callable[[], Machine],
         process_request: ProcessRequest | None,
+        *,
         context: tls.SSLContext | None,
         handshake_timeout: float | None,
         listeners: Sequence[socket.socket],
@@ -171,8 +171,9 @@ class LiveServer(metaclass=NoPublicConstructor):
         self._handshake_timeout = handshake_timeout
         self._listeners = tuple(listeners)
         self._lock = threading.Lock()
-        self._closed = False
-        self._connections: dict[threading.Thread, Wire] = {}
+        self._stopping = threading.Event()
+        # What is None has not begun or is over; threads that are over are weeded out as others come.
+        self._connections: dict[threading.Thread, Wire | None] = {}
         self._bell = Bell()
         self._acceptor = threading.Thread(target=self._accept, name="live server", daemon=True)
         self._acceptor.start()
@@ -180,7 +181,7 @@ class LiveServer(metaclass=NoPublicConstructor):
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
         """The listening sockets; none after `close`."""
-        return () if self._closed else self._listeners
+        return () if self._stopping.is_set() else self._listeners
 
     @property
     def port(self) -> int:
@@ -205,7 +206,7 @@ class LiveServer(metaclass=NoPublicConstructor):
         return _driver.ws_url(host, port, secure=self._context is not None if secure is None else secure, path=path)
 
     def _address(self) -> tuple[str, int]:
-        if self._closed:
+        if not self.sockets:
             raise IllegalInState("port", "the server is closed", "ask while it listens")
         host, port = self._listeners[0].getsockname()[:2]
         return host, port
@@ -226,23 +227,26 @@ class LiveServer(metaclass=NoPublicConstructor):
         """
         me = threading.current_thread()
         with self._lock:
+            self._stopping.set()
             mine = {thread: wire for thread, wire in self._connections.items() if thread is not me}
-        for wire in mine.values():
-            wire.begin_close(code, reason)
-        with self._lock:
-            self._closed = True
-            late = {thread: wire for thread, wire in self._connections.items() if thread is not me}
         self._bell.ring()
-        for thread, wire in late.items():
-            if thread not in mine:
+        wires = [wire for wire in mine.values() if wire is not None]
+        try:
+            for wire in wires:
                 wire.begin_close(code, reason)
+            for wire in wires:
+                wire.gone.wait()
+            until = time.monotonic() + grace
+            for thread in mine:
+                thread.join(max(0.0, until - time.monotonic()))
+        except InvalidMessage:
+            raise
+        except BaseException:
+            for wire in wires:
+                wire.abort()
+            raise
         self._acceptor.join()
-        for wire in late.values():
-            wire.gone.wait()
-        until = time.monotonic() + grace
-        for thread in late:
-            thread.join(max(0.0, until - time.monotonic()))
-        left = sum(thread.is_alive() for thread in late)
+        left = sum(thread.is_alive() for thread in mine)
         if left:
             warnings.warn(f"{left} handlers of a live server go on after its end", RuntimeWarning, stacklevel=2)
 
@@ -263,10 +267,11 @@ class LiveServer(metaclass=NoPublicConstructor):
             with selectors.DefaultSelector() as selector:
                 for sock in (*self._listeners, self._bell.ear):
                     selector.register(sock, selectors.EVENT_READ)
-                while not self._closed:
-                    for key, _ in selector.select():
-                        if key.fileobj in self._listeners:
-                            self._accept_from(key.fileobj)  # type: ignore[arg-type]
+                while not self._stopping.is_set():
+                    ready = {key.fileobj for key, _ in selector.select()}
+                    for listener in self._listeners:
+                        if listener in ready:
+                            self._accept_from(listener)
         finally:
             for listener in self._listeners:
                 listener.close()
@@ -276,14 +281,164 @@ class LiveServer(metaclass=NoPublicConstructor):
         try:
             sock, _ = listener.accept()
         except OSError as error:
-            if error.errno in _OVERLOADED and not self._closed:
-                time.sleep(0.1)  # somebody has to leave first
+            if error.errno in _OVERLOADED:
+                self._stopping.wait(0.1)  # somebody has to leave first
             return
-        wire = Wire(self._machine())
-        thread = threading.Thread(target=self._serve, args=(sock, wire), name="live handler", daemon=True)
+        thread = threading.Thread(target=self._serve, args=(sock,), name="live handler", daemon=True)
         with self._lock:
-            self._connections[thread] = wire
-        thread.start()
+            if self._stopping.is_set():
+                sock.close()
+                return
+            for over in [thread for thread, wire in self._connections.items() if wire is None]:
+                if not over.is_alive():
+                    del self._connections[over]
+            try:
+                thread.start()
+            except RuntimeError:  # the system allows no more of them
+                sock.close()
+                return
+            self._connections[thread] = None
 
-    def _serve(self, sock: socket.socket, wire: Wire) -> None:
+    def _serve(self, sock: socket.socket) -> None:
         """One connection from its handshake to its end."""
+        me = threading.current_thread()
+        with contextlib.closing(sock):
+            wire = Wire(self._machine())
+            try:
+                with self._lock:
+                    self._connections[me] = wire
+                if not self._stopping.is_set() and self._start(sock, wire):
+                    self._run(wire)
+            finally:
+                wire.abort()
+                wire.discard()
+                with self._lock:
+                    self._connections[me] = None
+
+    def _start(self, sock: socket.socket, wire: Wire) -> bool:
+        """Speak TLS where that is asked for, then let the machine speak; whether that came about."""
+        stream = Stream(sock)
+        try:
+            if self._context is not None:
+                stream.secure(self._context, wire.watch(self._handshake_timeout))
+            wire.start(stream)
+        except (OSError, ValueError, Expired, Interrupted):
+            return False
+        return True
+
+    def _run(self, wire: Wire) -> None:
+        session = LiveServerSession._create(wire.machine, wire)
+        code = 1000
+        try:
+            if self._admit(session):
+                self._handler(session)
+        except Exception as error:
+            if not _driver.is_own_end(error, wire.inbox.info):
+                code = 1011
+                caught = (type(error), error, error.__traceback__, threading.current_thread())
+                threading.excepthook(threading.ExceptHookArgs(caught))
+        wire.close(code, "" if code == 1000 else "Internal error encountered.")
+
+    def _admit(self, session: LiveServerSession) -> bool:
+        """Answer the upgrade; False where it was refused."""
+        if self._process_request is None:
+            return True
+        return session._answer(self._process_request(session._requested()))
+
+
+def _drain(session: LiveServerSession) -> None:
+    for _ in session:
+        pass
+
+
+def _listen(host: str | Sequence[str], port: int, backlog: int) -> list[socket.socket]:
+    """Listening sockets on every address of every host."""
+    hosts = [host] if isinstance(host, str) else host
+    addresses = {
+        (family, address[:2])
+        for name in hosts
+        for family, _, _, _, address in socket.getaddrinfo(
+            name or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    }
+    listeners: list[socket.socket] = []
+    try:
+        for family, address in sorted(addresses):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            listeners.append(sock)
+            if os.name == "posix":  # elsewhere it lets another program take the port over
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(address)
+            sock.listen(backlog)
+            sock.setblocking(False)
+    except BaseException:
+        for sock in listeners:
+            sock.close()
+        raise
+    return listeners
+
+
+def serve(
+    handler: Handler | None,
+    host: str | Sequence[str] = "127.0.0.1",
+    port: int = 0,
+    *,
+    ssl: tls.SSLContext | None = None,
+    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
+    compression: bool = False,
+    strict: bool = True,
+    codec: Codec | None = None,
+    process_request: ProcessRequest | None = None,
+    connection_factory: Callable[[], Machine] | None = None,
+    backlog: int = 100,
+) -> LiveServer:
+    """Serve live sessions; use it in ``with``, or close what comes out.
+
+    Each connection has one thread that runs ``handler(session)`` once the upgrade is accepted. When the handler
+    returns, its connection is closed with 1000. When it raises, with 1011, and the exception goes to `threading.excepthook`,
+    unless it is only the connection's own end (the stream's error, or `StaleOperation`).
+
+    Args:
+        handler: Called with each `LiveServerSession`; None, where the machine drives itself, to drain its events.
+        host: Address or addresses to listen on; ``""`` for all.
+        port: TCP port; 0 for any free one, see `LiveServer.port`.
+        ssl: TLS context with a certificate; None for plain ``ws://``.
+        limits: Bounds; the defaults if left out.
+        timeouts: Durations; the defaults if left out. ``open`` bounds the TLS handshake too.
+        compression: Whether to accept permessage-deflate.
+        strict: End a connection, as the service does, at a message that is unknown, undecodable or out of place.
+        codec: Dialect; the one that the requested path belongs to if left out.
+        process_request: Called with each `UpgradeRequested`, in the connection's thread; gives None to accept, or
+            status, header fields and body to refuse with. By default the paths of the service are accepted and others
+            refused with 404.
+        connection_factory: Makes the state machine of each connection in place of `LiveConnection.server`, and makes
+            the parameters from ``limits`` to ``codec`` void, but for ``timeouts.open`` in TLS. Unless
+            ``process_request`` is given, that machine answers the upgrade itself, and the handler is called as soon as
+            there is a connection; it must drain the events. The machine is used by several threads, one at a time.
+        backlog: Connections that may wait to be accepted.
+
+    Raises:
+        OSError: Listening failed.
+        InvalidMessage: Neither ``handler`` nor ``connection_factory`` was given.
+    """
+
+    def machine() -> Machine:
+        return LiveConnection.server(
+            limits=limits, timeouts=timeouts, codec=codec, compression=compression, strict=strict
+        )
+
+    if handler is None and connection_factory is None:
+        raise InvalidMessage("handler", "somebody has to answer: give a handler or a connection_factory")
+    if process_request is None and connection_factory is None:
+        process_request = _driver.answer_request
+    return LiveServer._create(
+        handler or _drain,
+        connection_factory or machine,
+        process_request,
+        context=ssl,
+        handshake_timeout=(timeouts or Timeouts()).open,
+        listeners=_listen(host, port, backlog),
+    )

@@ -8,7 +8,6 @@ on trio's clock, so on `trio.testing.MockClock` too.
 
 from __future__ import annotations
 
-import functools
 import ssl as tls
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -25,31 +24,26 @@ from live_protocol.limits import Limits
 from live_protocol.timing import Timeouts
 from live_transports import _driver
 from live_transports._driver import Dial, Machine, Response
-from live_transports._structured import (
-    Serving,
-    StreamClientSession,
-    StreamServer,
-    StreamServerSession,
-    connected,
-    server_parts,
-)
-from live_transports._trio import RUNTIME, dial, listen
+from live_transports._proxy import Proxy, ProxyFailed
+from live_transports._sessions import AsyncClientSession, AsyncServerSession
+from live_transports._structured import Serving, StreamServer, connected, server_parts
+from live_transports._trio import RUNTIME, listen
 
-__all__ = ["LiveClientSession", "LiveServer", "LiveServerSession", "connect", "serve"]
+__all__ = ["LiveClientSession", "LiveServer", "LiveServerSession", "Proxy", "ProxyFailed", "connect", "serve"]
 
 Handler: TypeAlias = Callable[["LiveServerSession"], Awaitable[object]]
 ProcessRequest: TypeAlias = Callable[[UpgradeRequested], Awaitable[Response | None] | Response | None]
 
 
 @final
-class LiveClientSession(StreamClientSession):
+class LiveClientSession(AsyncClientSession):
     """The client's end of a live session on trio; `connect` makes it."""
 
     __slots__ = ()
 
 
 @final
-class LiveServerSession(StreamServerSession):
+class LiveServerSession(AsyncServerSession):
     """The server's end of a live session on trio; `serve` hands it to the handler."""
 
     __slots__ = ()
@@ -84,6 +78,7 @@ async def connect(
     server_hostname: str | None = None,
     local_addr: tuple[str, int] | None = None,
     stream: trio.abc.Stream | None = None,
+    proxy: Proxy | str | None = None,
 ) -> AsyncIterator[LiveClientSession]:
     """Open a live session for the length of an ``async with`` block; it cannot be awaited, its tasks need the block.
 
@@ -100,16 +95,20 @@ async def connect(
         compression: Whether to offer permessage-deflate.
         strict: End the session at the first message that is unknown, undecodable or out of place; for tests.
         codec: Dialect, if not the endpoint's.
-        dial_timeout: Seconds for name, TCP and TLS together; None for no bound.
+        dial_timeout: Seconds for name, TCP, proxy and TLS together; None for no bound.
         server_hostname: Name that the certificate must be for, if not the endpoint's host.
         local_addr: Address to dial from; its port must be 0.
-        stream: A connected stream to use instead of dialling, through a proxy or in memory for example; TLS is spoken
-            over it for ``wss://``, and it is closed with the session.
+        stream: A connected stream to use instead of dialling, in memory for example, or to the proxy if there is one;
+            TLS is spoken over it for ``wss://``, and it is closed with the session.
+        proxy: HTTP proxy to go through: a `Proxy`, a URL such as ``http://user:password@host:port``, or
+            ``"environment"`` for what the variables ``https_proxy``, ``all_proxy`` and ``no_proxy`` say. By default
+            none is used, whatever those say.
 
     Raises:
         InvalidMessage: An argument cannot be used, or the service would refuse the setup. Nothing was dialled.
+        ProxyFailed: The proxy did not open the tunnel.
         TransportFailed: The name, TCP or TLS failed (its cause is the OS's or TLS's error), or the connection broke.
-        DeadlineExpired: The dial, TLS, the upgrade or the setup took too long; ``which`` says which.
+        DeadlineExpired: The dial, the proxy, TLS, the upgrade or the setup took too long; ``which`` says which.
         HandshakeFailed: The server refused the upgrade, with status, headers and body, or is no WebSocket server.
         ServerClosed: The server refused the setup and said why.
         RemoteProtocolError: The server broke the protocol. After every one of these the socket is closed.
@@ -124,9 +123,9 @@ async def connect(
         compression=compression,
         strict=strict,
     )
-    where = Dial.plan(endpoint, context=ssl, server_hostname=server_hostname, timeout=dial_timeout)
-    reach = functools.partial(dial, where, local_addr, stream)
-    async with connected(RUNTIME, LiveClientSession, machine, reach) as session:
+    where = Dial.plan(endpoint, context=ssl, server_hostname=server_hostname, timeout=dial_timeout, proxy=proxy)
+    opening = connected(RUNTIME, LiveClientSession, machine, where=where, local_addr=local_addr, stream=stream)
+    async with opening as session:
         yield session
 
 
@@ -183,8 +182,7 @@ def serve(
 
     async def open_server() -> LiveServer:
         parts = server_parts(handler, process_request, connection_factory, machine)
-        listeners = await listen(host, port, backlog, ssl)
-        open_timeout = (timeouts or Timeouts()).open if ssl is not None else None
-        return LiveServer._create(listeners, *parts, secure=ssl is not None, handshake_timeout=open_timeout)
+        listeners = await listen(host, port, backlog)
+        return LiveServer._create(listeners, *parts, context=ssl, handshake_timeout=(timeouts or Timeouts()).open)
 
     return Serving(open_server)

@@ -1,0 +1,124 @@
+"""The client's end over a foreign WebSocket: the session, and how it opens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, final
+
+import attrs
+
+from live_protocol.codec import Codec
+from live_protocol.commands import ConfigInput
+from live_protocol.endpoint import Endpoint
+from live_protocol.limits import Limits
+from live_protocol.message_connection import CloseWebSocket, MessageConnection
+from live_protocol.timing import Timeouts
+from live_transports._sessions import AsyncClientSession, Opening
+from live_transports.bridges._wire import BridgeWire, TaskWire, WebSocket
+
+__all__ = ["Arguments", "Client", "LiveClientSession", "credentials_url", "opening", "say_goodbye"]
+
+
+@final
+class LiveClientSession(AsyncClientSession):
+    """The client's end of a live session over a WebSocket of another library; the ``over_`` functions make it.
+
+    It is the session of `live_transports.asyncio`, except that `ping` raises `IllegalInState` and `latency` stays
+    None: pings are the library's.
+    """
+
+    __slots__ = ()
+
+
+@final
+class Arguments(dict[str, Any]):
+    """Keyword arguments for a library's dial, to be passed on with ``**``. They hold credentials; no text shows them."""
+
+    def __repr__(self) -> str:
+        return f"<arguments: {', '.join(self)}; values hidden>"
+
+    __str__ = __repr__
+
+
+def credentials_url(endpoint: Endpoint) -> str:
+    """The URL with all that its query holds; `Endpoint.url` is the one for logs."""
+    return f"{'wss' if endpoint.secure else 'ws'}://{endpoint.host_header}{endpoint.target}"
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Client:
+    """What the ``over_`` functions have in common: all that `MessageConnection.client` takes."""
+
+    endpoint: Endpoint
+    config: ConfigInput | None
+    model: str | None
+    limits: Limits | None
+    timeouts: Timeouts | None
+    codec: Codec | None
+    strict: bool
+
+    def machine(self) -> MessageConnection:
+        """One for each session."""
+        return MessageConnection.client(
+            self.endpoint,
+            self.config,
+            model=self.model,
+            limits=self.limits,
+            timeouts=self.timeouts,
+            codec=self.codec,
+            strict=self.strict,
+        )
+
+
+def opening(client: Client, attach: Callable[[MessageConnection], BridgeWire]) -> Opening[LiveClientSession]:
+    """Open a session.
+
+    Args:
+        client: What it is to be.
+        attach: Makes the wire of a machine and lets it start.
+    """
+
+    async def open_session() -> LiveClientSession:
+        machine = client.machine()
+        machine.connected()
+        wire = attach(machine)
+        session = LiveClientSession._create(machine, wire)
+        try:
+            await session._open()
+        except BaseException as error:
+            wire.abort()
+            if isinstance(error, Exception):
+                await wire.gone.wait()
+            raise
+        return session
+
+    return Opening(open_session)
+
+
+def over(client: Client, socket: Callable[[], WebSocket]) -> Opening[LiveClientSession]:
+    """Open a session over a library of coroutines."""
+
+    def attach(machine: MessageConnection) -> BridgeWire:
+        wire = TaskWire(machine, socket())
+        wire.start()
+        return wire
+
+    return opening(client, attach)
+
+
+_STEPS: Final = 2  # of the event loop: the task begins; what it writes is written
+
+
+async def say_goodbye(close: Callable[[int, str], Any], goodbye: CloseWebSocket | None) -> None:
+    """Begin an orderly close and do not wait for its end; a library that can be cancelled there has closed by then."""
+    if goodbye is None:
+        return
+    task = asyncio.ensure_future(close(goodbye.code, goodbye.reason))
+    for _ in range(_STEPS):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # seen, and of no interest: this is the end anyway
