@@ -221,12 +221,21 @@ class ClientInput:
         losses = self.losses()
         return [*losses, sent.report(LossReason.UNCONFIRMED, certain=False)] if sent.count else losses
 
-    @property
-    def unconfirmed(self) -> Tally:
-        """What the session may lack where somebody else goes on with it."""
-        tally = self.outbox.unconfirmed()
-        tally.merge(self._at_close)
-        return tally
+    def hand_over(self, recent: Container[str]) -> tuple[list[Entry], Tally]:
+        """What goes out where somebody else goes on with the session, and what it may lack there.
+
+        Args:
+            recent: As for `dropped`.
+        """
+        entries: list[Entry] = []
+        missing = self.outbox.unconfirmed()
+        missing.merge(self._at_close)
+        for entry in self.outbox.pending():
+            if any(key in recent for key in entry.calls):
+                missing.add(entry)
+            else:
+                entries.append(attrs.evolve(entry))
+        return entries, missing
 
     def losses(self) -> list[InputLost]:
         """What was lost since the last call, apart from what `dropped` has told."""

@@ -108,8 +108,6 @@ class MessageLink:
         "buffered_out",
     )
 
-    latency: Final = None  # pings are the library's
-
     def __init__(self, *, client: bool, limits: Limits, timeouts: Timeouts, tap: Tap | None) -> None:
         self._client = client
         self._limits = limits
@@ -146,6 +144,11 @@ class MessageLink:
         if not self._paused and self._state is not _CLOSED:
             bits |= 1
         return _WANTS[bits]
+
+    @property
+    def latency(self) -> None:
+        """Not known: pings are the library's."""
+        return None
 
     @property
     def pending(self) -> bool:

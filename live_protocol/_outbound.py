@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
 
 from live_protocol import commands
 from live_protocol._shape import activity_signal
-from live_protocol._tables import ActivityInput
+from live_protocol._tables import ActivityInput, Phase
 from live_protocol.activity import ActivityWindow
 from live_protocol.codec import Codec
 from live_protocol.errors import InvalidMessage, MessageTooLarge
@@ -22,7 +22,15 @@ from live_protocol.messages import (
 )
 from live_protocol.toolcalls import ToolCalls
 
-__all__ = ["ClientOutbound"]
+__all__ = ["PHASE_HINTS", "ClientOutbound"]
+
+PHASE_HINTS: Final[Mapping[Phase, str]] = {
+    Phase.NEW: "the session has not begun; setup comes first",
+    Phase.SETUP_SENT: "wait for setup_complete",
+    Phase.READY: "setup is over",
+    Phase.DRAINING: "setup is over",
+}
+"""What to do instead of sending what the phase does not allow."""
 
 # The members that are looked into before the encoder checks the whole.
 _MEMBERS: Final = (

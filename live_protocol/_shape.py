@@ -35,7 +35,7 @@ def _members(cls: type) -> tuple[str, ...]:
 def given(message: Any) -> list[str]:
     """Names of the members that are not absent, without ``extra``."""
     found: list[str] = []
-    for name in _members(type(message)):
+    for name in _members(message.__class__):
         value = getattr(message, name)
         if value is not None and not (type(value) is tuple and not value):
             found.append(name)

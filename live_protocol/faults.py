@@ -6,15 +6,16 @@ the frames that pass, so faults of messages work with any machine; for them leav
 
 from __future__ import annotations
 
-import json
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, Generic, Literal, Protocol, Self, TypeVar, final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Generic, Literal, Self, TypeVar, final
 
 import attrs
 
-from live_protocol._fault_frames import BINARY, CLOSE, PONG, TEXT, Head, Item, Splitter, framed
+from live_protocol._fault_frames import Http, Item, Splitter
+from live_protocol._frames import BINARY, CLOSE, PONG, TEXT, frame
 from live_protocol._playbook_make import near
+from live_protocol._server_machine import ServerMachine
 from live_protocol._tables import LinkState, Phase, TurnState
 from live_protocol.closing import CloseInfo
 from live_protocol.errors import InvalidMessage
@@ -116,59 +117,272 @@ class Faults:
         return cls(**found)
 
 
-class ServerMachine(Protocol):
-    """What can be disturbed: a server's `LiveConnection`, or anything with its surface."""
-
-    @property
-    def wants(self) -> Wants: ...
-
-    @property
-    def state(self) -> LinkState: ...
-
-    @property
-    def phase(self) -> Phase: ...
-
-    @property
-    def turn(self) -> TurnState: ...
-
-    @property
-    def pending_tool_calls(self) -> tuple[FunctionCall, ...]: ...
-
-    @property
-    def close_info(self) -> CloseInfo | None: ...
-
-    @property
-    def buffered_in(self) -> int: ...
-
-    @property
-    def buffered_out(self) -> int: ...
-
-    @property
-    def latency(self) -> float | None: ...
-
-    def advance(self, now: float) -> None: ...
-
-    def receive_data(self, data: bytes) -> None: ...
-
-    def receive_eof(self) -> None: ...
-
-    def transport_failed(self, error: BaseException | str) -> None: ...
-
-    def next_event(self) -> Event | Literal[Need.DATA]: ...
-
-    def data_to_send(self) -> bytes: ...
-
-    def next_deadline(self) -> float | None: ...
-
-    def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None: ...
-
-    def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None: ...
-
-    def send(self, message: Any) -> None: ...
-
-    def ping(self, payload: bytes = b"") -> None: ...
-
-    def close(self, code: int = 1000, reason: str = "") -> None: ...
-
-
 M = TypeVar("M", bound=ServerMachine)
+
+
+@final
+class FaultyMachine(Generic[M]):
+    """A server's machine with faults, to be driven in its place.
+
+    Args:
+        machine: The machine; it is driven by this one alone.
+        faults: What goes wrong.
+
+    Attributes:
+        machine: The machine, for its facts.
+        faults: What goes wrong.
+    """
+
+    def __init__(self, machine: M, faults: Faults) -> None:
+        self.machine: M = machine
+        self.faults = faults
+        self._splitter = Splitter()
+        self._chance = None if faults.seed is None else _Chance(faults.seed)
+        self._queue: deque[tuple[float | None, bytes]] = deque()
+        self._now: float | None = None
+        self._drop_at: float | None = None
+        self._passed = 0  # bytes that were let through
+        self._messages = 0
+        self._ready = False  # setupComplete has passed
+        self._cut = False  # the connection ends with what is queued
+        self._mute = faults.no_upgrade
+        self._released = False  # the end of the connection is no longer held up
+
+    def __repr__(self) -> str:
+        return f"<FaultyMachine {self.machine!r}>"
+
+    # --- inputs -------------------------------------------------------------------------------------------------
+
+    def advance(self, now: float) -> None:
+        """See `LiveConnection.advance`."""
+        if self._now is None and self.faults.drop is not None:
+            self._drop_at = now + self.faults.drop
+        self._now = now if self._now is None else max(now, self._now)
+        self.machine.advance(now)
+        if self._drop_at is not None and self._drop_at <= self._now:
+            self._drop_at = None
+            self._queue.clear()
+            self._lose()
+
+    def receive_data(self, data: bytes) -> None:
+        """See `LiveConnection.receive_data`."""
+        if not self.faults.deaf or self.machine.state is LinkState.CONNECTING:
+            self.machine.receive_data(data)
+
+    def receive_eof(self) -> None:
+        """See `LiveConnection.receive_eof`."""
+        self._released = True
+        self.machine.receive_eof()
+
+    def transport_failed(self, error: BaseException | str) -> None:
+        """See `LiveConnection.transport_failed`."""
+        self._released = True
+        self._queue.clear()
+        self.machine.transport_failed(error)
+
+    # --- outputs ------------------------------------------------------------------------------------------------
+
+    def next_event(self) -> Event | Literal[Need.DATA]:
+        """See `LiveConnection.next_event`."""
+        return self.machine.next_event()
+
+    def events(self) -> Iterator[Event]:
+        """See `LiveConnection.events`."""
+        while (event := self.next_event()) is not Need.DATA:
+            yield event
+
+    def data_to_send(self) -> bytes:
+        """What leaves now: everything that is due, or one piece of it."""
+        self._pull()
+        piece = b"".join(self._due_data())
+        if self._cut and not self._queue:
+            self._cut = False
+            self._mute = True
+            self._lose()
+        return piece
+
+    def next_deadline(self) -> float | None:
+        """See `LiveConnection.next_deadline`; or when the next piece leaves."""
+        self._pull()
+        times = [self.machine.next_deadline(), self._drop_at]
+        if self._queue and self._now is not None:
+            times.append(max(self._now, self._queue[0][0] or self._now))
+        return min((time for time in times if time is not None), default=None)
+
+    @property
+    def wants(self) -> Wants:
+        """What the transport should do now; it is kept open while something is on its way, or nothing may end it."""
+        self._pull()
+        wants = self.machine.wants
+        if self._queue:
+            return _WRITES if self._is_due() else _WAITS
+        if (self._mute or self.faults.no_close) and not self._released and (wants.close or wants.half_close):
+            return _WAITS
+        return wants
+
+    # --- commands -----------------------------------------------------------------------------------------------
+
+    def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """See `LiveConnection.accept`."""
+        self.machine.accept(headers)
+
+    def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
+        """See `LiveConnection.reject`."""
+        self.machine.reject(status, headers, body)
+
+    def send(self, message: Any) -> None:
+        """See `LiveConnection.send`."""
+        self.machine.send(message)
+
+    def ping(self, payload: bytes = b"") -> None:
+        """See `LiveConnection.ping`."""
+        self.machine.ping(payload)
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """See `LiveConnection.close`: whoever runs the server may always end the connection."""
+        self.machine.close(code, reason)
+        self._pull()
+        self._released = True
+
+    # --- facts --------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> LinkState:
+        """See `LiveConnection.state`."""
+        return self.machine.state
+
+    @property
+    def phase(self) -> Phase:
+        """See `LiveConnection.phase`."""
+        return self.machine.phase
+
+    @property
+    def turn(self) -> TurnState:
+        """See `LiveConnection.turn`."""
+        return self.machine.turn
+
+    @property
+    def pending_tool_calls(self) -> tuple[FunctionCall, ...]:
+        """See `LiveConnection.pending_tool_calls`."""
+        return self.machine.pending_tool_calls
+
+    @property
+    def close_info(self) -> CloseInfo | None:
+        """See `LiveConnection.close_info`."""
+        return self.machine.close_info
+
+    @property
+    def buffered_in(self) -> int:
+        """See `LiveConnection.buffered_in`."""
+        return self.machine.buffered_in
+
+    @property
+    def buffered_out(self) -> int:
+        """See `LiveConnection.buffered_out`."""
+        self._pull()
+        return sum(len(data) for _, data in self._queue)
+
+    @property
+    def latency(self) -> float | None:
+        """See `LiveConnection.latency`."""
+        return self.machine.latency
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _lose(self) -> None:
+        """The transport is gone, for both ends."""
+        self._released = True
+        self.machine.transport_failed("dropped by a fault")
+
+    def _pull(self) -> None:
+        """Take what the machine says, and disturb it."""
+        for item in self._splitter.feed(self.machine.data_to_send()):
+            for data in self._disturbed(item):
+                self._let_through(data)
+
+    def _disturbed(self, item: Item) -> Iterator[bytes]:
+        """Faults of messages and frames."""
+        faults = self.faults
+        if isinstance(item, Http):
+            yield item.data
+        elif item.opcode in (TEXT, BINARY):
+            self._messages += 1
+            answer = not self._ready and b'"setupComplete"' in item.payload
+            if answer and faults.no_setup_complete:
+                return
+            data = item.data
+            if faults.truncate == self._messages:
+                data = frame(item.opcode, item.payload[: len(item.payload) // 2], None)
+            yield data
+            if faults.duplicate:
+                yield data
+            if answer:
+                self._ready = True
+                yield from self._extras()
+        elif not (item.opcode == PONG and faults.no_pong) and not (item.opcode == CLOSE and faults.no_close):
+            yield item.data
+
+    def _extras(self) -> Iterator[bytes]:
+        if self.faults.unknown:
+            yield frame(BINARY, b'{"unheardOf": {}}\n', None)
+        if self.faults.oversize is not None:
+            room = max(0, self.faults.oversize - len(_OVERSIZE % b""))
+            yield frame(BINARY, _OVERSIZE % (b"x" * room), None)
+
+    def _let_through(self, data: bytes) -> None:
+        """Faults of bytes."""
+        if self._mute or self._cut:
+            return
+        faults, start = self.faults, self._passed
+        if faults.corrupt is not None and start < faults.corrupt <= start + len(data):
+            at = faults.corrupt - 1 - start
+            bits = 0xFF if self._chance is None else 1 + self._chance.below(255)
+            data = data[:at] + bytes((data[at] ^ bits,)) + data[at + 1 :]
+        for bound, ends in ((faults.cut, True), (faults.mute, False)):
+            if bound is not None and start + len(data) >= bound:
+                data = data[: bound - start]
+                self._cut, self._mute = self._cut or ends, self._mute or not ends
+        self._passed += len(data)
+        self._queue.append((self._arrival(), data))
+
+    def _arrival(self) -> float | None:
+        """When what is said now leaves; not before what was said earlier."""
+        if not self.faults.delay or self._now is None:
+            return None
+        share = 1.0 if self._chance is None else self._chance.below(1001) / 1000
+        before = self._queue[-1][0] if self._queue else None
+        return max(self._now + self.faults.delay * share, before or self._now)
+
+    def _is_due(self) -> bool:
+        due = self._queue[0][0]
+        return due is None or (self._now is not None and due <= self._now)
+
+    def _due_data(self) -> Iterator[bytes]:
+        split = self.faults.split
+        while self._queue and self._is_due():
+            due, data = self._queue.popleft()
+            if split is not None:
+                size = split if self._chance is None else 1 + self._chance.below(split)
+                if data[size:]:
+                    self._queue.appendleft((due, data[size:]))
+                yield data[:size]
+                return
+            yield data
+
+
+class _Chance:
+    """A sequence of numbers that looks irregular and is the same for the same seed (Knuth's MMIX generator)."""
+
+    def __init__(self, seed: int) -> None:
+        self._state = seed
+        self.below(1)
+
+    def below(self, bound: int) -> int:
+        """The next number, from 0 to ``bound - 1``."""
+        self._state = (self._state * 6364136223846793005 + 1442695040888963407) % 2**64
+        return (self._state >> 33) % bound
+
+
+_OVERSIZE: Final = b'{"serverContent": {"modelTurn": {"parts": [{"text": "%b"}]}}}\n'
+_WRITES: Final = Wants(read=True, write=True, half_close=False, close=False)
+_WAITS: Final = Wants(read=True, write=False, half_close=False, close=False)

@@ -31,6 +31,7 @@ from live_protocol.reconnect import ReconnectPolicy, system_random
 from live_protocol.resumption import Resumption
 from live_protocol.snapshot import Snapshot, setup_digest
 from live_protocol.timing import Timeouts
+from live_protocol.toolcalls import key_of
 from live_protocol.usage import Usage
 
 __all__ = ["ConnectOptions", "DialRequest", "EndpointSource", "PersistentConnection"]
@@ -346,6 +347,8 @@ class PersistentConnection(PersistentMachine):
         session be resumed while its connection lives. What `InputLost` has reported is not in it.
         """
         codec, outbox, context = self._settings.codec, self._input.outbox, self._input.context
+        recent = self._calls.recent if outbox.transparent else ()
+        entries, missing = self._input.hand_over(recent)
         text = None if context is None else codec.encode_client(LiveClientMessage(context_update=context)).decode()
         return Snapshot(
             handle=self._reconnector.handle,
@@ -354,10 +357,10 @@ class PersistentConnection(PersistentMachine):
             epoch=self._epoch,
             generation=self.generation,
             accepted=outbox.accepted,
-            outbox=tuple(attrs.evolve(entry) for entry in outbox.pending()),
+            outbox=entries,
             kept=outbox.kept.copy(),
-            unconfirmed=self._input.unconfirmed,
-            calls=self._calls.open(),
+            unconfirmed=missing,
+            calls=[entry for entry in self._calls.open() if key_of(entry.call) not in recent],
             usage=attrs.evolve(self.usage, last=None),
             context=text,
             created=self._now,

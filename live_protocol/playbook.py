@@ -404,6 +404,13 @@ class Stage:
         """The connections so far."""
         return tuple(self._runs)
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more is to come: every playbook is played to its end, or its connection is over."""
+        return len(self._runs) >= len(self._playbooks) and all(
+            run.finished or run.mismatch is not None or run.close_info is not None for run in self._runs
+        )
+
     def connection(self, **options: Any) -> PlaybookConnection:
         """The next connection; the arguments are those of `Playbook.connection`."""
         at = len(self._runs)

@@ -9,7 +9,7 @@ from typing import Final, Literal, Self, cast, final
 from live_protocol import commands
 from live_protocol import events as ev
 from live_protocol._inbound import ClientRole, server_role_events
-from live_protocol._outbound import ClientOutbound
+from live_protocol._outbound import PHASE_HINTS, ClientOutbound
 from live_protocol._shape import (
     begins_with_history,
     client_member,
@@ -52,12 +52,6 @@ from live_protocol.verbs import ClientVerbs
 __all__ = ["LiveSession"]
 
 _FIRST: Final = "setup must be the first message and only the first"
-_HINTS: Final = {
-    Phase.NEW: "the session has not begun; setup comes first",
-    Phase.SETUP_SENT: "wait for setup_complete",
-    Phase.READY: "setup is over",
-    Phase.DRAINING: "setup is over",
-}
 _SUMMARIES: Final = 12
 
 
@@ -332,7 +326,7 @@ class LiveSession(ClientVerbs):
             return phase
         if self.phase is Phase.ENDED:
             raise AlreadyClosed(operation)
-        raise IllegalInState(operation, f"the session is {self.phase}", _HINTS[self.phase])
+        raise IllegalInState(operation, f"the session is {self.phase}", PHASE_HINTS[self.phase])
 
     def _send_pcm(self, audio: bytes | bytearray | memoryview, rate: int) -> None:
         self._check_client("send_realtime_input")

@@ -52,11 +52,11 @@ M = TypeVar("M", bound=LiveMachine[Any])
 class _Port:
     """How a session reaches its connection; once that is over, nothing here does anything."""
 
-    __slots__ = ("_inner", "drop")
+    __slots__ = ("_drop", "_inner")
 
     def __init__(self, inner: LiveMachine[Any], drop: Callable[[], None]) -> None:
         self._inner = inner
-        self.drop = drop
+        self._drop = drop
 
     def send(self, message: LiveServerMessage) -> None:
         if self._inner.state is LinkState.OPEN:
@@ -68,6 +68,9 @@ class _Port:
     def refuse(self, refusal: Refusal) -> None:
         if self._inner.state is LinkState.OPEN:
             self._inner.close(refusal.code, refusal.reason)
+
+    def drop(self) -> None:
+        self._drop()
 
 
 @attrs.frozen(kw_only=True)

@@ -16,7 +16,7 @@ from live_protocol.emulator.shared import Shared
 from live_protocol.emulator.store import Ids, Store, Tokens
 from live_protocol.errors import LiveProtocolError
 from live_protocol.limits import Limits
-from live_protocol.link import Wants
+from live_protocol.link import Tap, Wants
 from live_protocol.message_connection import Action, MessageConnection
 from live_protocol.messages import AuthToken, AuthTokenCreateRequest
 from live_protocol.timing import Timeouts
@@ -79,14 +79,24 @@ class Emulator:
         self._timeouts = timeouts or Timeouts(ping_interval=None)
         self._compression = compression
 
-    def connection(self) -> EmulatedConnection:
-        """The server's end of one more connection."""
-        inner = LiveConnection.server(limits=self._limits, timeouts=self._timeouts, compression=self._compression)
+    def connection(self, *, tap: Tap | None = None) -> EmulatedConnection:
+        """The server's end of one more connection.
+
+        Args:
+            tap: Told of everything that passes, for example a `live_protocol.recording.Recorder`.
+        """
+        inner = LiveConnection.server(
+            limits=self._limits, timeouts=self._timeouts, compression=self._compression, tap=tap
+        )
         return EmulatedConnection(inner, self._shared, self._tokens)
 
-    def message_connection(self) -> EmulatedMessageConnection:
-        """The server's end of one more connection, over a WebSocket that another library runs."""
-        inner = MessageConnection.server(limits=self._limits, timeouts=self._timeouts)
+    def message_connection(self, *, tap: Tap | None = None) -> EmulatedMessageConnection:
+        """The server's end of one more connection, over a WebSocket that another library runs.
+
+        Args:
+            tap: As for `connection`.
+        """
+        inner = MessageConnection.server(limits=self._limits, timeouts=self._timeouts, tap=tap)
         return EmulatedMessageConnection(inner, self._shared, self._tokens)
 
     def mint_token(self, request: AuthTokenCreateRequest, now: float, *, wall: datetime | None = None) -> AuthToken:

@@ -19,8 +19,8 @@ from live_protocol._redaction import redact_tokens
 from live_protocol.page._script import SCRIPT
 from live_protocol.page._script_list import LIST_SCRIPT
 from live_protocol.page._style import STYLE
-from live_protocol.timeline import DEFAULT_GAP, ENVELOPE_STEP, Timeline
-from live_protocol.timeline.building import SPACING
+from live_protocol.timeline import Timeline
+from live_protocol.timeline.drafts import SPACING
 from live_protocol.timeline.figures import Figure, ending, figures
 
 __all__ = ["render"]
@@ -55,9 +55,9 @@ _PAGE: Final = """\
 <div class="bar">
 <h2>Timeline</h2>
 <span class="dim keys">drag to pan, Ctrl + wheel to zoom; with the keyboard <kbd>←</kbd> <kbd>→</kbd> <kbd>+</kbd>
-<kbd>−</kbd> <kbd>0</kbd>, and <kbd>↑</kbd> <kbd>↓</kbd> from one thing to the next</span>
+<kbd>-</kbd> <kbd>0</kbd>, and <kbd>↑</kbd> <kbd>↓</kbd> from one thing to the next</span>
 <span class="buttons">
-<button type="button" id="out" aria-label="Zoom out">−</button>
+<button type="button" id="out" aria-label="Zoom out">&minus;</button>
 <button type="button" id="in" aria-label="Zoom in">+</button>
 <button type="button" id="fit">Fit</button>
 </span>
@@ -108,9 +108,8 @@ def render(timeline: Timeline, *, title: str = "Gemini Live session", subtitle: 
     end = summary.end
     about = " · ".join(filter(None, (summary.model, subtitle)))
     mood = "open" if not end.recorded else "ok" if end.clean else "bad"
-    policy = (
-        f"default-src 'none'; style-src {_hash(STYLE)}; script-src {_hash(_SCRIPT)}; base-uri 'none'; form-action 'none'"
-    )
+    sources = f"style-src {_hash(STYLE)}; script-src {_hash(_SCRIPT)}"
+    policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
     return _PAGE.format(
         policy=policy,
         style=STYLE,
@@ -145,7 +144,7 @@ def _data(timeline: Timeline) -> str:
         *("timed", "end"),
     )
     data: dict[str, Any] = {name: _plain(getattr(timeline, name)) for name in names}
-    data |= {"step": ENVELOPE_STEP, "spacing": SPACING, "gap": DEFAULT_GAP}
+    data["spacing"] = SPACING
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
     # In JSON these stand in strings alone, and there an escape means the same; HTML must not see any of them.
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

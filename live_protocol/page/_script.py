@@ -30,6 +30,8 @@ function lasts(s) {
 }
 const measured = s => data.timed ? lasts(s) : "";
 
+const joined = parts => parts.filter(Boolean).join(", ");
+
 // --- everything that can be pointed at ---
 const items = [];
 function add(lane, group, who, what, start, end, text, look, lines, more = {}) {
@@ -41,7 +43,7 @@ for (const name of ["user", "model"]) {
     strip.peaks = Uint8Array.from(atob(strip.envelope || ""), c => c.charCodeAt(0));
     const heard = strip.heard || 0, cut = heard < strip.seconds - 0.005;
     const note = strip.stale ? "came after its generation was cut" : cut ? lasts(heard) + " could be heard" : "";
-    add(name, "audio", name, "audio", strip.start, strip.end, [lasts(strip.seconds), note].filter(Boolean).join(", "), name,
+    add(name, "audio", name, "audio", strip.start, strip.end, joined([lasts(strip.seconds), note]), name,
       [lasts(strip.seconds) + " in " + strip.chunks + (strip.chunks === 1 ? " message" : " messages"),
        strip.rate + " Hz" + (strip.channels > 1 ? ", stereo" : ""), note], {lasts: strip.seconds, strip});
   }
@@ -49,11 +51,12 @@ for (const name of ["user", "model"]) {
 for (const c of data.connections) {
   const end = c.end === undefined ? data.end : c.end;
   const how = [c.code, c.reason && "'" + c.reason + "'", c.initiator && "by " + c.initiator].filter(Boolean).join(" ");
-  add("link", "link", "link", "connection " + c.number, c.start, end, [c.model, how, c.error].filter(Boolean).join(", "),
-    c.clean === false ? "bad" : "link",
-    [c.model, c.resumes && "resumes an earlier one", c.ready !== undefined && "ready after " + measured(c.ready - c.start),
-     c.going_away !== undefined && "going away announced at " + clock(c.going_away), how && "closed: " + how, c.error, c.hint],
-    {connection: c});
+  add("link", "link", "link", "connection " + c.number, c.start, end, joined([c.model, how, c.error]), "link",
+    [c.model, c.resumes && "resumes an earlier one",
+     c.ready !== undefined && "ready after " + measured(c.ready - c.start),
+     c.going_away !== undefined && "going away announced at " + clock(c.going_away), how && "closed: " + how,
+     c.error, c.hint],
+    {connection: c, problem: c.clean === false});
 }
 for (const t of data.turns) {
   const end = t.end === undefined ? data.end : t.end;
@@ -61,11 +64,12 @@ for (const t of data.turns) {
   const audio = since(t.first_audio), text = since(t.first_text);
   const cut = t.interrupted !== undefined && "cut at " + clock(t.interrupted);
   add("turns", "turns", "model", "turn " + t.number, t.start, end,
-    [audio && "first audio after " + audio, text && "first text after " + text, cut, t.reason].filter(Boolean).join(", "),
-    cut ? "bad" : "model",
+    joined([audio && "first audio after " + audio, text && "first text after " + text, cut, t.reason]),
+    t.reason ? "bad" : "model",
     [t.asked !== undefined && "answers " + t.asked_by + " of " + clock(t.asked), audio && "first audio after " + audio,
      text && "first text after " + text, t.audio && lasts(t.audio) + " of audio", cut, t.reason,
-     t.tokens !== undefined && t.tokens + " tokens", t.end === undefined && "not over when the recording ends"], {turn: t});
+     t.tokens !== undefined && t.tokens + " tokens", t.end === undefined && "not over when the recording ends"],
+    {turn: t});
 }
 const SPEAKERS = {heard: ["heard", "user", "user"], written: ["heard", "user", "user"],
   said: ["said", "model", "model"], thought: ["said", "model", "thought"]};
@@ -86,16 +90,19 @@ for (const call of data.tools) {
 }
 for (const gap of data.gaps) {
   const bad = gap.kind !== "silence";
-  add("gaps", "link", "", gap.kind, gap.start, gap.end, lasts(gap.end - gap.start) + (gap.turn ? " in turn " + gap.turn : ""),
+  add("gaps", "link", "", gap.kind, gap.start, gap.end, lasts(gap.end - gap.start) + (gap.turn ? " in turn "
+    + gap.turn : ""),
     gap.kind, [lasts(gap.end - gap.start)], {problem: bad});
 }
 for (const ping of data.pings) {
-  add("events", "link", "link", "pong", ping.at, ping.at, "round trip " + lasts(ping.rtt), "pip", ["round trip " + lasts(ping.rtt)]);
+  add("events", "link", "link", "pong", ping.at, ping.at, "round trip " + lasts(ping.rtt), "pip", ["round trip "
+    + lasts(ping.rtt)]);
 }
 for (const mark of data.marks) {
-  const who = mark.sent === undefined ? "link" : mark.sent === true ? "user" : "model";
-  add("events", who === "link" ? "link" : "events", who, mark.kind, mark.at, mark.at, mark.detail || "",
-    mark.problem ? "bad" : who === "user" ? "sent" : who === "model" ? "got" : "link", [mark.detail], {problem: !!mark.problem});
+  const [who, side, look] = mark.sent === undefined ? ["link", "link", "link"]
+    : mark.sent ? ["client", "user", "sent"] : ["server", "model", "got"];
+  add("events", side === "link" ? "link" : "events", who, mark.kind, mark.at, mark.at, mark.detail || "",
+    mark.problem ? "bad" : look, [mark.detail], {side, problem: !!mark.problem});
 }
 items.forEach(item => { if (item.problem === undefined) item.problem = item.look === "bad"; });
 items.sort((a, b) => a.start - b.start);
@@ -142,7 +149,7 @@ const short = n => Math.round(n * 10) / 10;
 function patterns(svg) {
   const defs = make("defs", {}, svg);
   const clip = make("clipPath", {id: "inside"}, defs);
-  make("rect", {x: GUTTER, y: 0, width: Math.max(1, width - GUTTER - EDGE + 8), height: HEIGHT}, clip);
+  make("rect", {x: GUTTER - 9, y: 0, width: Math.max(1, width - GUTTER - EDGE + 18), height: HEIGHT}, clip);
   for (const name of ["hatch", "hatch-bad"]) {
     const pattern = make("pattern", {id: name, width: 6, height: 6, patternUnits: "userSpaceOnUse",
       patternTransform: "rotate(45)"}, defs);
@@ -165,7 +172,9 @@ function axis(svg) {
     const t = (first + n) * step;
     if (t > view.to) break;
     make("line", {x1: short(x(t)), x2: short(x(t)), y1: 20, y2: HEIGHT}, group);
-    if (x(t) < width - 30) make("text", {x: short(x(t)), y: 14, "text-anchor": "middle"}, group, clock(t, step));
+    const covered = hoverX !== null && Math.abs(x(t) - hoverX) < 52;
+    if (x(t) < width - 30 && !covered) make("text", {x: short(x(t)), y: 14, "text-anchor": "middle"}, group, clock(t,
+      step));
   }
 }
 function columns(list, shown, solid, ghost) {
@@ -173,6 +182,7 @@ function columns(list, shown, solid, ghost) {
   for (const strip of list) {
     if (strip.end < view.from || strip.start > view.to || !strip.peaks.length) continue;
     const span = Math.max(strip.end - strip.start, 1e-9), per = strip.peaks.length / span;
+    const partly = (strip.heard || 0) < strip.seconds - 0.005;
     const heard = strip.start + span * Math.min(1, (strip.heard || 0) / Math.max(strip.seconds, 1e-9));
     const from = Math.max(0, Math.floor((x(strip.start) - GUTTER) / COLUMN));
     const to = Math.min(shown - 1, Math.floor((x(strip.end) - GUTTER - 0.01) / COLUMN));
@@ -182,7 +192,7 @@ function columns(list, shown, solid, ghost) {
       const high = Math.min(strip.peaks.length, Math.max(low + 1, Math.ceil((next - strip.start) * per)));
       let peak = 0;
       for (let i = low; i < high; i++) if (strip.peaks[i] > peak) peak = strip.peaks[i];
-      const target = (t + next) / 2 <= heard ? solid : ghost;
+      const target = partly && (t + next) / 2 > heard ? ghost : solid;
       target[column] = Math.max(target[column], peak + 1);
     }
   }
@@ -215,16 +225,26 @@ function* visible(lane, least) {
   }
 }
 function bar(svg, lane, item, least) {
-  const left = Math.max(x(item.start), GUTTER - 20), right = Math.min(Math.max(x(item.end), x(item.start) + least), width + 20);
+  const left = Math.max(x(item.start), GUTTER - 20), right = Math.min(Math.max(x(item.end), x(item.start) + least),
+    width + 20);
   const top = lane.top + 4 + (item.row || 0) * lane.size;
-  const look = item.lane === "user" || item.lane === "model" ? "hit" : "fill " + item.look;
-  const node = make("rect", {class: "item " + look + (item.index === chosen ? " chosen" : ""), x: short(left), y: top + 1,
+  const words = item.lane === "heard" || item.lane === "said";
+  const look = item.lane === "user" || item.lane === "model" || words ? "hit" : "fill " + item.look;
+  const node = make("rect", {class: "item " + look + (item.index === chosen ? " chosen" : ""), x: short(left), y: top
+    + 1,
     width: short(Math.max(1, right - left)), height: lane.size - 2, rx: 4, "data-i": item.index}, svg);
+  if (words) {  // a text needs more room than the time it came in; that is a line below it
+    make("rect", {class: "said " + item.look, x: short(left), y: top + 3, width: 3, height: lane.size - 6, rx: 1.5},
+      svg);
+    make("rect", {class: "said " + item.look, x: short(left), y: top + lane.size - 4, width: short(Math.max(3,
+      right - left)),
+      height: 2, rx: 1}, svg);
+  }
   return {node, left, right, top};
 }
-function label(svg, text, left, room, top, size) {
-  const shown = text.replace(/\s+/g, " ").trim(), most = Math.floor((room - 8) / 6.6);
-  if (most < 3 || !shown) return;
+function label(svg, text, left, room, top, size, least = 3) {
+  const shown = text.replace(/\s+/g, " ").trim(), most = Math.floor((room - 8) / 7);
+  if (most < Math.min(least, shown.length) || most < 1) return;
   make("text", {class: "label", x: short(left + 5), y: top + size / 2 + 4}, svg,
     shown.length > most ? shown.slice(0, most - 1).trimEnd() + "…" : shown);
 }
@@ -232,8 +252,10 @@ function bars(svg, name, least) {
   const lane = lanes[name], drawn = [...visible(name, least)];
   drawn.forEach((item, index) => {
     const {left, right, top} = bar(svg, lane, item, least);
+    const begun = item.connection && item.connection.ready !== undefined ? x(item.connection.ready) : left;
+    const from = Math.max(begun, GUTTER);
     const next = drawn.slice(index + 1, index + 12).find(other => (other.row || 0) === (item.row || 0));
-    const room = (next ? Math.min(x(next.start), width) : width - EDGE) - Math.max(left, GUTTER);
+    const room = (next ? Math.min(x(next.start), width) : width - EDGE) - from;
     if (item.turn) turn(svg, item, lane, top);
     if (item.connection) {
       const c = item.connection;
@@ -242,16 +264,21 @@ function bars(svg, name, least) {
       if (c.end !== undefined && c.clean !== true) make("line", {class: "cut", x1: short(x(c.end)), x2: short(x(c.end)),
         y1: top, y2: top + lane.size}, svg);
     }
-    const inside = item.label === undefined ? right - Math.max(left, GUTTER) : room;
-    label(svg, item.label === undefined ? item.what[0].toUpperCase() + item.what.slice(1) : item.label,
-      Math.max(left, GUTTER), inside, top, lane.size);
+    const long = item.turn ? "Turn " + item.turn.number : item.connection ? "Connection " + item.connection.number
+      : item.label;
+    const inside = right - from;
+    if (item.lane === "heard" || item.lane === "said") label(svg, long, from + 2, room, top, lane.size);
+    else if (long.length * 7 + 8 <= inside) label(svg, long, from, inside, top, lane.size, long.length);
+    else if (item.turn) label(svg, String(item.turn.number), from, inside, top, lane.size, 9);
+    else label(svg, long, right, room - inside, top, lane.size, 6);
   });
 }
 function turn(svg, item, lane, top) {
   const t = item.turn, middle = top + lane.size / 2;
   if (t.asked !== undefined) make("path", {class: "asked",
     d: "M" + short(x(t.asked)) + " " + (middle - 5) + "v10m0 -5H" + short(x(t.start))}, svg);
-  if (t.first_audio !== undefined) make("circle", {class: "first", cx: short(x(t.first_audio)), cy: top + 2, r: 2.5}, svg);
+  if (t.first_audio !== undefined) make("circle", {class: "first", cx: short(x(t.first_audio)), cy: top + 2, r: 2.5},
+    svg);
   if (t.interrupted !== undefined) make("line", {class: "cut", x1: short(x(t.interrupted)), x2: short(x(t.interrupted)),
     y1: top, y2: top + lane.size}, svg);
 }
@@ -266,7 +293,8 @@ function dots(svg) {
     const shared = {"data-i": first.index, "data-all": cluster.members.map(item => item.index).join(" ")};
     if (many === 1 && first.look === "pip") {
       make("line", {class: "pip", x1: at, x2: at, y1: middle - 6, y2: middle + 6}, svg);
-      make("rect", {class: "item hit" + (picked ? " chosen" : ""), x: at - 5, y: middle - 9, width: 10, height: 18, rx: 4, ...shared}, svg);
+      make("rect", {class: "item hit" + (picked ? " chosen" : ""), x: at - 5, y: middle - 9, width: 10, height: 18,
+        rx: 4, ...shared}, svg);
     } else {
       const same = cluster.members.every(item => item.look === first.look) ? first.look : "";
       make("circle", {class: "item dot " + (bad ? "bad" : same) + (picked ? " chosen" : ""), cx: short(at), cy: middle,
@@ -300,7 +328,8 @@ function draw() {
   patterns(svg);
   for (const name in lanes) {
     const lane = lanes[name], group = make("g", {"data-lane": name}, svg);
-    make("rect", {class: "lane", x: GUTTER, y: lane.top, width: Math.max(1, width - GUTTER - EDGE), height: lane.height, rx: 5}, group);
+    make("rect", {class: "lane", x: GUTTER, y: lane.top, width: Math.max(1, width - GUTTER - EDGE),
+      height: lane.height, rx: 5}, group);
     make("text", {class: "dim", x: 16, y: lane.top + lane.height / 2 + 4}, group, lane.title);
   }
   axis(svg);
@@ -340,7 +369,8 @@ function map() {
     });
     if (path) make("path", {class: "wave " + name, d: path}, svg);
   }
-  for (const item of items) if (item.problem) make("line", {class: "cut", x1: short(x(item.start)), x2: short(x(item.start)),
+  for (const item of items) if (item.problem) make("line", {class: "cut", x1: short(x(item.start)),
+    x2: short(x(item.start)),
     y1: 2, y2: 8}, svg);
   const left = x(keep.from), right = x(keep.to);
   view.from = keep.from; view.to = keep.to;

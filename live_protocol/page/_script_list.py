@@ -68,7 +68,8 @@ function pick(node) {
   if (all.length > 1) {
     const start = items[all[0]].start, end = items[all[all.length - 1]].start, span = end - start;
     // Things of one moment stay together however far one zooms in.
-    if (span > NEAREST && view.to - view.from > span * 2) show(start - span * 0.3 - NEAREST, end + span * 0.3 + NEAREST);
+    if (span > NEAREST && view.to - view.from > span * 2) show(start - span * 0.3 - NEAREST, end + span * 0.3
+      + NEAREST);
   }
   choose(Number(node.getAttribute("data-i")), {scroll: true});
 }
@@ -83,7 +84,8 @@ chart.addEventListener("pointerleave", () => { hoverX = null; hide(); redraw(); 
 chart.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const keys = {ArrowLeft: () => pan(-0.2), ArrowRight: () => pan(0.2), "+": () => zoom(0.5), "=": () => zoom(0.5),
-    "-": () => zoom(2), "0": fit, Home: () => show(0, view.to - view.from), End: () => show(whole, whole + view.to - view.from),
+    "-": () => zoom(2), "0": fit, Home: () => show(0, view.to - view.from), End: () => show(whole, whole
+      + view.to - view.from),
     ArrowDown: () => step(1), ArrowUp: () => step(-1), Escape: () => { choose(-1); hide(); }};
   if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
 });
@@ -107,11 +109,14 @@ const box = by("tip");
 function hide() { box.hidden = true; }
 function describe(item, into) {
   const head = document.createElement("b"), when = document.createElement("span");
-  head.textContent = [item.what[0].toUpperCase() + item.what.slice(1), item.who && "(" + item.who + ")"].filter(Boolean).join(" ");
-  const long = data.timed && item.end > item.start ? " to " + clock(item.end) + ", " + lasts(item.end - item.start) : "";
+  head.textContent = [item.what[0].toUpperCase() + item.what.slice(1), item.who && "(" + item.who
+    + ")"].filter(Boolean).join(" ");
+  const long = data.timed && item.end > item.start ? " to " + clock(item.end) + ", " + lasts(item.end - item.start)
+    : "";
   when.textContent = "  " + clock(item.start) + long;
   into.append(head, when);
-  const lines = item.label !== undefined && item.lane !== "tools" ? [item.label.slice(0, 600), ...item.lines] : item.lines;
+  const lines = item.label !== undefined && item.lane !== "tools" ? [item.label.slice(0, 600), ...item.lines]
+    : item.lines;
   if (lines.length) into.append("\n" + lines.join("\n"));
 }
 function tip(node, left, top) {
@@ -163,7 +168,7 @@ function list() {
     }
     if (item.who || item.problem) {
       const mark = document.createElement("i");
-      mark.className = "k " + (item.problem ? "bad" : item.group === "tools" ? "tool" : item.who);
+      mark.className = "k " + (item.problem ? "bad" : item.group === "tools" ? "tool" : item.side || item.who);
       row.cells[2].prepend(mark);
     }
     row.setAttribute("aria-selected", item.index === chosen);

@@ -49,11 +49,11 @@ header .dim { margin-top: 3px; overflow-wrap: anywhere; }
 .end.bad .dot { background: var(--bad); }
 .end.bad { border-color: color-mix(in srgb, var(--bad) 45%, var(--line)); }
 .tiles {
-  display: grid; grid-template-columns: repeat(auto-fill, minmax(172px, 1fr)); gap: 12px; margin: 22px 0 18px;
+  display: flex; flex-wrap: wrap; gap: 12px; margin: 22px 0 18px;
 }
 .tiles div {
-  padding: 11px 14px 12px; border-radius: 10px; background: var(--card); border: 1px solid var(--line);
-  box-shadow: var(--shade);
+  flex: 1 1 150px; padding: 11px 14px 12px; border-radius: 10px; background: var(--card);
+  border: 1px solid var(--line); box-shadow: var(--shade);
 }
 .tiles dt { color: var(--dim); font-size: 12.5px; }
 .tiles dt::first-letter { text-transform: uppercase; }
@@ -77,7 +77,9 @@ button, input {
 }
 button { cursor: pointer; }
 button:hover { border-color: var(--dim); }
-button[aria-pressed="false"] { color: var(--dim); background: none; text-decoration: line-through; }
+button[aria-pressed] { font-size: 13px; border-radius: 99px; }
+button[aria-pressed="true"] { background: color-mix(in srgb, var(--user) 14%, var(--card)); border-color: var(--user); }
+button[aria-pressed="false"] { color: var(--dim); background: none; }
 input { min-width: 180px; }
 :focus-visible { outline: 2px solid var(--user); outline-offset: 1px; }
 #chart { cursor: grab; touch-action: pan-y; user-select: none; -webkit-user-select: none; border-radius: 4px; }
@@ -115,8 +117,11 @@ svg .badge { fill: #fff; font-size: 10px; font-weight: 600; text-anchor: middle;
 @media (prefers-color-scheme: dark) { svg .badge { fill: #0f1216; } }
 svg .gap { fill: url(#hatch); }
 svg .gap.outage, svg .gap.underrun { fill: url(#hatch-bad); }
-svg .hatch { stroke: var(--link); opacity: .45; }
-svg .hatch-bad { stroke: var(--bad); opacity: .55; }
+svg .hatch { stroke: var(--link); opacity: .16; }
+svg .hatch-bad { stroke: var(--bad); opacity: .34; }
+svg .said.user { fill: var(--user); }
+svg .said.model { fill: var(--model); }
+svg .said.thought { fill: var(--model); opacity: .5; }
 svg .label { pointer-events: none; }
 svg .chosen { stroke-width: 2.5; }
 svg .hit.chosen { fill: color-mix(in srgb, var(--user) 12%, transparent); stroke: var(--user); }
@@ -134,7 +139,8 @@ svg .view { fill: color-mix(in srgb, var(--user) 12%, transparent); stroke: var(
 .k.tool { background: var(--tool); }
 .k.bad { background: var(--bad); }
 .k.hatch {
-  background: repeating-linear-gradient(135deg, var(--link) 0 1.5px, transparent 1.5px 4px); border: 1px solid var(--line);
+  background: repeating-linear-gradient(135deg, var(--link) 0 1.5px, transparent 1.5px 4px);
+  border: 1px solid var(--line);
 }
 #tip {
   position: fixed; z-index: 9; max-width: min(440px, 90vw); padding: 8px 12px; border-radius: 8px; pointer-events: none;

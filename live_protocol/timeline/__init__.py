@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import enum
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Self, final
 
@@ -140,9 +140,9 @@ class Timeline:
             usage=builder.usage,
             sent=sent,
             received=received,
-            problems=sum(mark.problem for mark in builder.marks),
+            problems=dict(Counter(mark.kind for mark in builder.marks if mark.problem)),
         )
-        played = [strip.start + strip.heard if builder.timed else strip.end for strip in model]
+        played = [strip.start + strip.heard if builder.timed else strip.end for strip in model if not strip.stale]
         return cls(
             timed=builder.timed,
             duration=builder.now,

@@ -21,17 +21,14 @@ from live_protocol.events import (
     UnknownMessage,
 )
 from live_protocol.messages import Blob, Content, FunctionResponse, LiveClientRealtimeInput, LiveClientSetup
-from live_protocol.timeline.drafts import ConnectionDraft
+from live_protocol.timeline.drafts import SPACING, ConnectionDraft
 from live_protocol.timeline.server import ServerSide
 from live_protocol.timeline.spans import Gap, GapKind, Ping, Said, SaidKind
 from live_protocol.timeline.strips import AUDIBLE
 from live_protocol.timeline.texts import describe_setup
 from live_protocol.trace import TraceNote, TraceRecord
 
-__all__ = ["SPACING", "Builder"]
-
-SPACING: Final = 0.1
-"""Seconds between messages that have no times."""
+__all__ = ["Builder"]
 
 _MAX_RTT: Final = 86_400.0
 _MAX_CODE: Final = 4999

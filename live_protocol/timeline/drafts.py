@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 import attrs
 
@@ -10,7 +11,10 @@ from live_protocol.timeline.spans import ConnectionSpan, Gap, Mark, Said, ToolSp
 from live_protocol.timeline.strips import Strips
 from live_protocol.timeline.texts import Texts
 
-__all__ = ["ConnectionDraft", "State", "ToolDraft", "TurnDraft"]
+__all__ = ["SPACING", "ConnectionDraft", "State", "ToolDraft", "TurnDraft"]
+
+SPACING: Final = 0.1
+"""Seconds between messages that have no times."""
 
 
 @attrs.define(kw_only=True)
@@ -108,8 +112,9 @@ class State:
         self.connections: list[ConnectionDraft] = []
         self.turns: list[TurnDraft] = []
         self.tools: list[ToolDraft] = []
-        self.user_audio = Strips(plays=False)
-        self.model_audio = Strips(plays=True)
+        spaced = None if timed else SPACING
+        self.user_audio = Strips(plays=False, spaced=spaced)
+        self.model_audio = Strips(plays=True, spaced=spaced)
         self.written: list[Said] = []
         self.marks: list[Mark] = []
         self.gaps: list[Gap] = []

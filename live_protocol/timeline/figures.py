@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 import attrs
 
@@ -53,7 +53,7 @@ def figures(summary: Summary) -> list[Figure]:
         Figure("turns", str(summary.turns), _some(summary.interruptions, "interrupted")),
         *_spread("time to first audio", summary.first_audio, "turn"),
         *_spread("time to first text", summary.first_text, "turn"),
-        Figure("user audio", duration(summary.user_audio)),
+        Figure("user audio", duration(summary.user_audio) if summary.user_audio else "none"),
         _model_audio(summary),
         *_tools(summary),
         *_gaps(summary),
@@ -62,7 +62,8 @@ def figures(summary: Summary) -> list[Figure]:
         _traffic(summary),
     ]
     if summary.problems:
-        shown.append(Figure("problems", str(summary.problems), "marked in the list of events", problem=True))
+        count = sum(summary.problems.values())
+        shown.append(Figure("problems", str(count), ", ".join(summary.problems), problem=True))
     return shown
 
 
@@ -70,10 +71,13 @@ def ending(end: End) -> str:
     """How it ended, in one line."""
     if not end.recorded:
         return "no end was recorded"
-    by = f"by {end.initiator}" if end.initiator else ""
-    words = (str(end.code or ""), f"'{end.reason}'" if end.reason else "", by)
+    by = _ENDS.get(end.initiator, "")
+    words = ("closed with", str(end.code or "no code"), f"'{end.reason}'" if end.reason else "", by)
     text = " ".join(filter(None, words)) + (", clean" if end.clean else "")
     return f"{text}: {end.error}" if end.error else text
+
+
+_ENDS: Final = {"local": "by this end", "remote": "by the other end", "transport": "by the transport"}
 
 
 def _plural(count: int, what: str) -> str:
@@ -104,7 +108,7 @@ def _model_audio(summary: Summary) -> Figure:
     heard = summary.model_audio_heard
     cut = heard is not None and heard < summary.model_audio - 0.005
     detail = f"{duration(heard)} of it could be heard" if heard is not None and cut else ""
-    return Figure("model audio", duration(summary.model_audio), detail)
+    return Figure("model audio", duration(summary.model_audio) if summary.model_audio else "none", detail)
 
 
 def _tools(summary: Summary) -> list[Figure]:
@@ -135,5 +139,5 @@ def _tokens(summary: Summary) -> list[Figure]:
 
 def _traffic(summary: Summary) -> Figure:
     up, down = summary.sent, summary.received
-    value = f"{size(up.size)} up, {size(down.size)} down"
-    return Figure("traffic", value, f"{_plural(up.messages, 'message')} up, {down.messages:,} down")
+    detail = f"{size(up.size)} up in {up.messages:,}, {size(down.size)} down in {_plural(down.messages, 'message')}"
+    return Figure("traffic", size(up.size + down.size), detail)

@@ -76,14 +76,16 @@ class Strips:
 
     Args:
         plays: Whether it lies where it plays, one chunk after the other, instead of where it was sent.
+        spaced: Seconds that a chunk is given if there are no times; then nothing plays.
 
     Attributes:
         cursor: Where playback has run out; meaningful if it plays.
     """
 
-    def __init__(self, *, plays: bool) -> None:
+    def __init__(self, *, plays: bool, spaced: float | None = None) -> None:
         self.cursor = 0.0
-        self._plays = plays
+        self._plays = plays and spaced is None
+        self._spaced = spaced
         self._drafts: list[_Draft] = []
         self._playing: list[_Draft] = []  # those that an interruption may cut
         self._last = 0.0
@@ -106,7 +108,7 @@ class Strips:
             draft.end = draft.start + form.seconds(draft.size)
             self.cursor = self.cursor if stale else draft.end
         else:
-            draft.end = now + seconds
+            draft.end = now + (seconds if self._spaced is None else self._spaced)
         self._last = now
         return peak
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self, final
 
 import attrs
@@ -109,7 +109,7 @@ class Summary:
         usage: Tokens; ``last`` is left out.
         sent: What the client sent.
         received: What the server sent.
-        problems: Messages and events that a good session does not have.
+        problems: Messages and events that a good session does not have, by kind.
         end: How it ended.
     """
 
@@ -136,7 +136,7 @@ class Summary:
     usage: Usage
     sent: Traffic
     received: Traffic
-    problems: int
+    problems: Mapping[str, int]
     end: End
 
 
@@ -154,7 +154,7 @@ def summarize(
     usage: Usage,
     sent: Traffic,
     received: Traffic,
-    problems: int,
+    problems: Mapping[str, int],
 ) -> Summary:
     """The figures of what a timeline holds."""
     count = {kind: sum(gap.kind is kind for gap in gaps) for kind in GapKind}

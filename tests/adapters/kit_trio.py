@@ -93,6 +93,8 @@ class _Signal(Signal):
 
     async def wait(self) -> None:
         await self._event.wait()
+        for _ in range(4):  # what was done before it was set gets its turn to be written
+            await trio.lowlevel.checkpoint()
 
 
 class TrioKit(Kit):

@@ -66,6 +66,7 @@ def test_from_both_sides_at_once(kit: Kit) -> None:
     def script(conn: Conn) -> tuple[int, str]:
         conn.open()
         conn.read_message()
+        held_up.wait(8)
         conn.close(1000, "server")  # before it reads the client's
         return conn.read_close()
 
@@ -73,12 +74,14 @@ def test_from_both_sides_at_once(kit: Kit) -> None:
         with Peer(script) as peer:
             async with kit.connect(peer.endpoint()) as session:
                 await session.send_realtime_input(text="now")
+                held_up.set()
                 kit.hold_up(0.05)  # so that both close frames are on their way
                 await session.close(1000, "client")
                 assert session.close_info.clean
             # Where a thread of its own reads, the server's close frame was answered before.
             assert (await kit.join(peer)) == [(1000, "server" if kit.threaded else "client")]
 
+    held_up = threading.Event()
     kit.run(scenario)
 
 

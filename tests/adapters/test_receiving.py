@@ -235,7 +235,8 @@ def test_a_clean_end_ends_the_loop(kit: Kit) -> None:
 # --- a program that is slow -------------------------------------------------------------------------------------
 
 
-def test_a_slow_consumer_costs_no_memory(kit: Kit) -> None:
+@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+def test_a_slow_consumer_costs_no_memory(kit: Kit, secure: bool) -> None:
     limit = 256 * 1024
     message = make_frame(BINARY, json.dumps(text("x" * 20_000)).encode())
     asked, drained = threading.Event(), threading.Event()
@@ -267,8 +268,9 @@ def test_a_slow_consumer_costs_no_memory(kit: Kit) -> None:
     async def scenario() -> None:
         nonlocal signal
         signal = kit.signal()
-        with Peer(script) as peer:
-            async with kit.connect(peer.endpoint(), limits=Limits(max_buffered_in=limit)) as session:
+        client_tls = tls.client_context() if secure else None
+        with Peer(script, tls=tls.server_context() if secure else None) as peer:
+            async with kit.connect(peer.endpoint(), ssl=client_tls, limits=Limits(max_buffered_in=limit)) as session:
                 await signal.wait()
                 assert stuck, "the peer was never held back"
                 assert limit < session.connection.buffered_in < limit + 512 * 1024

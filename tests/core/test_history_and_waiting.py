@@ -1,4 +1,4 @@
-"""Where nothing is missing yet, and where something is: seeded history, a silent client, unknown fields below the top."""
+"""Where nothing is missing yet, and where something is: seeded history, a silent client, unknown nested fields."""
 
 from __future__ import annotations
 

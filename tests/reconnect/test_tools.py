@@ -22,7 +22,7 @@ from live_protocol.events import LossReason
 from live_protocol.messages import Backend, FunctionCall, FunctionResponse
 from live_protocol.reconnect import LateResults
 from live_protocol.toolcalls import ToolCalls
-from reconnect.world import EAGER, TEXT, VERTEX, Scripted, Witness, World, of
+from reconnect.world import EAGER, GEMINI, TEXT, VERTEX, Scripted, Witness, World, of
 
 TOOLS = {**TEXT, "tools": [{"function_declarations": [{"name": "f"}, {"name": "g"}]}]}
 
@@ -187,6 +187,54 @@ def test_orphans_are_forgotten_at_some_time() -> None:
         calls.check([FunctionResponse(id="c1099", response={})])
 
 
+def transparent_with_calls() -> tuple[World, Scripted]:
+    """A call that the handle includes, one that it does not, and answers to both."""
+    server = Scripted()
+    world = World(attrs.evolve(EAGER, transparent=True), emulator=server, endpoint=VERTEX)
+    world.machine.send_realtime_input(text="go")
+    called(world, server, "old", "old2")
+    server.handle("h", index=0)
+    called(world, server, "new", "new2")
+    for call_id in ("old", "new"):
+        world.machine.send_tool_response({"id": call_id, "response": {}})
+    world.run()
+    return world, server
+
+
+def test_answers_are_not_sent_again_to_a_session_that_does_not_know_the_call() -> None:
+    world, server = transparent_with_calls()
+    world.cut()
+    world.until_ready()
+    assert responses(server) == [(1, "old"), (1, "new"), (2, "old")]
+    (reconnected,) = of(world.events, ev.Reconnected)
+    assert (reconnected.replayed, reconnected.open_calls, reconnected.orphaned_calls) == (2, ("old2",), ("new2",))
+    (lost,) = of(world.events, ev.InputLost)
+    assert (lost.reason, lost.certain, lost.numbers) == (LossReason.ORPHANED, True, ((3, 3),))
+    with pytest.raises(ToolCallOrphaned):
+        world.machine.send_tool_response({"id": "new2", "response": {}}, epoch=1)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_nor_where_another_process_goes_on(closed: bool) -> None:
+    world, _ = transparent_with_calls()
+    if closed:
+        world.machine.close()
+        world.run()
+    snapshot = world.machine.snapshot()
+    assert [entry.number for entry in snapshot.outbox] == [1, 2]
+    assert [entry.call.id for entry in snapshot.calls] == ["old2"]
+    assert snapshot.unconfirmed.ranges == ((3, 3),)
+
+
+def test_recent_calls_are_forgotten_at_some_time() -> None:
+    calls = ToolCalls(Backend.VERTEX)
+    for number in range(1100):
+        calls.requested(FunctionCall(id=f"c{number}"))
+    assert len(calls.recent) == 1024
+    calls.settle()
+    assert not calls.recent
+
+
 # --- against the emulator ---------------------------------------------------------------------------------------
 
 
@@ -213,16 +261,18 @@ def test_an_answer_on_the_next_connection_goes_on_with_the_turn() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("transparent", [False, True])
 @pytest.mark.parametrize("late", list(LateResults))
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_results_never_reach_the_wrong_connection(
-    seed: int, late: LateResults, length: Callable[[int, int], int]
+    seed: int, late: LateResults, transparent: bool, length: Callable[[int, int], int]
 ) -> None:
     """Handles die all the time, so new sessions begin; a result that reached one would end it with 1007."""
     print(f"seed={seed}")
     rng = random.Random(seed)
-    policy = attrs.evolve(EAGER, late_results=late)
-    world = World(policy, model=Witness(answer), config=TOOLS, max_handles=1)
+    policy = attrs.evolve(EAGER, late_results=late, transparent=transparent or None)
+    endpoint = VERTEX if transparent else GEMINI
+    world = World(policy, model=Witness(answer), config=TOOLS, endpoint=endpoint, max_handles=1)
     todo: list[tuple[str, int, int]] = []
     session, outcomes, sent = 1, set[str](), 0
     seen = 0

@@ -42,6 +42,8 @@ EAGER = ReconnectPolicy(
     in_flight=0.0,
 )
 """Never gives up, and trusts a wire without latency."""
+ONE = ReconnectPolicy(jitter=0.0, in_flight=0.0)
+"""The defaults, without chance and latency."""
 
 
 def text_of(content: Content) -> str:
@@ -354,6 +356,10 @@ class World:
 
 def of(events: Iterable[Any], kind: type[E]) -> list[E]:
     return [event for event in events if isinstance(event, kind)]
+
+
+def kinds(events: Iterable[Any]) -> list[str]:
+    return [type(event).__name__ for event in events]
 
 
 def numbers(losses: Sequence[ev.InputLost]) -> list[int]:

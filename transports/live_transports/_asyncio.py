@@ -270,7 +270,8 @@ class Tunnelling(asyncio.Protocol):
         self._tunnel = tunnel
         self._wire = wire
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())  # nobody may wait for it
+        # Nobody may wait for it.
+        self._opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire.connection_made(transport)

@@ -168,9 +168,10 @@ class Wire:
                         self._bell.hush()
                         continue
                     if mask & selectors.EVENT_WRITE:
-                        self._flush(stream)
+                        stream.flush()
                     if mask & selectors.EVENT_READ:
                         self._take_in(stream)
+                self._relieve(stream)
                 now = time.monotonic()
                 if now < due:
                     late = False
@@ -216,8 +217,8 @@ class Wire:
         self.machine.transport_failed(error)
         self._aborted = True
 
-    def _flush(self, stream: Stream) -> None:
-        stream.flush()
+    def _relieve(self, stream: Stream) -> None:
+        """Let senders go on, where there is room again."""
         if self._full and stream.unsent <= _driver.LOW_WATER:
             self._full = False
             self._settle()

@@ -54,7 +54,7 @@ def aiohttp_arguments(
         headers=dict(endpoint.headers),
         max_msg_size=limits.max_message,
         heartbeat=heartbeat,
-        timeout=ClientWSTimeout(ws_close=timeouts.close),
+        timeout=ClientWSTimeout(ws_close=timeouts.close),  # pyright: ignore[reportCallIssue] - made by attrs
     )
 
 
@@ -136,8 +136,9 @@ class _WebSocket(WebSocket):
     async def drop(self, goodbye: CloseWebSocket | None) -> None:
         await say_goodbye(self.close, goodbye or CloseWebSocket(code=1000))
         # The library closes in order, which takes as long as a peer that does not read likes.
-        with contextlib.suppress(OSError, TypeError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+        if self._socket is not None:
+            with contextlib.suppress(OSError, TypeError):
+                self._socket.shutdown(socket.SHUT_RDWR)
 
 
 async def _never() -> NoReturn:

@@ -33,7 +33,7 @@ class LiveClientSession(AsyncClientSession):
 
 @final
 class Arguments(dict[str, Any]):
-    """Keyword arguments for a library's dial, to be passed on with ``**``. They hold credentials; no text shows them."""
+    """Keyword arguments for a library's dial, to be passed on with ``**``. They hold credentials; no ``repr`` does."""
 
     def __repr__(self) -> str:
         return f"<arguments: {', '.join(self)}; values hidden>"
@@ -82,6 +82,7 @@ def opening(client: Client, attach: Callable[[MessageConnection], BridgeWire]) -
 
     async def open_session() -> LiveClientSession:
         machine = client.machine()
+        machine.advance(asyncio.get_running_loop().time())
         machine.connected()
         wire = attach(machine)
         session = LiveClientSession._create(machine, wire)

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from live_protocol.codec import Codec
 from live_protocol.commands import ConfigInput
 from live_protocol.endpoint import Endpoint
-from live_protocol.errors import FrameViolation, IllegalInState, LimitExceeded
+from live_protocol.errors import DeadlineExpired, FrameViolation, IllegalInState, LimitExceeded
 from live_protocol.limits import Limits
 from live_protocol.message_connection import CloseWebSocket, MessageConnection
-from live_protocol.timing import Timeouts
+from live_protocol.timing import Deadline, Timeouts
 from live_transports import _driver
 from live_transports._sessions import Opening
 from live_transports.bridges._client import Arguments, Client, LiveClientSession, credentials_url, opening
 from live_transports.bridges._wire import LOST, BridgeWire, End
 
 if TYPE_CHECKING:
-    from picows import WSFrame, WSListener, WSTransport
+    from picows import WSCloseCode, WSFrame, WSListener, WSTransport
 
 __all__ = ["over_picows", "picows_arguments", "picows_listener"]
 
@@ -40,7 +40,8 @@ def picows_arguments(
     if timeouts.ping_interval is not None and timeouts.ping_timeout is not None:
         pings = {
             "enable_auto_ping": True,
-            "auto_ping_idle_timeout": timeouts.ping_interval,
+            # the library wants no less of it than of the other
+            "auto_ping_idle_timeout": max(timeouts.ping_interval, timeouts.ping_timeout),
             "auto_ping_reply_timeout": timeouts.ping_timeout,
         }
     return Arguments(
@@ -96,27 +97,29 @@ def over_picows(
     )
 
     def attach(machine: MessageConnection) -> BridgeWire:
-        if not isinstance(listener, _listener_class()) or listener.wire is not None:
-            raise IllegalInState("over_picows", "the listener is of no use", "pass ws_connect() a new picows_listener")
-        wire = _Wire(machine, transport, limits or Limits())
-        listener.attach(wire)
-        wire.start()
+        ours: Any = listener if isinstance(listener, _listener_class()) else None
+        if ours is None or ours.wire is not None:
+            raise IllegalInState("over_picows", "the listener is of no use", "dial with picows_arguments()")
+        wire = _Wire(machine, transport, limits or Limits(), timeouts or Timeouts())
+        ours.attach(wire)
         return wire
 
     return opening(client, attach)
 
 
 class _Wire(BridgeWire):
-    def __init__(self, machine: MessageConnection, transport: WSTransport, limits: Limits) -> None:
+    def __init__(self, machine: MessageConnection, transport: WSTransport, limits: Limits, timeouts: Timeouts) -> None:
         super().__init__(machine)
         from picows import WSMsgType  # noqa: PLC0415 - an optional dependency
 
         self._types = WSMsgType
         self._transport = transport
         self._limits = limits
-        self._reading = True
+        self._timeouts = timeouts
+        self._reading = False
         self._closing = False  # we began it
         self._end = LOST
+        self._epilogue: asyncio.Task[None] | None = None
         self._parts: list[bytes] = []
         self._size = 0
 
@@ -129,17 +132,15 @@ class _Wire(BridgeWire):
 
     # --- called by the library ----------------------------------------------------------------------------------
 
-    def frame(self, frame: WSFrame) -> None:
-        """A frame came."""
-        kind = frame.msg_type
+    def frame(self, kind: object, data: bytes, fin: bool) -> None:
+        """A frame came; the library has looked at it, and answers pings."""
         if kind in (self._types.TEXT, self._types.BINARY, self._types.CONTINUATION):
-            self._fragment(frame.get_payload_as_bytes(), fin=frame.fin)
-        elif kind == self._types.CLOSE and self._end is LOST:
-            payload = frame.get_payload_as_bytes()
-            code = int.from_bytes(payload[:2], "big") if payload else 1005
-            self._end = End(code=code, reason=payload[2:].decode())
+            self._fragment(data, fin=fin)
+        elif kind == self._types.CLOSE:
+            code = int.from_bytes(data[:2], "big") if data else 1005
+            self._end = End(code=code, reason=data[2:].decode())
             if not self._transport.is_close_frame_sent:
-                self._transport.send_close(1000 if code == 1005 else code, payload[2:])  # type: ignore[arg-type]
+                self._send_close(1000 if code == 1005 else code, data[2:])
             self._transport.disconnect()
 
     def _fragment(self, data: bytes, *, fin: bool) -> None:
@@ -166,16 +167,21 @@ class _Wire(BridgeWire):
 
     def disconnected(self) -> None:
         """The transport has ended."""
-        end = self._end
+        self._ended(self._outcome())
+        self._epilogue = self._loop.create_task(self._forget())
+
+    def _outcome(self) -> End:
         shook = self._transport.close_handshake
-        if end is LOST and not self._closing and shook is not None and shook.sent is not None and shook.recv is None:
-            what = f"the peer broke the protocol, says picows: {shook.sent.reason}"
-            end = End(fault=FrameViolation(what, close_code=int(shook.sent.code)))
-        self._ended(end)
-        self._loop.create_task(self._forget())
+        if self._end is not LOST or self._closing or shook is None or shook.sent is None:
+            return self._end
+        code, what = cast("int", shook.sent.code), shook.sent.reason
+        if what.startswith("peer has not replied to ping"):
+            after = self._timeouts.ping_timeout or 0.0
+            return End(fault=DeadlineExpired(Deadline.PONG, after, "a ping was sent and no pong came back"))
+        return End(fault=FrameViolation(f"the peer broke the protocol: {what}", close_code=int(code)))
 
     async def _forget(self) -> None:
-        """The library keeps what it found wrong in a future, and complains if nobody asks for it."""
+        """The library keeps what it found wrong in a future, which complains if nobody asks for it."""
         with contextlib.suppress(Exception):
             await self._transport.wait_disconnected()
 
@@ -194,12 +200,15 @@ class _Wire(BridgeWire):
                 self._transport.send(self._types.TEXT, action)
             elif isinstance(action, CloseWebSocket):
                 self._closing = True
-                self._transport.send_close(action.code, action.reason.encode())  # type: ignore[arg-type]
+                self._send_close(action.code, action.reason.encode())
         reading = self.machine.wants.read
         if reading is not self._reading and not self._transport.is_disconnected:
             self._reading = reading
             stream = self._transport.underlying_transport
             (stream.resume_reading if reading else stream.pause_reading)()
+
+    def _send_close(self, code: int, reason: bytes) -> None:
+        self._transport.send_close(cast("WSCloseCode", code), reason)  # its enum has not all codes, and needs none
 
     def _drop(self) -> None:
         self._perform()
@@ -208,26 +217,33 @@ class _Wire(BridgeWire):
 
 @functools.cache
 def _listener_class() -> Any:
-    from picows import WSListener, WSTransport  # noqa: PLC0415 - an optional dependency
+    from picows import WSListener  # noqa: PLC0415 - an optional dependency
 
-    class Listener(WSListener):  # type: ignore[misc]
+    class Listener(WSListener):
         """Hands frames on; keeps those that come before there is a session."""
 
         def __init__(self) -> None:
             self.wire: _Wire | None = None
-            self._full = False
+            self._early: list[tuple[object, bytes, bool]] = []
             self._disconnected = False
 
         def attach(self, wire: _Wire) -> None:
             self.wire = wire
-            if self._full:
-                wire.stuffed(True)
+            wire.start()
+            for found in self._early:
+                wire.frame(*found)
             if self._disconnected:
-                asyncio.get_running_loop().call_soon(wire.disconnected)
+                wire.disconnected()
+
+        def on_ws_connected(self, transport: WSTransport) -> None:
+            transport.underlying_transport.pause_reading()  # until there is a session
 
         def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-            if self.wire is not None:
-                self.wire.frame(frame)
+            found = (frame.msg_type, frame.get_payload_as_bytes(), frame.fin)
+            if self.wire is None:
+                self._early.append(found)  # it came in one piece with the upgrade
+            else:
+                self.wire.frame(*found)
 
         def on_ws_disconnected(self, transport: WSTransport) -> None:
             self._disconnected = True
@@ -235,12 +251,10 @@ def _listener_class() -> Any:
                 self.wire.disconnected()
 
         def pause_writing(self) -> None:
-            self._full = True
             if self.wire is not None:
                 self.wire.stuffed(True)
 
         def resume_writing(self) -> None:
-            self._full = False
             if self.wire is not None:
                 self.wire.stuffed(False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, assert_never, final
 
 import attrs
@@ -16,7 +16,7 @@ from live_transports import _driver
 from live_transports._driver import Core, Inbox
 from live_transports._sessions import AsyncWire
 
-__all__ = ["BridgeWire", "End", "MessageMachine", "TaskWire", "WebSocket"]
+__all__ = ["LOST", "BridgeWire", "End", "MessageMachine", "ServerMachine", "TaskWire", "WebSocket"]
 
 
 class MessageMachine(Core, Protocol):
@@ -32,6 +32,12 @@ class MessageMachine(Core, Protocol):
     def fail(self, error: LiveProtocolError) -> None: ...
 
     def next_action(self) -> Action | None: ...
+
+
+class ServerMachine(MessageMachine, Protocol):
+    """The same in the server role."""
+
+    def requested(self, target: str, headers: Sequence[tuple[str, str]] = ()) -> None: ...
 
 
 @final

@@ -13,6 +13,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "chat": "talk to a model in text; without a key to the built-in emulator",
     "serve": "run the emulator as a WebSocket server, for any client of the Live API",
     "replay": "run a recorded session through the protocol machines and show its events",
+    "trace": "measure a recorded session: latencies, audio, gaps, why it ended; as text, JSON or a page",
     "check": "validate a configuration offline and print the setup message it makes",
 }
 """Name and one line of help, in the order of ``--help``."""

@@ -1,4 +1,4 @@
-"""``live-protocol serve``: the emulator, for any client of the Live API."""
+"""``live-protocol serve``: the emulator or a playbook, for any client of the Live API."""
 
 from __future__ import annotations
 
@@ -9,11 +9,22 @@ import signal
 import ssl
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final, final
 
 from live_protocol.emulator import Emulator, EmulatorOptions
+from live_protocol.errors import InvalidMessage
+from live_protocol.events import ConnectionClosed, LinkEvent
+from live_protocol.faults import Faults, FaultyMachine
+from live_protocol.link import Tap
+from live_protocol.playbook import InvalidPlaybook, Playbook, PlaybookConnection
+from live_protocol.recording import Recorder
 from live_transports import asyncio as live
-from live_transports.cli._failure import FAILED, OK, USAGE, CommandFailed
+from live_transports._certificate import local_certificate
+from live_transports._driver import Machine
+from live_transports._scripts import load_playbook
+from live_transports.cli._failure import BAD_INPUT, FAILED, OK, USAGE, CommandFailed
 
 __all__ = ["configure", "run"]
 
@@ -26,7 +37,24 @@ command: /call NAME JSON, /slow S TEXT, /goaway S, /close CODE TEXT, /drop, /err
 
 With --tls a certificate authority is made for this run, and the first line is "ca PATH": the file that clients have
 to trust, for example by SSL_CERT_FILE=PATH.
+
+With --script a playbook answers each client instead of the emulator: what to expect and what to send, step by step,
+in YAML or JSON. A client that does something else is closed with 1008, standard error shows the difference, and the
+exit status is 1. For example:
+
+  - expect_setup: {tools: ...}
+  - send_setup_complete
+  - send_audio: 2
+  - expect_tool_response: call-1
+  - go_away: 5
+  - drop
+
+With --fault the server misbehaves: a list such as "cut=120,split=1,delay=0.5,no-pong". cut, mute, corrupt (a byte's
+number), split (bytes), drop, delay (seconds), truncate (a message's number), oversize (bytes), seed (of what is
+irregular), duplicate, unknown, no-upgrade, no-setup-complete, no-pong, no-close, deaf.
 """
+
+_EMULATOR_ONLY: Final = ("speed", "lifetime", "go_away", "setup_delay", "silent")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,45 +68,163 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lifetime", type=float, metavar="S", help="end each connection after S seconds, as goAway says"
     )
-    parser.add_argument("--setup-delay", type=float, metavar="S", default=0.0, help="wait S seconds with setupComplete")
+    parser.add_argument("--go-away", type=float, metavar="S", help="send goAway S seconds before that end; default: 60")
+    parser.add_argument("--setup-delay", type=float, metavar="S", help="wait S seconds with setupComplete")
     parser.add_argument("--silent", action="store_true", help="answer nothing: only the protocol's rules are emulated")
+    parser.add_argument("--script", type=Path, metavar="FILE", help="play this playbook to each client")
+    parser.add_argument("--fault", metavar="SPEC", default="", help="misbehave; see above")
+    parser.add_argument(
+        "--record", type=Path, metavar="DIR", help="write a trace of each connection, without secrets, into this folder"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve."""
-    try:
-        emulated = EmulatorOptions(
-            speed=options.speed,
-            lifetime=options.lifetime,
-            setup_delay=options.setup_delay,
-            parrot=not options.silent,
-        )
-    except ValueError as error:
-        raise CommandFailed(str(error), USAGE) from error
+    service = _Service(_answering(options), _faults(options.fault), _Traces(options.record) if options.record else None)
     with contextlib.ExitStack() as stack:
         context = None
         if options.tls:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="live-protocol-")))
-            context, ca = _certificate(folder, options.host)
+            try:
+                context, ca = local_certificate(folder, options.host)
+            except ImportError as error:
+                raise CommandFailed(str(error), USAGE) from error
             sys.stdout.write(f"ca {ca}\n")
-        return asyncio.run(_serve(Emulator(options=emulated), options.host, options.port, context))
+        return asyncio.run(_serve(service, options.host, options.port, context))
 
 
-async def _serve(emulator: Emulator, host: str, port: int, context: ssl.SSLContext | None) -> int:
+async def _serve(service: _Service, host: str, port: int, context: ssl.SSLContext | None) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for which in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows; there Ctrl-C interrupts
             loop.add_signal_handler(which, stop.set)
     try:
-        async with live.serve(None, host, port, ssl=context, connection_factory=emulator.connection) as server:
+        serving = live.serve(service.attend, host, port, ssl=context, connection_factory=service.connection)
+        async with serving as server:
             name = "localhost" if context else f"[{host}]" if ":" in host else host
             sys.stdout.write(f"listening on {'wss' if context else 'ws'}://{name}:{server.port}\n")
             sys.stdout.flush()
             await stop.wait()
     except OSError as error:
         raise CommandFailed(f"cannot listen on {host}:{port}: {error.strerror or error}", FAILED) from error
-    return OK
+    return service.status
+
+
+@final
+class _Service:
+    """Makes the machine of each connection, and looks after it."""
+
+    def __init__(self, answering: Callable[..., Any], faults: Faults | None, traces: _Traces | None) -> None:
+        self.status = OK
+        self._answering = answering
+        self._faults = faults
+        self._traces = traces
+
+    def connection(self) -> Machine:
+        machine: Any = self._answering(tap=self._traces.begin() if self._traces is not None else None)
+        return machine if self._faults is None else FaultyMachine(machine, self._faults)
+
+    async def attend(self, session: live.LiveServerSession) -> None:
+        try:
+            async for _ in session:
+                pass
+        finally:
+            machine: object = session.connection
+            if isinstance(machine, FaultyMachine):
+                machine = machine.machine
+            if isinstance(machine, PlaybookConnection):
+                self._judge(machine)
+
+    def _judge(self, run: PlaybookConnection) -> None:
+        try:
+            run.check()
+        except AssertionError as mismatch:
+            self.status = FAILED
+            sys.stderr.write(f"playbook mismatch: {mismatch}\n")
+            sys.stderr.flush()
+
+
+def _answering(options: argparse.Namespace) -> Callable[..., Any]:
+    """What gives the machine of a connection: an emulator, or a playbook."""
+    if options.script is not None:
+        for name in _EMULATOR_ONLY:
+            if getattr(options, name) not in (None, False):
+                raise CommandFailed(
+                    f"--{name.replace('_', '-')} is the emulator's, it does not go with --script", USAGE
+                )
+        playbook = _playbook(options.script)
+
+        def play(tap: Tap | None) -> PlaybookConnection:
+            return playbook.then(Playbook()).connection(tap=tap)  # of a copy: a playbook remembers its connections
+
+        return play
+    given = {
+        "lifetime": options.lifetime,
+        "go_away_notice": options.go_away,
+        "setup_delay": options.setup_delay,
+        "speed": options.speed,
+    }
+    if options.go_away is not None and options.lifetime is None:
+        raise CommandFailed("--go-away announces the end that --lifetime sets", USAGE)
+    try:
+        emulated = EmulatorOptions(
+            parrot=not options.silent, **{name: value for name, value in given.items() if value is not None}
+        )
+    except ValueError as error:
+        raise CommandFailed(str(error), USAGE) from error
+    return Emulator(options=emulated).connection
+
+
+def _playbook(path: Path) -> Playbook:
+    try:
+        return load_playbook(path)
+    except InvalidPlaybook as error:
+        raise CommandFailed(f"{path}: {error}", BAD_INPUT) from error
+    except OSError as error:
+        raise CommandFailed(f"cannot read {path}: {error.strerror or error}", BAD_INPUT) from error
+    except ImportError as error:
+        raise CommandFailed(str(error), USAGE) from error
+
+
+def _faults(text: str) -> Faults | None:
+    try:
+        faults = Faults.from_string(text)
+    except InvalidMessage as error:
+        raise CommandFailed(f"--fault: {error}", USAGE) from error
+    return None if faults == Faults() else faults
+
+
+@final
+class _Traces:
+    """A folder of traces, one file a connection; files that are there already stay."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._number = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandFailed(f"cannot record into {folder}: {error.strerror or error}", FAILED) from error
+
+    def begin(self) -> Tap:
+        """A tap that writes the next trace and closes its file with the connection."""
+        while True:
+            self._number += 1
+            try:
+                # Unbuffered: each line is one write, and a run that is killed leaves whole lines.
+                sink = (self._folder / f"connection-{self._number:03}.jsonl").open("xb", buffering=0)
+                break
+            except FileExistsError:
+                continue
+        recorder = Recorder(sink, info={"recorder": "live-protocol serve"})
+
+        def tap(now: float | None, from_client: bool, what: bytes | str | LinkEvent) -> None:
+            recorder(now, from_client, what)
+            if isinstance(what, ConnectionClosed):
+                sink.close()
+
+        return tap
 
 
 def _port(text: str) -> int:
@@ -86,17 +232,3 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"a port is 0 to 65535, not {port}")
     return port
-
-
-def _certificate(folder: Path, host: str) -> tuple[ssl.SSLContext, Path]:
-    """A server context for localhost, and the file of the authority that vouches for it."""
-    try:
-        import trustme  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise CommandFailed("--tls needs trustme: pip install 'live-protocol[tls]'", USAGE) from error
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*dict.fromkeys(("localhost", "127.0.0.1", "::1", host))).configure_cert(context)
-    path = folder / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return context, path

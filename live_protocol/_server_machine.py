@@ -1,0 +1,69 @@
+"""What a wrapper of a server's machine can rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+from live_protocol._tables import LinkState, Phase, TurnState
+from live_protocol.closing import CloseInfo
+from live_protocol.events import Event, Need
+from live_protocol.link import Wants
+from live_protocol.messages import FunctionCall
+
+__all__ = ["ServerMachine"]
+
+
+class ServerMachine(Protocol):
+    """A server's `LiveConnection`, or anything with its surface; each member is documented there."""
+
+    @property
+    def wants(self) -> Wants: ...
+
+    @property
+    def state(self) -> LinkState: ...
+
+    @property
+    def phase(self) -> Phase: ...
+
+    @property
+    def turn(self) -> TurnState: ...
+
+    @property
+    def pending_tool_calls(self) -> tuple[FunctionCall, ...]: ...
+
+    @property
+    def close_info(self) -> CloseInfo | None: ...
+
+    @property
+    def buffered_in(self) -> int: ...
+
+    @property
+    def buffered_out(self) -> int: ...
+
+    @property
+    def latency(self) -> float | None: ...
+
+    def advance(self, now: float) -> None: ...
+
+    def receive_data(self, data: bytes) -> None: ...
+
+    def receive_eof(self) -> None: ...
+
+    def transport_failed(self, error: BaseException | str) -> None: ...
+
+    def next_event(self) -> Event | Literal[Need.DATA]: ...
+
+    def data_to_send(self) -> bytes: ...
+
+    def next_deadline(self) -> float | None: ...
+
+    def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None: ...
+
+    def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None: ...
+
+    def send(self, message: Any) -> None: ...
+
+    def ping(self, payload: bytes = b"") -> None: ...
+
+    def close(self, code: int = 1000, reason: str = "") -> None: ...

@@ -1,0 +1,49 @@
+"""Live sessions over a WebSocket that somebody else owns: ``websockets``, ``aiohttp``, ``picows``, and ASGI servers.
+
+Client role: dial with the library and put a session on top. Each library is needed only where it is used. ::
+
+    endpoint = Endpoint.gemini(api_key=key)
+    async with websockets.connect(**bridges.websockets_arguments(endpoint)) as connection:
+        async with bridges.over_websockets(connection, endpoint, model="...") as session:
+            ...
+
+Server role: `asgi_app` makes an application that a server runs or a framework mounts. ::
+
+    app = bridges.asgi_app(connection_factory=Emulator().message_connection)
+
+A session is used exactly as one of `live_transports.asyncio`: one stream of events, typed errors, `CloseInfo`, sends
+that put a message on the wire whole. What the layer below makes of it is another library's, and that much is weaker:
+
+- Pings, their deadlines and latency are the library's; `PingReceived` and `PongReceived` do not occur.
+- Bounds on frames and on the opening handshake are the library's; ``Limits`` sees only whole messages.
+- A close frame is the library's to write and to wait for; `Timeouts.close` bounds it, then the connection is dropped.
+- Compression is agreed on by the library and not told. There is no reconnecting.
+- Under ASGI the client's answer to our close frame is not told, hypercorn reports every end of a client as a lost
+  connection (1006), an abrupt end is whatever the server does when its application returns, and a refused upgrade
+  carries status and body only where the server offers ``websocket.http.response``; otherwise it is a 403.
+
+Back-pressure: a send returns at once while less than `HIGH_WATER` bytes wait for the library, and waits for `LOW_WATER`
+otherwise. Towards the peer the library's own limits rule: its send waits in the session's writing task, while one task
+hands messages on until ``Limits.max_buffered_in`` bytes are unread; then it stops asking the library for more, which
+holds up to its own limits and then stops reading.
+"""
+
+from live_transports.bridges._aiohttp import aiohttp_arguments, over_aiohttp
+from live_transports.bridges._asgi import AsgiApp, LiveServerSession, asgi_app
+from live_transports.bridges._client import LiveClientSession
+from live_transports.bridges._picows import over_picows, picows_arguments, picows_listener
+from live_transports.bridges._websockets import over_websockets, websockets_arguments
+
+__all__ = [
+    "AsgiApp",
+    "LiveClientSession",
+    "LiveServerSession",
+    "aiohttp_arguments",
+    "asgi_app",
+    "over_aiohttp",
+    "over_picows",
+    "over_websockets",
+    "picows_arguments",
+    "picows_listener",
+    "websockets_arguments",
+]

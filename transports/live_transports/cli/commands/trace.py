@@ -1,0 +1,132 @@
+"""``live-protocol trace``: a recording in, its measures and a picture out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from live_protocol.page import render
+from live_protocol.timeline import DEFAULT_GAP, Timeline, TurnSpan
+from live_protocol.timeline.figures import duration, ending, figures
+from live_protocol.trace import InvalidTrace, TraceReader, TraceRecord, read_websocket_log
+from live_transports.cli._failure import BAD_INPUT, OK, CommandFailed
+from live_transports.cli._output import one_line, to_json
+
+__all__ = ["configure", "run", "write_page"]
+
+_DESCRIPTION = """\
+Measure a recorded session: turns, audio, latencies, interruptions, tools, gaps, pings, and why it ended.
+
+With --html it becomes one self-contained page to look at in a browser. Reads the JSON-lines trace of this project and
+Google's .websocket.log, which has no times; the content decides which. Of a damaged file what is whole is shown.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = _DESCRIPTION
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("file", metavar="FILE", help="the recording; - reads standard input")
+    parser.add_argument("--html", metavar="OUT", help="write the page there; - writes it to standard output")
+    parser.add_argument("--json", action="store_true", help="the whole timeline as one JSON object")
+    parser.add_argument(
+        "--gap", metavar="SECONDS", type=_seconds, default=DEFAULT_GAP, help="silence that counts; default: %(default)g"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure a file."""
+    records, damage = _load(options.file)
+    if not records:
+        raise CommandFailed(f"{options.file}: {damage or 'the recording is empty'}", BAD_INPUT)
+    timeline = Timeline.of(records, gap=options.gap)
+    name = "standard input" if options.file == "-" else Path(options.file).name
+    if options.html == "-":
+        # Whatever the terminal's encoding is, the page says that it is UTF-8.
+        sys.stdout.buffer.write(render(timeline, subtitle=name).encode())
+    else:
+        sys.stdout.write(to_json(timeline.to_dict()) + "\n" if options.json else _text(timeline))
+        if options.html:
+            path = write_page(Path(options.html), timeline, name)
+            (sys.stderr if options.json else sys.stdout).write(f"\n{path}\n")
+    if damage is not None:
+        sys.stdout.flush()
+        raise CommandFailed(f"{options.file}: {damage}", BAD_INPUT)
+    return OK
+
+
+def write_page(path: Path, timeline: Timeline, name: str = "") -> Path:
+    """Write the page of a timeline; a file that exists is replaced.
+
+    Args:
+        path: Where to.
+        timeline: What to draw.
+        name: What the page calls the recording.
+
+    Returns:
+        The path.
+
+    Raises:
+        CommandFailed: The file cannot be written.
+    """
+    try:
+        path.write_text(render(timeline, subtitle=name), encoding="utf-8")
+    except OSError as error:
+        raise CommandFailed(f"{path}: {error.strerror}") from error
+    return path
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise ValueError(text)
+    return value
+
+
+def _load(name: str) -> tuple[list[TraceRecord], InvalidTrace | None]:
+    """All whole records, and what was wrong with the rest."""
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise CommandFailed(f"{name}: {error.strerror}", BAD_INPUT) from error
+    records: list[TraceRecord] = []
+    try:
+        records.extend(TraceReader(data).records() if data[:1] == b"{" else read_websocket_log(data))
+    except InvalidTrace as damage:
+        return records, damage
+    return records, None
+
+
+def _text(timeline: Timeline) -> str:
+    summary = timeline.summary
+    lines = [f"{'model':<20} {summary.model}"] if summary.model else []
+    for figure in figures(summary):
+        detail = f"  ({figure.detail})" if figure.detail else ""
+        lines.append(f"{figure.name:<20} {figure.value}{detail}")
+    lines.append(f"{'end':<20} {ending(summary.end)}")
+    if summary.end.hint and not summary.end.clean:
+        lines.append(f"{'':<20} {summary.end.hint}")
+    text = "".join(f"{one_line(line)}\n" for line in lines)
+    if timeline.turns:
+        text += f"\n{_row('turn', 'at', 'first audio', 'first text', 'audio', 'heard', 'end')}\n"
+        text += "".join(f"{one_line(_turn(turn, timed=timeline.timed))}\n" for turn in timeline.turns)
+    return text
+
+
+def _turn(turn: TurnSpan, *, timed: bool) -> str:
+    def measured(seconds: float | None) -> str:
+        return duration(seconds) if timed and seconds is not None else "-"
+
+    if turn.interrupted is not None:
+        end = "interrupted"
+    else:
+        end = turn.reason or ("complete" if turn.end is not None else "still running")
+    audio = duration(turn.audio) if turn.audio else "-"
+    heard = measured(turn.heard) if turn.audio else "-"
+    first = (measured(turn.time_to_first_audio), measured(turn.time_to_first_text))
+    return _row(str(turn.number), f"{turn.start:.3f}" if timed else "-", *first, audio, heard, end)
+
+
+def _row(number: str, at: str, *rest: str) -> str:
+    return f"{number:>4} {at:>9}" + "".join(f"  {cell:>11}" for cell in rest[:-1]) + f"  {rest[-1]}"
