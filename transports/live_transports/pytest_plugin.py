@@ -50,7 +50,7 @@ def live_pair() -> Iterator[Pairs]:
 
 @pytest.fixture
 def live_cassette(request: pytest.FixtureRequest) -> Cassettes:
-    """Record a conversation once and replay it ever after: ``with live_cassette("name", endpoint=real) as server:``.
+    """Record a conversation once, replay it ever after; in ``with live_cassette("name", endpoint=real) as server:``.
 
     Cassettes are files in ``cassettes`` beside the test, without secrets and with little of the audio. Where there is
     none, or with ``--live-record``, what the client says to ``server`` goes to the real endpoint and is recorded;
