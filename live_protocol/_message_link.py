@@ -270,6 +270,8 @@ class MessageLink:
 
     def ping(self, payload: bytes = b"") -> None:
         """Not possible."""
+        if self._state in (_CLOSING, _CLOSED):
+            raise self._too_late("ping")
         raise IllegalInState("ping", "another library has the WebSocket", "pings are that library's")
 
     def close(self, code: int = 1000, reason: str = "") -> None:
@@ -304,11 +306,14 @@ class MessageLink:
         if self._state is not _CONNECTING or self._asked:
             raise IllegalInState(operation, self._state, "report it once")
 
+    def _too_late(self, operation: str) -> ConnectionClosing | AlreadyClosed:
+        return ConnectionClosing(operation) if self._state is _CLOSING else AlreadyClosed(operation)
+
     def _check_asked(self, operation: str) -> None:
         if self._client:
             raise IllegalInState(operation, "in the client role", "only a server answers the upgrade")
         if self._state in (_CLOSING, _CLOSED):
-            raise ConnectionClosing(operation) if self._state is _CLOSING else AlreadyClosed(operation)
+            raise self._too_late(operation)
         if self._state is _OPEN:
             raise IllegalInState(operation, self._state, "the upgrade has been accepted")
         if not self._asked:

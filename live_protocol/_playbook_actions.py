@@ -30,14 +30,18 @@ class SendRaw:
 
     Attributes:
         data: The message.
+        name: What reports call it.
     """
 
     data: str | bytes
+    name: str = ""
 
     @property
     def title(self) -> str:
         """What it does, in one line."""
-        return f"send {len(self.data)} {'characters' if isinstance(self.data, str) else 'bytes'} as they are"
+        return (
+            self.name or f"send {len(self.data)} {'characters' if isinstance(self.data, str) else 'bytes'} as they are"
+        )
 
 
 @attrs.frozen

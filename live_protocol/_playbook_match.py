@@ -14,8 +14,8 @@ from typing import Any, Final
 import attrs
 
 from live_protocol import _base64
-from live_protocol._mismatch import fields
-from live_protocol._redaction import REDACTED
+from live_protocol._mismatch import Field, fields
+from live_protocol._redaction import REDACTED, redact_tokens
 from live_protocol._scrubber import Scrubber
 
 __all__ = ["Comparison", "Exactly", "brief", "diff", "shown"]
@@ -37,6 +37,17 @@ class Exactly:
     value: Any
 
 
+def _fields(message: Any) -> tuple[Field, ...]:
+    cls: type = type(message)
+    return fields(cls)
+
+
+def _is_secret(message: Any, name: str) -> bool:
+    """Whether a field is one that no report may show."""
+    cls: type = type(message)
+    return attrs.fields_dict(cls)[name].repr is False
+
+
 # --- showing ----------------------------------------------------------------------------------------------------
 
 
@@ -45,7 +56,7 @@ def shown(value: Any) -> Any:
     if attrs.has(type(value)):
         made = {
             field.json: shown(member)
-            for field in fields(type(value))
+            for field in _fields(value)
             if (member := getattr(value, field.name)) not in _ABSENT
         }
         return made | shown(getattr(value, "extra", {}))
@@ -89,7 +100,7 @@ def _wanted(pattern: Any) -> Any:
 
 def brief(pattern: Any) -> str:
     """A pattern in a few words."""
-    text = json.dumps(_wanted(pattern), ensure_ascii=False, default=repr)
+    text = redact_tokens(json.dumps(_wanted(pattern), ensure_ascii=False, default=repr))
     return text if len(text) <= _MAX_BRIEF else f"{text[:_MAX_BRIEF]}..."
 
 
@@ -134,7 +145,7 @@ class Comparison:
         if attrs.has(type(pattern)):
             pattern = {
                 field.name: member
-                for field in fields(type(pattern))
+                for field in _fields(pattern)
                 if (member := getattr(pattern, field.name)) not in _ABSENT
             }
         if isinstance(pattern, Mapping):
@@ -150,7 +161,7 @@ class Comparison:
 
     def _members(self, pattern: Mapping[Any, Any], value: Any, path: str) -> Any:
         if attrs.has(type(value)):
-            known = {key: field for field in fields(type(value)) for key in (field.json, field.json_vertex, field.name)}
+            known = {key: field for field in _fields(value) for key in (field.json, field.json_vertex, field.name)}
             extra: Mapping[str, Any] = getattr(value, "extra", {})
         elif isinstance(value, Mapping):
             known, extra = {}, value
@@ -158,9 +169,17 @@ class Comparison:
             return self._other(pattern, value, path)
         result: dict[str, Any] = shown(value)
         for key, wanted in pattern.items():
+            if key == "extra" and extra is not value:  # unknown fields, which stand beside the others on the wire
+                made = self.expected(wanted, extra, f"{path}.extra")
+                result |= made if isinstance(made, dict) else {}
+                continue
             field = known.get(key)
             name, member = (field.json, getattr(value, field.name)) if field else (str(key), extra.get(key))
-            made = self.expected(wanted, member, f"{path}.{field.name if field else key}")
+            where = f"{path}.{field.name if field else key}"
+            seen = len(self.misfits)
+            made = self.expected(wanted, member, where)
+            if len(self.misfits) > seen and field is not None and _is_secret(value, field.name):
+                self.misfits[seen:] = [f"{where}: is not as expected"]
             if made in _ABSENT or wanted is None:
                 result.pop(name, None)
             else:
@@ -200,7 +219,7 @@ class Comparison:
 def _said(value: Any) -> str:
     if value is None:
         return "nothing"
-    text = json.dumps(value, ensure_ascii=False, default=repr)
+    text = redact_tokens(json.dumps(value, ensure_ascii=False, default=repr))
     return text if len(text) <= 2 * _MAX_BRIEF else f"{text[: 2 * _MAX_BRIEF]}..."
 
 

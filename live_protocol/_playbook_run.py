@@ -59,6 +59,8 @@ class PlaybookMismatch(LiveProtocolError, AssertionError):
         diff: Unified diff of what was expected and what came, as JSON without secrets; may be empty.
     """
 
+    __module__ = "live_protocol.playbook"  # as it shows in a test's report
+
     def __init__(self, step: int, why: Sequence[str], difference: str = "", steps: str = "") -> None:
         where = f"step {step}: " if step else ""
         # JSON escapes line breaks, so each part stands for itself.

@@ -47,16 +47,17 @@ class SendingSteps(abc.ABC):
         whole = server_message(message)
         return self._with(Send((whole,), title or f"send {', '.join(shown(whole)) or 'nothing'}"))
 
-    def send_raw(self, data: str | bytes | Mapping[str, Any]) -> Self:
+    def send_raw(self, data: str | bytes | Mapping[str, Any], *, title: str = "") -> Self:
         """A WebSocket message as it is, JSON or not.
 
         Args:
             data: Text for a text message, bytes for a binary one; a dict goes out as JSON in a binary one.
+            title: What reports call it.
 
         Raises:
             InvalidMessage: It is neither, or the dict is no JSON.
         """
-        return self._with(SendRaw(raw(data)))
+        return self._with(SendRaw(raw(data), title))
 
     def send_setup_complete(self, session_id: str | None = None) -> Self:
         """The setup is accepted.

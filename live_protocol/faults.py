@@ -7,21 +7,18 @@ the frames that pass, so faults of messages work with any machine; for them leav
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, Generic, Literal, Self, TypeVar, final
+from collections.abc import Iterator
+from typing import Any, Final, Self, TypeVar, final
 
 import attrs
 
 from live_protocol._fault_frames import Http, Item, Splitter
 from live_protocol._frames import BINARY, CLOSE, PONG, TEXT, frame
 from live_protocol._playbook_make import near
-from live_protocol._server_machine import ServerMachine
-from live_protocol._tables import LinkState, Phase, TurnState
-from live_protocol.closing import CloseInfo
+from live_protocol._server_machine import MachineWrapper, ServerMachine
+from live_protocol._tables import LinkState
 from live_protocol.errors import InvalidMessage
-from live_protocol.events import Event, Need
 from live_protocol.link import Wants
-from live_protocol.messages import FunctionCall
 
 __all__ = ["Faults", "FaultyMachine", "ServerMachine"]
 
@@ -121,7 +118,7 @@ M = TypeVar("M", bound=ServerMachine)
 
 
 @final
-class FaultyMachine(Generic[M]):
+class FaultyMachine(MachineWrapper[M]):
     """A server's machine with faults, to be driven in its place.
 
     Args:
@@ -134,7 +131,7 @@ class FaultyMachine(Generic[M]):
     """
 
     def __init__(self, machine: M, faults: Faults) -> None:
-        self.machine: M = machine
+        super().__init__(machine)
         self.faults = faults
         self._splitter = Splitter()
         self._chance = None if faults.seed is None else _Chance(faults.seed)
@@ -147,9 +144,6 @@ class FaultyMachine(Generic[M]):
         self._cut = False  # the connection ends with what is queued
         self._mute = faults.no_upgrade
         self._released = False  # the end of the connection is no longer held up
-
-    def __repr__(self) -> str:
-        return f"<FaultyMachine {self.machine!r}>"
 
     # --- inputs -------------------------------------------------------------------------------------------------
 
@@ -182,15 +176,6 @@ class FaultyMachine(Generic[M]):
 
     # --- outputs ------------------------------------------------------------------------------------------------
 
-    def next_event(self) -> Event | Literal[Need.DATA]:
-        """See `LiveConnection.next_event`."""
-        return self.machine.next_event()
-
-    def events(self) -> Iterator[Event]:
-        """See `LiveConnection.events`."""
-        while (event := self.next_event()) is not Need.DATA:
-            yield event
-
     def data_to_send(self) -> bytes:
         """What leaves now: everything that is due, or one piece of it."""
         self._pull()
@@ -220,72 +205,17 @@ class FaultyMachine(Generic[M]):
             return _WAITS
         return wants
 
-    # --- commands -----------------------------------------------------------------------------------------------
-
-    def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None:
-        """See `LiveConnection.accept`."""
-        self.machine.accept(headers)
-
-    def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
-        """See `LiveConnection.reject`."""
-        self.machine.reject(status, headers, body)
-
-    def send(self, message: Any) -> None:
-        """See `LiveConnection.send`."""
-        self.machine.send(message)
-
-    def ping(self, payload: bytes = b"") -> None:
-        """See `LiveConnection.ping`."""
-        self.machine.ping(payload)
-
     def close(self, code: int = 1000, reason: str = "") -> None:
         """See `LiveConnection.close`: whoever runs the server may always end the connection."""
         self.machine.close(code, reason)
         self._pull()
         self._released = True
 
-    # --- facts --------------------------------------------------------------------------------------------------
-
-    @property
-    def state(self) -> LinkState:
-        """See `LiveConnection.state`."""
-        return self.machine.state
-
-    @property
-    def phase(self) -> Phase:
-        """See `LiveConnection.phase`."""
-        return self.machine.phase
-
-    @property
-    def turn(self) -> TurnState:
-        """See `LiveConnection.turn`."""
-        return self.machine.turn
-
-    @property
-    def pending_tool_calls(self) -> tuple[FunctionCall, ...]:
-        """See `LiveConnection.pending_tool_calls`."""
-        return self.machine.pending_tool_calls
-
-    @property
-    def close_info(self) -> CloseInfo | None:
-        """See `LiveConnection.close_info`."""
-        return self.machine.close_info
-
-    @property
-    def buffered_in(self) -> int:
-        """See `LiveConnection.buffered_in`."""
-        return self.machine.buffered_in
-
     @property
     def buffered_out(self) -> int:
         """See `LiveConnection.buffered_out`."""
         self._pull()
         return sum(len(data) for _, data in self._queue)
-
-    @property
-    def latency(self) -> float | None:
-        """See `LiveConnection.latency`."""
-        return self.machine.latency
 
     # --- inside -------------------------------------------------------------------------------------------------
 

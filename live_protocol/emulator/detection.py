@@ -68,7 +68,7 @@ class Detector:
         self._frame = 0
         self._run: list[bytes] = []  # since the first loud frame; empty where it is quiet
         self._quiet = 0  # frames of it at the end of the run
-        self.speaking = False
+        self.speaking: bool = False
 
     @property
     def position(self) -> float:

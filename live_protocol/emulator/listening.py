@@ -53,7 +53,7 @@ class Ears:
         self._detector: Detector | None = None
         self._format: AudioFormat | None = None
         self._window: bytearray | None = None
-        self.manual = bool(self._config.disabled)
+        self.manual: bool = bool(self._config.disabled)
         self.pause_at: float | None = None
 
     @property

@@ -89,9 +89,9 @@ class Performance:
 
     def __init__(self, actions: Iterable[Action], turn: Turn, options: EmulatorOptions, now: float) -> None:
         self.turn = turn
-        self.said = ""
-        self.letters = 0
-        self.played = 0.0
+        self.said: str = ""
+        self.letters: int = 0
+        self.played: float = 0.0
         self.awaiting: set[str] = set()
         self.end: End | None = None
         self._actions = iter(actions)

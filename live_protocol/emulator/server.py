@@ -64,7 +64,7 @@ class Emulator:
         timeouts: Timeouts | None = None,
         compression: bool = False,
     ) -> None:
-        self.options = options or EmulatorOptions()
+        self.options: EmulatorOptions = options or EmulatorOptions()
         ids = Ids(entropy)
         self._tokens = Tokens(ids)
         self._shared = Shared(

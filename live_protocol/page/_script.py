@@ -10,7 +10,7 @@ SCRIPT: Final = r"""
 const data = JSON.parse(document.getElementById("data").textContent);
 const by = id => document.getElementById(id);
 const NS = "http://www.w3.org/2000/svg";
-const GUTTER = 104, EDGE = 14, COLUMN = 3, NEAREST = 0.005;
+const GUTTER = 104, EDGE = 14, COLUMN = 3, NEAREST = 0.02;
 const whole = data.end > 0 ? data.end * 1.01 : 1;
 const view = {from: 0, to: whole};
 let chosen = -1, width = 0, hoverX = null, queued = false;
@@ -163,7 +163,7 @@ function steps(span) {
   for (const factor of [1, 2, 5, 10]) if (step * factor >= wanted) { step *= factor; break; }
   if (step > 10 && step < 60) step = step > 30 ? 60 : step > 15 ? 30 : 15;
   else if (step >= 60) step = nice.find(n => n >= wanted) || Math.ceil(wanted / 3600) * 3600;
-  return data.timed ? step : Math.max(data.spacing, Math.ceil(step / data.spacing) * data.spacing);
+  return data.timed ? Math.max(0.001, step) : Math.max(data.spacing, Math.ceil(step / data.spacing) * data.spacing);
 }
 function axis(svg) {
   const group = make("g", {class: "tick"}, svg), step = steps(view.to - view.from);

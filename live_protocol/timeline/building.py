@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from live_protocol._inbound import server_role_events
 from live_protocol.audio import INPUT_RATE, AudioFormat
@@ -172,10 +172,9 @@ class Builder(ServerSide):
                 parts = {"instruction": event.update.system_instruction, "tools": event.update.tools}
                 changed = ", ".join(name for name, part in parts.items() if part is not None)
                 self.mark("context update", changed, sent=True)
-            case UnknownMessage():
-                self.mark("unknown message", ", ".join(event.fields), sent=True, problem=True)
             case _:
-                pass
+                fields = cast("UnknownMessage", event).fields
+                self.mark("unknown message", ", ".join(fields), sent=True, problem=True)
 
     def _setup(self, setup: LiveClientSetup) -> None:
         connection = self.connection

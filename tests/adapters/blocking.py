@@ -71,14 +71,14 @@ def open_to(peer: Peer, **options: Any) -> LiveClientSession:
 
 
 @contextlib.contextmanager
-def interrupted(after: float = 0.05) -> Iterator[None]:
-    """Ctrl-C while the main thread waits."""
+def interrupted() -> Iterator[None]:
+    """Ctrl-C as soon as the main thread waits."""
 
     def strike() -> None:
-        settle()
+        settle(threading.main_thread())
         os.kill(os.getpid(), signal.SIGINT)
 
-    timer = threading.Timer(after, strike)
+    timer = threading.Timer(0.05, strike)
     timer.start()
     try:
         with pytest.raises(KeyboardInterrupt):

@@ -58,6 +58,10 @@ def cancelling(kit: Kit) -> Kit:
     return kit
 
 
+# Threads of the runtimes, which outlive a run for a while.
+_POOLS: Final = ("Trio thread", "AnyIO worker thread")
+
+
 def _open_files() -> dict[str, str]:
     found = {}
     for fd in os.listdir("/proc/self/fd"):
@@ -82,5 +86,5 @@ def nothing_left() -> Iterator[None]:
     gc.collect()  # a ResourceWarning of what the test left is the test's error
     left = {fd: what for fd, what in _open_files().items() if files.get(fd) != what}
     assert not left
-    # trio keeps its threads for the next name to be resolved
-    assert {thread for thread in threading.enumerate() if not thread.name.startswith("Trio thread")} <= threads
+    left_over = {thread for thread in threading.enumerate() if not thread.name.startswith(_POOLS)}
+    assert left_over <= threads

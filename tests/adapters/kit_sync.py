@@ -66,19 +66,17 @@ class Coloured:
         raise StopAsyncIteration
 
 
-def settle() -> None:
-    """Until all of our threads wait for something, as far as can be seen from here."""
+def settle(*more: threading.Thread) -> None:
+    """Until all of our threads, and those given, wait for something, as far as can be seen from here."""
     quiet = 0
     for _ in range(500):
         frames = sys._current_frames()
         busy = False
         for thread in threading.enumerate():
             frame = frames.get(thread.ident or 0)
-            if (
-                frame is not None
-                and thread is not threading.current_thread()
-                and thread.name.startswith(("live", "job"))
-            ):
+            if frame is None or thread is threading.current_thread():
+                continue
+            if thread in more or thread.name.startswith(("live", "job")):
                 where = (frame.f_code.co_filename.rpartition("/")[2], frame.f_code.co_name)
                 busy = busy or where not in WAITING
         quiet = 0 if busy else quiet + 1

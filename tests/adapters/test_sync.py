@@ -55,7 +55,8 @@ def test_receiving_with_a_timeout() -> None:
                 with pytest.raises(WaitTimeout) as caught:  # noqa: PT012
                     while verb(timeout) is not None:
                         pass
-                assert isinstance(caught.value, TimeoutError | LiveProtocolError)
+                assert isinstance(caught.value, TimeoutError)
+                assert isinstance(caught.value, LiveProtocolError)
                 assert (caught.value.operation, caught.value.queued) == (verb.__name__, False)
                 assert "nothing was lost" in str(caught.value)
         go.set()

@@ -101,7 +101,7 @@ def test_an_interrupted_dial_frees_the_socket(secure: bool) -> None:
     with Peer(lambda conn: conn.until_gone()) as peer:
         scheme = "wss" if secure else "ws"
         with interrupted():
-            connect(Endpoint.custom(f"{scheme}://localhost:{peer.port}/"), model="test")
+            connect(Endpoint.custom(f"{scheme}://127.0.0.1:{peer.port}/"), model="test")
 
 
 # --- what is left -----------------------------------------------------------------------------------------------

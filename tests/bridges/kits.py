@@ -30,6 +30,8 @@ class BridgeKit(AsyncioKit):
         options.setdefault("model", "test")
         session = {name: options.pop(name) for name in _FOR_THE_SESSION if name in options}
         bounds = {name: session[name] for name in ("limits", "timeouts") if name in session}
+        if not options.get("compression"):
+            options.pop("compression", None)
         if set(options) - {"ssl"}:
             pytest.skip(f"the library dials: {sorted(options)}")
         return self._connect(endpoint, config, options.get("ssl"), bounds, session)

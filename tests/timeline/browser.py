@@ -155,9 +155,9 @@ def _port(process: subprocess.Popen[bytes]) -> int:
 
 
 def _first_page(port: int) -> str | None:
-    from urllib.request import urlopen
+    from urllib.request import ProxyHandler, build_opener
 
-    with urlopen(f"http://127.0.0.1:{port}/json") as reply:
+    with build_opener(ProxyHandler({})).open(f"http://127.0.0.1:{port}/json", timeout=10) as reply:
         pages = [page for page in json.load(reply) if page["type"] == "page"]
     return str(pages[0]["webSocketDebuggerUrl"]) if pages else None
 

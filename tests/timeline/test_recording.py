@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +12,14 @@ import pytest
 from live_protocol import events as ev
 from live_protocol.connection import LiveConnection
 from live_protocol.endpoint import Endpoint
+from live_protocol.errors import InvalidMessage
 from live_protocol.link import WebSocketLink
 from live_protocol.messages import LiveServerContent, LiveServerMessage
 from live_protocol.persistent import PersistentConnection
 from live_protocol.recording import Recorder
 from live_protocol.testing import FakeClock, Pair
 from live_protocol.trace import TraceFrame, TraceNote, TraceReader
+from live_transports.recording import record_to
 from timeline.scenes import HANDLE_CANARY, KEY_CANARY
 
 ENDPOINT = Endpoint.gemini(api_key=KEY_CANARY)
@@ -183,6 +186,27 @@ def test_the_tap_of_a_link(client: bool) -> None:
         if isinstance(what, str | bytes):
             assert from_client is isinstance(what, str)
     assert isinstance(seen[-1][2], ev.ConnectionClosed)
+
+
+def test_to_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "session.jsonl"
+    with record_to(path, info={"a": 1}) as tap:
+        talk(LiveConnection.client(ENDPOINT, model="m", tap=tap), LiveConnection.server())
+    assert tap.error is None
+    reader = TraceReader(path.read_bytes())
+    assert reader.info == {"a": 1}
+    assert len(list(reader)) == 4
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_to_a_full_disk() -> None:
+    with record_to("/dev/full") as tap:
+        pair = talk(LiveConnection.client(ENDPOINT, model="m", tap=tap), LiveConnection.server())
+    assert isinstance(tap.error, OSError)
+    assert isinstance(pair.client, LiveConnection)
+    assert pair.client.close_info is not None
+    with pytest.raises(InvalidMessage), record_to("/dev/full", secrets="one"):
+        pass
 
 
 def test_no_tap_no_cost_in_attributes() -> None:

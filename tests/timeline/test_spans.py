@@ -225,9 +225,8 @@ def test_ends_of_turns() -> None:
     assert timeline.turns[1].end is None
     assert timeline.summary.problems == {"turn complete": 1}
     assert timeline.turns[1].generated == about(1.3)
-    # Where the turn is over, that all was generated is only a mark.
-    late = begun(voice(1.0), content(1.1, interrupted=True), content(1.2, turnComplete=True), down(1.3, {}))
-    assert late.turns[0].generated is None
+    late = begun(voice(1.0), note(1.1, "closed"), content(1.2, generationComplete=True), voice(1.3))
+    assert (late.turns[0].generated, late.turns[0].end) == (None, about(1.1))
 
 
 # --- words ------------------------------------------------------------------------------------------------------
@@ -439,8 +438,8 @@ def test_unknown_notes_are_skipped() -> None:
         ({"serverContent": {"modelTurn": {"parts": [{"inlineData": blob(b"123", "image/png")}]}}}, "media",
          "image/png, 3 bytes"),
         ({"serverContent": {"modelTurn": {"parts": [{"executableCode": {"code": "print(1)"}}]}}}, "code", "print(1)"),
-        ({"serverContent": {"modelTurn": {"parts": [{"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1"}}]}}},
-         "code result", "OUTCOME_OK: 1"),
+        ({"serverContent": {"modelTurn": {"parts": [{"codeExecutionResult": {"outcome": "OUTCOME_OK"}}]}}},
+         "code result", "OUTCOME_OK: "),
         ({"serverContent": {"groundingMetadata": {}}}, "grounding", "0 sources"),
         ({"serverContent": {"urlContextMetadata": {}}}, "url context", "0 pages"),
         ({"serverContent": {"modelTurn": {"parts": [{"fileData": {"fileUri": "x"}}]}}}, "part", ""),

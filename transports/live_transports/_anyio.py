@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import functools
+import logging
 import select
 import socket
 import ssl as tls
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, final
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, cast, final
 
 import anyio
 import anyio.abc
@@ -20,6 +22,9 @@ from live_transports._runtime import Link, Runtime
 from live_transports._structured import Listeners
 
 __all__ = ["RUNTIME", "AnyioLink", "AnyioListeners", "listen"]
+
+_logger = logging.getLogger("live_transports")
+_FATAL: Final = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
 
 
 async def _reenter(token: anyio.lowlevel.EventLoopToken, function: Callable[[], Awaitable[None]]) -> None:
@@ -116,23 +121,35 @@ RUNTIME: Final = Runtime(
 class AnyioListeners(Listeners):
     """Listening sockets on anyio."""
 
-    def __init__(self, listeners: Sequence[anyio.abc.Listener[Any]]) -> None:
+    def __init__(self, listeners: Sequence[anyio.abc.SocketListener]) -> None:
         self.sockets: tuple[socket.socket, ...] = tuple(
             listener.extra(anyio.abc.SocketAttribute.raw_socket)  # noqa: S610 - this is not Django's
             for listener in listeners
         )
         self._listeners = listeners
 
-    async def serve(self, connected: Callable[[Any], Awaitable[None]], nursery: anyio.abc.TaskGroup) -> None:
+    async def serve(self, connected: Callable[[Any], Coroutine[Any, Any, None]], nursery: anyio.abc.TaskGroup) -> None:
         async with anyio.create_task_group() as accepting:
             for listener in self._listeners:
                 accepting.start_soon(self._accept, listener, connected, nursery)
 
     async def _accept(
-        self, listener: anyio.abc.Listener[Any], connected: Callable[[Any], Any], nursery: anyio.abc.TaskGroup
+        self,
+        listener: anyio.abc.SocketListener,
+        connected: Callable[[Any], Coroutine[Any, Any, None]],
+        nursery: anyio.abc.TaskGroup,
     ) -> None:
         async with listener:
-            await listener.serve(connected, nursery)
+            while True:
+                try:
+                    stream = await listener.accept()
+                except OSError as error:
+                    if error.errno in _FATAL:
+                        raise
+                    _logger.error("a live server could not accept a connection", exc_info=error)
+                    await anyio.sleep(0.1)
+                else:
+                    nursery.start_soon(connected, stream)
 
 
 async def listen(host: str | Sequence[str], port: int, backlog: int) -> AnyioListeners:
@@ -141,11 +158,11 @@ async def listen(host: str | Sequence[str], port: int, backlog: int) -> AnyioLis
     Raises:
         OSError: One of them cannot be used; none is then.
     """
-    listeners: list[anyio.abc.Listener[Any]] = []
+    listeners: list[anyio.abc.SocketListener] = []
     try:
         for name in [host] if isinstance(host, str) else host:
             made = await anyio.create_tcp_listener(local_host=name or None, local_port=port, backlog=backlog)
-            listeners += made.listeners
+            listeners += cast("Sequence[anyio.abc.SocketListener]", made.listeners)
     except BaseException:
         for listener in listeners:
             await anyio.aclose_forcefully(listener)

@@ -1,4 +1,4 @@
-"""Cassettes as files: one trace a connection, without secrets and with little of the media, and playbooks made of them."""
+"""Cassettes: files with one trace a connection, without secrets and with little of the media; playbooks of them."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def _playbook(reader: TraceReader, codec: Codec) -> Playbook:
             playbook, sizes = _said(playbook, record, codec), []
         else:
             text = record.data.decode() if record.kind == "text" else record.data
-            playbook, sizes = playbook.send_raw(_restored(text, sizes)), []
+            playbook, sizes = _answered(playbook, _restored(text, sizes)), []
     return playbook
 
 
@@ -197,6 +197,12 @@ def _said(playbook: Playbook, frame: TraceFrame, codec: Codec) -> Playbook:
     except RemoteProtocolError:
         return playbook.expect("undecodable")
     return playbook.expect_message(message)
+
+
+def _answered(playbook: Playbook, data: bytes | str) -> Playbook:
+    value, _ = _parsed(data)
+    title = f"send {', '.join(value)}" if isinstance(value, dict) else ""
+    return playbook.send_raw(data, title=title)
 
 
 def _restored(data: bytes | str, sizes: Sequence[int]) -> bytes | str:

@@ -22,11 +22,9 @@ __all__ = [
     "Dial",
     "Resolved",
     "dial_expired",
-    "dial_failed",
     "interleaved",
     "literal",
     "step_failed",
-    "tls_failed",
 ]
 
 Resolved: TypeAlias = tuple[int, Any]
@@ -112,7 +110,7 @@ class Dial:
         return self.what + authority(self.host, self.port)
 
 
-def dial_failed(error: OSError | ValueError, dial: Dial) -> TransportFailed:
+def _tcp_failed(error: OSError | ValueError, dial: Dial) -> TransportFailed:
     """The error to raise where name resolution or TCP failed, chained from its cause."""
     if isinstance(error, socket.gaierror):
         failed = TransportFailed(f"could not resolve {dial.what}{dial.host}: {error.strerror}")
@@ -135,7 +133,7 @@ _VERDICTS: Final = {
 }
 
 
-def tls_failed(error: OSError | ValueError, dial: Dial) -> TransportFailed:
+def _tls_failed(error: OSError | ValueError, dial: Dial) -> TransportFailed:
     """The error to raise where TLS failed, chained from its cause; it says what was wrong with the certificate."""
     if isinstance(error, ssl.SSLCertVerificationError):
         verdict = _VERDICTS.get(error.verify_code, error.verify_message)
@@ -160,11 +158,11 @@ def step_failed(which: Deadline, error: OSError | ValueError, dial: Dial) -> Tra
         dial: What was dialled.
     """
     if which is Deadline.DIAL:
-        return dial_failed(error, dial.hop)
+        return _tcp_failed(error, dial.hop)
     if which is Deadline.TLS:
-        return tls_failed(error, dial)
+        return _tls_failed(error, dial)
     if isinstance(error, ssl.SSLError):
-        return tls_failed(error, dial.hop)
+        return _tls_failed(error, dial.hop)
     failed = ProxyFailed("it broke the connection")
     failed.__cause__ = error
     return failed

@@ -45,11 +45,9 @@ from live_transports._dialling import (
     Dial,
     Resolved,
     dial_expired,
-    dial_failed,
     interleaved,
     literal,
     step_failed,
-    tls_failed,
 )
 
 __all__ = [
@@ -60,8 +58,10 @@ __all__ = [
     "LATE",
     "LOW_WATER",
     "STAGGER",
+    "Carried",
     "Core",
     "Dial",
+    "Driven",
     "Inbox",
     "Machine",
     "NoPublicConstructor",
@@ -71,13 +71,11 @@ __all__ = [
     "arrived",
     "cut_off",
     "dial_expired",
-    "dial_failed",
     "interleaved",
     "is_own_end",
     "literal",
     "step_failed",
     "tick",
-    "tls_failed",
     "ws_url",
 ]
 
@@ -107,8 +105,8 @@ E = TypeVar("E", bound=Event)
 # --- the machine ------------------------------------------------------------------------------------------------
 
 
-class Core(Protocol):
-    """What an adapter drives, whatever it carries: bytes or whole messages. See `LiveConnection` for each member."""
+class Driven(Protocol):
+    """What an adapter drives, whatever it carries and whichever end it is. See `LiveConnection` for each member."""
 
     @property
     def wants(self) -> Wants: ...
@@ -127,17 +125,13 @@ class Core(Protocol):
 
     def next_deadline(self) -> float | None: ...
 
-    def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None: ...
-
-    def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None: ...
-
     def close(self, code: int = 1000, reason: str = "") -> None: ...
 
     def send(self, message: Any) -> None: ...
 
 
-class Machine(Core, Protocol):
-    """The same over bytes: `LiveConnection`, or anything with its surface."""
+class Carried(Driven, Protocol):
+    """The same over bytes: `PersistentConnection`, or any `Machine`."""
 
     def receive_data(self, data: bytes) -> None: ...
 
@@ -146,13 +140,25 @@ class Machine(Core, Protocol):
     def data_to_send(self) -> bytes: ...
 
 
-def tick(machine: Core, now: float) -> None:
+class Core(Driven, Protocol):
+    """One that can be the server's end too."""
+
+    def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None: ...
+
+    def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None: ...
+
+
+class Machine(Carried, Core, Protocol):
+    """The same over bytes: `LiveConnection`, or anything with its surface."""
+
+
+def tick(machine: Driven, now: float) -> None:
     """Tell the time and fire nothing, so that a deadline that passed while nobody looked is left to the timer."""
     due = machine.next_deadline()
     machine.advance(now if due is None or now < due else math.nextafter(due, -math.inf))
 
 
-def arrived(machine: Machine, now: float, data: bytes) -> None:
+def arrived(machine: Carried, now: float, data: bytes) -> None:
     """Hand over bytes as of a moment before the next deadline: they may have waited while the program was held up."""
     tick(machine, now)
     machine.receive_data(data)
@@ -174,7 +180,7 @@ class Inbox(Generic[M_co]):
         cause: The error of the transport; becomes the cause of the `TransportFailed` that the machine reports.
     """
 
-    def __init__(self, machine: Core, changed: Callable[[], None]) -> None:
+    def __init__(self, machine: Driven, changed: Callable[[], None]) -> None:
         self.info: CloseInfo | None = None
         self.cause: BaseException | None = None
         self._machine = machine
@@ -246,6 +252,10 @@ class Inbox(Generic[M_co]):
         """What went wrong, where the connection has ended and something did; as if never raised before."""
         error = self.info.error if self.info else None
         return error.with_traceback(None) if error else None
+
+    def unread(self, event: Event) -> None:
+        """Give an event back that was taken too early; it is the next one."""
+        self._held.appendleft(event)
 
     def drain(self) -> None:
         """Pull all there is, for the consumer to have later: the transport is gone, and `info` is asked for."""

@@ -7,13 +7,14 @@ import ssl as tls
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, cast, final
+from typing import Final, final
 
+from live_protocol.closing import Initiator
 from live_protocol.connection import LiveConnection
 from live_protocol.endpoint import Endpoint, credentials
 from live_protocol.errors import InvalidMessage, LiveProtocolError, ServerClosed
-from live_protocol.events import LinkEvent, SetupComplete
-from live_protocol.messages import LiveClientMessage, LiveServerMessage
+from live_protocol.events import LinkEvent
+from live_protocol.messages import LiveServerMessage
 from live_protocol.playbook import Stage
 from live_protocol.timing import Timeouts
 from live_transports import asyncio as live
@@ -145,7 +146,7 @@ class _Relay:
 
     async def attend(self, session: live.LiveServerSession) -> None:
         recording = self._by_machine[id(session.connection)]
-        first = cast("LiveClientMessage | None", await session.receive())
+        first = await session.receive()
         if first is None:
             return
         if first.setup is None:
@@ -165,7 +166,7 @@ class _Relay:
             there = asyncio.create_task(self._forth(session, upstream))
             await self._back(upstream, session)
             info = upstream.close_info
-            if not there.done() and info is not None:
+            if info is not None and info.initiator is not Initiator.LOCAL:
                 recording.code, recording.reason = info.code, info.reason
                 if info.code == _LOST:
                     session.abort()
@@ -175,7 +176,7 @@ class _Relay:
 
     async def _forth(self, client: live.LiveServerSession, upstream: live.LiveClientSession) -> None:
         try:
-            while (message := cast("LiveClientMessage | None", await client.receive())) is not None:
+            while (message := await client.receive()) is not None:
                 await upstream.send(message)
         except InvalidMessage as error:
             # The real server would have refused it too, only later.
@@ -188,7 +189,7 @@ class _Relay:
         try:
             async for event in upstream:
                 message = getattr(event, "message", None) if getattr(event, "last", False) else None
-                if isinstance(event, SetupComplete) or isinstance(message, LiveServerMessage):
-                    await client.send(cast("LiveServerMessage", message))
+                if isinstance(message, LiveServerMessage):
+                    await client.send(message)
         except LiveProtocolError:
             pass  # its close code is in close_info

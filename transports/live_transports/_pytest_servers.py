@@ -9,15 +9,18 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, final
 
 from live_protocol.emulator import EmulatedConnection, Emulator
+from live_protocol.emulator.rest import token_service
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import LiveProtocolError
 from live_protocol.events import Event
 from live_protocol.faults import Faults, FaultyMachine
+from live_protocol.http_front import HttpFront
 from live_protocol.messages import Backend
 from live_protocol.playbook import Playbook, PlaybookConnection, Stage
 from live_transports import asyncio as live
@@ -184,12 +187,15 @@ class LocalServer:
             await self._stopping.wait()
             # The client may have said its last words a moment ago.
             end = time.monotonic() + _GRACE
-            while not self._settled() and time.monotonic() < end:
+            while not self._settled() and time.monotonic() < end:  # noqa: ASYNC110 - time alone ends some steps
                 await asyncio.sleep(_TICK)
 
     def _connect(self) -> Machine:
-        machine = self._factory()
-        self._machines.append(machine.machine if isinstance(machine, FaultyMachine) else machine)
+        machine: Machine = self._factory()
+        inner: object = machine
+        while isinstance(inner, (FaultyMachine, HttpFront)):
+            inner = inner.machine
+        self._machines.append(inner)
         return machine
 
     async def _attend(self, session: live.LiveServerSession) -> None:
@@ -245,9 +251,11 @@ class Servers:
         stage = Stage(*(as_playbook(script) for script in scripts), repeat=repeat) if scripts else None
         wrong = as_faults(faults)
         emulator = emulator or Emulator()
+        tokens = token_service(emulator, lambda: datetime.now(UTC))
 
         def connect() -> Machine:
-            machine: Any = emulator.connection() if stage is None else stage.connection(patience=patience)
+            emulated = HttpFront(emulator.connection(), tokens)
+            machine: Any = emulated if stage is None else stage.connection(patience=patience)
             return machine if wrong is None else FaultyMachine(machine, wrong)
 
         def settled() -> bool:

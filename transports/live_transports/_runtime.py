@@ -27,7 +27,11 @@ class Event(Protocol):
 class Scope(Protocol):
     """``trio.CancelScope`` or ``anyio.CancelScope``."""
 
-    deadline: float
+    @property
+    def deadline(self) -> float: ...
+
+    @deadline.setter
+    def deadline(self, new_deadline: float, /) -> None: ...
 
     def cancel(self) -> object: ...
 

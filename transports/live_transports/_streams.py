@@ -228,12 +228,13 @@ class StreamWire(AsyncWire):
     async def _watch(self, carrier: Carrier) -> None:
         """The timer. Its alarm is only ever moved forward; a deadline that moved back is found out when it rings."""
         while True:
-            with self._rt.scope(deadline=min(self._due(), carrier.last_moment)) as self._alarm:
+            alarm = self._alarm = self._rt.scope(deadline=min(self._due(), carrier.last_moment))
+            with alarm:
                 await self._rt.forever()
             if self._rt.now() >= carrier.last_moment:
                 carrier.end()
                 return
-            if self._rt.now() - self._alarm.deadline > _driver.LATE:
+            if self._rt.now() - alarm.deadline > _driver.LATE:
                 await self._rt.sleep(0.001)  # so that the reader looks at what came meanwhile, once
             was_closing = carrier.closing
             self.machine.advance(self._rt.now())

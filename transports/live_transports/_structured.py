@@ -7,7 +7,7 @@ import inspect
 import logging
 import math
 import ssl as tls
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar, final
@@ -131,7 +131,7 @@ class Listeners(abc.ABC):
     sockets: tuple[Any, ...]
 
     @abc.abstractmethod
-    async def serve(self, connected: Callable[[Any], Awaitable[None]], nursery: Any) -> None:
+    async def serve(self, connected: Callable[[Any], Coroutine[Any, Any, None]], nursery: Any) -> None:
         """Start a task in the nursery for each stream that is accepted, until cancelled; then close the sockets."""
 
 
@@ -199,7 +199,7 @@ class StreamServer(metaclass=NoPublicConstructor):
         return _driver.ws_url(host, port, secure=secure, path=path)
 
     def _address(self) -> tuple[str, int]:
-        if self._closed:
+        if self._closed or self._stopped.is_set():
             raise IllegalInState("port", "the server is closed", "ask while it listens")
         host, port = self._listeners.sockets[0].getsockname()[:2]
         return host, port
@@ -264,8 +264,8 @@ class StreamServer(metaclass=NoPublicConstructor):
         try:
             with self._listening:
                 await self._listeners.serve(self._connected, nursery)
-        except OSError as error:
-            _logger.error("a live server can accept no more connections", exc_info=error)
+        except Exception as error:
+            _logger.error("a live server can accept no more connections", exc_info=unwrapped(error))
         finally:
             self._stopped.set()
 

@@ -284,11 +284,14 @@ class Wire:
         elif wants.close:
             self._leaving = True
         self._reading = (wants.read or wants.half_close) and not self._leaving
-        self._rouse(stream)
+        self._rouse()
 
-    def _rouse(self, stream: Stream) -> None:
-        """Wake the I/O thread if it waits for the wrong thing, or too long."""
-        if not self._awake and (
+    def _rouse(self) -> None:
+        """Wake the I/O thread if it waits for the wrong thing, or too long: a pull may arm a deadline, too."""
+        stream = self._stream
+        if self._awake or stream is None:
+            return
+        if (
             self._leaving
             or stream.broken is not None
             or self._events(stream) != self._watched
@@ -318,19 +321,13 @@ class Wire:
                 while (item := take()) is Need.DATA:
                     if self.gone.is_set():
                         raise TransportFailed("the I/O thread failed") from self._crash
-                    self._rouse_timer()
+                    self._rouse()
                     if not left.wait(self._arrival):
                         raise WaitTimeout(operation, queued=False)
-                self._rouse_timer()
+                self._rouse()
                 return item
             finally:
                 self._receiving = False
-
-    def _rouse_timer(self) -> None:
-        """A pull may have armed a deadline."""
-        if not self._awake and self._due() < self._wakes_at and not self.gone.is_set():
-            self._awake = True
-            self._bell.ring()
 
     def call(self, operation: str, command: Callable[[], None], timeout: float | None) -> None:
         """Run a command on the machine, write what it left behind, then wait while the transport is full.
@@ -407,7 +404,7 @@ class Wire:
                 self._vanish()
 
     def abandon(self) -> None:
-        """`abort`, for the collector of garbage, which may strike anywhere, under our lock too."""
+        """`abort`, for the collector of garbage, which may strike anywhere, under our lock too; so it takes none."""
         self._aborted = True
         self._bell.ring()
 

@@ -38,7 +38,8 @@ class SyncSession(Generic[M, K], metaclass=NoPublicConstructor):
     ends; after an unclean one it gives `Failed` and `ConnectionClosed` and then raises the error.
 
     Close it: the thread behind it does not keep the program alive, and a session that is dropped, or still open when
-    the program ends, is cut off without a close frame.
+    the program ends, is cut off without a close frame. A signal handler must call nothing of it, since it may have
+    struck inside of a call; let it raise, as the one of Ctrl-C does.
     """
 
     __slots__ = ("__weakref__", "_machine", "_wire")
@@ -52,8 +53,8 @@ class SyncSession(Generic[M, K], metaclass=NoPublicConstructor):
 
     def __del__(self) -> None:
         if not self._wire.gone.is_set():
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
             self._wire.abandon()
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
 
     # --- facts --------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import ssl as tls
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, final
 
 import trio
@@ -99,7 +99,7 @@ class TrioListeners(Listeners):
         self.sockets: tuple[trio.socket.SocketType, ...] = tuple(listener.socket for listener in listeners)
         self._listeners = listeners
 
-    async def serve(self, connected: Callable[[Any], Awaitable[None]], nursery: trio.Nursery) -> None:
+    async def serve(self, connected: Callable[[Any], Coroutine[Any, Any, None]], nursery: trio.Nursery) -> None:
         await trio.serve_listeners(connected, list(self._listeners), handler_nursery=nursery)
 
 

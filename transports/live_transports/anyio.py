@@ -59,7 +59,7 @@ class LiveServer(StreamServer):
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
         """The listening sockets; none after `close`."""
-        return () if self._closed else self._listeners.sockets
+        return () if self._closed or self._stopped.is_set() else self._listeners.sockets
 
 
 @asynccontextmanager

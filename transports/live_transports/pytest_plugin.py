@@ -50,7 +50,9 @@ def live_pair() -> Iterator[Pairs]:
 
 @pytest.fixture
 def live_cassette(request: pytest.FixtureRequest) -> Cassettes:
-    """Record a conversation once, replay it ever after; in ``with live_cassette("name", endpoint=real) as server:``.
+    """Record a conversation once and replay it ever after.
+
+    It is entered: ``with live_cassette("name", endpoint=real) as server: ...``, and the client dials ``server``.
 
     Cassettes are files in ``cassettes`` beside the test, without secrets and with little of the audio. Where there is
     none, or with ``--live-record``, what the client says to ``server`` goes to the real endpoint and is recorded;

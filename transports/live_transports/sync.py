@@ -317,8 +317,8 @@ class LiveServer(metaclass=NoPublicConstructor):
 
     def _start(self, sock: socket.socket, wire: Wire) -> bool:
         """Speak TLS where that is asked for, then let the machine speak; whether that came about."""
-        stream = Stream(sock)
         try:
+            stream = Stream(sock)
             if self._context is not None:
                 stream.secure(self._context, wire.watch(self._handshake_timeout))
             wire.start(stream)
@@ -398,8 +398,8 @@ def serve(
     """Serve live sessions; use it in ``with``, or close what comes out.
 
     Each connection has one thread that runs ``handler(session)`` once the upgrade is accepted. When the handler
-    returns, its connection is closed with 1000. When it raises, with 1011, and the exception goes to `threading.excepthook`,
-    unless it is only the connection's own end (the stream's error, or `StaleOperation`).
+    returns, its connection is closed with 1000. When it raises, with 1011, and the exception goes to
+    `threading.excepthook`, unless it is only the connection's own end (the stream's error, or `StaleOperation`).
 
     Args:
         handler: Called with each `LiveServerSession`; None, where the machine drives itself, to drain its events.

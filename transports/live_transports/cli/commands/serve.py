@@ -10,13 +10,16 @@ import ssl
 import sys
 import tempfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, final
 
-from live_protocol.emulator import Emulator, EmulatorOptions
+from live_protocol.emulator import EmulatedConnection, Emulator, EmulatorOptions
+from live_protocol.emulator.rest import token_service
 from live_protocol.errors import InvalidMessage
 from live_protocol.events import ConnectionClosed, LinkEvent
 from live_protocol.faults import Faults, FaultyMachine
+from live_protocol.http_front import HttpFront
 from live_protocol.link import Tap
 from live_protocol.playbook import InvalidPlaybook, Playbook, PlaybookConnection
 from live_protocol.recording import Recorder
@@ -34,6 +37,7 @@ Run the emulator as a WebSocket server until SIGINT or SIGTERM.
 Prints one line, "listening on ws://HOST:PORT", once clients can connect. Text is answered with the same text (spoken
 in tones where the session is to speak), speech with the same speech. A text that begins with one of these is a
 command: /call NAME JSON, /slow S TEXT, /goaway S, /close CODE TEXT, /drop, /error, /unknown, /stall, /history ...
+POST /v1alpha/auth_tokens, of any version, mints an ephemeral token.
 
 With --tls a certificate authority is made for this run, and the first line is "ca PATH": the file that clients have
 to trust, for example by SSL_CERT_FILE=PATH.
@@ -131,7 +135,7 @@ class _Service:
                 pass
         finally:
             machine: object = session.connection
-            if isinstance(machine, FaultyMachine):
+            while isinstance(machine, (FaultyMachine, HttpFront)):
                 machine = machine.machine
             if isinstance(machine, PlaybookConnection):
                 self._judge(machine)
@@ -173,7 +177,13 @@ def _answering(options: argparse.Namespace) -> Callable[..., Any]:
         )
     except ValueError as error:
         raise CommandFailed(str(error), USAGE) from error
-    return Emulator(options=emulated).connection
+    emulator = Emulator(options=emulated)
+    tokens = token_service(emulator, lambda: datetime.now(UTC))
+
+    def emulate(tap: Tap | None) -> HttpFront[EmulatedConnection]:
+        return HttpFront(emulator.connection(tap=tap), tokens)
+
+    return emulate
 
 
 def _playbook(path: Path) -> Playbook:
