@@ -42,5 +42,5 @@ def send_encoded(session: LiveSession, member: str, payload: bytes, *, awaiting:
     """
     phase = session._next_phase("send", PhaseInput.CLIENT_MESSAGE)
     if awaiting is not None:
-        session._awaiting = awaiting
+        session._stall.awaiting = awaiting
     session._sent(phase, member, payload)

@@ -68,8 +68,7 @@ class Splitter:
         else:
             self._framing = True
         self._buffer = rest
-        if head:
-            yield Http(head + end)
+        yield Http(head + end)
 
     def _frame(self) -> Frame | None:
         buffer = self._buffer

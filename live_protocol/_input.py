@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 
 import attrs
 
@@ -50,6 +50,7 @@ class ClientInput:
         *,
         manual: bool,
         transparent: bool,
+        gate: Callable[[], None] | None = None,
     ) -> None:
         self.outbox = Outbox(transparent=transparent, max_sent=policy.outbox_bytes)
         self.away = True
@@ -57,7 +58,7 @@ class ClientInput:
         self.window_open = False
         self._manual = manual
         self._policy = policy
-        self._checks = ClientOutbound(codec, limits, calls, manual=manual, admit=self._admit)
+        self._checks = ClientOutbound(codec, limits, calls, manual=manual, admit=self._admit, gate=gate)
         self._losses: dict[LossReason, Tally] = {}
         self._at_close = Tally()
         self._mark: tuple[int, float] | None = None

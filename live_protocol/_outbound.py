@@ -49,6 +49,7 @@ class ClientOutbound:
         calls: Tool calls that responses are held against.
         manual: Whether automatic activity detection is off.
         admit: Called with the size of each message, in bytes, before state changes; may raise to refuse it.
+        gate: Called before audio; may raise to refuse it.
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class ClientOutbound:
         *,
         manual: bool,
         admit: Callable[[int], None] | None = None,
+        gate: Callable[[], None] | None = None,
     ) -> None:
+        self._gate = gate
         self._admit = admit
         self._codec = codec
         self._limits = limits
@@ -71,7 +74,7 @@ class ClientOutbound:
 
         Raises:
             InvalidMessage: No audio, half a sample, or a rate that is out of bounds or another than before.
-            IllegalInState: Outside the activity window.
+            IllegalInState: Outside the activity window, or the model's profile forbids audio now.
             MessageTooLarge: Over ``Limits.max_send``.
         """
         window = self._window
@@ -81,6 +84,8 @@ class ClientOutbound:
             window.check_format(form)
         commands.check_samples(len(audio) if type(audio) is bytes else memoryview(audio).nbytes, form)
         state = window.check(ActivityInput.MEDIA)
+        if self._gate is not None:
+            self._gate()
         payload = self._codec.encode_audio(form.mime_type, audio)
         self._check_size(payload)
         window.state = state
@@ -111,6 +116,8 @@ class ClientOutbound:
             if audio is not None:
                 window.check_format(audio)
                 form = audio
+                if self._gate is not None:
+                    self._gate()
             if (signal := activity_signal(realtime)) is not None:
                 state = window.check(signal)
         if (response := message.tool_response) is not None:

@@ -32,6 +32,7 @@ from live_protocol.messages import (
     SessionResumptionConfig,
 )
 from live_protocol.outbox import Entry
+from live_protocol.profiles import ModelProfile, audio_gate
 from live_protocol.reconnect import Decision, Dial, GiveUp, LateResults, Reconnector, ReconnectPolicy
 from live_protocol.resumption import Resumption
 from live_protocol.session import LiveSession
@@ -76,6 +77,7 @@ class Settings:
     strict: bool
     entropy: Callable[[int], bytes]
     tap: Tap | None = None
+    profile: ModelProfile | None = None
 
 
 def with_resumption(setup: LiveClientSetup, policy: ReconnectPolicy) -> LiveClientSetup:
@@ -152,6 +154,7 @@ class PersistentMachine(ClientVerbs):
             self._calls,
             manual=is_manual(setup),
             transparent=bool(resumption.transparent),
+            gate=audio_gate(settings.profile, setup, self._calls),
         )
         self._queue: deque[Event] = deque()
         self._held: list[Event] = []  # told only if this turns out to be the end

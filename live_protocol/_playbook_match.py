@@ -87,8 +87,6 @@ def _wanted(pattern: Any) -> Any:
         return f"<like {pattern.pattern!r}>"
     if isinstance(pattern, type):
         return f"<{pattern.__name__}>"
-    if isinstance(pattern, Exactly):
-        return pattern.value
     if isinstance(pattern, Mapping):
         return {str(key): _wanted(member) for key, member in pattern.items() if member is not None}
     if isinstance(pattern, (list, tuple)):

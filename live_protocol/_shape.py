@@ -15,12 +15,12 @@ from live_protocol.messages import LiveClientMessage, LiveClientRealtimeInput, L
 
 __all__ = [
     "activity_signal",
-    "begins_with_history",
     "client_member",
     "given",
     "has_output",
     "is_manual",
     "kind",
+    "seeds_history",
     "server_signal",
     "size_of",
     "turn_signals",
@@ -111,7 +111,7 @@ def has_output(message: LiveServerMessage) -> bool:
     )
 
 
-def begins_with_history(setup: LiveClientSetup | None) -> bool:
+def seeds_history(setup: LiveClientSetup | None) -> bool:
     """Whether everything up to the first complete turn is history, which nobody answers (wire.md section 6)."""
     history = setup and setup.history_config
     return bool(history and history.initial_history_in_client_content)

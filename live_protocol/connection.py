@@ -14,6 +14,7 @@ from live_protocol.handshake import HandshakeRequest
 from live_protocol.limits import Limits
 from live_protocol.link import Tap, WebSocketLink
 from live_protocol.messages import Backend
+from live_protocol.profiles import ModelProfile
 from live_protocol.session import LiveSession
 from live_protocol.timing import Timeouts
 
@@ -50,6 +51,7 @@ class LiveConnection(LiveMachine[WebSocketLink]):
         strict: bool = False,
         entropy: Callable[[int], bytes] = os.urandom,
         tap: Tap | None = None,
+        profile: ModelProfile | None = None,
     ) -> Self:
         """The client's end. The upgrade request waits in `data_to_send`; setup follows the upgrade by itself.
 
@@ -65,6 +67,7 @@ class LiveConnection(LiveMachine[WebSocketLink]):
                 instead of reporting it; for tests.
             entropy: Source of the handshake's key and the frames' masks.
             tap: Told of everything that passes, for example a `live_protocol.recording.Recorder`.
+            profile: What the model is known to refuse, where that shall be refused here; see `live_protocol.profiles`.
 
         Raises:
             InvalidMessage: The service would refuse the setup, or a header cannot be sent. Nothing was made.
@@ -79,7 +82,9 @@ class LiveConnection(LiveMachine[WebSocketLink]):
         )
 
         def make_session(_: Backend) -> LiveSession:
-            return LiveSession.client(setup, codec=chosen, limits=limits, timeouts=timeouts, strict=strict)
+            return LiveSession.client(
+                setup, codec=chosen, limits=limits, timeouts=timeouts, strict=strict, profile=profile
+            )
 
         return cls(link, make_session, endpoint.backend, client=True)
 

@@ -226,9 +226,10 @@ class FaultyMachine(MachineWrapper[M]):
 
     def _pull(self) -> None:
         """Take what the machine says, and disturb it."""
-        for item in self._splitter.feed(self.machine.data_to_send()):
-            for data in self._disturbed(item):
-                self._let_through(data)
+        while said := self.machine.data_to_send():
+            for item in self._splitter.feed(said):
+                for data in self._disturbed(item):
+                    self._let_through(data)
 
     def _disturbed(self, item: Item) -> Iterator[bytes]:
         """Faults of messages and frames."""

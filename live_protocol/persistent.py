@@ -27,6 +27,7 @@ from live_protocol.events import Event, Need
 from live_protocol.limits import Limits
 from live_protocol.link import Tap, Wants
 from live_protocol.messages import FunctionCall, LiveClientMessage, LiveClientToolResponse
+from live_protocol.profiles import ModelProfile
 from live_protocol.reconnect import ReconnectPolicy, system_random
 from live_protocol.resumption import Resumption
 from live_protocol.snapshot import Snapshot, setup_digest
@@ -54,6 +55,7 @@ class ConnectOptions(TypedDict, total=False):
     entropy: Callable[[int], bytes]
     jitter: Callable[[], float]
     tap: Tap | None
+    profile: ModelProfile | None
 
 
 @final
@@ -100,6 +102,7 @@ class PersistentConnection(PersistentMachine):
         entropy: Callable[[int], bytes] = os.urandom,
         jitter: Callable[[], float] = system_random,
         tap: Tap | None = None,
+        profile: ModelProfile | None = None,
         snapshot: Snapshot | None = None,
     ) -> Self:
         """A new session, or one that goes on; `dial` says at once where to connect.
@@ -118,6 +121,7 @@ class PersistentConnection(PersistentMachine):
             entropy: Source of handshake keys and masks.
             jitter: Source of random numbers from 0 to 1, below 1, for the delays.
             tap: As for `LiveConnection.client`; one for all connections.
+            profile: What the model is known to refuse, where that shall be refused here; see `live_protocol.profiles`.
             snapshot: See `restore`.
 
         Raises:
@@ -135,6 +139,7 @@ class PersistentConnection(PersistentMachine):
             strict=strict,
             entropy=entropy,
             tap=tap,
+            profile=profile,
         )
         setup = with_resumption(commands.build_setup(first, config, model), policy)
         return cls(endpoint, first, setup, policy=policy, settings=settings, jitter=jitter, snapshot=snapshot)

@@ -57,7 +57,7 @@ _NOBODY: Final = "playbook: no further client was expected\n"
 
 @final
 class Playbook(SendingSteps):
-    """A script for the server's end of one connection. Each method gives a new one with one more step.
+    """A script for the server's end of one connection: a value. Each method gives a new one with one more step.
 
     The upgrade is accepted unless the script begins with `expect_upgrade` or `reject`. What a client says while the
     script waits or sends is kept for the next expectation; after the last step nothing more may come but the end.
@@ -70,7 +70,6 @@ class Playbook(SendingSteps):
     def __init__(self, *, strict: bool = True) -> None:
         self._strict = strict
         self._steps: tuple[Step, ...] = ()
-        self._runs: list[PlaybookConnection] = []
 
     def __repr__(self) -> str:
         return f"<Playbook of {len(self._steps)} steps>"
@@ -116,7 +115,9 @@ class Playbook(SendingSteps):
         compression: bool = False,
         tap: Tap | None = None,
     ) -> PlaybookConnection:
-        """One connection that plays this script from its beginning; `check` looks at all of them.
+        """One connection that plays this script from its beginning.
+
+        `PlaybookConnection.check` tells how it went, and `Stage.check` how all connections of a server did.
 
         Args:
             patience: Seconds of silence after which an expectation has failed; None waits for ever.
@@ -125,7 +126,7 @@ class Playbook(SendingSteps):
             compression: Whether to accept permessage-deflate.
             tap: Told of everything that passes, for example a `live_protocol.recording.Recorder`.
         """
-        run = PlaybookConnection(
+        return PlaybookConnection(
             self._steps,
             strict=self._strict,
             patience=patience,
@@ -134,19 +135,6 @@ class Playbook(SendingSteps):
             compression=compression,
             tap=tap,
         )
-        self._runs.append(run)
-        return run
-
-    def check(self) -> None:
-        """Raise the first thing that went wrong: a mismatch, a connection left early, or that nobody came.
-
-        Raises:
-            PlaybookMismatch: Any of these.
-        """
-        if not self._runs:
-            raise PlaybookMismatch(0, ["the playbook was never played: nobody connected"])
-        for run in self._runs:
-            run.check()
 
     # --- expecting ----------------------------------------------------------------------------------------------
 
@@ -422,7 +410,7 @@ class Stage:
         return run
 
     def check(self) -> None:
-        """Raise the first thing that went wrong; see `Playbook.check`.
+        """Raise the first thing that went wrong; see `PlaybookConnection.check`.
 
         Raises:
             PlaybookMismatch: A mismatch, a connection left early, too few or too many connections.

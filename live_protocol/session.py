@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Final, Literal, Self, cast, final
+from typing import Final, Literal, Self, final
 
 from live_protocol import commands
 from live_protocol import events as ev
 from live_protocol._inbound import ClientRole, server_role_events
 from live_protocol._outbound import PHASE_HINTS, ClientOutbound
 from live_protocol._shape import (
-    begins_with_history,
     client_member,
     given,
     is_manual,
     kind,
+    seeds_history,
     server_signal,
     size_of,
     turn_signals,
 )
+from live_protocol._stall import StallWatch
 from live_protocol._tables import PHASE, Phase, PhaseInput, TurnState
 from live_protocol.closing import FrameSummary
 from live_protocol.codec import Codec
@@ -43,6 +44,7 @@ from live_protocol.messages import (
     LiveServerMessage,
     LiveServerSetupComplete,
 )
+from live_protocol.profiles import ModelProfile, audio_gate
 from live_protocol.resumption import Resumption
 from live_protocol.timing import Deadline, Deadlines, Timeouts
 from live_protocol.toolcalls import ToolCalls
@@ -72,19 +74,17 @@ class LiveSession(ClientVerbs):
     """
 
     __slots__ = (
-        "_awaiting",
         "_client",
         "_codec",
         "_deadlines",
         "_events",
         "_frames",
-        "_last_progress",
         "_limits",
         "_out",
         "_outbound",
         "_queue",
-        "_seeding",
         "_setup",
+        "_stall",
         "_strict",
         "_timeouts",
         "_tracker",
@@ -95,7 +95,14 @@ class LiveSession(ClientVerbs):
     )
 
     def __init__(
-        self, setup: LiveClientSetup | None, codec: Codec, limits: Limits, timeouts: Timeouts, *, strict: bool
+        self,
+        setup: LiveClientSetup | None,
+        codec: Codec,
+        limits: Limits,
+        timeouts: Timeouts,
+        *,
+        strict: bool,
+        profile: ModelProfile | None = None,
     ) -> None:
         self._client = setup is not None
         self._setup = setup
@@ -109,15 +116,16 @@ class LiveSession(ClientVerbs):
         resumes = setup is not None and bool(setup.session_resumption and setup.session_resumption.handle)
         self.tool_calls: ToolCalls = ToolCalls(codec.backend, foreign=resumes)
         self._tracker = ClientRole(self.tool_calls)
-        self._outbound = ClientOutbound(codec, limits, self.tool_calls, manual=is_manual(setup))
+        gate = audio_gate(profile, setup, self.tool_calls)
+        self._outbound = ClientOutbound(codec, limits, self.tool_calls, manual=is_manual(setup), gate=gate)
         self._deadlines = Deadlines()
         self._queue: deque[bytes | str] = deque()
         self._events: deque[SessionEvent] = deque()
         self._out: list[bytes] = []
         self._frames: deque[tuple[bool, str, int, float | None]] = deque(maxlen=_SUMMARIES)
-        self._awaiting = False
-        self._seeding = begins_with_history(setup)
-        self._last_progress: float | None = None
+        self._stall = StallWatch(
+            self._deadlines, timeouts.stall if self._client else None, seeding=seeds_history(setup)
+        )
         if setup is None:
             self._deadlines.arm(Deadline.SETUP, timeouts.setup)
 
@@ -130,6 +138,7 @@ class LiveSession(ClientVerbs):
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         strict: bool = False,
+        profile: ModelProfile | None = None,
     ) -> Self:
         """The client's end.
 
@@ -140,6 +149,7 @@ class LiveSession(ClientVerbs):
             timeouts: Durations; the defaults if left out.
             strict: End the session at the first message that is unknown, undecodable or out of place, instead of
                 reporting it; for tests.
+            profile: What the model is known to refuse, where that shall be refused here; see `live_protocol.profiles`.
 
         Raises:
             InvalidMessage: The service would refuse the setup.
@@ -151,7 +161,7 @@ class LiveSession(ClientVerbs):
         commands.check_setup(setup)
         if size > limits.max_send:
             raise MessageTooLarge(size, limits.max_send)
-        return cls(setup, codec, limits, timeouts or Timeouts(), strict=strict)
+        return cls(setup, codec, limits, timeouts or Timeouts(), strict=strict, profile=profile)
 
     @classmethod
     def server(
@@ -221,15 +231,13 @@ class LiveSession(ClientVerbs):
             busy: Messages have arrived that were not handed in yet; what they may bring is not missing.
         """
         now = self._deadlines.tick(now)
-        if self._last_progress is None:
-            self._last_progress = now
         if busy or self._queue:
             return
         for which in self._deadlines.advance(now):
             if which is Deadline.SETUP:
                 self._setup_expired()
             else:
-                self._stalled(now)
+                self._stalled()
 
     def receive_message(self, data: bytes | str) -> None:
         """Take in the text of one whole message; never raises for what the peer did."""
@@ -343,9 +351,7 @@ class LiveSession(ClientVerbs):
         if message.setup is not None:
             self._deadlines.arm(Deadline.SETUP, self._timeouts.setup)
         if message.client_content is not None:
-            complete = bool(message.client_content.turn_complete)
-            self._awaiting = complete and not self._seeding
-            self._seeding = self._seeding and not complete
+            self._stall.asked(complete=bool(message.client_content.turn_complete))
         self._sent(phase, member, payload)
 
     def _send_server(self, message: LiveServerMessage) -> None:
@@ -436,7 +442,7 @@ class LiveSession(ClientVerbs):
         self._tracker.now = self._deadlines.now
         made = self._tracker.events(message, unexpected=phase is None)
         if made and any(True for _ in turn_signals(message)):
-            self._awaiting = False
+            self._stall.awaiting = False
         for event in made[:-1]:
             object.__setattr__(event, "last", False)
         self._events.extend(made)
@@ -482,19 +488,10 @@ class LiveSession(ClientVerbs):
             detail = f"setup{extras} was sent, setupComplete has not come"
         self._fail(DeadlineExpired(Deadline.SETUP, self._timeouts.setup or 0.0, detail))
 
-    def _due(self) -> ev.StallKind | None:
-        if self.phase is Phase.SETUP_SENT:
-            return ev.StallKind.NO_SETUP_COMPLETE
-        if self._tracker.turns.state is TurnState.GENERATING and not self.tool_calls.pending():
-            return ev.StallKind.NO_GENERATION_COMPLETE
-        return ev.StallKind.NO_OUTPUT if self._awaiting else None
-
     def _progress(self) -> None:
-        if self._client and self._timeouts.stall is not None and self.phase is not Phase.ENDED:
-            self._last_progress = self._deadlines.now
-            self._deadlines.arm(Deadline.STALL, self._timeouts.stall if self._due() else None)
+        self._stall.progress(self.phase, self.turn, calls_open=bool(self.tool_calls.pending()))
 
-    def _stalled(self, now: float) -> None:
-        missing = self._due()
-        if missing is not None:
-            self._events.append(ev.StallSuspected(kind=missing, silence=now - cast("float", self._last_progress)))
+    def _stalled(self) -> None:
+        suspicion = self._stall.suspect(self.phase, self.turn, calls_open=bool(self.tool_calls.pending()))
+        if suspicion is not None:
+            self._events.append(suspicion)

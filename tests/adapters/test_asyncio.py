@@ -15,8 +15,9 @@ import pytest
 from adapters.peer import Conn, Peer, dialer
 from live_protocol import IllegalInState, Timeouts, TransportFailed
 from live_protocol.messages import LiveServerContent, LiveServerMessage
+from live_protocol.persistent import PersistentConnection
 from live_protocol.verbs import ClientVerbs
-from live_transports import _asyncio, _driver
+from live_transports import _asyncio, _asyncio_dial, _driver
 from live_transports._sessions import AsyncClientSession
 from live_transports.asyncio import LiveClientSession, LiveServer, LiveServerSession, connect, serve
 
@@ -139,19 +140,19 @@ def test_the_next_address_is_tried(broken: str, monkeypatch: pytest.MonkeyPatch)
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
-        sock = await _asyncio.connect_tcp("name.test", 1, None)
+        sock = await _asyncio_dial.connect_tcp("name.test", 1, None)
         assert sock.getpeername() == good
         sock.close()
         addresses[:] = [dead, dead]
         with pytest.raises(ConnectionRefusedError):
-            await _asyncio.connect_tcp("name.test", 1, None)
+            await _asyncio_dial.connect_tcp("name.test", 1, None)
         addresses[:] = [stuck, stuck]
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
-                await _asyncio.connect_tcp("name.test", 1, None)
+                await _asyncio_dial.connect_tcp("name.test", 1, None)
         for moment in range(30):  # whoever wins, if nobody waits for it any more
             addresses[:] = [good, good]
-            racing = asyncio.create_task(_asyncio.connect_tcp("name.test", 1, None))
+            racing = asyncio.create_task(_asyncio_dial.connect_tcp("name.test", 1, None))
             for _ in range(moment):
                 await asyncio.sleep(0)
             if not racing.cancel():
@@ -230,9 +231,9 @@ def test_a_peer_that_does_not_read_our_last_words() -> None:
 
 
 def test_the_verbs_are_those_of_the_core() -> None:
-    for name, verb in inspect.getmembers(ClientVerbs, inspect.isfunction):
+    for name, _ in inspect.getmembers(ClientVerbs, inspect.isfunction):
         if not name.startswith("_"):
-            ours = getattr(AsyncClientSession, name)
+            ours, verb = getattr(AsyncClientSession, name), getattr(PersistentConnection, name)
             assert inspect.iscoroutinefunction(ours)
             assert inspect.signature(ours) == inspect.signature(verb)
 

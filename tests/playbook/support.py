@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from live_protocol import CloseInfo, Endpoint, Event, LiveConnection, Timeouts
 from live_protocol.closing import Initiator
 from live_protocol.playbook import Playbook, PlaybookConnection, PlaybookMismatch
-from live_protocol.testing import Machine, Pair
+from live_protocol.testing import Pair
 
 QUIET = Timeouts(ping_interval=None)
 HI = {"role": "user", "parts": [{"text": "Hi"}]}
@@ -27,7 +27,6 @@ class Scene:
 
     def __init__(self, playbook: Playbook, config: dict[str, Any] | None = None, **options: Any) -> None:
         patience = options.pop("patience", None)
-        self.playbook = playbook
         self.client = client(config, **options)
         self.server: PlaybookConnection = playbook.connection(patience=patience)
         self.pair = Pair(self.client, self.server)
@@ -56,7 +55,7 @@ class Scene:
 
     def mismatch(self) -> PlaybookMismatch:
         with pytest.raises(PlaybookMismatch) as caught:
-            self.playbook.check()
+            self.server.check()
         return caught.value
 
     def refused(self) -> PlaybookMismatch:
@@ -65,8 +64,3 @@ class Scene:
         assert (self.closed.code, self.closed.initiator) == (1008, Initiator.REMOTE)
         assert self.closed.reason.startswith(f"playbook: step {mismatch.step}: ")
         return mismatch
-
-
-def drive(machine: Machine) -> Any:
-    """A machine as nobody types it."""
-    return cast("Any", machine)

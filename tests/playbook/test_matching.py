@@ -54,7 +54,7 @@ def heard(step: Playbook, turns: Any = HI, **options: Any) -> Scene:
 def test_what_matches(fields: dict[str, Any]) -> None:
     scene = heard(Playbook().expect_client_content(**fields))
     scene.bye()
-    scene.playbook.check()
+    scene.server.check()
     assert scene.server.finished
 
 
@@ -67,7 +67,7 @@ def test_what_matches(fields: dict[str, Any]) -> None:
         ({"turns": [{}, {}]}, "client_content.turns: expected [{}, {}], got "),
         ({"turns": {"role": "user"}}, 'client_content.turns: expected {"role": "user"}, got '),
         ({"turns": [{"parts": [{"text": "Ho"}]}]}, 'client_content.turns[0].parts[0].text: expected "Ho", got "Hi"'),
-        ({"turns": [{"parts": [{"text": re.compile("x")}]}]}, "expected \"<like 'x'>\", got \"Hi\""),
+        ({"turns": [{"parts": [{"text": re.compile("x")}]}]}, 'expected "<like \'x\'>", got "Hi"'),
         ({"turns": [{"parts": [{"text": None}]}]}, 'parts[0].text: expected nothing, got "Hi"'),
         ({"turns": [{"parts": [{"inline_data": ...}]}]}, 'parts[0].inline_data: expected "<anything>", got nothing'),
         ({"turns": [{"parts": [{"txt": "Hi"}]}]}, 'parts[0].txt: expected "Hi", got nothing'),
@@ -191,13 +191,15 @@ def test_the_whole_report() -> None:
 
 
 def test_another_message_than_expected() -> None:
-    mismatch = heard(Playbook().expect_tool_response(functionResponses=[{"id": re.compile("c"), "name": str}])).refused()
+    mismatch = heard(
+        Playbook().expect_tool_response(functionResponses=[{"id": re.compile("c"), "name": str}])
+    ).refused()
     assert mismatch.why == ("expected tool_response, got client_content",)
     removed = [line[1:].strip() for line in mismatch.diff.splitlines() if line.startswith("-  ")]
     assert removed == [
         '"toolResponse": {',
         '"functionResponses": [',
-        "\"id\": \"<like 'c'>\",",
+        '"id": "<like \'c\'>",',
         '"name": "<str>"',
     ]
     assert '"clientContent": {' in mismatch.diff
@@ -282,7 +284,9 @@ def test_a_whole_message_may_differ_in_its_media() -> None:
 
 
 def test_a_whole_message_may_differ_in_nothing_else() -> None:
-    said = LiveClientMessage(realtime_input=LiveClientRealtimeInput(audio=Blob(mime_type="audio/pcm;rate=8000", data=b"")))
+    said = LiveClientMessage(
+        realtime_input=LiveClientRealtimeInput(audio=Blob(mime_type="audio/pcm;rate=8000", data=b""))
+    )
     mismatch = exactly(said).refused()
     assert mismatch.why == (
         'realtime_input.audio.mimeType: expected "audio/pcm;rate=8000", got "audio/pcm;rate=16000"',
@@ -300,7 +304,9 @@ def test_a_whole_message_may_differ_in_nothing_else() -> None:
     ],
 )
 def test_a_whole_message_has_nothing_more(message: dict[str, Any], why: tuple[str, ...]) -> None:
-    turns = [Content(role=turn.get("role"), parts=[Part(**part) for part in turn["parts"]]) for turn in message["turns"]]
+    turns = [
+        Content(role=turn.get("role"), parts=[Part(**part) for part in turn["parts"]]) for turn in message["turns"]
+    ]
     content = LiveClientContent(turns=turns, turn_complete=message.get("turn_complete"))
     mismatch = heard(Playbook().expect_message(LiveClientMessage(client_content=content))).refused()
     assert [line.startswith(f"client_content.{text}") for line, text in zip(mismatch.why, why, strict=True)] == [True]
@@ -309,9 +315,7 @@ def test_a_whole_message_has_nothing_more(message: dict[str, Any], why: tuple[st
 def test_what_was_redacted_matches_any_text() -> None:
     setup = LiveClientSetup(model="REDACTED", generation_config=None)
     scene = Scene(Playbook().expect_message(LiveClientMessage(setup=setup)))
-    assert scene.mismatch().why == (
-        'setup.generationConfig: not expected, got {"responseModalities": ["TEXT"]}',
-    )
+    assert scene.mismatch().why == ('setup.generationConfig: not expected, got {"responseModalities": ["TEXT"]}',)
 
 
 def test_unknown_fields_of_a_message() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any
 
@@ -164,9 +164,3 @@ def recorded() -> bytes:
 
 def records() -> list[TraceRecord]:
     return list(TraceReader(recorded()).records())
-
-
-def long_session(minutes: int) -> Iterator[bytes]:
-    """Lines of a long trace: the conversation again and again."""
-    for _ in range(minutes):
-        yield recorded()

@@ -1,48 +1,61 @@
-"""One connection on asyncio: transport, timer and machine, joined by callbacks. No task, no queue, no second buffer."""
+"""One session on asyncio: transport, timer and machine, joined by callbacks. No task, no queue, no second buffer."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import select
 import socket
 from collections import deque
-from collections.abc import Callable
-from typing import Any, cast, final
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias, cast, final
 
-from live_protocol.errors import IllegalInState
+from live_protocol._tables import LinkState
+from live_protocol.errors import IllegalInState, LiveProtocolError
 from live_transports import _driver
-from live_transports._driver import Inbox, Machine
-from live_transports._proxy import ConnectTunnel, ProxyFailed
+from live_transports._driver import Carried, Dial, Inbox
+from live_transports._redial import Redial
 from live_transports._sessions import AsyncWire
 
-__all__ = ["Tunnelling", "Wire", "connect_tcp"]
+__all__ = ["Open", "Wire"]
+
+Open: TypeAlias = Callable[[Dial], Awaitable[tuple[asyncio.Transport, bytes]]]
+"""Opens a transport; gives it with what the peer has said on it already."""
 
 
 @final
 class Wire(asyncio.Protocol, AsyncWire):
-    """The one owner of a transport.
+    """The one owner of a transport, and of those that follow it.
 
     Args:
         machine: What it drives.
         loop: The loop that all of this runs in.
         ready: Called when the transport can be used; without it somebody calls `start`.
+        redial: Where further connections go to, if there are to be any; whoever waits for events opens them.
+        open: How to open one.
 
     Attributes:
         machine: As given.
-        gone: Set when the transport has ended; its socket is closed in the same step of the loop.
+        gone: Set while there is no transport: its socket is closed in the same step of the loop.
     """
 
     def __init__(
-        self, machine: Machine, loop: asyncio.AbstractEventLoop, ready: Callable[[Wire], None] | None = None
+        self,
+        machine: Carried,
+        loop: asyncio.AbstractEventLoop,
+        ready: Callable[[Wire], None] | None = None,
+        *,
+        redial: Redial | None = None,
+        open: Open | None = None,  # noqa: A002 - it is what it does
     ) -> None:
         self.inbox: Inbox[Any] = Inbox(machine, self.settle)
         self.gone = asyncio.Event()
         self.machine = machine
         self._loop = loop
         self._ready = ready
+        self._redial = redial
+        self._open = open
+        self._dialling: asyncio.Timeout | None = None
         self._transport: asyncio.Transport | None = None
-        self._started = False
         self._full = False
         self._reading = True
         self._half_closed = False
@@ -53,11 +66,6 @@ class Wire(asyncio.Protocol, AsyncWire):
         self._senders: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
-
-    @property
-    def made(self) -> bool:
-        """Whether there is a transport, which then owns the socket."""
-        return self._transport is not None
 
     # --- called by the transport --------------------------------------------------------------------------------
 
@@ -87,9 +95,9 @@ class Wire(asyncio.Protocol, AsyncWire):
             self.machine.receive_eof()
         else:
             self.machine.transport_failed(exc)
+        self._full = False
         self.gone.set()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._arm()
         self._wake()
         self._wake_senders()
 
@@ -103,10 +111,24 @@ class Wire(asyncio.Protocol, AsyncWire):
 
     # --- steps --------------------------------------------------------------------------------------------------
 
-    def start(self, transport: asyncio.Transport | None = None) -> None:
-        """Let the machine speak, over another transport than the one that was made where TLS lies between."""
-        transport = self._transport = transport or cast("asyncio.Transport", self._transport)
-        self._started = True
+    def start(self, transport: asyncio.Transport | None = None, early: bytes = b"") -> None:
+        """Let the machine speak, over a transport that was opened for it if one is given."""
+        if transport is not None:
+            transport.set_protocol(self)
+            self._transport = transport
+            self._reading = True
+            self._half_closed = self._closing = False
+            self.gone.clear()
+        transport = cast("asyncio.Transport", self._transport)
+        self._watch_for_hang_up(transport)
+        transport.set_write_buffer_limits(high=_driver.HIGH_WATER, low=_driver.LOW_WATER)
+        self.machine.advance(self._loop.time())
+        self.settle()
+        if early:
+            self.data_received(early)
+
+    def _watch_for_hang_up(self, transport: asyncio.Transport) -> None:
+        self._hung_up = None
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             # asyncio does so too, but only for sockets that were made with the protocol's number
@@ -114,9 +136,6 @@ class Wire(asyncio.Protocol, AsyncWire):
             if hasattr(select, "POLLRDHUP"):
                 self._hung_up = select.poll()
                 self._hung_up.register(sock.fileno(), select.POLLRDHUP)
-        transport.set_write_buffer_limits(high=_driver.HIGH_WATER, low=_driver.LOW_WATER)
-        self.machine.advance(self._loop.time())
-        self.settle()
 
     def tick(self) -> None:
         _driver.tick(self.machine, self._loop.time())
@@ -165,7 +184,10 @@ class Wire(asyncio.Protocol, AsyncWire):
 
     def _arm(self) -> None:
         due = self.machine.next_deadline()
-        if due is None or self.gone.is_set():
+        if due is None or self._over:
+            if self._timer is not None and self.gone.is_set():
+                self._timer.cancel()
+                self._timer = None
             return
         if self._timer is not None:
             if self._due <= due:
@@ -199,6 +221,12 @@ class Wire(asyncio.Protocol, AsyncWire):
                 sender.set_result(None)
 
     async def arrival(self) -> None:
+        if self._redial is not None:
+            where, told = self._redial.next()
+            if where is not None:
+                await self._renew(self._redial, where)
+            if where is not None or told:
+                return
         self._arm()
         self._arrival = self._loop.create_future()
         try:
@@ -216,8 +244,49 @@ class Wire(asyncio.Protocol, AsyncWire):
         sender = self._loop.create_future()
         self._senders.append(sender)
         await sender
-        if self.gone.is_set():
+        if self._over:
             raise _driver.cut_off(self.inbox)
+
+    # --- the next connection ------------------------------------------------------------------------------------
+
+    @property
+    def _over(self) -> bool:
+        """Whether there is no transport and will be none."""
+        return self.gone.is_set() and (self._redial is None or self.machine.state is LinkState.CLOSED)
+
+    async def _renew(self, redial: Redial, where: Dial) -> None:
+        """Open the next transport, once the last one has ended; whoever closes interrupts it."""
+        assert self._open is not None  # noqa: S101 - comes with the rest
+        if self._transport is not None and not self.gone.is_set():
+            self._transport.abort()
+            await self.gone.wait()
+        self._transport = None
+        self.gone.clear()
+        try:
+            async with asyncio.timeout(None) as self._dialling:
+                transport, early = await self._open(where)
+            self.tick()
+            if redial.wanted:
+                redial.machine.dialled()
+                self.start(transport, early)
+            else:
+                transport.abort()
+        except LiveProtocolError as error:
+            self.tick()
+            redial.failed(error)
+        except TimeoutError:
+            return  # nobody wants it any more
+        finally:
+            self._dialling = None
+            if self._transport is None:
+                self.gone.set()
+
+    def _interrupt(self) -> None:
+        """Nobody wants the connection any more that is being opened."""
+        if self._dialling is not None:
+            self._dialling.reschedule(self._loop.time())
+            self._dialling = None
+        self._wake()
 
     # --- the end ------------------------------------------------------------------------------------------------
 
@@ -229,6 +298,7 @@ class Wire(asyncio.Protocol, AsyncWire):
         self.machine.close(code, reason)
         self.inbox.begin_close()
         self.settle()
+        self._interrupt()
         if not self._reading:
             self.inbox.make_room()
         try:
@@ -247,121 +317,13 @@ class Wire(asyncio.Protocol, AsyncWire):
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self.close(code, reason), self._loop))
 
     def abort(self) -> None:
-        if self._transport is None or self.gone.is_set():
+        if self._over:
             return
-        if self._started:
+        if self._transport is not None or self._redial is not None:
             self.tick()
             self.machine.close()
+        if self._transport is not None and not self.gone.is_set():
             self._write()
-        self._closing = True
-        self._transport.abort()
-
-
-@final
-class Tunnelling(asyncio.Protocol):
-    """What is said to a proxy, before the wire takes the transport over.
-
-    Args:
-        tunnel: What to say.
-        wire: Which frees the transport if this goes wrong.
-    """
-
-    def __init__(self, tunnel: ConnectTunnel, wire: Wire) -> None:
-        self._tunnel = tunnel
-        self._wire = wire
-        self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # Nobody may wait for it.
-        self._opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._wire.connection_made(transport)
-
-    def data_received(self, data: bytes) -> None:
-        if self._opened.done():
-            return
-        try:
-            if self._tunnel.receive_data(data):
-                self._opened.set_result(None)
-        except ProxyFailed as error:
-            self._opened.set_exception(error)
-
-    def eof_received(self) -> None:
-        self.data_received(b"")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if exc is None:
-            self.data_received(b"")
-        elif not self._opened.done():
-            self._opened.set_exception(exc)
-
-    async def through(self, transport: asyncio.Transport | None) -> asyncio.Transport:
-        """Open the tunnel; then the transport is the wire's.
-
-        Raises:
-            ProxyFailed: It cannot be opened.
-            OSError: The transport ended.
-        """
-        if transport is None:
-            raise ConnectionResetError
-        transport.write(self._tunnel.data_to_send())
-        await self._opened
-        if transport.is_closing():
-            raise ConnectionResetError
-        transport.set_protocol(self._wire)
-        return transport
-
-
-async def connect_tcp(host: str, port: int, local_addr: tuple[str, int] | None) -> socket.socket:
-    """A connected socket (RFC 8305).
-
-    asyncio can do it itself, but its race, if cancelled, leaks the winner's socket (3.11), and uvloop has none.
-
-    Raises:
-        OSError: Resolving failed, or every address did; then the first failure.
-        ValueError: The name cannot be resolved for how it is written.
-    """
-    loop = asyncio.get_running_loop()
-    addresses = _driver.literal(host, port)
-    if not addresses:
-        addresses = _driver.interleaved(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    if len(addresses) == 1:
-        return await _attempt(addresses[0], local_addr)
-    running: set[asyncio.Task[socket.socket]] = set()
-    errors: list[BaseException] = []
-    winner: asyncio.Task[socket.socket] | None = None
-    try:
-        while winner is None and (addresses or running):
-            if addresses:
-                running.add(loop.create_task(_attempt(addresses.pop(0), local_addr)))
-            delay = _driver.STAGGER if addresses else None
-            done, _ = await asyncio.wait(running, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                error = task.exception()
-                if error is None:
-                    winner = task
-                    break
-                errors.append(error)
-                running.discard(task)
-        if winner is None:
-            raise errors[0]
-        return winner.result()
-    finally:
-        for task in running:
-            if task is winner:
-                continue
-            if not task.cancel():  # it is over already
-                with contextlib.suppress(OSError):
-                    task.result().close()
-
-
-async def _attempt(address: _driver.Resolved, local_addr: tuple[str, int] | None) -> socket.socket:
-    sock = socket.socket(address[0], socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        if local_addr is not None:
-            sock.bind(local_addr)
-        await asyncio.get_running_loop().sock_connect(sock, address[1])
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+            self._closing = True
+            self._transport.abort()
+        self._interrupt()

@@ -81,15 +81,17 @@ class Carrier:
             self._writable.ring()
             self._wire.receive_eof()
         except Exception as error:
-            self._broken = unwrapped(error)
-            self._life.cancel()
+            self.fail(error)
 
     async def _write(self) -> None:
         half_closed = False
         try:
             while not self.closing or self._outgoing:
-                if self._outgoing and not self._may_learn_more():
-                    await self._write_some()
+                if self._outgoing:
+                    if self._may_learn_more():
+                        await self._writable.wait()
+                    else:
+                        await self._write_some()
                 elif self._half_close and not half_closed:
                     half_closed = True
                     await self._link.send_eof()
@@ -168,6 +170,11 @@ class Carrier:
         """End now."""
         self._life.cancel()
 
+    def fail(self, error: Exception) -> None:
+        """End now, because of this."""
+        self._broken = unwrapped(error)
+        self._life.cancel()
+
 
 # --- the wire ---------------------------------------------------------------------------------------------------
 
@@ -227,22 +234,28 @@ class StreamWire(AsyncWire):
 
     async def _watch(self, carrier: Carrier) -> None:
         """The timer. Its alarm is only ever moved forward; a deadline that moved back is found out when it rings."""
-        while True:
-            alarm = self._alarm = self._rt.scope(deadline=min(self._due(), carrier.last_moment))
-            with alarm:
-                await self._rt.forever()
-            if self._rt.now() >= carrier.last_moment:
-                carrier.end()
-                return
-            if self._rt.now() - alarm.deadline > _driver.LATE:
-                await self._rt.sleep(0.001)  # so that the reader looks at what came meanwhile, once
-            was_closing = carrier.closing
-            self.machine.advance(self._rt.now())
-            carrier.write(self.machine.data_to_send())
-            if was_closing and self.machine.next_deadline() is None:
-                carrier.end()  # it had its time to leave in order
-            self.settle()
-            self._arrival.ring()
+        try:
+            while True:
+                alarm = self._alarm = self._rt.scope(deadline=min(self._due(), carrier.last_moment))
+                with alarm:
+                    await self._rt.forever()
+                if self._rt.now() >= carrier.last_moment:
+                    carrier.end()
+                    return
+                if self._rt.now() - alarm.deadline > _driver.LATE:
+                    await self._rt.sleep(0.001)  # so that the reader looks at what came meanwhile, once
+                self._advance(carrier)
+        except Exception as error:
+            carrier.fail(error)
+
+    def _advance(self, carrier: Carrier) -> None:
+        was_closing = carrier.closing
+        self.machine.advance(self._rt.now())
+        carrier.write(self.machine.data_to_send())
+        if was_closing and self.machine.next_deadline() is None:
+            carrier.end()  # it had its time to leave in order
+        self.settle()
+        self._arrival.ring()
 
     def _due(self) -> float:
         due = self.machine.next_deadline()

@@ -20,11 +20,16 @@ from live_protocol.endpoint import Endpoint
 from live_protocol.errors import IllegalInState, InvalidMessage
 from live_protocol.events import UpgradeRequested
 from live_protocol.limits import Limits
-from live_protocol.timing import Deadline, Timeouts
-from live_transports import _driver
-from live_transports._asyncio import Tunnelling, Wire, connect_tcp
+from live_protocol.persistent import EndpointSource
+from live_protocol.reconnect import ReconnectPolicy
+from live_protocol.snapshot import Snapshot
+from live_protocol.timing import Timeouts
+from live_transports import _driver, _redial
+from live_transports._asyncio import Wire
+from live_transports._asyncio_dial import open_transport
 from live_transports._driver import Dial, Machine, NoPublicConstructor, Response
 from live_transports._proxy import Proxy, ProxyFailed
+from live_transports._redial import Redial
 from live_transports._sessions import AsyncClientSession, AsyncServerSession, Opening
 
 __all__ = ["LiveClientSession", "LiveServer", "LiveServerSession", "Proxy", "ProxyFailed", "connect", "serve"]
@@ -51,7 +56,7 @@ class LiveServerSession(AsyncServerSession):
 
 
 def connect(
-    endpoint: Endpoint,
+    endpoint: EndpointSource,
     config: ConfigInput | None = None,
     *,
     model: str | None = None,
@@ -66,6 +71,8 @@ def connect(
     local_addr: tuple[str, int] | None = None,
     sock: socket.socket | None = None,
     proxy: Proxy | str | None = None,
+    reconnect: ReconnectPolicy | None = None,
+    snapshot: Snapshot | None = None,
 ) -> Opening[LiveClientSession]:
     """Open a live session: use it in ``async with``, or ``await`` it.
 
@@ -73,7 +80,8 @@ def connect(
     Cancelling it frees the socket at once.
 
     Args:
-        endpoint: Where, with which credentials, in which dialect.
+        endpoint: Where, with which credentials, in which dialect; with ``reconnect`` also a function that makes one for
+            each dial, with a fresh token for example.
         config: `LiveConnectConfig`, a dict in its shape, or a whole `LiveClientSetup`.
         model: The model; needed unless ``config`` is a setup that names it.
         ssl: TLS context; for ``wss://`` one that verifies the server against the system's authorities if left out.
@@ -89,6 +97,10 @@ def connect(
         proxy: HTTP proxy to go through: a `Proxy`, a URL such as ``http://user:password@host:port``, or
             ``"environment"`` for what the variables ``https_proxy``, ``all_proxy`` and ``no_proxy`` say. By default
             none is used, whatever those say.
+        reconnect: When and how to go on where a connection ends: then the session is one stream of events over as many
+            connections as it takes, see `PersistentConnection`. Somebody has to take events all the time, for it is
+            there that the next connection is made. By default the session ends with its connection.
+        snapshot: What `LiveClientSession.snapshot` gave elsewhere, to go on with that session; needs ``reconnect``.
 
     Raises:
         InvalidMessage: An argument cannot be used, or the service would refuse the setup. Nothing was dialled.
@@ -100,11 +112,17 @@ def connect(
         RemoteProtocolError: The server broke the protocol. After every one of these the socket is closed.
     """
 
+    def plan(endpoint: Endpoint) -> Dial:
+        return Dial.plan(endpoint, context=ssl, server_hostname=server_hostname, timeout=dial_timeout, proxy=proxy)
+
     async def open_session() -> LiveClientSession:
-        dial = Dial.plan(endpoint, context=ssl, server_hostname=server_hostname, timeout=dial_timeout, proxy=proxy)
-        machine = LiveConnection.client(
+        made = _redial.client(
             endpoint,
             config,
+            plan,
+            reconnect=reconnect,
+            snapshot=snapshot,
+            given=None if sock is None else "sock",
             model=model,
             limits=limits,
             timeouts=timeouts,
@@ -112,11 +130,17 @@ def connect(
             compression=compression,
             strict=strict,
         )
-        wire = Wire(machine, asyncio.get_running_loop())
-        session = LiveClientSession._create(machine, wire)
+        loop = asyncio.get_running_loop()
+        if isinstance(made, Redial):
+            first = None
+            wire = Wire(made.machine, loop, redial=made, open=lambda dial: open_transport(dial, local_addr))
+        else:
+            machine, first = made
+            wire = Wire(machine, loop)
+        session = LiveClientSession._create(wire.machine, wire)
         try:
-            transport = await _dial(wire, dial, local_addr, sock)
-            wire.start(transport)
+            if first is not None:
+                wire.start(*await open_transport(first, local_addr, sock))
             await session._open()
         except BaseException as error:
             wire.abort()
@@ -126,42 +150,6 @@ def connect(
         return session
 
     return Opening(open_session)
-
-
-async def _dial(
-    wire: Wire, dial: Dial, local_addr: tuple[str, int] | None, sock: socket.socket | None
-) -> asyncio.Transport:
-    """TCP, proxy and TLS under one deadline; every failure is one of ours, and names the step."""
-    loop = asyncio.get_running_loop()
-    step, hop = Deadline.DIAL, dial.hop
-    expiry = asyncio.timeout(dial.timeout)
-    try:
-        async with expiry:
-            if sock is None:
-                sock = await connect_tcp(hop.host, hop.port, local_addr)
-            if dial.proxy is None:
-                made, _ = await loop.create_connection(lambda: wire, sock=sock)
-                transport: asyncio.Transport | None = made
-            else:
-                tunnelling = Tunnelling(dial.tunnel(), wire)
-                made, _ = await loop.create_connection(lambda: tunnelling, sock=sock)
-                step, transport = Deadline.PROXY, made
-                if hop.tls is not None:
-                    transport = await loop.start_tls(made, tunnelling, hop.tls, server_hostname=hop.server_hostname)
-                transport = await tunnelling.through(transport)
-            if dial.tls is not None and transport is not None:
-                step = Deadline.TLS
-                transport = await loop.start_tls(transport, wire, dial.tls, server_hostname=dial.server_hostname)
-            if transport is None:
-                raise ConnectionResetError
-    except (OSError, ValueError) as error:  # ValueError: a name that the resolver cannot encode
-        if expiry.expired():
-            raise _driver.dial_expired(step, dial) from None
-        raise _driver.step_failed(step, error, dial) from error
-    finally:
-        if sock is not None and not wire.made:
-            sock.close()
-    return transport
 
 
 # --- server -----------------------------------------------------------------------------------------------------

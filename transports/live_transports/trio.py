@@ -99,7 +99,7 @@ async def connect(
         server_hostname: Name that the certificate must be for, if not the endpoint's host.
         local_addr: Address to dial from; its port must be 0.
         stream: A connected stream to use instead of dialling, in memory for example, or to the proxy if there is one;
-            TLS is spoken over it for ``wss://``, and it is closed with the session.
+            TLS is spoken over it for ``wss://``, and unless an argument is refused it is closed in any case.
         proxy: HTTP proxy to go through: a `Proxy`, a URL such as ``http://user:password@host:port``, or
             ``"environment"`` for what the variables ``https_proxy``, ``all_proxy`` and ``no_proxy`` say. By default
             none is used, whatever those say.

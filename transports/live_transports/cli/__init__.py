@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
 from typing import cast
 
 from live_transports.cli._failure import FAILED, INTERRUPTED, OK, PIPE_CLOSED, USAGE, CommandFailed
 from live_transports.cli.commands import COMMANDS, Command
 
-__all__ = ["main"]
+__all__ = ["build_parser", "main"]
 
 _EPILOG = """\
 exit status: 0 success, 1 the session or the check failed, 2 wrong usage, 3 unusable input file, 130 interrupted
@@ -59,15 +59,19 @@ def _run(arguments: Sequence[str]) -> int:
         if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
             reconfigure(errors="backslashreplace")
     chosen = next((argument for argument in arguments if argument in COMMANDS), None)
-    command = cast("Command", import_module(f"{__name__}.commands.{chosen}")) if chosen else None
-    options = _parser(chosen, command).parse_args(arguments)
-    return command.run(options) if command is not None else OK  # argparse has left on the latter way
+    options = build_parser([chosen] if chosen else []).parse_args(arguments)
+    return _command(chosen).run(options) if chosen else OK  # argparse has left on the latter way
 
 
-def _parser(chosen: str | None, command: Command | None) -> argparse.ArgumentParser:
+def build_parser(names: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
+    """The parser of the whole command line.
+
+    Args:
+        names: Commands whose own arguments are wanted; only their modules are imported.
+    """
     parser = argparse.ArgumentParser(
         prog="live-protocol",
-        description="Tools around the Gemini Live API. None needs a key; start with: live-protocol demo",
+        description="Tools around the Gemini Live API. Only token needs a key; start with: live-protocol demo",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -78,9 +82,13 @@ def _parser(chosen: str | None, command: Command | None) -> argparse.ArgumentPar
         subparser = subparsers.add_parser(name, help=help_line, description=help_line)
         # Accepted on either side of the command; SUPPRESS keeps this one from undoing the other.
         subparser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
-        if name == chosen and command is not None:
-            command.configure(subparser)
+        if name in names:
+            _command(name).configure(subparser)
     return parser
+
+
+def _command(name: str) -> Command:
+    return cast("Command", import_module(f"{__name__}.commands.{name}"))
 
 
 class _Version(argparse.Action):

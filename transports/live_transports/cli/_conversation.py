@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,12 +14,13 @@ from typing import Any, Final, final
 from live_protocol.commands import ConfigInput
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import LiveProtocolError, StaleOperation
-from live_protocol.events import Event, SetupComplete, TurnComplete
+from live_protocol.events import Event, SetupComplete, ToolCallRequested, TurnComplete
 from live_protocol.timing import Timeouts
 from live_transports import asyncio as live
 from live_transports.cli._failure import CommandFailed
+from live_transports.cli._output import one_line
 
-__all__ = ["ANSWER_TIMEOUT", "Conversation", "converse"]
+__all__ = ["ANSWER_TIMEOUT", "Conversation", "Declining", "converse"]
 
 ANSWER_TIMEOUT: Final = 60.0
 """Seconds to wait for the end of a turn."""
@@ -131,3 +135,31 @@ async def converse(
             await conversation.wait_for(asyncio.get_running_loop().create_future(), "an answer", 5.0)
         finally:
             await conversation.abandon()
+
+
+@final
+class Declining:
+    """Answers tool calls with an error: where there are no tools, a model must not wait for them.
+
+    Args:
+        name: What the application calls itself.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._replies: set[asyncio.Task[None]] = set()
+
+    def hear(self, conversation: Conversation, event: Event) -> None:
+        """Answer, if the event is a call."""
+        if isinstance(event, ToolCallRequested):
+            reply = asyncio.create_task(self._decline(conversation, event))
+            self._replies.add(reply)
+            reply.add_done_callback(self._replies.discard)
+
+    async def _decline(self, conversation: Conversation, event: ToolCallRequested) -> None:
+        call = event.call
+        arguments = one_line(json.dumps(call.args or {}))
+        sys.stderr.write(f"tool call {one_line(call.name or '')}({arguments}): answered that there are no tools\n")
+        response = {"id": call.id, "name": call.name, "response": {"error": f"this {self._name} has no tools"}}
+        with contextlib.suppress(StaleOperation):
+            await conversation.session.send_tool_response(response)

@@ -5,29 +5,38 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from live_protocol.emulator import Emulator, EmulatorOptions
 from live_protocol.endpoint import Endpoint
+from live_protocol.link import Tap
 from live_transports import asyncio as live
-from live_transports.cli._target import emulator_endpoint
+from live_transports.cli._target import api_key, emulator_endpoint
 
 __all__ = ["loopback", "reachable"]
 
 
 @asynccontextmanager
-async def loopback(options: EmulatorOptions | None = None) -> AsyncIterator[Endpoint]:
-    """An emulator for the time of the block; gives the endpoint to dial."""
+async def loopback(options: EmulatorOptions | None = None, *, tap: Tap | None = None) -> AsyncIterator[Endpoint]:
+    """An emulator for the time of the block; gives the endpoint to dial.
+
+    Args:
+        options: Its behaviour.
+        tap: Told of everything that passes, on every connection.
+    """
     emulator = Emulator(options=options)
-    async with live.serve(None, "127.0.0.1", 0, connection_factory=emulator.connection) as server:
+    factory = partial(emulator.connection, tap=tap)
+    async with live.serve(None, "127.0.0.1", 0, connection_factory=factory) as server:
         yield emulator_endpoint(server.port)
 
 
 @asynccontextmanager
-async def reachable(endpoint: Endpoint | None) -> AsyncIterator[Endpoint]:
+async def reachable(endpoint: Endpoint | None, options: EmulatorOptions | None = None) -> AsyncIterator[Endpoint]:
     """The endpoint, or where there is none an emulator, which standard error then tells about."""
     if endpoint is not None:
         yield endpoint
         return
-    async with loopback() as emulated:
-        sys.stderr.write(f"no key in the environment: talking to an emulator at {emulated.url.split('/ws/')[0]}\n")
+    async with loopback(options) as emulated:
+        why = "as asked" if api_key() else "no key in the environment"
+        sys.stderr.write(f"{why}: talking to an emulator at {emulated.url.split('/ws/')[0]}\n")
         yield emulated

@@ -11,6 +11,7 @@ __all__ = ["COMMANDS", "Command"]
 COMMANDS: Final[Mapping[str, str]] = {
     "demo": "a short conversation with the built-in emulator; needs no key and no network",
     "chat": "talk to a model in text; without a key to the built-in emulator",
+    "talk": "say a WAV file to a model and get its reply as one; without a key to the built-in emulator",
     "serve": "run the emulator as a WebSocket server, for any client of the Live API",
     "replay": "run a recorded session through the protocol machines and show its events",
     "trace": "measure a recorded session: latencies, audio, gaps, why it ended; as text, JSON or a page",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import sys
 import threading
@@ -13,19 +12,12 @@ from collections.abc import AsyncIterator
 from typing import Any, final
 
 from live_protocol.endpoint import Endpoint
-from live_protocol.errors import StaleOperation
-from live_protocol.events import (
-    Event,
-    OutputTranscript,
-    TextChunk,
-    ToolCallRequested,
-    TurnComplete,
-)
+from live_protocol.events import Event, OutputTranscript, TextChunk, TurnComplete
 from live_protocol.messages import Content, Modality, Part
-from live_transports.cli._conversation import ANSWER_TIMEOUT, Conversation, converse
+from live_transports.cli._conversation import ANSWER_TIMEOUT, Conversation, Declining, converse
 from live_transports.cli._failure import OK
 from live_transports.cli._loopback import reachable
-from live_transports.cli._output import one_line, printable
+from live_transports.cli._output import printable
 from live_transports.cli._reporter import Reporter
 from live_transports.cli._target import add_target, target
 
@@ -86,7 +78,7 @@ class _Screen:
         every = options.verbose or options.json
         self._reporter = Reporter(sys.stdout, as_json=options.json, full=options.full) if every else None
         self._json = options.json
-        self._replies: set[asyncio.Task[None]] = set()
+        self._declining = Declining("chat")
 
     def said(self, text: str) -> None:
         if self._reporter and not self._json:
@@ -101,19 +93,8 @@ class _Screen:
         elif isinstance(event, TurnComplete):
             sys.stdout.write("\n")
             sys.stdout.flush()
-        if isinstance(event, ToolCallRequested):
-            reply = asyncio.create_task(self._decline(event))
-            self._replies.add(reply)
-            reply.add_done_callback(self._replies.discard)
-
-    async def _decline(self, event: ToolCallRequested) -> None:
-        call = event.call
-        arguments = one_line(json.dumps(call.args or {}))
-        sys.stderr.write(f"tool call {one_line(call.name or '')}({arguments}): answered that there are no tools\n")
         if self.conversation is not None:
-            response = {"id": call.id, "name": call.name, "response": {"error": "this chat has no tools"}}
-            with contextlib.suppress(StaleOperation):
-                await self.conversation.session.send_tool_response(response)
+            self._declining.hear(self.conversation, event)
 
     def end(self) -> None:
         if self._reporter:

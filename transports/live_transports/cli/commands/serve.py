@@ -157,12 +157,7 @@ def _answering(options: argparse.Namespace) -> Callable[..., Any]:
                 raise CommandFailed(
                     f"--{name.replace('_', '-')} is the emulator's, it does not go with --script", USAGE
                 )
-        playbook = _playbook(options.script)
-
-        def play(tap: Tap | None) -> PlaybookConnection:
-            return playbook.then(Playbook()).connection(tap=tap)  # of a copy: a playbook remembers its connections
-
-        return play
+        return _playbook(options.script).connection
     given = {
         "lifetime": options.lifetime,
         "go_away_notice": options.go_away,

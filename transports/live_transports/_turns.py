@@ -1,0 +1,146 @@
+"""One turn of a session at a time, for those who take the floor in turns: `Turn` and, on threads, `SyncTurn`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, Self, final
+
+from live_protocol.events import ConnectionClosed, Event, SetupComplete, TurnStarted
+from live_protocol.turn_view import TurnCollector, TurnView
+
+__all__ = ["MAX_AUDIO", "SyncTurn", "Turn"]
+
+MAX_AUDIO: Final = 64 * 1024 * 1024
+"""Most bytes of audio in one view, if nothing else is said."""
+
+
+class _Gathering:
+    """The view of one turn, and what ends it."""
+
+    __slots__ = ("_collector", "_ended", "_unread", "view")
+
+    def __init__(self, unread: Callable[[Event], None], collector: TurnCollector) -> None:
+        self._collector = collector
+        self._unread = unread
+        self._ended = False
+        self.view: TurnView = collector.current
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.view!r}>"
+
+    def _take(self, event: Event) -> bool:
+        """Whether the event belongs to the turn; one that begins the next turn goes back into the stream.
+
+        The end of the connection is left for the session to tell: what comes after it may be an error.
+        """
+        self._ended = self._collector.feed(event) is not None and not isinstance(event, ConnectionClosed)
+        if self._ended and isinstance(event, TurnStarted | SetupComplete):
+            self._unread(event)
+            return False
+        return True
+
+
+@final
+class Turn(_Gathering):
+    """The events of one turn: ``async for event in turn``; then the session's stream goes on behind it.
+
+    A turn takes in everything since the one before it, and ends with the last event of the message that holds
+    `TurnComplete`, or with its connection. It can be left and entered again like the session's own stream.
+
+    Attributes:
+        view: What is known of the turn so far.
+    """
+
+    __slots__ = ("_next",)
+
+    def __init__(
+        self,
+        take: Callable[[], Awaitable[Event]],
+        unread: Callable[[Event], None],
+        collector: TurnCollector,
+    ) -> None:
+        super().__init__(unread, collector)
+        self._next = take
+
+    def __aiter__(self) -> Self:
+        """The events that are left."""
+        return self
+
+    async def __anext__(self) -> Event:
+        """The next event. Cancelling it loses nothing.
+
+        Raises:
+            StopAsyncIteration: The turn, or the session, has ended.
+            LiveProtocolError: As for the session's own iteration.
+        """
+        if not self._ended:
+            event = await self._next()
+            if self._take(event):
+                return event
+        raise StopAsyncIteration
+
+    async def finish(self) -> TurnView:
+        """Take the rest of the events, and give what they made.
+
+        Returns:
+            The view; its ``complete`` is False where the session ended, or began anew, in the middle.
+
+        Raises:
+            LiveProtocolError: As for the session's own iteration.
+        """
+        async for _ in self:
+            pass
+        return self.view
+
+
+@final
+class SyncTurn(_Gathering):
+    """The events of one turn: ``for event in turn``; then the session's stream goes on behind it.
+
+    A turn takes in everything since the one before it, and ends with the last event of the message that holds
+    `TurnComplete`, or with its connection. It can be left and entered again like the session's own stream.
+
+    Attributes:
+        view: What is known of the turn so far.
+    """
+
+    __slots__ = ("_next",)
+
+    def __init__(
+        self,
+        take: Callable[[], Event],
+        unread: Callable[[Event], None],
+        collector: TurnCollector,
+    ) -> None:
+        super().__init__(unread, collector)
+        self._next = take
+
+    def __iter__(self) -> Self:
+        """The events that are left."""
+        return self
+
+    def __next__(self) -> Event:
+        """The next event.
+
+        Raises:
+            StopIteration: The turn, or the session, has ended.
+            LiveProtocolError: As for the session's own iteration.
+        """
+        if not self._ended:
+            event = self._next()
+            if self._take(event):
+                return event
+        raise StopIteration
+
+    def finish(self) -> TurnView:
+        """Take the rest of the events, and give what they made.
+
+        Returns:
+            The view; its ``complete`` is False where the session ended, or began anew, in the middle.
+
+        Raises:
+            LiveProtocolError: As for the session's own iteration.
+        """
+        for _ in self:
+            pass
+        return self.view
