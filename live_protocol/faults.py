@@ -152,7 +152,7 @@ class FaultyMachine(MachineWrapper[M]):
         if self._now is None and self.faults.drop is not None:
             self._drop_at = now + self.faults.drop
         self._now = now if self._now is None else max(now, self._now)
-        self.machine.advance(now)
+        super().advance(now)
         if self._drop_at is not None and self._drop_at <= self._now:
             self._drop_at = None
             self._queue.clear()
@@ -161,18 +161,18 @@ class FaultyMachine(MachineWrapper[M]):
     def receive_data(self, data: bytes) -> None:
         """See `LiveConnection.receive_data`."""
         if not self.faults.deaf or self.machine.state is LinkState.CONNECTING:
-            self.machine.receive_data(data)
+            super().receive_data(data)
 
     def receive_eof(self) -> None:
         """See `LiveConnection.receive_eof`."""
         self._released = True
-        self.machine.receive_eof()
+        super().receive_eof()
 
     def transport_failed(self, error: BaseException | str) -> None:
         """See `LiveConnection.transport_failed`."""
         self._released = True
         self._queue.clear()
-        self.machine.transport_failed(error)
+        super().transport_failed(error)
 
     # --- outputs ------------------------------------------------------------------------------------------------
 
@@ -189,7 +189,7 @@ class FaultyMachine(MachineWrapper[M]):
     def next_deadline(self) -> float | None:
         """See `LiveConnection.next_deadline`; or when the next piece leaves."""
         self._pull()
-        times = [self.machine.next_deadline(), self._drop_at]
+        times = [super().next_deadline(), self._drop_at]
         if self._queue and self._now is not None:
             times.append(max(self._now, self._queue[0][0] or self._now))
         return min((time for time in times if time is not None), default=None)
@@ -198,7 +198,7 @@ class FaultyMachine(MachineWrapper[M]):
     def wants(self) -> Wants:
         """What the transport should do now; it is kept open while something is on its way, or nothing may end it."""
         self._pull()
-        wants = self.machine.wants
+        wants = super().wants
         if self._queue:
             return _WRITES if self._is_due() else _WAITS
         if (self._mute or self.faults.no_close) and not self._released and (wants.close or wants.half_close):
@@ -207,7 +207,7 @@ class FaultyMachine(MachineWrapper[M]):
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """See `LiveConnection.close`: whoever runs the server may always end the connection."""
-        self.machine.close(code, reason)
+        super().close(code, reason)
         self._pull()
         self._released = True
 

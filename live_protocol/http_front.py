@@ -94,7 +94,7 @@ class HttpFront(MachineWrapper[M]):
     def advance(self, now: float) -> None:
         """See `LiveConnection.advance`."""
         self._now = now
-        self.machine.advance(now)
+        super().advance(now)
 
     def receive_data(self, data: bytes) -> None:
         """See `LiveConnection.receive_data`."""
@@ -109,24 +109,24 @@ class HttpFront(MachineWrapper[M]):
             if data[:1].isalpha() and not data.startswith(_UPGRADE):
                 self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.max_handshake)
         if self._http is None:
-            self.machine.receive_data(data)
+            super().receive_data(data)
         elif self.machine.state is LinkState.CONNECTING:  # otherwise it was answered, or took too long
             self._receive(self._http, data)
 
     def data_to_send(self) -> bytes:
         """See `LiveConnection.data_to_send`."""
         out, self._out = self._out, b""
-        return out or self.machine.data_to_send()
+        return out or super().data_to_send()
 
     @property
     def wants(self) -> Wants:
         """See `LiveConnection.wants`."""
-        return _LAST_WORDS if self._out else self.machine.wants
+        return _LAST_WORDS if self._out else super().wants
 
     @property
     def buffered_out(self) -> int:
         """See `LiveConnection.buffered_out`."""
-        return len(self._out) + self.machine.buffered_out
+        return len(self._out) + super().buffered_out
 
     def _receive(self, http: h11.Connection, data: bytes) -> None:
         try:

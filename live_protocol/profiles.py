@@ -73,7 +73,7 @@ class ModelProfile:
         for tool in setup.tools:
             for declaration in tool.function_declarations:
                 if declaration.name == name and declaration.behavior is not None:
-                    return declaration.behavior is Behavior.BLOCKING
+                    return declaration.behavior == Behavior.BLOCKING
         return self.blocking_calls
 
 

@@ -8,8 +8,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
-
 from adapters.kit import AsyncioKit
+
 from live_protocol import Endpoint
 from live_transports import bridges
 from live_transports.bridges import LiveClientSession
@@ -52,9 +52,11 @@ class WebsocketsKit(BridgeKit):
         from websockets.asyncio.client import connect
 
         more = {} if tls is None else {"ssl": tls}
-        async with connect(**bridges.websockets_arguments(endpoint, **bounds), **more) as connection:
-            async with bridges.over_websockets(connection, endpoint, config, **session) as opened:
-                yield opened
+        async with (
+            connect(**bridges.websockets_arguments(endpoint, **bounds), **more) as connection,
+            bridges.over_websockets(connection, endpoint, config, **session) as opened,
+        ):
+            yield opened
 
 
 class AiohttpKit(BridgeKit):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
-
 from adapters import test_closing, test_connecting, test_receiving, test_sending, test_talking
 from adapters.kit import Kit
 

@@ -326,6 +326,10 @@ ANY = READY.any_order(
 )
 
 
+ANY_TEXT = Playbook().expect_realtime_input(text="x")
+ANY_CONTENT = Playbook().expect_client_content("Hi")
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 3, 2, 0), (3, 0, 1, 2)])
 def test_any_order(order: tuple[int, ...]) -> None:
     scene = Scene(ANY)
@@ -367,6 +371,24 @@ def test_ignored_messages() -> None:
     scene.bye()
     scene.server.check()
     assert READY.ignore("realtime_input").titles[-1] == "ignore realtime_input"
+
+
+def test_what_is_ignored_counts_where_it_is_expected_in_any_order() -> None:
+    scene = Scene(READY.ignore("context_update", "realtime_input").then(Playbook().any_order(ANY_TEXT, ANY_CONTENT)))
+    scene.client.send_context_update(tools=[])
+    scene.client.send_realtime_input(text="x")
+    scene.say()
+    scene.server.check()
+
+
+def test_an_upgrade_that_was_given_up_meanwhile() -> None:
+    server = READY.connection()
+    server.advance(0.0)
+    server.receive_data(client().data_to_send())
+    server.advance(11.0)
+    list(server.events())
+    assert server.mismatch is not None
+    assert "the connection ended (1006" in server.mismatch.why[0]
 
 
 def test_after_the_last_step_nothing_more_may_come() -> None:

@@ -15,6 +15,7 @@ from live_protocol.commands import ConfigInput
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import LiveProtocolError, StaleOperation
 from live_protocol.events import Event, SetupComplete, ToolCallRequested, TurnComplete
+from live_protocol.reconnect import ReconnectPolicy
 from live_protocol.timing import Timeouts
 from live_transports import asyncio as live
 from live_transports.cli._failure import CommandFailed
@@ -116,6 +117,7 @@ async def converse(
     on_event: Callable[[Event, float], None],
     *,
     timeouts: Timeouts | None = None,
+    reconnect: ReconnectPolicy | None = None,
 ) -> AsyncIterator[Conversation]:
     """A conversation for the time of the block.
 
@@ -123,7 +125,8 @@ async def converse(
         LiveProtocolError: The session could not be opened, or the connection failed.
     """
     epoch = time.monotonic()
-    async with live.connect(endpoint, config, model=model, timeouts=timeouts) as session:
+    opening = live.connect(endpoint, config, model=model, timeouts=timeouts, reconnect=reconnect)
+    async with opening as session:
         conversation = Conversation(session, on_event, epoch)
         try:
             # It has come already; this lets its events be shown before anything is sent.

@@ -7,28 +7,35 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, final
 
 from live_protocol.audio import AudioFormat
 from live_protocol.emulator import EmulatorOptions
-from live_protocol.events import AudioChunk, Event, Interrupted, ToolCallRequested, TurnComplete
+from live_protocol.events import AudioChunk, Event, Interrupted, Reconnected, ToolCallRequested, TurnComplete
 from live_protocol.messages import Content, FunctionResponse, Part
+from live_protocol.reconnect import ReconnectPolicy
+from live_protocol.timeline import Timeline
+from live_protocol.trace import TraceReader
 from live_transports.cli._conversation import Conversation, converse
 from live_transports.cli._failure import OK, CommandFailed
 from live_transports.cli._loopback import loopback
 from live_transports.cli._reporter import Reporter
 from live_transports.cli._target import DEFAULT_MODEL
 from live_transports.cli._wav import read_wav, write_wav
+from live_transports.cli.commands.trace import write_page
+from live_transports.recording import record_to
 
 __all__ = ["configure", "run"]
 
 _DESCRIPTION = """\
-A short conversation over real TCP with the built-in emulator: speech in and out, text, a tool call, an interruption.
+A conversation over real TCP with the built-in emulator, with all that can happen in one: speech in and out, text, a
+tool call, an interruption, a connection that is replaced by another one while the session goes on.
 
-Needs no key and no network. The reply to the speech is written as a WAV file (the emulator repeats what it hears).
+Needs no key and no network. Left behind are the reply to the speech as a WAV file (the emulator repeats what it
+hears), the recorded session, and a page that shows it on a timeline.
 """
 
 _SPEED: Final = 4.0
@@ -60,7 +67,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--out", metavar="DIR", help="folder for reply.wav; default: a new one for temporary files")
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder for what is left behind; default: a new one for temporary files"
+    )
+    parser.add_argument("--json", action="store_true", help="every event and chapter as one JSON object a line")
+    parser.add_argument("--full", action="store_true", help="with --json, payloads as base64 instead of their size")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -73,40 +84,78 @@ def run(options: argparse.Namespace) -> int:
             raise CommandFailed(f"{folder}: {error.strerror}") from error
     else:
         folder = Path(tempfile.mkdtemp(prefix="live-protocol-demo-"))
-    return asyncio.run(_demo(folder / "reply.wav"))
-
-
-async def _demo(path: Path) -> int:
-    emulated = EmulatorOptions(speed=_SPEED, hold_turn_complete=False)
-    stage = _Stage()
-    async with loopback(emulated) as endpoint:
-        stage.say(f"An emulator of the Live API listens at {endpoint.url.split('/ws/')[0]}; here is a client of it.")
-        async with converse(endpoint, _CONFIG, DEFAULT_MODEL, stage.show) as conversation:
-            stage.conversation = conversation
-            audio, pcm = await stage.speech()
-            write_wav(path, audio, pcm)
-            await stage.text()
-            await stage.tool()
-            await stage.barge_in()
-    stage.reporter.flush()
-    stage.say(f"The reply to the speech, {audio.seconds(len(pcm)):.2f} s at {audio.rate} Hz, is in:")
-    sys.stdout.write(f"{path}\n")
+    stage = _Stage(options)
+    reply, recording = folder / "reply.wav", folder / "session.jsonl"
+    audio, pcm = asyncio.run(_demo(stage, recording))
+    write_wav(reply, audio, pcm)
+    with recording.open("rb") as file:
+        timeline = Timeline.of(TraceReader(file).records())
+    page = write_page(folder / "timeline.html", timeline, "demo")
+    stage.leave(
+        {
+            f"The reply to the speech, {audio.seconds(len(pcm)):.2f} s at {audio.rate} Hz": reply,
+            "The session as it was recorded, for live-protocol trace and replay": recording,
+            "The session on a timeline, for a browser": page,
+        }
+    )
     return OK
+
+
+async def _demo(stage: _Stage, recording: Path) -> tuple[AudioFormat, bytes]:
+    """Play all acts; gives the reply to the speech."""
+    emulated = EmulatorOptions(speed=_SPEED, hold_turn_complete=False)
+    try:
+        record = record_to(recording, info={"recorder": "live-protocol demo"})
+    except OSError as error:
+        raise CommandFailed(f"{recording}: {error.strerror}") from error
+    with record as tap:
+        async with loopback(emulated, tap=tap) as endpoint:
+            stage.say(
+                f"An emulator of the Live API listens at {endpoint.url.split('/ws/')[0]}; here is a client of it."
+            )
+            policy = ReconnectPolicy(base_delay=0.0)
+            async with converse(endpoint, _CONFIG, DEFAULT_MODEL, stage.show, reconnect=policy) as conversation:
+                stage.conversation = conversation
+                reply = await stage.speech()
+                await stage.text()
+                await stage.tool()
+                await stage.barge_in()
+                await stage.go_away()
+    return reply
 
 
 @final
 class _Stage:
     """The acts, and what they share."""
 
-    def __init__(self) -> None:
-        self.reporter = Reporter(sys.stdout)
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.reporter = Reporter(sys.stdout, as_json=options.json, full=options.full)
+        self._json = options.json
         self.conversation: Conversation | None = None
         self._heard: list[AudioChunk] = []
 
     def say(self, text: str) -> None:
+        """Announce what follows."""
+        if self._json:
+            self.reporter.note("Chapter", text, self._at, text=text)
+            return
         self.reporter.flush()
         sys.stdout.write(f"\n{text}\n")
         sys.stdout.flush()
+
+    def leave(self, files: Mapping[str, Path]) -> None:
+        """Tell what is left behind."""
+        if self._json:
+            self.reporter.note("Files", "", **{path.stem: str(path) for path in files.values()})
+            return
+        self.reporter.flush()
+        for what, path in files.items():
+            sys.stdout.write(f"\n{what}:\n{path}\n")
+
+    def sent(self, label: str, detail: str) -> None:
+        """Show what this end sends; as JSON only what comes is shown."""
+        if not self._json:
+            self.reporter.sent(label, detail, self._at)
 
     def show(self, event: Event, at: float) -> None:
         self.reporter.event(event, at)
@@ -124,10 +173,11 @@ class _Stage:
         for start in range(0, len(pcm), step):
             chunk = pcm[start : start + step]
             await session.send_realtime_input(audio=chunk, rate=form.rate)
-            self.reporter.sent_audio(form, len(chunk), talk.now)
+            if not self._json:
+                self.reporter.sent_audio(form, len(chunk), talk.now)
             await asyncio.sleep(_CHUNK / _SPEED)
         await session.send_realtime_input(audio_stream_end=True)
-        self.reporter.sent("audio stream end", "", talk.now)
+        self.sent("audio stream end", "")
         await talk.wait_for(answer, "the answer to the speech")
         if not self._heard:
             raise CommandFailed("the answer to the speech had no audio")
@@ -147,7 +197,7 @@ class _Stage:
         event = await talk.wait_for(requested, "the tool call")
         assert isinstance(event, ToolCallRequested)  # noqa: S101 - what was expected
         response = FunctionResponse(id=event.call.id, name=event.call.name, response={"output": "snow, -4 degrees"})
-        self.reporter.sent("tool response", f"{event.call.name} -> {json.dumps(response.response)}", talk.now)
+        self.sent("tool response", f"{event.call.name} -> {json.dumps(response.response)}")
         if answer.done():  # a turn that ended with the call; what the model makes of the result is another one
             answer = talk.answer()
         await talk.session.send_tool_response(response)
@@ -159,14 +209,22 @@ class _Stage:
         talk = self._talk
         started = talk.expect(lambda event: isinstance(event, AudioChunk))
         interrupted = talk.expect(lambda event: isinstance(event, Interrupted))
-        await self._send(
-            "Let me tell you a very long story about the sea, the wind, an old captain and his parrot. " * 2
-        )
+        await self._send("Let me tell you a very long story about the sea, the wind, an old captain and his parrot.")
         await talk.wait_for(started, "the beginning of the answer")
         answer = talk.expect(_second_end())
         await self._send("Stop, please.")
         await talk.wait_for(interrupted, "the interruption")
         await talk.wait_for(answer, "the answer")
+
+    async def go_away(self) -> None:
+        """The service ends the connection, not the session."""
+        self.say("5. The service announces the end of the connection; the client dials again, and the session goes on.")
+        talk = self._talk
+        reconnected = talk.expect(lambda event: isinstance(event, Reconnected))
+        await self._ask("/wait 0\nThis line will be cut soon.\n/goaway 10")
+        await talk.wait_for(reconnected, "the next connection")
+        self.say("6. The same conversation on another connection: what was said before is known.")
+        await self._ask("/history")
 
     async def _ask(self, text: str) -> None:
         answer = await self._send(text)
@@ -174,9 +232,13 @@ class _Stage:
 
     async def _send(self, text: str) -> asyncio.Future[Event]:
         answer = self._talk.answer()
-        self.reporter.sent("client content", text, self._talk.now)
+        self.sent("client content", text)
         await self._talk.session.send_client_content(Content(role="user", parts=[Part(text=text)]))
         return answer
+
+    @property
+    def _at(self) -> float | None:
+        return None if self.conversation is None else self.conversation.now
 
     @property
     def _talk(self) -> Conversation:
