@@ -86,6 +86,7 @@ from live_protocol.events import (
 )
 from live_protocol.limits import Limits
 from live_protocol.link import Wants, WebSocketLink
+from live_protocol.message_connection import AcceptUpgrade, CloseWebSocket, MessageConnection, RefuseUpgrade
 from live_protocol.messages import (
     ActivityHandling,
     AudioTranscriptionConfig,
@@ -124,6 +125,7 @@ from live_protocol.timing import Deadline, Timeouts
 from live_protocol.usage import Usage
 
 __all__ = [
+    "AcceptUpgrade",
     "Activity",
     "ActivityHandling",
     "AlreadyClosed",
@@ -137,6 +139,7 @@ __all__ = [
     "ClientClosed",
     "ClientContentReceived",
     "CloseInfo",
+    "CloseWebSocket",
     "CodeExecutionResultReceived",
     "Codec",
     "Connected",
@@ -188,6 +191,7 @@ __all__ = [
     "LiveSession",
     "LocalProtocolError",
     "LossReason",
+    "MessageConnection",
     "MessageTooLarge",
     "Modality",
     "Need",
@@ -208,6 +212,7 @@ __all__ = [
     "ReconnectReason",
     "Reconnected",
     "Reconnecting",
+    "RefuseUpgrade",
     "Rejected",
     "RemoteProtocolError",
     "Resumption",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, Final, Self, TypeVar, final
+from typing import Any, Final, Literal, Self, TypeVar, final
 
 import attrs
 
@@ -18,6 +18,7 @@ from live_protocol._playbook_make import near
 from live_protocol._server_machine import MachineWrapper, ServerMachine
 from live_protocol._tables import LinkState
 from live_protocol.errors import InvalidMessage
+from live_protocol.events import ConnectionClosed, Event, Failed, Need
 from live_protocol.link import Wants
 
 __all__ = ["Faults", "FaultyMachine", "ServerMachine"]
@@ -144,6 +145,7 @@ class FaultyMachine(MachineWrapper[M]):
         self._cut = False  # the connection ends with what is queued
         self._mute = faults.no_upgrade
         self._released = False  # the end of the connection is no longer held up
+        self._kept: deque[Event] = deque()  # what tells of that end
 
     # --- inputs -------------------------------------------------------------------------------------------------
 
@@ -176,6 +178,16 @@ class FaultyMachine(MachineWrapper[M]):
 
     # --- outputs ------------------------------------------------------------------------------------------------
 
+    def next_event(self) -> Event | Literal[Need.DATA]:
+        """See `LiveConnection.next_event`; while the end is held up, nobody is told of it, for they would hang up."""
+        if self._kept and not self._holds:
+            return self._kept.popleft()
+        event = super().next_event()
+        while self._holds and isinstance(event, (Failed, ConnectionClosed)):
+            self._kept.append(event)
+            event = super().next_event()
+        return event
+
     def data_to_send(self) -> bytes:
         """What leaves now: everything that is due, or one piece of it."""
         self._pull()
@@ -201,9 +213,7 @@ class FaultyMachine(MachineWrapper[M]):
         wants = super().wants
         if self._queue:
             return _WRITES if self._is_due() else _WAITS
-        if (self._mute or self.faults.no_close) and not self._released and (wants.close or wants.half_close):
-            return _WAITS
-        return wants
+        return _WAITS if self._holds and (wants.close or wants.half_close) else wants
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """See `LiveConnection.close`: whoever runs the server may always end the connection."""
@@ -218,6 +228,11 @@ class FaultyMachine(MachineWrapper[M]):
         return sum(len(data) for _, data in self._queue)
 
     # --- inside -------------------------------------------------------------------------------------------------
+
+    @property
+    def _holds(self) -> bool:
+        """Whether the transport stays open even though it is over."""
+        return (self._mute or self.faults.no_close) and not self._released
 
     def _lose(self) -> None:
         """The transport is gone, for both ends."""

@@ -399,13 +399,21 @@ class Stage:
             run.finished or run.mismatch is not None or run.close_info is not None for run in self._runs
         )
 
-    def connection(self, **options: Any) -> PlaybookConnection:
+    def connection(
+        self,
+        *,
+        patience: float | None = None,
+        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
+        compression: bool = False,
+        tap: Tap | None = None,
+    ) -> PlaybookConnection:
         """The next connection; the arguments are those of `Playbook.connection`."""
         at = len(self._runs)
-        if at >= len(self._playbooks):
-            at = len(self._playbooks) - 1 if self._repeat else at
+        if at >= len(self._playbooks) and self._repeat:
+            at = len(self._playbooks) - 1
         playbook = self._playbooks[at] if at < len(self._playbooks) else Playbook().reject(503, body=_NOBODY)
-        run = playbook.connection(**options)
+        run = playbook.connection(patience=patience, limits=limits, timeouts=timeouts, compression=compression, tap=tap)
         self._runs.append(run)
         return run
 

@@ -46,7 +46,7 @@ def test_python_blocks_run(script: str) -> None:
 
 
 def test_there_are_python_blocks() -> None:
-    assert len(blocks(README, "python")) == 3
+    assert len(blocks(README, "python")) == 4
 
 
 def test_the_quick_start_prints_what_was_said() -> None:
@@ -59,6 +59,24 @@ def test_the_quick_start_prints_what_was_said() -> None:
         check=True,
     )
     assert re.fullmatch(r"Hello, who is there\? \(\d\.\d s of audio\)\n", done.stdout)
+
+
+def test_the_first_test_passes_and_fits_in_ten_lines(tmp_path: Path) -> None:
+    (source,) = [body for body in blocks(README, "python") if "def test_" in body]
+    assert len(source.splitlines()) <= 10
+    for text, status in ((source, 0), (source.replace('"text": "Hi"', '"text": "Ho"'), 1)):
+        (tmp_path / "test_first.py").write_text(text, "utf-8")
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "test_first.py"],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout
+    assert 'step 3: client_content.text: expected "Hi", got "Ho"' in done.stdout
 
 
 def test_the_two_commands_of_the_first_five_minutes() -> None:

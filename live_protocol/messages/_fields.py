@@ -85,12 +85,6 @@ class _NoExtra(Extra):
 
     __setitem__ = setdefault = update = __ior__ = _refuse  # pyright: ignore[reportAssignmentType] - refuses all alike
 
-    def __copy__(self) -> _NoExtra:
-        return self
-
-    def __deepcopy__(self, memo: object) -> _NoExtra:
-        return self
-
     def __reduce__(self) -> str:
         return "NO_EXTRA"
 

@@ -78,8 +78,9 @@ def test_from_both_sides_at_once(kit: Kit) -> None:
                 kit.hold_up(0.05)  # so that both close frames are on their way
                 await session.close(1000, "client")
                 assert session.close_info.clean
-            # Where a thread of its own reads, the server's close frame was answered before.
-            assert (await kit.join(peer)) == [(1000, "server" if kit.threaded else "client")]
+            (said,) = await kit.join(peer)
+            # Where a thread of its own reads, it may have answered the server's close frame before.
+            assert said == (1000, "client") or (kit.threaded and said == (1000, "server"))
 
     held_up = threading.Event()
     kit.run(scenario)

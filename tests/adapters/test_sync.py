@@ -31,6 +31,7 @@ from live_protocol import (
     Timeouts,
 )
 from live_protocol.events import ConnectionClosed, TextChunk
+from live_protocol.persistent import PersistentConnection
 from live_protocol.verbs import ClientVerbs
 from live_transports._sync_sessions import SyncClientSession
 from live_transports.sync import LiveClientSession, LiveServer, LiveServerSession, WaitTimeout
@@ -98,10 +99,10 @@ def test_sending_with_a_timeout(secure: bool) -> None:
 
 
 def test_every_send_takes_a_timeout() -> None:
-    for name, verb in inspect.getmembers(ClientVerbs, inspect.isfunction):
+    for name, _ in inspect.getmembers(ClientVerbs, inspect.isfunction):
         if not name.startswith("_"):
             ours = inspect.signature(getattr(SyncClientSession, name))
-            theirs = inspect.signature(verb)
+            theirs = inspect.signature(getattr(PersistentConnection, name))
             names = list(theirs.parameters)
             assert list(ours.parameters) == [*names, "timeout"]
             assert [ours.parameters[n] for n in names] == [theirs.parameters[n] for n in names]

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-
 from adapters.kit import AsyncioKit
+
 from live_protocol import (
     AlreadyClosed,
     ClientClosed,
@@ -44,7 +44,9 @@ class Server:
         self.broken: Exception | None = None
 
     async def receive(self) -> Any:
-        return await self.said.get()
+        event = await self.said.get()
+        self.said.task_done()
+        return event
 
     async def send(self, event: Any) -> None:
         if self.broken is not None:
@@ -166,8 +168,7 @@ def test_gone_before_the_answer() -> None:
 
         async with serving(asgi_app(accept, process_request=process)) as (server, task):
             server.say(CONNECT, {"type": "websocket.disconnect"})
-            while not server.said.empty():
-                await asyncio.sleep(0)
+            await server.said.join()
             waits.set()
             await task
             assert server.heard.empty()

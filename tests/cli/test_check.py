@@ -97,3 +97,14 @@ def test_what_is_no_json_object(text: str | bytes) -> None:
 def test_wrong_usage() -> None:
     assert check({}, "--project", "p").status == 2
     assert call("check", "/nowhere").status == 3
+
+
+def test_as_json_refused_or_not() -> None:
+    good = call("check", "-", "--json", stdin='{"response_modalities": ["TEXT"]}')
+    (shown,) = good.objects()
+    assert (good.status, shown["ok"]) == (0, True)
+    assert shown["setup"]["generationConfig"] == {"responseModalities": ["TEXT"]}
+    bad = call("check", "-", "--json", stdin='{"response_modalities": 7}')
+    (shown,) = bad.objects()
+    assert (bad.status, shown["ok"], bad.err) == (1, False, "")
+    assert "response_modalities" in shown["error"]["text"]

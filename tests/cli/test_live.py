@@ -1,15 +1,13 @@
-"""The commands that talk: serve, chat, demo."""
+"""The commands that talk in text: serve and chat."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import signal
 import ssl
 import subprocess
 import sys
-import wave
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -227,43 +225,3 @@ def test_a_key_goes_to_nobody_but_google() -> None:
     assert len(seen) == 3
     assert not any(secret in repr((r.target, r.headers)) for r in seen for secret in (KEY, "ya29"))
     assert not any(KEY.encode() in out + err or b"ya29" in out + err for _, out, err in results)
-
-
-# --- demo -------------------------------------------------------------------------------------------------------
-
-
-def test_demo_tells_its_story_and_leaves_the_reply(tmp_path: Path) -> None:
-    result = run("demo", "--out", tmp_path / "new")
-    assert (result.status, result.err) == (0, "")
-    path = Path(result.out.splitlines()[-1])
-    assert path == tmp_path / "new" / "reply.wav"
-    with wave.open(str(path)) as reply:
-        assert (reply.getframerate(), reply.getsampwidth(), reply.getnchannels()) == (24_000, 2, 1)
-        assert 2.0 < reply.getnframes() / reply.getframerate() < 4.0
-        samples = reply.readframes(reply.getnframes())
-    assert max(abs(int.from_bytes(samples[i : i + 2], "little", signed=True)) for i in range(0, len(samples), 2)) > 5000
-    for told in (
-        r"> microphone +2\.88 s in 29 chunks at 16000 Hz",
-        r"< heard ",
-        r"< audio +2\.\d\d s in \d+ chunks at 24000 Hz",
-        r"< tool call +get_weather\(\{\"city\": \"Oslo\"\}\)",
-        r"< said .*snow",
-        r"< interrupted +turn 4 was cut",
-        r"< said +Stop, please\.",
-        r"< closed +1000",
-    ):
-        assert re.search(told, result.out), told
-
-
-def test_demo_without_a_folder_makes_one(tmp_path: Path) -> None:
-    result = run("demo", TMPDIR=str(tmp_path))
-    assert result.status == 0
-    assert Path(result.out.splitlines()[-1]).is_relative_to(tmp_path)
-
-
-def test_demo_where_nothing_can_be_written(tmp_path: Path) -> None:
-    blocker = tmp_path / "file"
-    blocker.write_text(json.dumps(None))
-    result = run("demo", "--out", blocker / "below")
-    assert result.status == 1
-    assert result.err.startswith("error: ")

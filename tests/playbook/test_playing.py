@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from live_protocol import (
     AudioChunk,
-    ClientContentReceived,
     ConnectionClosing,
     Endpoint,
     GoAway,
     IllegalInState,
-    InvalidMessage,
     Limits,
     LinkState,
     LiveConnection,
     OutputTranscript,
     Phase,
-    RealtimeInputReceived,
     ResumptionUpdated,
-    ServerClosed,
     SetupComplete,
     TextChunk,
     ToolCallRequested,
     TurnState,
     Undecodable,
-    UnknownMessage,
 )
 from live_protocol.closing import Initiator
 from live_protocol.errors import LiveProtocolError
 from live_protocol.messages import InteractionStatus, LiveServerContent, LiveServerMessage
-from live_protocol.playbook import Playbook, PlaybookMismatch, Stage
+from live_protocol.playbook import Playbook
 from live_protocol.testing import Pair
-from playbook.support import HI, QUIET, READY, Scene, client
+from playbook.support import QUIET, READY, Scene, client
 
 
 def test_the_story_of_the_issue() -> None:
@@ -273,227 +267,6 @@ def test_patience_is_for_silence_alone() -> None:
     assert Scene(READY, patience=3.0).server.next_deadline() is None
 
 
-# --- expectations -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("what", "kind"),
-    [
-        (ClientContentReceived, "client_content"),
-        ("clientContent", "client_content"),
-        ("client-content", "client_content"),
-    ],
-)
-def test_expect_by_event_or_name(what: Any, kind: str) -> None:
-    assert READY.expect(what, turns=...).titles[-1] == f'expect {kind} turns="<anything>"'
-
-
-def test_context_updates() -> None:
-    scene = Scene(READY.expect_context_update(system_instruction={"parts": [{"text": "new"}]}))
-    scene.client.send_context_update(system_instruction="new")
-    scene.pair.pump()
-    assert scene.server.finished
-
-
-def test_audio_in_any_number_of_messages() -> None:
-    scene = Scene(READY.expect_audio(0.25).expect_realtime_input(audio_stream_end=True))
-    for size in (3200, 3200, 1600):
-        scene.client.send_realtime_input(audio=bytes(size), rate=16_000)
-    scene.client.send_realtime_input(audio_stream_end=True)
-    scene.pair.pump()
-    assert scene.server.finished
-    chunked = Scene(READY.expect_audio(0.1))
-    chunked.client._link.send_text(
-        b'{"realtime_input": {"media_chunks": [{"mime_type": "audio/pcm", "data": "%b"}]}}' % (b"AAAA" * 1200)
-    )
-    chunked.pair.pump()
-    assert chunked.server.finished
-
-
-def test_too_little_audio() -> None:
-    scene = Scene(READY.expect_audio(1))
-    scene.client.send_realtime_input(audio=bytes(16_000), rate=16_000)
-    scene.client.send_realtime_input(audio_stream_end=True)
-    scene.pair.pump()
-    assert scene.refused().why == ("1 s of audio did not come: 0.5 s are missing, got realtime_input",)
-    other = Scene(READY.expect_audio(1))
-    other.say()
-    assert "got client_content" in other.refused().why[0]
-
-
-ANY = READY.any_order(
-    Playbook().expect_client_content("Hi"), Playbook().expect_audio(0.1).expect_realtime_input(text="x")
-)
-
-
-ANY_TEXT = Playbook().expect_realtime_input(text="x")
-ANY_CONTENT = Playbook().expect_client_content("Hi")
-
-
-@pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 3, 2, 0), (3, 0, 1, 2)])
-def test_any_order(order: tuple[int, ...]) -> None:
-    scene = Scene(ANY)
-    says: list[Callable[[], None]] = [
-        lambda: scene.client.send_client_content(HI),
-        lambda: scene.client.send_realtime_input(audio=bytes(1600), rate=16_000),
-        lambda: scene.client.send_realtime_input(audio=bytes(1600), rate=16_000),
-        lambda: scene.client.send_realtime_input(text="x"),
-    ]
-    for number in order:
-        assert not scene.server.finished
-        says[number]()
-        scene.pair.pump()
-    assert scene.server.finished, scene.server.mismatch
-
-
-def test_any_order_shows_what_was_most_likely_meant() -> None:
-    scene = Scene(ANY)
-    scene.client.send_realtime_input(text="y")
-    scene.pair.pump()
-    assert "realtime_input" in scene.refused().why[0]
-    scene = Scene(ANY)
-    scene.say([{"parts": [{"text": "Ho"}]}])
-    assert scene.refused().why == ('client_content.text: expected "Hi", got "Ho"',)
-    scene = Scene(ANY)
-    scene.client.send_context_update(tools=[])
-    scene.pair.pump()
-    assert scene.refused().why == ("expected client_content, got context_update",)
-    assert "expect in any order: client_content" in ANY.titles[-1]
-
-
-def test_ignored_messages() -> None:
-    scene = Scene(READY.ignore(RealtimeInputReceived).expect_client_content("Hi").expect_audio(0.1))
-    scene.client.send_realtime_input(text="never mind")
-    scene.say()
-    scene.client.send_realtime_input(audio=bytes(3200), rate=16_000)
-    scene.client.send_realtime_input(audio=bytes(3200), rate=16_000)
-    scene.pair.pump()
-    scene.bye()
-    scene.server.check()
-    assert READY.ignore("realtime_input").titles[-1] == "ignore realtime_input"
-
-
-def test_what_is_ignored_counts_where_it_is_expected_in_any_order() -> None:
-    scene = Scene(READY.ignore("context_update", "realtime_input").then(Playbook().any_order(ANY_TEXT, ANY_CONTENT)))
-    scene.client.send_context_update(tools=[])
-    scene.client.send_realtime_input(text="x")
-    scene.say()
-    scene.server.check()
-
-
-def test_an_upgrade_that_was_given_up_meanwhile() -> None:
-    server = READY.connection()
-    server.advance(0.0)
-    server.receive_data(client().data_to_send())
-    server.advance(11.0)
-    list(server.events())
-    assert server.mismatch is not None
-    assert "the connection ended (1006" in server.mismatch.why[0]
-
-
-def test_after_the_last_step_nothing_more_may_come() -> None:
-    scene = Scene(READY)
-    assert scene.server.finished
-    scene.say()
-    mismatch = scene.refused()
-    assert mismatch.step == 3
-    assert mismatch.why == ("got client_content instead of the end of the playbook",)
-    assert '+  "clientContent": {' in mismatch.diff
-    assert not scene.server.finished
-
-
-def test_the_end_may_be_expected() -> None:
-    playbook = READY.expect_close(code=lambda code: code < 1002, reason="bye").label("the end")
-    scene = Scene(playbook)
-    scene.bye(1000, "bye")
-    scene.server.check()
-    for code, reason in ((1002, "bye"), (1000, "oh")):
-        other = Scene(READY.expect_close(1000, "bye"))
-        other.bye(code, reason)
-        assert other.mismatch().why[0].startswith("close.")
-    assert READY.expect_close(1006).titles[-1] == "expect close with 1006"
-    assert READY.expect_close().titles[-1] == "expect close"
-
-
-def test_the_network_may_be_the_one_to_end() -> None:
-    scene = Scene(READY.expect_close(1006))
-    scene.server.receive_eof()
-    scene.pair.pump()
-    scene.server.check()
-    lost = Scene(READY.expect_close())
-    lost.server.transport_failed("gone")
-    lost.pair.pump()
-    lost.server.check()
-
-
-def test_the_end_by_our_own_hand_is_not_the_clients() -> None:
-    scene = Scene(READY.expect_close())
-    scene.server.close(1001)
-    scene.pair.pump()
-    assert scene.mismatch().why == ("close: this end closed the connection, not the client",)
-
-
-def test_something_else_than_the_end() -> None:
-    scene = Scene(READY.expect_close())
-    scene.say()
-    assert scene.refused().why == ("got client_content instead of 'expect close'",)
-
-
-def test_an_end_too_early() -> None:
-    scene = Scene(READY.expect_client_content("Hi").reply("Ho"))
-    scene.bye(1000, "enough")
-    mismatch = scene.mismatch()
-    assert mismatch.step == 3
-    assert mismatch.why == (
-        "the connection ended (1000 enough) while 'expect client_content text=\"Hi\"' was still to come",
-    )
-    assert scene.server.mismatch is mismatch
-
-
-def test_a_client_that_breaks_the_protocol() -> None:
-    scene = Scene(READY.expect_client_content())
-    scene.client._link.send_text(b'{"clientContent": {"tuns": []}}')
-    scene.pair.pump()
-    assert scene.closed.code == 1007
-    assert scene.mismatch().why[0].startswith("the client broke the protocol at 'expect client_content': ")
-    server = READY.connection()
-    server.receive_data(b"\x16\x03\x01")
-    list(server.events())
-    assert server.mismatch is not None
-    assert "TLS came" in server.mismatch.why[0]
-
-
-def test_a_client_that_may_break_it() -> None:
-    loose = Playbook(strict=False).expect_setup().send_setup_complete()
-    scene = Scene(loose.expect(UnknownMessage).expect(Undecodable).expect("unknown", newThing={"a": 1}))
-    for text in (b'{"newThing": {}}', b"[]", b'{"newThing": {"a": 1}}'):
-        scene.client._link.send_text(text)
-    scene.pair.pump()
-    assert scene.server.finished, scene.server.mismatch
-    for text, shown in ((b'{"newThing": {}}', '"newThing": {}'), (b"[]", '"undecodable": {')):
-        other = Scene(loose.expect_client_content())
-        other.client._link.send_text(text)
-        other.pair.pump()
-        assert shown in other.refused().diff
-
-
-def test_after_a_mismatch_nothing_counts_any_more() -> None:
-    scene = Scene(READY.expect_close().label("end"))
-    scene.client.send_client_content(HI)
-    scene.client.send_client_content(HI)
-    scene.pair.pump()
-    first = scene.refused()
-    scene.pair.wait(10)
-    assert scene.mismatch() is first
-
-
-def test_the_close_reason_is_cut() -> None:
-    scene = Scene(READY.expect_client_content("é" * 200))
-    scene.say()
-    assert len(scene.closed.reason.encode()) <= 123
-    assert isinstance(scene.closed.error, ServerClosed)
-
-
 # --- the machine ------------------------------------------------------------------------------------------------
 
 
@@ -545,123 +318,3 @@ def test_a_transport_that_fails_takes_the_last_words_along() -> None:
     assert scene.server.buffered_out > 0
     scene.server.transport_failed("gone")
     assert scene.server.data_to_send() == b""
-
-
-# --- building ---------------------------------------------------------------------------------------------------
-
-
-def test_scripts_are_values() -> None:
-    base = Playbook().expect_setup()
-    longer = base.send_setup_complete()
-    assert (len(base), len(longer)) == (1, 2)
-    assert len(base.then(longer)) == 3
-    assert len(base.repeat(3, Playbook().send_text("x").wait(1))) == 7
-    scene = Scene(READY.repeat(2, Playbook().expect_client_content().reply("Ho")))
-    scene.say()
-    scene.say()
-    assert scene.server.finished
-
-
-@pytest.mark.parametrize(
-    ("build", "why"),
-    [
-        (lambda: Playbook().expect("setpu"), "'setpu' is nothing that a client says; did you mean 'setup'?"),
-        (lambda: Playbook().expect(int), "int is nothing that a client says; there are setup, client_content"),
-        (lambda: Playbook().expect(5), "5 is nothing that a client says"),
-        (lambda: Playbook().ignore("everything"), "is nothing that a client says"),
-        (lambda: Playbook().expect_setup(tool=...), "setup: has no field 'tool'; did you mean 'tools'?"),
-        (lambda: Playbook().expect_audio(0), "seconds: must be a positive number of seconds, not 0"),
-        (lambda: Playbook().wait(-1), "seconds: must be a number of seconds, not -1"),
-        (lambda: Playbook().wait(True), "seconds: must be a number"),
-        (lambda: Playbook().go_away(float("nan")), "seconds: must be a number"),
-        (lambda: Playbook().send_audio(0), "seconds: must be a positive number"),
-        (lambda: Playbook().send_audio(1, rate=1), "rate: an audio rate is"),
-        (lambda: Playbook().send({"serverContnt": {}}), "unknown field 'serverContnt'; did you mean 'server_content'?"),
-        (lambda: Playbook().send(5), "message: expected LiveServerMessage or a dict of it, got int"),
-        (lambda: Playbook().send_raw(5), "data: expected str, bytes or a dict, got int"),
-        (lambda: Playbook().send_raw({"a": object()}), "data: the dict is no JSON"),
-        (lambda: Playbook().close(1005), "code: must be"),
-        (lambda: Playbook().reject(99), "status: must be"),
-        (lambda: READY.reject(404), "an upgrade can be rejected only as the first step, or after expect_upgrade"),
-        (READY.expect_upgrade, "expect_upgrade has to be the first step"),
-        (lambda: READY.drop().wait(1), "nothing can follow 'drop', but 'wait 1 s' does"),
-        (lambda: READY.close().label("x").drop(), "nothing can follow 'close with 1000', but 'drop' does"),
-        (READY.any_order, "any_order: takes playbooks that expect messages, and nothing else"),
-        (lambda: READY.any_order(Playbook().expect_setup(), Playbook().wait(1)), "any_order: takes"),
-        (lambda: READY.repeat(-1, READY), "times: must be a number of times"),
-        (lambda: READY.repeat("x", READY), "times: must be"),  # type: ignore[arg-type]
-    ],
-)
-def test_senseless_scripts(build: Callable[[], Playbook], why: str) -> None:
-    with pytest.raises(InvalidMessage) as caught:
-        build()
-    assert why in str(caught.value)
-
-
-# --- who played what --------------------------------------------------------------------------------------------
-
-
-def test_a_playbook_that_nobody_played() -> None:
-    with pytest.raises(PlaybookMismatch, match="connection 1 of 1 was never made: nobody connected"):
-        Stage(READY).check()
-
-
-def test_a_playbook_that_is_still_being_played() -> None:
-    scene = Scene(READY.expect_client_content("Hi"))
-    mismatch = scene.mismatch()
-    assert mismatch.step == 3
-    assert mismatch.why == ("'expect client_content text=\"Hi\"' is still to come",)
-    assert ">> 3 expect client_content" in str(mismatch)
-    scene.say()
-    scene.server.check()
-
-
-def test_a_mismatch_is_an_assertion_and_one_of_our_errors() -> None:
-    scene = Scene(READY.close())
-    scene.server.check()
-    for kind in (AssertionError, LiveProtocolError):
-        with pytest.raises(kind):
-            Stage(READY).check()
-
-
-def test_a_stage_gives_each_client_its_own_script() -> None:
-    first, second = READY.send_text("one"), READY.send_text("two")
-    stage = Stage(first, second)
-    said = []
-    assert not stage.settled
-    for _ in range(2):
-        pair = Pair(client(), stage.connection(patience=5.0))
-        pair.pump()
-        said += [event.text for event in pair.client_events if isinstance(event, TextChunk)]
-    assert said == ["one", "two"]
-    assert stage.settled
-    assert len(stage.connections) == 2
-    stage.check()
-    late = Pair(client(), stage.connection())
-    late.pump()
-    refused: Any = late.client_events[0]
-    assert (refused.status, refused.body) == (503, b"playbook: no further client was expected\n")
-    with pytest.raises(PlaybookMismatch, match="3 connections were made, there are playbooks for 2"):
-        stage.check()
-
-
-def test_a_stage_may_repeat_its_last_script() -> None:
-    stage = Stage(READY, repeat=True)
-    for _ in range(3):
-        Pair(client(), stage.connection()).pump()
-    stage.check()
-
-
-def test_a_stage_that_waits_for_clients() -> None:
-    stage = Stage(READY, READY.wait(1))
-    with pytest.raises(PlaybookMismatch, match="connection 1 of 2 was never made"):
-        stage.check()
-    Pair(client(), stage.connection()).pump()
-    with pytest.raises(PlaybookMismatch, match="connection 2 of 2 was never made"):
-        stage.check()
-    pair = Pair(client(), stage.connection())
-    pair.pump()
-    assert not stage.settled
-    pair.wait(1)
-    assert stage.settled
-    stage.check()

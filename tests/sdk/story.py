@@ -128,7 +128,7 @@ class Story:
     # --- chapters ---------------------------------------------------------------------------------------------------
 
     async def conversation(self) -> dict[str, Any]:
-        config = {
+        config: dict[str, Any] = {
             "response_modalities": [types.Modality.AUDIO],
             "system_instruction": "Be a parrot.",
             "tools": [WEATHER],
@@ -203,7 +203,7 @@ class Story:
 
     async def ends(self) -> dict[str, Any]:
         """How refusals and closes show."""
-        text = {"response_modalities": [types.Modality.TEXT]}
+        text: dict[str, Any] = {"response_modalities": [types.Modality.TEXT]}
         return {
             "no_model": await self.end(model="missing-model", **text),
             "modalities": await self.end(response_modalities=[types.Modality.TEXT, types.Modality.AUDIO]),

@@ -169,6 +169,7 @@ class _Relay:
             if info is not None and info.initiator is not Initiator.LOCAL:
                 recording.code, recording.reason = info.code, info.reason
                 if info.code == _LOST:
+                    session.connection.transport_failed("the recorded endpoint was lost")  # so without a close frame
                     session.abort()
                 else:
                     await session.close(1000 if info.code == 1005 else info.code, info.reason)

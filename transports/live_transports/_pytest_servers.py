@@ -272,9 +272,19 @@ class Servers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop all servers, then see whether the playbooks were followed."""
+        """`stop`."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop all servers, then see whether the playbooks were followed.
+
+        Raises:
+            PlaybookMismatch: One was not.
+            Exception: What a model or a predicate raised.
+        """
         failures: list[BaseException] = []
-        for server, stage in self._servers:
+        servers, self._servers = self._servers, []
+        for server, stage in servers:
             try:
                 server.stop()
                 if stage is not None:

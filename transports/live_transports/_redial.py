@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, TypeAlias, final
 
 from live_protocol._machine import LiveMachine
+from live_protocol._tables import LinkState
 from live_protocol.codec import Codec
 from live_protocol.commands import ConfigInput
 from live_protocol.connection import LiveConnection
@@ -19,10 +22,12 @@ from live_protocol.snapshot import Snapshot
 from live_protocol.timing import Timeouts
 from live_transports._dialling import Dial
 
-__all__ = ["Client", "Plan", "Redial", "client"]
+__all__ = ["Client", "Plan", "Redial", "StreamClient", "client"]
 
 Client: TypeAlias = LiveMachine[Any] | PersistentConnection
 """The machine behind a client's session."""
+StreamClient: TypeAlias = LiveConnection | PersistentConnection
+"""The same, over bytes."""
 Plan: TypeAlias = Callable[[Endpoint], Dial]
 """Checks the parameters of a dial against the endpoint it goes to; raises `InvalidMessage`."""
 
@@ -38,19 +43,40 @@ class Redial:
 
     Attributes:
         machine: Which says when.
+        meanwhile: Makes what surrounds the caller's code, which may take its time.
     """
+
+    machine: PersistentConnection
 
     def __init__(
         self, endpoint: EndpointSource, plan: Plan, make: Callable[[EndpointSource], PersistentConnection]
     ) -> None:
-        self._source = endpoint
+        self.meanwhile: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
         self._plan = plan
         self._asked = 0
-        self.machine = make(endpoint if isinstance(endpoint, Endpoint) else self._endpoint)
+        self.machine = make(endpoint if isinstance(endpoint, Endpoint) else self._asking(endpoint))
 
-    def _endpoint(self) -> Endpoint:
-        self._asked += 1
-        return self._source if isinstance(self._source, Endpoint) else self._source()
+    def _asking(self, source: Callable[[], Endpoint]) -> Callable[[], Endpoint]:
+        newest = source()
+
+        def ask() -> Endpoint:
+            nonlocal newest
+            if self._asked:
+                try:
+                    with self.meanwhile():
+                        newest = source()
+                except Exception:
+                    if self.machine.state is not LinkState.CLOSED:
+                        raise
+            return newest
+
+        def counted() -> Endpoint:
+            try:
+                return ask()
+            finally:
+                self._asked += 1
+
+        return counted
 
     @property
     def wanted(self) -> bool:

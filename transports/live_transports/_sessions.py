@@ -84,9 +84,7 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, Client]):
         return self._machine.epoch if isinstance(self._machine, PersistentConnection) else 0
 
     def snapshot(self) -> Snapshot:
-        """What another process needs to go on with this session; see `PersistentConnection.snapshot`.
-
-        To move a session, `close` it first; the service refuses to resume one whose connection lives.
+        """What another process needs to go on with this session, after this one was closed.
 
         Raises:
             IllegalInState: The session does not reconnect.

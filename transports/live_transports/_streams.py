@@ -9,15 +9,22 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Any, Final, final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias, final
 
+from live_protocol._tables import LinkState
+from live_protocol.errors import LiveProtocolError
 from live_protocol.link import Wants
 from live_transports import _driver
-from live_transports._driver import Inbox, Machine
+from live_transports._driver import Carried, Dial, Inbox
+from live_transports._redial import Redial
 from live_transports._runtime import Bell, Event, Link, Runtime, Scope, unwrapped
 from live_transports._sessions import AsyncWire
 
-__all__ = ["StreamWire"]
+__all__ = ["Open", "StreamWire"]
+
+Open: TypeAlias = Callable[[Dial], Awaitable[Link]]
+"""Opens a stream."""
 
 LAST_WORDS: Final = 0.05
 """Seconds that bytes get to leave where nothing else bounds the wait: plenty, unless the peer does not read."""
@@ -186,18 +193,32 @@ class StreamWire(AsyncWire):
     Args:
         machine: What it drives.
         runtime: Where.
+        redial: Where further connections go to, if there are to be any; whoever waits for events opens them.
+        open: How to open one.
 
     Attributes:
         machine: As given.
-        gone: Set when the last stream is closed.
+        gone: Set while there is no stream, and none is being opened.
+        spawn: Starts a task that carries a connection.
     """
 
-    def __init__(self, machine: Machine, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        machine: Carried,
+        runtime: Runtime,
+        *,
+        redial: Redial | None = None,
+        open: Open | None = None,  # noqa: A002 - it is what it does
+    ) -> None:
         self.inbox: Inbox[Any] = Inbox(machine, self.settle)
         self.machine = machine
         self.gone = runtime.event()
+        self.spawn: Callable[[Callable[[], Awaitable[None]]], object] | None = None
         self._rt = runtime
         self._token = runtime.token()
+        self._redial = redial
+        self._open = open
+        self._dialling: Scope | None = None
         self._carrier: Carrier | None = None
         self._alarm: Scope | None = None
         self._arrival = Bell(runtime.event)
@@ -220,6 +241,7 @@ class StreamWire(AsyncWire):
                     self.inbox.cause = await carrier.run()
                     nursery.cancel_scope.cancel()
         finally:
+            self._alarm = None
             self._ended()
 
     def _ended(self) -> None:
@@ -301,8 +323,15 @@ class StreamWire(AsyncWire):
     # --- waiting ------------------------------------------------------------------------------------------------
 
     async def arrival(self) -> None:
-        self.wake_by(self._due())  # what was pulled meanwhile may have been what the session waited for
-        await self._arrival.wait()
+        if self._redial is not None and await self._go_on(self._redial):
+            return
+        due = self._due()
+        self.wake_by(due)  # what was pulled meanwhile may have been what the session waited for
+        if self.gone.is_set():  # nobody else looks at the clock
+            with self._rt.scope(deadline=due):
+                await self._arrival.wait()
+        else:
+            await self._arrival.wait()
 
     async def room(self) -> None:
         if not self._waits():
@@ -322,7 +351,7 @@ class StreamWire(AsyncWire):
                 self._senders.remove(ticket)
             raise
         self.admit()
-        if self.gone.is_set():
+        if self._over:
             raise _driver.cut_off(self.inbox)
 
     def _waits(self) -> bool:
@@ -336,6 +365,60 @@ class StreamWire(AsyncWire):
     async def breathe(self) -> None:
         await self._rt.checkpoint()
 
+    # --- the next connection ------------------------------------------------------------------------------------
+
+    @property
+    def _over(self) -> bool:
+        """Whether there is no stream and will be none."""
+        return self.gone.is_set() and (self._redial is None or self.machine.state is LinkState.CLOSED)
+
+    async def _go_on(self, redial: Redial) -> bool:
+        """Open the next stream if it is time for that; whether there may be something to tell then."""
+        if self.gone.is_set():
+            self.machine.advance(self._rt.now())
+        where, told = redial.next()
+        if where is None:
+            return told
+        if self._carrier is not None and not self.gone.is_set():
+            self._carrier.end()
+            await self.gone.wait()
+        self._carrier = None
+        self.gone = self._rt.event()
+        try:
+            await self._renew(redial, where)
+        except LiveProtocolError as error:
+            self.tick()
+            redial.failed(error)
+        finally:
+            self._dialling = None
+            if self._carrier is None:
+                self.gone.set()
+        return True
+
+    async def _renew(self, redial: Redial, where: Dial) -> None:
+        """Whoever closes interrupts it."""
+        assert self._open is not None  # noqa: S101 - comes with the rest
+        assert self.spawn is not None  # noqa: S101 - likewise
+        link: Link | None = None
+        self._dialling = self._rt.scope()
+        with self._dialling:
+            link = await self._open(where)
+        if link is None:
+            return
+        self.tick()
+        if not redial.wanted:
+            await link.drop()
+            return
+        redial.machine.dialled()
+        self.start(link)
+        self.spawn(self.run)
+
+    def _interrupt(self) -> None:
+        """Nobody wants the connection any more that is being opened."""
+        if self._dialling is not None:
+            self._dialling.cancel()
+        self._arrival.ring()
+
     # --- the end ------------------------------------------------------------------------------------------------
 
     def begin_close(self, code: int, reason: str) -> None:
@@ -348,6 +431,7 @@ class StreamWire(AsyncWire):
         self.machine.close(code, reason)
         self.inbox.begin_close()
         self._received()
+        self._interrupt()
 
     async def close(self, code: int, reason: str) -> None:
         if not self._rt.is_here(self._token):
@@ -363,10 +447,13 @@ class StreamWire(AsyncWire):
 
     def abort(self) -> None:
         carrier = self._carrier
-        if carrier is None or self.gone.is_set():
+        if self._over or (carrier is None and self._redial is None):
             return
         self.tick()
         self.machine.close()
+        self._interrupt()
+        if carrier is None or self.gone.is_set():
+            return
         if carrier.full:
             carrier.end()  # the peer does not read
             return

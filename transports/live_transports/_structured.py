@@ -18,6 +18,7 @@ from live_protocol.events import UpgradeRequested
 from live_protocol.timing import Deadline
 from live_transports import _driver
 from live_transports._driver import Dial, Machine, NoPublicConstructor, Response
+from live_transports._redial import Redial
 from live_transports._runtime import Event, Link, Runtime, Scope, unwrapped
 from live_transports._sessions import AsyncClientSession, AsyncServerSession
 from live_transports._streams import StreamWire
@@ -62,11 +63,13 @@ async def _hidden_nursery(runtime: Runtime) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def hosted(runtime: Runtime, wire: StreamWire, link: Link) -> AsyncIterator[None]:
-    """Carry a connection beside the block; when the block is left, the connection is over."""
+async def hosted(runtime: Runtime, wire: StreamWire, link: Link | None) -> AsyncIterator[None]:
+    """Carry connections beside the block, from the one in hand on; when the block is left, it is over with them."""
     async with _hidden_nursery(runtime) as nursery:
-        wire.start(link)
-        nursery.start_soon(wire.run)
+        wire.spawn = nursery.start_soon
+        if link is not None:
+            wire.start(link)
+            nursery.start_soon(wire.run)
         try:
             yield
         finally:
@@ -107,16 +110,23 @@ async def _dial(runtime: Runtime, where: Dial, local_addr: tuple[str, int] | Non
 async def connected(
     runtime: Runtime,
     cls: type[S],
-    machine: LiveConnection,
+    made: tuple[LiveConnection, Dial] | Redial,
     *,
-    where: Dial,
     local_addr: tuple[str, int] | None,
     stream: object | None,
 ) -> AsyncIterator[S]:
-    """A client's session from its dial to its end."""
-    wire = StreamWire(machine, runtime)
-    session = cls._create(machine, wire)
-    async with hosted(runtime, wire, await _dial(runtime, where, local_addr, stream)):
+    """A client's session from its first dial to its end."""
+    link: Link | None = None
+    if isinstance(made, Redial):
+        wire = StreamWire(
+            made.machine, runtime, redial=made, open=lambda where: _dial(runtime, where, local_addr, None)
+        )
+    else:
+        machine, where = made
+        wire = StreamWire(machine, runtime)
+        link = await _dial(runtime, where, local_addr, stream)
+    session = cls._create(wire.machine, wire)
+    async with hosted(runtime, wire, link):
         await session._open()
         async with session:
             yield session

@@ -1,4 +1,4 @@
-"""One connection on threads: a thread that owns the socket, and whoever sends, receives and closes.
+"""One session on threads: a thread that owns the socket, and whoever sends, receives and closes.
 
 One lock guards machine and stream. Nobody holds it while waiting, and no event is handed out under it. Whoever has
 changed the machine also writes what that left behind, as far as the system takes it at once; reading, deadlines and the
@@ -7,76 +7,56 @@ rest of the writing are the I/O thread's, so that pings are answered while the a
 
 from __future__ import annotations
 
+import contextlib
 import math
 import selectors
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, Final, Literal, TypeVar, final
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Literal, TypeAlias, TypeVar, final
 
+from live_protocol._tables import LinkState
 from live_protocol.errors import IllegalInState, LiveProtocolError, TransportFailed
 from live_protocol.events import Need
 from live_transports import _driver
-from live_transports._driver import Inbox, Machine
+from live_transports._driver import Carried, Dial, Inbox
+from live_transports._redial import Redial
 from live_transports._sockets import Bell, Interrupted, Stream, Watch
+from live_transports._waiting import Countdown, WaitTimeout
 
-__all__ = ["WaitTimeout", "Wire"]
+__all__ = ["Open", "Wire"]
 
+Open: TypeAlias = Callable[[Dial, Watch], Stream]
+"""Opens a stream; waits by the watch."""
 T = TypeVar("T")
 
 _PATIENCE: Final = 1.0
 """Seconds to wait for the I/O thread where all it has to do is to leave."""
 
 
-class WaitTimeout(LiveProtocolError, TimeoutError):
-    """The ``timeout`` of a blocking call has passed; the session goes on.
-
-    Attributes:
-        operation: The call.
-        queued: Whether it had changed something: the message is queued and leaves in its order, so it must not be sent
-            again. A receive has lost nothing.
-    """
-
-    def __init__(self, operation: str, *, queued: bool) -> None:
-        rest = "the message is queued, do not send it again" if queued else "nothing was lost"
-        super().__init__(f"{operation} did not finish in time; {rest}")
-        self.operation = operation
-        self.queued = queued
-
-
-@final
-class _Countdown:
-    """What is left of a timeout."""
-
-    __slots__ = ("_until",)
-
-    def __init__(self, timeout: float | None) -> None:
-        self._until = None if timeout is None else time.monotonic() + min(timeout, threading.TIMEOUT_MAX)
-
-    def wait(self, condition: threading.Condition) -> bool:
-        """Wait for a notification; False where there is no time left for that."""
-        if self._until is None:
-            condition.wait()
-            return True
-        left = self._until - time.monotonic()
-        return left > 0 and (condition.wait(left) or True)
-
-
 @final
 class Wire:
-    """The one driver of a machine and the owner of its socket.
+    """The one driver of a machine and the owner of its socket, and of those that follow it.
 
     Args:
         machine: What it drives.
+        redial: Where further connections go to, if there are to be any; whoever waits for events has them opened.
+        open: How to open one.
 
     Attributes:
         machine: As given; to be used under `lock` only.
         inbox: Where its events come out; likewise.
         lock: Guards both.
-        gone: Set when the socket is closed for good.
+        gone: Set while there is no socket, and none is being opened.
     """
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(
+        self,
+        machine: Carried,
+        *,
+        redial: Redial | None = None,
+        open: Open | None = None,  # noqa: A002 - it is what it does
+    ) -> None:
         self.machine = machine
         self.inbox: Inbox[Any] = Inbox(machine, self._settle)
         self.lock = threading.Lock()
@@ -86,11 +66,17 @@ class Wire:
         self._bell = Bell()
         self._thread: threading.Thread | None = None
         self._stream: Stream | None = None
+        self._redial = redial
+        self._open = open
+        if redial is not None:
+            redial.meanwhile = self._unlocked
+        self._dialling = False
         self._receiving = False
         self._full = False
         self._reading = True
         self._half_closed = False
         self._leaving = False  # the socket is closed as soon as everything is written
+        self._wreck = False  # the socket is closed at once
         self._aborted = False
         self._crash: BaseException | None = None
         # What the I/O thread waits for in its selector; while it is awake nobody has to ring.
@@ -102,7 +88,7 @@ class Wire:
 
     def watch(self, timeout: float | None) -> Watch:
         """What waits for the steps before there is a stream; `abort` ends it."""
-        return Watch(timeout, self._bell, lambda: self._aborted)
+        return Watch(timeout, self._bell, lambda: self._aborted or self.machine.state is LinkState.CLOSED)
 
     def start(self, stream: Stream) -> None:
         """Let the machine speak.
@@ -114,9 +100,7 @@ class Wire:
             if self._aborted:
                 stream.close()
                 raise Interrupted
-            self._stream = stream
-            self.machine.advance(time.monotonic())
-            self._settle()
+            self._begin(stream)
         thread = threading.Thread(target=self._run, args=(stream,), name="live connection", daemon=True)
         try:
             thread.start()
@@ -125,6 +109,83 @@ class Wire:
                 self._end(stream)
             raise
         self._thread = thread
+
+    def _begin(self, stream: Stream) -> None:
+        self._stream = stream
+        self._reading = True
+        self._half_closed = self._leaving = self._wreck = False
+        self.machine.advance(time.monotonic())
+        self._settle()
+
+    # --- the next connection, all but the dial under the lock ---------------------------------------------------
+
+    @contextlib.contextmanager
+    def _unlocked(self) -> Iterator[None]:
+        self.lock.release()
+        try:
+            yield
+        finally:
+            self.lock.acquire()
+
+    def _go_on(self, redial: Redial) -> bool:
+        """Open the next stream if it is time for that; whether there is something to tell instead."""
+        if self._dialling:
+            return False
+        if self.gone.is_set():
+            self.machine.advance(time.monotonic())  # nobody else does
+        where, told = redial.next()
+        if where is None:
+            return told
+        if self._stream is not None and not self.gone.is_set():
+            self._wreck = True
+            self._bell.ring()
+            return False
+        self._stream = None
+        self._dialling = True
+        self.gone.clear()
+        thread = threading.Thread(target=self._dial, args=(redial, where), name="live connection", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system allows no more of them
+            self._dialling = False
+            self.gone.set()
+            raise
+        self._thread = thread
+        return False
+
+    def _dial(self, redial: Redial, where: Dial) -> None:
+        """The I/O thread of a further connection; whoever closes interrupts the dial."""
+        assert self._open is not None  # noqa: S101 - comes with the rest
+        stream = failure = None
+        begun = False
+        try:
+            stream = self._open(where, self.watch(where.timeout))
+        except Interrupted:
+            pass
+        except LiveProtocolError as error:
+            failure = error
+        except BaseException as error:
+            self._crash = error
+            raise
+        finally:
+            with self.lock:
+                begun = self._dialled(redial, stream, failure)
+        if begun and stream is not None:
+            self._run(stream)
+
+    def _dialled(self, redial: Redial, stream: Stream | None, failure: LiveProtocolError | None) -> bool:
+        self._dialling = False
+        self.tick()
+        if stream is not None and redial.wanted and not self._aborted:
+            redial.machine.dialled()
+            self._begin(stream)
+            return True
+        if stream is not None:
+            stream.close()
+        if failure is not None:
+            redial.failed(failure)
+        self._vanish()
+        return False
 
     # --- the I/O thread -----------------------------------------------------------------------------------------
 
@@ -215,7 +276,7 @@ class Wire:
         self.tick()
         self.inbox.cause = error
         self.machine.transport_failed(error)
-        self._aborted = True
+        self._wreck = True
 
     def _relieve(self, stream: Stream) -> None:
         """Let senders go on, where there is room again."""
@@ -226,9 +287,9 @@ class Wire:
                 self._room.notify_all()
 
     def _is_over(self, stream: Stream) -> bool:
-        if stream.broken is not None and not self._aborted:
+        if stream.broken is not None and not self._aborted and not self._wreck:
             self._wrecked(stream, stream.broken)
-        if self._aborted:
+        if self._aborted or self._wreck:
             return True
         # Where nothing bounds the wait for a peer that does not read, what it has not taken is dropped.
         return self._leaving and (not stream.unsent or self.machine.next_deadline() is None)
@@ -256,10 +317,22 @@ class Wire:
             self._vanish()
 
     def _vanish(self) -> None:
-        self._bell.close()
+        self._full = False
         self.gone.set()
+        self._release()
         self._arrival.notify_all()
         self._room.notify_all()
+
+    @property
+    def over(self) -> bool:
+        """Whether there is no socket and will be none."""
+        return self.gone.is_set() and (
+            self._redial is None or self._crash is not None or self._aborted or self.machine.state is LinkState.CLOSED
+        )
+
+    def _release(self) -> None:
+        if self.over:
+            self._bell.close()
 
     # --- steps, all under the lock ------------------------------------------------------------------------------
 
@@ -309,7 +382,7 @@ class Wire:
             IllegalInState: Another thread waits here.
             WaitTimeout: It took too long.
         """
-        left = _Countdown(timeout)
+        left = Countdown(timeout)
         with self.lock:
             if self._receiving:
                 raise IllegalInState(
@@ -319,15 +392,18 @@ class Wire:
             try:
                 self.tick()
                 while (item := take()) is Need.DATA:
-                    if self.gone.is_set():
+                    if self.over:
                         raise TransportFailed("the I/O thread failed") from self._crash
+                    if self._redial is not None and self._go_on(self._redial):
+                        continue
                     self._rouse()
-                    if not left.wait(self._arrival):
+                    if not left.wait(self._arrival, self._due() if self.gone.is_set() else math.inf):
                         raise WaitTimeout(operation, queued=False)
                 self._rouse()
                 return item
             finally:
                 self._receiving = False
+                self._release()
 
     def call(self, operation: str, command: Callable[[], None], timeout: float | None) -> None:
         """Run a command on the machine, write what it left behind, then wait while the transport is full.
@@ -342,11 +418,11 @@ class Wire:
             self._settle()
             if not self._full:
                 return
-            left = _Countdown(timeout)
+            left = Countdown(timeout)
             while self._full and not self.gone.is_set():
                 if not left.wait(self._room):
                     raise WaitTimeout(operation, queued=True)
-            if self.gone.is_set():
+            if self.over:
                 raise _driver.cut_off(self.inbox)
 
     # --- the end ------------------------------------------------------------------------------------------------
@@ -361,10 +437,11 @@ class Wire:
             self.tick()
             self.machine.close(code, reason)
             self.inbox.begin_close()
-            if self._stream is None:
+            if self._stream is None and self._redial is None:
                 self._abort()
             else:
                 self._received()
+                self._interrupt()
 
     def close(self, code: int, reason: str) -> None:
         """`begin_close`, then wait for the end; where that is interrupted, `abort`."""
@@ -387,14 +464,22 @@ class Wire:
         self.join(_PATIENCE)
 
     def _abort(self) -> None:
-        if self.gone.is_set() or self._aborted:
+        if self.over or self._aborted:
             return
         self._aborted = True
-        if self._stream is not None:
+        if self._stream is not None or self._redial is not None:
             self.tick()
             self.machine.close()
             self._settle()
         self._bell.ring()
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        """Nobody wants the connection any more that is being opened, or is to be."""
+        if self._dialling:
+            self._bell.ring()
+        self._release()
+        self._arrival.notify_all()
 
     def discard(self) -> None:
         """There will be no stream: free what it was waited for with."""
@@ -407,6 +492,8 @@ class Wire:
         """`abort`, for the collector of garbage, which may strike anywhere, under our lock too; so it takes none."""
         self._aborted = True
         self._bell.ring()
+        if self.gone.is_set():
+            self._bell.close()
 
     def join(self, timeout: float) -> None:
         """Wait for the I/O thread, unless this is it."""

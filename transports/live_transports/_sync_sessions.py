@@ -20,15 +20,20 @@ from live_protocol.messages import (
     LiveServerMessage,
     LiveServerSetupComplete,
 )
+from live_protocol.persistent import PersistentConnection
 from live_protocol.resumption import Resumption
+from live_protocol.snapshot import Snapshot
+from live_protocol.turn_view import TurnCollector
 from live_protocol.usage import Usage
-from live_transports._driver import Machine, NoPublicConstructor, Response
+from live_transports._driver import Carried, Machine, NoPublicConstructor, Response
+from live_transports._redial import StreamClient
 from live_transports._sync import Wire
+from live_transports._turns import MAX_AUDIO, SyncTurn
 
 __all__ = ["SyncClientSession", "SyncServerSession", "SyncSession"]
 
 M = TypeVar("M", bound=LiveClientMessage | LiveServerMessage)
-K = TypeVar("K", bound=Machine)
+K = TypeVar("K", bound=Carried)
 
 
 class SyncSession(Generic[M, K], metaclass=NoPublicConstructor):
@@ -52,9 +57,10 @@ class SyncSession(Generic[M, K], metaclass=NoPublicConstructor):
         return f"<{type(self).__name__} {self._machine.state} {self._machine.phase}>"
 
     def __del__(self) -> None:
-        if not self._wire.gone.is_set():
+        if not self._wire.over:
+            complaint = f"unclosed {self!r}"  # before the end changes what there is to tell
             self._wire.abandon()
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+            warnings.warn(complaint, ResourceWarning, source=self, stacklevel=2)
 
     # --- facts --------------------------------------------------------------------------------------------------
 
@@ -196,7 +202,7 @@ class SyncSession(Generic[M, K], metaclass=NoPublicConstructor):
             self._wire.close(1000, "")
 
 
-class SyncClientSession(SyncSession[LiveServerMessage, LiveConnection]):
+class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
     """The client's end of a live session.
 
     A send puts its message on the wire whole, or raises and has changed nothing. It then waits only while the transport
@@ -204,11 +210,14 @@ class SyncClientSession(SyncSession[LiveServerMessage, LiveConnection]):
     thread leave in the order of its calls. Besides what is listed, every send raises `StaleOperation` if the connection
     is closing or closed (nothing was sent), `WaitTimeout`, and the connection's error if that ended while the message
     waited to leave.
+
+    Where it reconnects, all of this holds across connections: between two of them a message waits for the next one, as
+    ``ReconnectPolicy.gap`` says, and `NotConnected` is raised where that keeps no more.
     """
 
     __slots__ = ("_session_id",)
 
-    def __init__(self, machine: LiveConnection, wire: Wire) -> None:
+    def __init__(self, machine: StreamClient, wire: Wire) -> None:
         super().__init__(machine, wire)
         self._session_id: str | None = None
 
@@ -220,7 +229,7 @@ class SyncClientSession(SyncSession[LiveServerMessage, LiveConnection]):
         return self._session_id
 
     @property
-    def turn(self) -> TurnState:
+    def turn_state(self) -> TurnState:
         """Where the model is in its turn, as of the newest event received."""
         return self._machine.turn
 
@@ -246,6 +255,44 @@ class SyncClientSession(SyncSession[LiveServerMessage, LiveConnection]):
     def latency(self) -> float | None:
         """Seconds the newest pong took, None before the first."""
         return self._machine.latency
+
+    @property
+    def epoch(self) -> int:
+        """Number of the newest connection, from 1; 0 where there is only one."""
+        return self._machine.epoch if isinstance(self._machine, PersistentConnection) else 0
+
+    def snapshot(self) -> Snapshot:
+        """What another process needs to go on with this session, after this one was closed.
+
+        Raises:
+            IllegalInState: The session does not reconnect.
+        """
+        if not isinstance(self._machine, PersistentConnection):
+            raise IllegalInState("snapshot", "the session ends with its connection", "connect with reconnect=")
+        with self._wire.lock:
+            return self._machine.snapshot()
+
+    # --- turns --------------------------------------------------------------------------------------------------
+
+    def turn(self, *, keep_audio: bool = False, max_audio: int = MAX_AUDIO) -> SyncTurn:
+        """The session's events up to the end of the turn that comes next, or is under way, gathered as they pass.
+
+        ``for event in turn`` gives them, ``turn.view`` is what is known so far, ``turn.finish()`` takes the rest.
+        Whatever comes after the turn stays in the session's stream.
+
+        Args:
+            keep_audio: Whether the view holds the audio; otherwise it is only measured.
+            max_audio: Most bytes of audio it holds.
+
+        Raises:
+            ValueError: ``max_audio`` is less than 1.
+        """
+        collector = TurnCollector(keep_audio=keep_audio, max_audio=max_audio)
+        return SyncTurn(self.__next__, self._unread, collector)
+
+    def _unread(self, event: Event) -> None:
+        with self._wire.lock:
+            self._wire.inbox.unread(event)
 
     # --- verbs --------------------------------------------------------------------------------------------------
 
@@ -315,21 +362,28 @@ class SyncClientSession(SyncSession[LiveServerMessage, LiveConnection]):
             timeout,
         )
 
-    def send_tool_response(self, function_responses: commands.Responses, *, timeout: float | None = None) -> None:
+    def send_tool_response(
+        self, function_responses: commands.Responses, *, epoch: int | None = None, timeout: float | None = None
+    ) -> None:
         """Answer one or several calls; a missing ``name`` is filled in from the call.
 
         Args:
             function_responses: `FunctionResponse`, a dict of its fields, or a list of either.
+            epoch: Where the session reconnects: connection the calls came on, from ``ToolCallRequested.epoch``. It
+                keeps the result of an old call from a new one with the same id.
             timeout: Seconds to wait for room at most.
 
         Raises:
             InvalidMessage: None given, an id that is missing (Gemini) or unknown, or a field that does not fit.
             ToolCallWasCancelled: The server has cancelled one of the calls; safe to ignore.
+            ToolCallOrphaned: Nobody waits for the answer any more, as its connection has ended; safe to ignore.
             IllegalInState: A call was answered for good.
             MessageTooLarge: Over ``Limits.max_send``. In each case nothing was sent.
             LiveProtocolError: See the class.
         """
-        self._wire.call("send_tool_response", lambda: self._machine.send_tool_response(function_responses), timeout)
+        machine = self._machine
+        known = {"epoch": epoch} if isinstance(machine, PersistentConnection) else {}
+        self._wire.call("send_tool_response", lambda: machine.send_tool_response(function_responses, **known), timeout)
 
     def send_context_update(
         self,

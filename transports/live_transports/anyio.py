@@ -21,11 +21,15 @@ from live_protocol.connection import LiveConnection
 from live_protocol.endpoint import Endpoint
 from live_protocol.events import UpgradeRequested
 from live_protocol.limits import Limits
+from live_protocol.persistent import EndpointSource
+from live_protocol.reconnect import ReconnectPolicy
+from live_protocol.snapshot import Snapshot
 from live_protocol.timing import Timeouts
 from live_transports import _driver
 from live_transports._anyio import RUNTIME, listen
 from live_transports._driver import Dial, Machine, Response
 from live_transports._proxy import Proxy, ProxyFailed
+from live_transports._redial import client
 from live_transports._sessions import AsyncClientSession, AsyncServerSession
 from live_transports._structured import Serving, StreamServer, connected, server_parts
 
@@ -64,7 +68,7 @@ class LiveServer(StreamServer):
 
 @asynccontextmanager
 async def connect(
-    endpoint: Endpoint,
+    endpoint: EndpointSource,
     config: ConfigInput | None = None,
     *,
     model: str | None = None,
@@ -79,6 +83,8 @@ async def connect(
     local_addr: tuple[str, int] | None = None,
     stream: anyio.abc.ByteStream | None = None,
     proxy: Proxy | str | None = None,
+    reconnect: ReconnectPolicy | None = None,
+    snapshot: Snapshot | None = None,
 ) -> AsyncIterator[LiveClientSession]:
     """Open a live session for the length of an ``async with`` block; it cannot be awaited, its tasks need the block.
 
@@ -86,7 +92,8 @@ async def connect(
     stream. Cancelling it frees the socket at once. At the end of the block the session is closed.
 
     Args:
-        endpoint: Where, with which credentials, in which dialect.
+        endpoint: Where, with which credentials, in which dialect; with ``reconnect`` also a function that makes one for
+            each dial, with a fresh token for example.
         config: `LiveConnectConfig`, a dict in its shape, or a whole `LiveClientSetup`.
         model: The model; needed unless ``config`` is a setup that names it.
         ssl: TLS context; for ``wss://`` one that verifies the server against the system's authorities if left out.
@@ -103,6 +110,10 @@ async def connect(
         proxy: HTTP proxy to go through: a `Proxy`, a URL such as ``http://user:password@host:port``, or
             ``"environment"`` for what the variables ``https_proxy``, ``all_proxy`` and ``no_proxy`` say. By default
             none is used, whatever those say.
+        reconnect: When and how to go on where a connection ends: then the session is one stream of events over as many
+            connections as it takes, see `PersistentConnection`. Somebody has to take events all the time, for it is
+            there that the next connection is made. By default the session ends with its connection.
+        snapshot: What `LiveClientSession.snapshot` gave elsewhere, to go on with that session; needs ``reconnect``.
 
     Raises:
         InvalidMessage: An argument cannot be used, or the service would refuse the setup. Nothing was dialled.
@@ -113,9 +124,17 @@ async def connect(
         ServerClosed: The server refused the setup and said why.
         RemoteProtocolError: The server broke the protocol. After every one of these the socket is closed.
     """
-    machine = LiveConnection.client(
+
+    def plan(endpoint: Endpoint) -> Dial:
+        return Dial.plan(endpoint, context=ssl, server_hostname=server_hostname, timeout=dial_timeout, proxy=proxy)
+
+    made = client(
         endpoint,
         config,
+        plan,
+        reconnect=reconnect,
+        snapshot=snapshot,
+        given=None if stream is None else "stream",
         model=model,
         limits=limits,
         timeouts=timeouts,
@@ -123,8 +142,7 @@ async def connect(
         compression=compression,
         strict=strict,
     )
-    where = Dial.plan(endpoint, context=ssl, server_hostname=server_hostname, timeout=dial_timeout, proxy=proxy)
-    opening = connected(RUNTIME, LiveClientSession, machine, where=where, local_addr=local_addr, stream=stream)
+    opening = connected(RUNTIME, LiveClientSession, made, local_addr=local_addr, stream=stream)
     async with opening as session:
         yield session
 

@@ -26,13 +26,18 @@ from live_protocol.endpoint import Endpoint
 from live_protocol.errors import IllegalInState, InvalidMessage
 from live_protocol.events import UpgradeRequested
 from live_protocol.limits import Limits
+from live_protocol.persistent import EndpointSource
+from live_protocol.reconnect import ReconnectPolicy
+from live_protocol.snapshot import Snapshot
 from live_protocol.timing import Timeouts
-from live_transports import _driver
+from live_transports import _driver, _redial
 from live_transports._driver import Dial, Machine, NoPublicConstructor, Response
 from live_transports._proxy import Proxy, ProxyFailed
+from live_transports._redial import Redial
 from live_transports._sockets import Bell, Expired, Interrupted, Stream, open_stream
-from live_transports._sync import WaitTimeout, Wire
+from live_transports._sync import Wire
 from live_transports._sync_sessions import SyncClientSession, SyncServerSession
+from live_transports._waiting import WaitTimeout
 
 __all__ = [
     "LiveClientSession",
@@ -69,7 +74,7 @@ class LiveServerSession(SyncServerSession):
 
 
 def connect(
-    endpoint: Endpoint,
+    endpoint: EndpointSource,
     config: ConfigInput | None = None,
     *,
     model: str | None = None,
@@ -84,13 +89,16 @@ def connect(
     local_addr: tuple[str, int] | None = None,
     sock: socket.socket | None = None,
     proxy: Proxy | str | None = None,
+    reconnect: ReconnectPolicy | None = None,
+    snapshot: Snapshot | None = None,
 ) -> LiveClientSession:
     """Open a live session; use it in ``with``, or close what comes out.
 
     It returns when the server has accepted the setup. Events up to there are the first ones of the session's stream.
 
     Args:
-        endpoint: Where, with which credentials, in which dialect.
+        endpoint: Where, with which credentials, in which dialect; with ``reconnect`` also a function that makes one for
+            each dial, with a fresh token for example.
         config: `LiveConnectConfig`, a dict in its shape, or a whole `LiveClientSetup`.
         model: The model; needed unless ``config`` is a setup that names it.
         ssl: TLS context; for ``wss://`` one that verifies the server against the system's authorities if left out.
@@ -106,6 +114,10 @@ def connect(
         proxy: HTTP proxy to go through: a `Proxy`, a URL such as ``http://user:password@host:port``, or
             ``"environment"`` for what the variables ``https_proxy``, ``all_proxy`` and ``no_proxy`` say. By default
             none is used, whatever those say.
+        reconnect: When and how to go on where a connection ends: then the session is one stream of events over as many
+            connections as it takes, see `PersistentConnection`. Somebody has to take events all the time, for it is
+            there that the next connection is asked for. By default the session ends with its connection.
+        snapshot: What `LiveClientSession.snapshot` gave elsewhere, to go on with that session; needs ``reconnect``.
 
     Returns:
         The session, ready to be used.
@@ -119,11 +131,18 @@ def connect(
         ServerClosed: The server refused the setup and said why.
         RemoteProtocolError: The server broke the protocol. After every one of these the socket is closed.
     """
+
+    def plan(endpoint: Endpoint) -> Dial:
+        return Dial.plan(endpoint, context=ssl, server_hostname=server_hostname, timeout=dial_timeout, proxy=proxy)
+
     try:
-        dial = Dial.plan(endpoint, context=ssl, server_hostname=server_hostname, timeout=dial_timeout, proxy=proxy)
-        machine = LiveConnection.client(
+        made = _redial.client(
             endpoint,
             config,
+            plan,
+            reconnect=reconnect,
+            snapshot=snapshot,
+            given=None if sock is None else "sock",
             model=model,
             limits=limits,
             timeouts=timeouts,
@@ -135,10 +154,16 @@ def connect(
         if sock is not None:
             sock.close()
         raise
-    wire = Wire(machine)
-    session = LiveClientSession._create(machine, wire)
+    if isinstance(made, Redial):
+        first = None
+        wire = Wire(made.machine, redial=made, open=lambda dial, watch: open_stream(dial, watch, local_addr))
+    else:
+        machine, first = made
+        wire = Wire(machine)
+    session = LiveClientSession._create(wire.machine, wire)
     try:
-        wire.start(open_stream(dial, wire.watch(dial.timeout), local_addr, sock))
+        if first is not None:
+            wire.start(open_stream(first, wire.watch(first.timeout), local_addr, sock))
         session._open()
     except BaseException:
         wire.abort()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from live_protocol.codec import Codec
 from live_protocol.commands import ConfigInput
 from live_protocol.endpoint import Endpoint
-from live_protocol.errors import DeadlineExpired, FrameViolation, IllegalInState, LimitExceeded
+from live_protocol.errors import DeadlineExpired, FrameViolation, IllegalInState, LimitExceeded, RemoteProtocolError
 from live_protocol.limits import Limits
 from live_protocol.message_connection import CloseWebSocket, MessageConnection
 from live_protocol.timing import Deadline, Timeouts
@@ -132,9 +132,11 @@ class _Wire(BridgeWire):
 
     # --- called by the library ----------------------------------------------------------------------------------
 
-    def frame(self, kind: object, data: bytes, fin: bool) -> None:
-        """A frame came; the library has looked at it, and answers pings."""
-        if kind in (self._types.TEXT, self._types.BINARY, self._types.CONTINUATION):
+    def frame(self, kind: object, data: bytes, fin: bool, reserved: bool) -> None:
+        """A frame came. The library has looked at it, but for its reserved bits, and answers pings."""
+        if reserved:
+            self._fail(FrameViolation("reserved bits are set, and no extension was agreed on"))
+        elif kind in (self._types.TEXT, self._types.BINARY, self._types.CONTINUATION):
             self._fragment(data, fin=fin)
         elif kind == self._types.CLOSE:
             code = int.from_bytes(data[:2], "big") if data else 1005
@@ -154,16 +156,19 @@ class _Wire(BridgeWire):
             if found > limit:
                 self._parts.clear()
                 self._size = 0
-                self.tick()
-                self.machine.fail(LimitExceeded(which, limit))
-                self.settle()
-                self._wake()
+                self._fail(LimitExceeded(which, limit))
                 return
         if fin:
             data = b"".join(self._parts)
             self._parts.clear()
             self._size = 0
             self._arrived(data)
+
+    def _fail(self, error: RemoteProtocolError) -> None:
+        self.tick()
+        self.machine.fail(error)
+        self.settle()
+        self._wake()
 
     def disconnected(self) -> None:
         """The transport has ended."""
@@ -224,7 +229,7 @@ def _listener_class() -> Any:
 
         def __init__(self) -> None:
             self.wire: _Wire | None = None
-            self._early: list[tuple[object, bytes, bool]] = []
+            self._early: list[tuple[object, bytes, bool, bool]] = []
             self._disconnected = False
 
         def attach(self, wire: _Wire) -> None:
@@ -239,7 +244,8 @@ def _listener_class() -> Any:
             transport.underlying_transport.pause_reading()  # until there is a session
 
         def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-            found = (frame.msg_type, frame.get_payload_as_bytes(), frame.fin)
+            reserved = frame.rsv1 or frame.rsv2 or frame.rsv3
+            found = (frame.msg_type, frame.get_payload_as_bytes(), frame.fin, reserved)
             if self.wire is None:
                 self._early.append(found)  # it came in one piece with the upgrade
             else:

@@ -286,6 +286,7 @@ class TaskWire(BridgeWire):
         self._socket = socket
         self._in_hand = 0  # bytes of the message that is being sent
         self._broken = False  # nothing can be sent any more; what came before is still to be read
+        self._farewell: CloseWebSocket | None = None  # the library was told so
         self._begun = False
         self._stopped = False  # nothing is to be read any more
         self._dropped = False
@@ -355,9 +356,8 @@ class TaskWire(BridgeWire):
         """The close frame that an abort may still send, if it does not cut a message in two."""
         if not self._dropped or self._in_hand:
             return None
-        actions = list(iter(self.machine.next_action, None))
-        last = actions[-1] if actions else None
-        return last if isinstance(last, CloseWebSocket) else None
+        left = [self._farewell, *iter(self.machine.next_action, None)]
+        return left[-1] if isinstance(left[-1], CloseWebSocket) else None
 
     async def _receive(self) -> End:
         while not self._stopped:
@@ -393,6 +393,7 @@ class TaskWire(BridgeWire):
                 self._in_hand = len(action)
                 await self._socket.send(action)
             case CloseWebSocket():
+                self._farewell = action
                 end = await self._socket.close(action.code, action.reason)
                 if end is not None:
                     self._end = end

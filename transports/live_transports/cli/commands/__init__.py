@@ -16,6 +16,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "replay": "run a recorded session through the protocol machines and show its events",
     "trace": "measure a recorded session: latencies, audio, gaps, why it ended; as text, JSON or a page",
     "check": "validate a configuration offline and print the setup message it makes",
+    "token": "mint an ephemeral token, for a client that must not have the key",
+    "completion": "print a completion script for bash, zsh or fish",
 }
 """Name and one line of help, in the order of ``--help``."""
 

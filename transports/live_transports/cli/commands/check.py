@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import sys
+from typing import Any
 
 from live_protocol.codec import Codec
 from live_protocol.commands import build_setup
@@ -15,6 +16,7 @@ from live_protocol.messages import Backend, LiveClientMessage
 from live_protocol.trace import TraceWriter
 from live_transports.cli._config_file import config_of, read_object
 from live_transports.cli._failure import FAILED, OK, CommandFailed
+from live_transports.cli._output import to_json
 
 __all__ = ["configure", "run"]
 
@@ -32,6 +34,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("file", metavar="FILE", help="the configuration; - reads standard input")
+    parser.add_argument(
+        "--json", action="store_true", help="one line: {ok, setup} or {ok, error}, also where it is refused"
+    )
     parser.add_argument("--model", metavar="M", help="the model; needed to dial, a placeholder stands in here")
     parser.add_argument("--vertex", action="store_true", help="check for Vertex AI instead of the Gemini API")
     parser.add_argument("--project", metavar="P", help="Vertex AI: the project for the model's full name")
@@ -47,15 +52,20 @@ def run(options: argparse.Namespace) -> int:
     codec = Codec(backend)
     try:
         config, model = config_of(codec, read_object(options.file))
-        setup = build_setup(endpoint, config, options.model or model)
-        payload = codec.encode_client(LiveClientMessage(setup=setup))
+        built = build_setup(endpoint, config, options.model or model)
+        payload = codec.encode_client(LiveClientMessage(setup=built))
     except (InvalidMessage, RemoteProtocolError) as error:
-        raise CommandFailed(str(error), FAILED) from error
-    sys.stdout.write(json.dumps(_without_secrets(payload), indent=2) + "\n")
+        if not options.json:
+            raise CommandFailed(str(error), FAILED) from error
+        sys.stdout.write(to_json({"ok": False, "error": {"class": type(error).__name__, "text": str(error)}}) + "\n")
+        return FAILED
+    setup = _without_secrets(payload)
+    sys.stdout.write((to_json({"ok": True} | setup) if options.json else json.dumps(setup, indent=2)) + "\n")
     return OK
 
 
-def _without_secrets(payload: bytes) -> object:
+def _without_secrets(payload: bytes) -> dict[str, Any]:
     sink = io.BytesIO()
     TraceWriter(sink).record(0.0, sent=True, data=payload.decode())
-    return json.loads(sink.getvalue().splitlines()[-1])["json"]
+    shown: dict[str, Any] = json.loads(sink.getvalue().splitlines()[-1])["json"]
+    return shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from typing import Any, Final, final
 
 from live_protocol.audio import AudioFormat
 from live_protocol.emulator import EmulatorOptions
-from live_protocol.events import AudioChunk, Event, Interrupted, Reconnected, ToolCallRequested, TurnComplete
+from live_protocol.events import AudioChunk, Event, Interrupted, LinkEvent, Reconnected, ToolCallRequested, TurnComplete
 from live_protocol.messages import Content, FunctionResponse, Part
 from live_protocol.reconnect import ReconnectPolicy
 from live_protocol.timeline import Timeline
@@ -38,7 +39,7 @@ Needs no key and no network. Left behind are the reply to the speech as a WAV fi
 hears), the recorded session, and a page that shows it on a timeline.
 """
 
-_SPEED: Final = 4.0
+_SPEED: Final = 8.0
 """How many times faster than real time audio travels, so that nobody has to wait."""
 
 _CHUNK: Final = 0.1
@@ -94,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     stage.leave(
         {
             f"The reply to the speech, {audio.seconds(len(pcm)):.2f} s at {audio.rate} Hz": reply,
-            "The session as it was recorded, for live-protocol trace and replay": recording,
+            "The session as it was recorded, at normal speed, for live-protocol trace and replay": recording,
             "The session on a timeline, for a browser": page,
         }
     )
@@ -103,17 +104,20 @@ def run(options: argparse.Namespace) -> int:
 
 async def _demo(stage: _Stage, recording: Path) -> tuple[AudioFormat, bytes]:
     """Play all acts; gives the reply to the speech."""
-    emulated = EmulatorOptions(speed=_SPEED, hold_turn_complete=False)
-    try:
-        record = record_to(recording, info={"recorder": "live-protocol demo"})
-    except OSError as error:
-        raise CommandFailed(f"{recording}: {error.strerror}") from error
-    with record as tap:
-        async with loopback(emulated, tap=tap) as endpoint:
-            stage.say(
-                f"An emulator of the Live API listens at {endpoint.url.split('/ws/')[0]}; here is a client of it."
-            )
-            policy = ReconnectPolicy(base_delay=0.0)
+    with contextlib.ExitStack() as stack:
+        try:
+            recorder = stack.enter_context(record_to(recording, info={"recorder": "live-protocol demo"}))
+        except OSError as error:
+            raise CommandFailed(f"{recording}: {error.strerror}") from error
+
+        def tap(now: float | None, from_client: bool, what: bytes | str | LinkEvent) -> None:
+            # At the speed of the audio, so that the page shows what would have been heard.
+            recorder(None if now is None else now * _SPEED, from_client, what)
+
+        async with loopback(EmulatorOptions(speed=_SPEED, hold_turn_complete=False), tap=tap) as endpoint:
+            address = endpoint.url.split("/ws/")[0]
+            stage.say(f"An emulator of the Live API listens at {address}; here is a client of it.")
+            policy = ReconnectPolicy(base_delay=0.0, in_flight=0.1)
             async with converse(endpoint, _CONFIG, DEFAULT_MODEL, stage.show, reconnect=policy) as conversation:
                 stage.conversation = conversation
                 reply = await stage.speech()
@@ -146,7 +150,7 @@ class _Stage:
     def leave(self, files: Mapping[str, Path]) -> None:
         """Tell what is left behind."""
         if self._json:
-            self.reporter.note("Files", "", **{path.stem: str(path) for path in files.values()})
+            self.reporter.note("Files", "", files={path.stem: str(path) for path in files.values()})
             return
         self.reporter.flush()
         for what, path in files.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import struct
 import sys
 from collections.abc import Iterator
@@ -79,8 +80,12 @@ def run(options: argparse.Namespace) -> int:
     """Talk."""
     if options.out == "-" and options.json:
         raise CommandFailed("-o - and --json both write to standard output", USAGE)
-    if options.out not in (None, "-") and not Path(options.out).parent.is_dir():
-        raise CommandFailed(f"{options.out}: there is no such folder", FAILED)
+    if options.out not in (None, "-"):
+        # Better now than after a long talk.
+        if not Path(options.out).parent.is_dir():
+            raise CommandFailed(f"{options.out}: there is no such folder", FAILED)
+        if Path(options.out).is_dir():
+            raise CommandFailed(f"{options.out}: is a folder", FAILED)
     endpoint = target(options)
     audio, pcm = _read(options.file)
     if not pcm:
@@ -233,7 +238,9 @@ class _Talk:
         pcm = self._reply.finish()
         if self._options.out and pcm:
             if self._options.out == "-":
-                wav.write_wav(sys.stdout.buffer, _OUTPUT, pcm)
+                whole = io.BytesIO()  # a pipe could not be told the length afterwards
+                wav.write_wav(whole, _OUTPUT, pcm)
+                sys.stdout.buffer.write(whole.getvalue())
             else:
                 write_wav(Path(self._options.out), _OUTPUT, pcm)
 

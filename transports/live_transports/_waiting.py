@@ -1,0 +1,47 @@
+"""Waiting on threads with a bound."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from typing import final
+
+from live_protocol.errors import LiveProtocolError
+
+__all__ = ["Countdown", "WaitTimeout"]
+
+
+class WaitTimeout(LiveProtocolError, TimeoutError):
+    """The ``timeout`` of a blocking call has passed; the session goes on.
+
+    Attributes:
+        operation: The call.
+        queued: Whether it had changed something: the message is queued and leaves in its order, so it must not be sent
+            again. A receive has lost nothing.
+    """
+
+    def __init__(self, operation: str, *, queued: bool) -> None:
+        rest = "the message is queued, do not send it again" if queued else "nothing was lost"
+        super().__init__(f"{operation} did not finish in time; {rest}")
+        self.operation = operation
+        self.queued = queued
+
+
+@final
+class Countdown:
+    """What is left of a timeout."""
+
+    __slots__ = ("_until",)
+
+    def __init__(self, timeout: float | None) -> None:
+        self._until = None if timeout is None else time.monotonic() + min(timeout, threading.TIMEOUT_MAX)
+
+    def wait(self, condition: threading.Condition, due: float = math.inf) -> bool:
+        """Wait for a notification, or until something is due; False where there is no time left for that."""
+        now = time.monotonic()
+        if self._until is not None and self._until <= now:
+            return False
+        limit = min(due, math.inf if self._until is None else self._until) - now
+        condition.wait(None if limit == math.inf else max(0.0, limit))
+        return True

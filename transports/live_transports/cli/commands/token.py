@@ -1,0 +1,174 @@
+"""``live-protocol token``: mint an ephemeral token, for a client that must not have the key."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import http.client
+import json
+import ssl
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+from live_protocol.codec import Codec
+from live_protocol.commands import build_setup
+from live_protocol.endpoint import Endpoint
+from live_protocol.errors import InvalidMessage, RemoteProtocolError
+from live_protocol.messages import AuthTokenCreateRequest, LiveClientSetup
+from live_transports.cli._config_file import config_of, read_object
+from live_transports.cli._failure import FAILED, OK, USAGE, CommandFailed
+from live_transports.cli._output import to_json
+from live_transports.cli._target import DEFAULT_MODEL, NO_KEY, api_key
+
+__all__ = ["configure", "run"]
+
+_DESCRIPTION = """\
+Mint an ephemeral token of the Gemini API and print it: it opens sessions like a key, but only a few, only for a while,
+and with --model or --config only with the setup that it is tied to. Use it with live-protocol chat --token, or with
+Endpoint.gemini(token=...).
+
+The key comes from GEMINI_API_KEY (or GOOGLE_API_KEY) and is sent to Google only, so never to --base-url.
+"""
+
+_GOOGLE: Final = "https://generativelanguage.googleapis.com"
+_TIMEOUT: Final = 30.0
+_MOST: Final = 1_000_000
+"""Bytes of a reply that are read; a token has a few hundred."""
+
+_LONGEST: Final = 20 * 3600.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = _DESCRIPTION
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--uses", metavar="N", type=_count, help="sessions it may start, 0 for any number; default: 1")
+    parser.add_argument(
+        "--expire-minutes", metavar="M", type=_ahead(60.0), help="it is void after M minutes; default: 30"
+    )
+    parser.add_argument(
+        "--new-session-seconds", metavar="S", type=_ahead(1.0), help="it starts no session after S seconds; default: 60"
+    )
+    parser.add_argument("--model", metavar="M", help="tie it to this model")
+    parser.add_argument("--config", metavar="FILE", help="tie it to this configuration, as for check; - reads it")
+    parser.add_argument("--api-version", "--version", metavar="V", default="v1alpha", help="default: %(default)s")
+    parser.add_argument("--base-url", metavar="URL", help="another server, http:// or https://, such as the emulator's")
+    parser.add_argument("--json", action="store_true", help="print the whole reply as one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Mint one."""
+    key = api_key()
+    if options.base_url:
+        key = NO_KEY
+    elif key is None:
+        raise CommandFailed(
+            "no key: set GEMINI_API_KEY to mint a token with, or try it on the emulator: live-protocol serve, "
+            "then --base-url http://127.0.0.1:8765",
+            USAGE,
+        )
+    body = _body(options)
+    try:
+        # Only to check them in the words that every command has: where this goes, and what stands in a header.
+        Endpoint.gemini(api_key=key, base_url=options.base_url, version=options.api_version)
+    except InvalidMessage as error:
+        raise CommandFailed(f"where to ask: {error}", USAGE) from error
+    reply = _post(options.base_url or _GOOGLE, f"/{options.api_version}/auth_tokens", body, key)
+    name = reply.get("name")
+    if not isinstance(name, str):
+        raise CommandFailed("the reply holds no token")
+    # Not redacted: to print it is what this is for.
+    sys.stdout.write(f"{to_json(reply) if options.json else name}\n")
+    return OK
+
+
+def _body(options: argparse.Namespace) -> bytes:
+    now = datetime.now(UTC)
+    request = AuthTokenCreateRequest(
+        uses=options.uses,
+        expire_time=_time(now, options.expire_minutes),
+        new_session_expire_time=_time(now, options.new_session_seconds),
+        bidi_generate_content_setup=_setup(options),
+        # Without a mask everything is locked, what is not given included.
+        field_mask="model" if options.model and not options.config else None,
+    )
+    return json.dumps(Codec().to_dict(request)).encode()
+
+
+def _time(now: datetime, seconds: float | None) -> datetime | None:
+    return None if seconds is None else now + timedelta(seconds=seconds)
+
+
+def _setup(options: argparse.Namespace) -> LiveClientSetup | None:
+    """What the token is tied to."""
+    if options.config is None and options.model is None:
+        return None
+    codec = Codec()
+    try:
+        config, model = config_of(codec, read_object(options.config) if options.config else {})
+        return build_setup(Endpoint.custom("ws://token/"), config, options.model or model or DEFAULT_MODEL)
+    except (InvalidMessage, RemoteProtocolError) as error:
+        raise CommandFailed(str(error), FAILED) from error
+
+
+def _post(base_url: str, path: str, body: bytes, key: str) -> dict[str, Any]:
+    """The reply of a REST call.
+
+    Neither redirects nor proxies of the environment are followed: both would get the key.
+
+    Raises:
+        CommandFailed: There was none, or it is an error.
+    """
+    url = urlsplit(base_url)
+    host = url.hostname or ""
+    if url.scheme in ("https", "wss"):
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+            host, url.port, timeout=_TIMEOUT, context=ssl.create_default_context()
+        )
+    else:
+        connection = http.client.HTTPConnection(host, url.port, timeout=_TIMEOUT)
+    headers = {"content-type": "application/json", "x-goog-api-key": key}
+    try:
+        connection.request("POST", f"{url.path.rstrip('/')}{path}", body, headers)
+        response = connection.getresponse()
+        status, data = response.status, response.read(_MOST)
+    except ssl.SSLCertVerificationError as error:
+        why = f"its certificate is not trusted: {error.verify_message}; SSL_CERT_FILE names further authorities"
+        raise CommandFailed(f"no reply from {host}: {why}") from error
+    except (OSError, http.client.HTTPException) as error:
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise CommandFailed(f"no reply from {host}: {why}") from error
+    finally:
+        connection.close()
+    value: object = None
+    with contextlib.suppress(ValueError, RecursionError):
+        value = json.loads(data)
+    if status != http.HTTPStatus.OK or not isinstance(value, dict):
+        raise CommandFailed(f"{host} answered HTTP {status}{_reason(value)}")
+    return cast("dict[str, Any]", value)
+
+
+def _reason(value: object) -> str:
+    """The text of Google's error object."""
+    error: object = cast("dict[str, object]", value).get("error") if isinstance(value, dict) else None
+    text: object = cast("dict[str, object]", error).get("message") if isinstance(error, dict) else None
+    return f": {text}" if isinstance(text, str) else ""
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must not be negative; 0 is any number")
+    return number
+
+
+def _ahead(unit: float) -> Any:
+    def duration(text: str) -> float:
+        value = float(text) * unit
+        if not 0 < value <= _LONGEST:
+            raise argparse.ArgumentTypeError("must lie ahead, by 20 hours at most")
+        return value
+
+    return duration
