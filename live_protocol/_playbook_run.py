@@ -66,7 +66,7 @@ class PlaybookMismatch(LiveProtocolError, AssertionError):
         # JSON escapes line breaks, so each part stands for itself.
         super().__init__("\n\n".join(filter(None, (where + "\n  ".join(why), difference, steps))))
         self.step = step
-        self.why = tuple(why)
+        self.why: tuple[str, ...] = tuple(why)
         self.diff = difference
 
 

@@ -48,6 +48,9 @@ class Builder(ServerSide):
         pings: Answered pings.
     """
 
+    now: float
+    connection: ConnectionDraft | None
+
     def __init__(self, *, timed: bool, gap: float) -> None:
         super().__init__(timed=timed)
         self.messages: list[int] = [0, 0]
@@ -106,10 +109,11 @@ class Builder(ServerSide):
             if self.timed and before.end is not None:
                 self.gaps.append(Gap(kind=GapKind.OUTAGE, start=before.end, end=self.now))
                 self._heard = self.now
-        self.connection = ConnectionDraft(number=len(self.connections) + 1, start=self.now)
-        self.connections.append(self.connection)
+        draft = ConnectionDraft(number=len(self.connections) + 1, start=self.now)
+        self.connection = draft
+        self.connections.append(draft)
         self.fresh()
-        return self.connection
+        return draft
 
     def _note(self, note: TraceNote) -> None:
         facts = note.facts

@@ -106,15 +106,15 @@ class State:
 
     def __init__(self, *, timed: bool) -> None:
         self.timed = timed
-        self.now = 0.0
-        self.texts = Texts()
+        self.now: float = 0.0
+        self.texts: Texts = Texts()
         self.connection: ConnectionDraft | None = None
         self.connections: list[ConnectionDraft] = []
         self.turns: list[TurnDraft] = []
         self.tools: list[ToolDraft] = []
         spaced = None if timed else SPACING
-        self.user_audio = Strips(plays=False, spaced=spaced)
-        self.model_audio = Strips(plays=True, spaced=spaced)
+        self.user_audio: Strips = Strips(plays=False, spaced=spaced)
+        self.model_audio: Strips = Strips(plays=True, spaced=spaced)
         self.written: list[Said] = []
         self.marks: list[Mark] = []
         self.gaps: list[Gap] = []

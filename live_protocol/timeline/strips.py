@@ -83,7 +83,7 @@ class Strips:
     """
 
     def __init__(self, *, plays: bool, spaced: float | None = None) -> None:
-        self.cursor = 0.0
+        self.cursor: float = 0.0
         self._plays = plays and spaced is None
         self._spaced = spaced
         self._drafts: list[_Draft] = []

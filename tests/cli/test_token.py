@@ -236,5 +236,5 @@ def test_a_token_and_what_does_not_go_with_it(arguments: tuple[str, ...], told: 
 def test_a_key_is_no_token() -> None:
     result = call("chat", "--token", KEY, "hi")
     assert result.status == 2
-    assert "must begin with auth_tokens/" in result.err
+    assert "begins with auth_tokens/" in result.err
     assert KEY not in result.err

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from live_protocol import LocalProtocolError
+from live_protocol._playbook_load import STEPS
+from live_protocol.faults import Faults
 from live_protocol.playbook import InvalidPlaybook, Playbook
 from playbook.support import HI, Scene
 
@@ -122,3 +127,19 @@ def test_what_is_no_playbook(data: Any, step: str, why: str) -> None:
     assert caught.value.why.startswith(why)
     assert str(caught.value) == (f"step {step}: {caught.value.why}" if step else caught.value.why)
     assert isinstance(caught.value, LocalProtocolError)
+
+
+def test_the_example_of_the_documentation() -> None:
+    yaml = pytest.importorskip("yaml")
+    page = (Path(__file__).parents[2] / "docs" / "testing.md").read_text("utf-8")
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    playbook = Playbook.load(yaml.safe_load(block))
+    assert playbook.titles[0] == 'expect setup functions=["get_weather"] tools="<anything>"'
+    assert playbook.titles[-1] == "drop"
+
+
+def test_the_documentation_names_every_step_and_every_fault() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "testing.md").read_text("utf-8")
+    named = set(re.findall(r"[a-z_]+", page.replace("-", "_")))
+    assert set(STEPS) <= named
+    assert {field.name for field in attrs.fields(Faults)} <= named

@@ -39,6 +39,7 @@ class Bell:
     __slots__ = ("_ringing", "_wire", "ear")
 
     def __init__(self) -> None:
+        self.ear: socket.socket
         self.ear, self._wire = socket.socketpair()
         self.ear.setblocking(False)
         self._wire.setblocking(False)
@@ -76,7 +77,7 @@ class _Tls:
             self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
         )
         self._plain = b""  # what TLS does not take while it waits for the peer, in a renegotiation
-        self.ended = False
+        self.ended: bool = False
         self.error: ssl.SSLError | None = None
 
     def handshake(self) -> bool:
@@ -138,7 +139,7 @@ class Stream:
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = sock
-        self.ended = False
+        self.ended: bool = False
         self.error: OSError | None = None
         self.broken: OSError | None = None
         self._layers: list[_Tls] = []

@@ -59,8 +59,8 @@ class Wire:
     ) -> None:
         self.machine = machine
         self.inbox: Inbox[Any] = Inbox(machine, self._settle)
-        self.lock = threading.Lock()
-        self.gone = threading.Event()
+        self.lock: threading.Lock = threading.Lock()
+        self.gone: threading.Event = threading.Event()
         self._arrival = threading.Condition(self.lock)
         self._room = threading.Condition(self.lock)
         self._bell = Bell()

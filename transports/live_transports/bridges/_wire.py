@@ -114,7 +114,7 @@ class BridgeWire(AsyncWire):
     def __init__(self, machine: MessageMachine) -> None:
         self.machine = machine
         self.inbox: Inbox[Any] = Inbox(machine, self.settle)
-        self.gone = asyncio.Event()
+        self.gone: asyncio.Event = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._alarm = _Alarm(self._loop, self._rung)
         self._arrival: asyncio.Future[None] | None = None

@@ -56,6 +56,8 @@ def target(options: argparse.Namespace) -> Endpoint | None:
         raise CommandFailed("--emulator goes with neither --url nor --vertex", USAGE)
     if options.token and (options.emulator or options.vertex):
         raise CommandFailed("--token is the Gemini API's: it goes with neither --vertex nor --emulator", USAGE)
+    if options.token and not options.token.startswith("auth_tokens/"):
+        raise CommandFailed("a --token begins with auth_tokens/; an API key belongs in GEMINI_API_KEY", USAGE)
     try:
         if options.url:
             return _elsewhere(options)
@@ -88,6 +90,8 @@ def emulator_endpoint(port: int) -> Endpoint:
 
 def _vertex(options: argparse.Namespace, token: str, base_url: str | None = None) -> Endpoint:
     environment = os.environ
+    if not (options.project or environment.get("GOOGLE_CLOUD_PROJECT")):
+        raise CommandFailed("--vertex needs a project: --project P, or GOOGLE_CLOUD_PROJECT", USAGE)
     return Endpoint.vertex(
         access_token=token,
         project=options.project or environment.get("GOOGLE_CLOUD_PROJECT") or None,

@@ -1,0 +1,326 @@
+"""What every ``ToolRunner`` shares: which call starts which function, what is answered, and what became of it.
+
+Use the ``ToolRunner`` of your runtime's module. No I/O in here.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import inspect
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias, final
+
+import attrs
+
+from live_protocol.declare import Declared, ToolRegistry, respond
+from live_protocol.errors import (
+    IllegalInState,
+    LiveProtocolError,
+    LocalProtocolError,
+    ToolCallOrphaned,
+    ToolCallWasCancelled,
+)
+from live_protocol.events import ConnectionClosed, Event, Reconnected, ToolCallCancelled, ToolCallRequested
+from live_protocol.messages import (
+    Behavior,
+    FunctionCall,
+    FunctionResponse,
+    FunctionResponsePart,
+    FunctionResponseScheduling,
+)
+from live_protocol.toolcalls import key_of
+
+__all__ = ["Scheduling", "ToolEnd", "ToolOutcome", "ToolResult", "Tools"]
+
+_logger = logging.getLogger("live_transports")
+
+Tools: TypeAlias = ToolRegistry | Mapping[str, Callable[..., Any] | Declared]
+"""A `ToolRegistry`, or functions by the names they are declared by."""
+Scheduling: TypeAlias = FunctionResponseScheduling | str | Mapping[str, FunctionResponseScheduling | str] | None
+"""How results of non-blocking functions enter the conversation: for all of them, or by name."""
+
+END: Final = object()
+"""What a generator gives that has no more."""
+
+
+@final
+class ToolEnd(enum.StrEnum):
+    """What became of a call."""
+
+    ANSWERED = "ANSWERED"
+    """The function's result was sent."""
+    FAILED = "FAILED"
+    """An error was sent: the function raised, does not exist, or got arguments that do not fit."""
+    CANCELLED = "CANCELLED"
+    """The server cancelled it; nothing was sent after that."""
+    ORPHANED = "ORPHANED"
+    """Its connection has ended and nobody waits for the answer any more; none was sent."""
+    UNSENT = "UNSENT"
+    """The answer could not be sent; the outcome's ``error`` says why."""
+    ABANDONED = "ABANDONED"
+    """The session ended, or the stream was left, before there was an answer."""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ToolOutcome:
+    """What became of one call.
+
+    Attributes:
+        call: The call.
+        epoch: Connection it came on, where connections follow one another; otherwise 0.
+        end: What became of it.
+        responses: How many responses were sent.
+        error: What the function raised, or what sending did.
+    """
+
+    call: FunctionCall
+    epoch: int
+    end: ToolEnd
+    responses: int = 0
+    error: BaseException | None = None
+
+
+@final
+@attrs.frozen
+class ToolResult:
+    """What a function may return, or yield, to say more than its result.
+
+    Attributes:
+        value: The result.
+        scheduling: How it enters the conversation; for non-blocking functions only.
+        parts: Media results.
+    """
+
+    value: Any
+    scheduling: FunctionResponseScheduling | str | None = attrs.field(default=None, kw_only=True)
+    parts: Sequence[FunctionResponsePart] = attrs.field(default=(), kw_only=True)
+
+
+# --- one call ---------------------------------------------------------------------------------------------------
+
+
+class Job:
+    """One call on its way to an answer.
+
+    Attributes:
+        call: The call.
+        epoch: Connection it came on.
+        stopped: Why nothing is to be sent any more, None while an answer is wanted.
+        responses: How many were sent.
+        declared: The function, None where there is none.
+    """
+
+    __slots__ = ("_scheduling", "call", "declared", "epoch", "handle", "responses", "stopped")
+
+    def __init__(self, event: ToolCallRequested, declared: Declared | None, scheduling: Scheduling) -> None:
+        self.call = event.call
+        self.epoch = event.epoch
+        self.declared = declared
+        self.stopped: ToolEnd | None = None
+        self.responses = 0
+        self.handle: Any = None
+        named = scheduling.get(event.call.name or "") if isinstance(scheduling, Mapping) else scheduling
+        self._scheduling = named if self.non_blocking else None
+
+    @property
+    def non_blocking(self) -> bool:
+        """Whether the model goes on meanwhile; only then may there be several responses."""
+        return self.declared is not None and self.declared.declaration.behavior == Behavior.NON_BLOCKING
+
+    @property
+    def in_loop(self) -> bool:
+        """Whether the function is one to be called in an event loop."""
+        function: Any = self.declared.function if self.declared is not None else None
+        while isinstance(function, functools.partial):
+            function = function.func
+        called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
+        return inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called)
+
+    def bound(self, registry: ToolRegistry) -> Callable[[], Any]:
+        """The function with its arguments.
+
+        Raises:
+            BadToolCall: There is no such function, or the arguments do not fit.
+        """
+        declared = self.declared = registry.find(self.call)
+        args, kwargs = declared.bind(self.call)
+        return functools.partial(declared.function, *args, **kwargs)
+
+    def response(self, value: Any, *, more: bool = False) -> FunctionResponse:
+        """The answer that a result makes.
+
+        Raises:
+            InvalidMessage: It has no form in JSON.
+        """
+        said = value if isinstance(value, ToolResult) else ToolResult(value)
+        answer = respond(
+            self.call,
+            said.value,
+            scheduling=(said.scheduling or self._scheduling) if self.non_blocking else None,
+            will_continue=True if more else None,
+            parts=said.parts,
+        )
+        return answer
+
+    def end_of_stream(self) -> FunctionResponse:
+        """What says that there are no more results, without making the model speak."""
+        return FunctionResponse(
+            id=self.call.id,
+            name=self.call.name,
+            response={},
+            scheduling=FunctionResponseScheduling.SILENT,
+            will_continue=False,
+        )
+
+
+def end_of(error: BaseException) -> ToolEnd:
+    """What it means that a response could not be sent."""
+    if isinstance(error, ToolCallWasCancelled):
+        return ToolEnd.CANCELLED
+    return ToolEnd.ORPHANED if isinstance(error, ToolCallOrphaned) else ToolEnd.UNSENT
+
+
+def may_answer(error: LiveProtocolError) -> bool:
+    """Whether an error can be sent in place of a response that could not: that response was at fault."""
+    return isinstance(error, LocalProtocolError) and not isinstance(error, IllegalInState)
+
+
+# --- all of them ------------------------------------------------------------------------------------------------
+
+
+@final
+class Desk:
+    """The calls of one stream: which are worked on, which wait for their turn.
+
+    Args:
+        registry: The functions.
+        concurrency: How many are worked on at a time.
+        scheduling: See `Scheduling`.
+        report: Told of every outcome; None to log failures instead.
+
+    Attributes:
+        jobs: All that are not over, oldest first.
+        registry: As given.
+    """
+
+    def __init__(
+        self,
+        registry: ToolRegistry,
+        concurrency: int,
+        scheduling: Scheduling,
+        report: Callable[[ToolOutcome], object] | None,
+    ) -> None:
+        self.jobs: dict[Job, None] = {}
+        self.registry = registry
+        self._room = concurrency
+        self._scheduling = scheduling
+        self._report = report
+        self._waiting: deque[Job] = deque()
+
+    def feed(self, event: Event) -> tuple[list[Job], list[Job]]:
+        """Take in an event; gives the jobs to start now and those to stop."""
+        if isinstance(event, ToolCallRequested):
+            job = Job(event, self.registry.get(event.call.name or ""), self._scheduling)
+            self.jobs[job] = None
+            self._waiting.append(job)
+            return self._next(), []
+        if isinstance(event, ToolCallCancelled):
+            return [], self._stop(ToolEnd.CANCELLED, lambda job: job.call.id == event.call_id)
+        if isinstance(event, Reconnected):
+            orphans, epoch = frozenset(event.orphaned_calls), event.epoch
+            return [], self._stop(ToolEnd.ORPHANED, lambda job: job.epoch < epoch and key_of(job.call) in orphans)
+        if isinstance(event, ConnectionClosed):
+            return [], self.stop_all()
+        return [], []
+
+    def stop_all(self) -> list[Job]:
+        """Nobody wants an answer any more; gives the jobs to stop."""
+        return self._stop(ToolEnd.ABANDONED, lambda _: True)
+
+    def over(self, job: Job, end: ToolEnd, error: BaseException | None) -> list[Job]:
+        """A job is over; gives those to start now."""
+        del self.jobs[job]
+        self._room += 1
+        self._tell(job, end, error)
+        return self._next()
+
+    def _next(self) -> list[Job]:
+        started = []
+        while self._room and self._waiting:
+            self._room -= 1
+            started.append(self._waiting.popleft())
+        return started
+
+    def _stop(self, end: ToolEnd, chosen: Callable[[Job], bool]) -> list[Job]:
+        stopped = [job for job in self.jobs if job.stopped is None and chosen(job)]
+        for job in stopped:
+            job.stopped = end
+            if job in self._waiting:
+                self._waiting.remove(job)
+                del self.jobs[job]
+                self._tell(job, end, None)
+        return [job for job in stopped if job in self.jobs]
+
+    def _tell(self, job: Job, end: ToolEnd, error: BaseException | None) -> None:
+        if self._report is None:
+            if end in (ToolEnd.FAILED, ToolEnd.UNSENT):
+                _logger.warning("the call of %s came to nothing: %s", job.call.name, end, exc_info=error)
+            return
+        outcome = ToolOutcome(call=job.call, epoch=job.epoch, end=end, responses=job.responses, error=error)
+        try:
+            self._report(outcome)
+        except Exception:
+            _logger.exception("on_outcome failed")
+
+
+class Runner:
+    """What runs functions for a model; the ``ToolRunner`` of each runtime is one.
+
+    Args:
+        tools: The functions. Hints and docstrings make their declarations; pass `tool` on in the setup.
+        concurrency: How many calls are worked on at a time; the others wait for their turn.
+        scheduling: How results of non-blocking functions enter the conversation: for all of them, or by name.
+        on_outcome: Called with a `ToolOutcome` when a call is over, where it was over; if left out, failures are
+            logged. It must not wait.
+
+    Raises:
+        InvalidMessage: A function cannot be declared.
+        ValueError: ``concurrency`` is less than 1.
+
+    Attributes:
+        registry: The functions.
+    """
+
+    def __init__(
+        self,
+        tools: Tools,
+        *,
+        concurrency: int = 16,
+        scheduling: Scheduling = None,
+        on_outcome: Callable[[ToolOutcome], object] | None = None,
+    ) -> None:
+        if concurrency < 1:
+            raise ValueError(f"concurrency must be at least 1, not {concurrency!r}")
+        if isinstance(tools, ToolRegistry):
+            registry = tools
+        else:
+            registry = ToolRegistry()
+            for name, function in tools.items():
+                entry = function.function if isinstance(function, Declared) else function
+                behavior = function.declaration.behavior if isinstance(function, Declared) else None
+                registry.add(entry, name=name, behavior=behavior)
+        self.registry: ToolRegistry = registry
+        self._concurrency = concurrency
+        self._scheduling = scheduling
+        self._on_outcome = on_outcome
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {', '.join(self.registry)}>"
+
+    def _desk(self) -> Desk:
+        return Desk(self.registry, self._concurrency, self._scheduling, self._on_outcome)
+
