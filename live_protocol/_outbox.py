@@ -11,6 +11,7 @@ __all__ = ["Outbox"]
 
 # RFC 6455 section 5.5.3 asks for an answer to the newest ping only; a few more cost little, and peers count them.
 _MAX_PONGS = 16
+_KEYS = 256  # bytes, a multiple of the four of a masking key
 
 
 class Outbox:
@@ -22,7 +23,7 @@ class Outbox:
         owed: Bytes of the pongs that the peer asked for since the last `take`.
     """
 
-    __slots__ = ("_client", "_entropy", "_frames", "_pongs", "_size", "close_sent", "deflate", "owed")
+    __slots__ = ("_client", "_entropy", "_frames", "_keys", "_pongs", "_size", "_used", "close_sent", "deflate", "owed")
 
     def __init__(self, *, client: bool, entropy: Callable[[int], bytes]) -> None:
         self.deflate: Deflate | None = None
@@ -30,6 +31,8 @@ class Outbox:
         self.owed = 0
         self._client = client
         self._entropy = entropy
+        self._keys = b""  # unpredictable bytes, drawn for many frames at a time: each draw is a system call
+        self._used = 0
         self._frames: list[bytes] = []
         self._size = 0
         self._pongs: list[bytes] = []  # payloads, oldest first
@@ -50,7 +53,7 @@ class Outbox:
         if self.deflate is not None and (compressed := self.deflate.compress(payload)) is not None:
             payload = compressed
             rsv1 = True
-        data = frame(opcode, payload, self._entropy(4) if self._client else None, rsv1=rsv1)
+        data = frame(opcode, payload, self._mask() if self._client else None, rsv1=rsv1)
         self._frames.append(data)
         self._size += len(data)
 
@@ -90,7 +93,15 @@ class Outbox:
         self._pongs.clear()
 
     def _control_frame(self, opcode: int, payload: bytes) -> bytes:
-        return frame(opcode, payload, self._entropy(4) if self._client else None)
+        return frame(opcode, payload, self._mask() if self._client else None)
+
+    def _mask(self) -> bytes:
+        start = self._used
+        if start == len(self._keys):
+            self._keys = self._entropy(_KEYS)
+            start = 0
+        self._used = start + 4
+        return self._keys[start : start + 4]
 
     def _control_size(self, payload: bytes) -> int:
         return len(payload) + (6 if self._client else 2)

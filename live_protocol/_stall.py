@@ -37,7 +37,7 @@ class StallWatch:
 
     def progress(self, phase: Phase, turn: TurnState, *, calls_open: bool) -> None:
         """Something went or came: what is due now is due from now on."""
-        if self._seconds is not None and phase is not Phase.ENDED:
+        if phase is not Phase.ENDED:
             self._last = self._deadlines.now or 0.0
             missing = self._missing(phase, turn, calls_open=calls_open)
             self._deadlines.arm(Deadline.STALL, None if missing is None else self._seconds)

@@ -426,8 +426,7 @@ class LiveSession(ClientVerbs):
                 self._events.append(
                     ev.AudioChunk(data=part[1], format=audio, generation=tracker.turns.generation, origin=origin)
                 )
-                if self._timeouts.stall is not None:
-                    self._progress()
+                self._progress()
                 return
         self._server_message(found if type(found) is LiveServerMessage else Codec.audio_message(found), size_of(data))
 
@@ -489,6 +488,8 @@ class LiveSession(ClientVerbs):
         self._fail(DeadlineExpired(Deadline.SETUP, self._timeouts.setup or 0.0, detail))
 
     def _progress(self) -> None:
+        if self._timeouts.stall is None:
+            return
         self._stall.progress(self.phase, self.turn, calls_open=bool(self.tool_calls.pending()))
 
     def _stalled(self) -> None:

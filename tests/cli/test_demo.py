@@ -36,6 +36,8 @@ def test_the_story(told: tuple[Result, Path]) -> None:
         r"< reconnecting .*GO_AWAY",
         r"< reconnected +connection 2 .* the session goes on",
         r"< said .*Good morning! Is anybody there\?",
+        r"< interrupted +turn 7 was cut",
+        r"< said +Thank you, goodbye\.",
         r"< closed +1000",
     ):
         match = re.compile(event).search(result.out, position)
@@ -62,7 +64,7 @@ def test_the_recording_and_its_page(told: tuple[Result, Path]) -> None:
     measured = call("trace", folder / "session.jsonl")
     assert measured.status == 0
     assert re.search(r"^duration .*\(2 connections\)$", measured.out, re.MULTILINE)
-    assert re.search(r"^turns +7 +\(1 interrupted\)$", measured.out, re.MULTILINE)
+    assert re.search(r"^turns +8 +\(2 interrupted\)$", measured.out, re.MULTILINE)
     # In the time that the audio would have taken: the reply to the speech could be heard to its end.
     assert re.search(r"^ +1 .* 2\.86 s +2\.\d+ s +complete$", measured.out, re.MULTILINE)
     page = (folder / "timeline.html").read_text("utf-8")

@@ -105,6 +105,7 @@ RUNTIME: Final = Runtime(
     checkpoint=anyio.lowlevel.checkpoint,
     sleep=anyio.sleep,
     forever=anyio.sleep_forever,
+    in_thread=anyio.to_thread.run_sync,
     task=lambda: anyio.get_current_task().id,
     token=anyio.lowlevel.current_token,
     reenter=_reenter,

@@ -78,6 +78,9 @@ class ToolStream(abc.ABC):
             failure = error
             if not may_answer(error):
                 return job.stopped or end_of(error), error
+        return await self._failed(job, failure)
+
+    async def _failed(self, job: Job, failure: Exception | None) -> tuple[ToolEnd, BaseException | None]:
         if failure is None:
             return job.stopped or ToolEnd.ANSWERED, None
         try:

@@ -26,7 +26,12 @@ class _Stream(ToolStream):
     def _start(self, job: Job) -> None:
         job.handle = task = asyncio.get_running_loop().create_task(self._run(job))
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(lambda _: self._gone(job, task))
+
+    def _gone(self, job: Job, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        if job in self._desk.jobs:  # it was cancelled before it began
+            self._over(job, job.stopped or ToolEnd.ABANDONED, None)
 
     def _cancel(self, job: Job) -> None:
         job.handle.cancel()
@@ -38,8 +43,10 @@ class _Stream(ToolStream):
             if job.stopped is None:
                 end, failure = await self._work(job)
         except asyncio.CancelledError as error:
-            if job.stopped is None:
-                failure = error  # of the function's own making, or the loop shuts down
+            failure = error
+            task = asyncio.current_task()
+            if job.stopped is None and task is not None and not task.cancelling():
+                end, failure = await self._failed(job, RuntimeError("it was cancelled"))  # of its own making
         finally:
             self._over(job, job.stopped or end, failure)
 

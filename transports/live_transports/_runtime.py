@@ -55,6 +55,7 @@ class Runtime:
         checkpoint: Lets others run and cancellation in.
         sleep: Waits.
         forever: Waits to be cancelled.
+        in_thread: Calls a function on a thread, and waits for it in any case.
         task: Identifies the task that calls.
         token: Identifies the run that calls; what else `reenter` takes.
         reenter: Runs a coroutine function in the run of a token, from another thread or another run in it.
@@ -70,6 +71,7 @@ class Runtime:
     checkpoint: Callable[[], Awaitable[None]]
     sleep: Callable[[float], Awaitable[None]]
     forever: Callable[[], Awaitable[Any]]
+    in_thread: Callable[..., Awaitable[Any]]
     task: Callable[[], object]
     token: Callable[[], object]
     reenter: Callable[[Any, Callable[[], Awaitable[None]]], Awaitable[None]]

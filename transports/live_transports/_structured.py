@@ -28,6 +28,7 @@ __all__ = [
     "Serving",
     "StreamServer",
     "connected",
+    "hidden_nursery",
     "server_parts",
 ]
 
@@ -43,7 +44,7 @@ ProcessRequest: TypeAlias = Callable[[UpgradeRequested], Awaitable[Response | No
 
 
 @asynccontextmanager
-async def _hidden_nursery(runtime: Runtime) -> AsyncIterator[Any]:
+async def hidden_nursery(runtime: Runtime) -> AsyncIterator[Any]:
     """A nursery for tasks that do not raise. What the block raises leaves as it is, in no group."""
     failure: BaseException | None = None
     try:
@@ -65,7 +66,7 @@ async def _hidden_nursery(runtime: Runtime) -> AsyncIterator[Any]:
 @asynccontextmanager
 async def hosted(runtime: Runtime, wire: StreamWire, link: Link | None) -> AsyncIterator[None]:
     """Carry connections beside the block, from the one in hand on; when the block is left, it is over with them."""
-    async with _hidden_nursery(runtime) as nursery:
+    async with hidden_nursery(runtime) as nursery:
         wire.spawn = nursery.start_soon
         if link is not None:
             wire.start(link)
@@ -257,7 +258,7 @@ class StreamServer(metaclass=NoPublicConstructor):
 
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[Self]:
-        async with _hidden_nursery(self._runtime) as nursery:
+        async with hidden_nursery(self._runtime) as nursery:
             nursery.start_soon(self._listen, nursery)
             try:
                 try:

@@ -32,10 +32,12 @@ class _Stream(ToolStream):
         job.handle.cancel()
 
     async def _run(self, job: Job) -> None:
-        end, failure = ToolEnd.ABANDONED, None
+        end: ToolEnd = ToolEnd.ABANDONED
+        failure: BaseException | None = None
         try:
             with job.handle:
-                end, failure = await self._work(job)
+                if job.stopped is None:
+                    end, failure = await self._work(job)
         finally:
             self._over(job, job.stopped or end, failure)
 

@@ -79,6 +79,7 @@ RUNTIME: Final = Runtime(
     checkpoint=trio.lowlevel.checkpoint,
     sleep=trio.sleep,
     forever=trio.sleep_forever,
+    in_thread=trio.to_thread.run_sync,
     task=trio.lowlevel.current_task,
     token=trio.lowlevel.current_trio_token,
     reenter=_reenter,

@@ -32,8 +32,18 @@ from live_transports._proxy import Proxy, ProxyFailed
 from live_transports._redial import client
 from live_transports._sessions import AsyncClientSession, AsyncServerSession
 from live_transports._structured import Serving, StreamServer, connected, server_parts
+from live_transports._structured_tools import StructuredToolRunner
 
-__all__ = ["LiveClientSession", "LiveServer", "LiveServerSession", "Proxy", "ProxyFailed", "connect", "serve"]
+__all__ = [
+    "LiveClientSession",
+    "LiveServer",
+    "LiveServerSession",
+    "Proxy",
+    "ProxyFailed",
+    "ToolRunner",
+    "connect",
+    "serve",
+]
 
 Handler: TypeAlias = Callable[["LiveServerSession"], Awaitable[object]]
 ProcessRequest: TypeAlias = Callable[[UpgradeRequested], Awaitable[Response | None] | Response | None]
@@ -51,6 +61,16 @@ class LiveServerSession(AsyncServerSession):
     """The server's end of a live session on anyio; `serve` hands it to the handler."""
 
     __slots__ = ()
+
+
+@final
+class ToolRunner(StructuredToolRunner):
+    """Runs the functions that the model calls, beside the session's stream of events.
+
+    Each call gets a task, and each function that is no coroutine function a thread, so reading waits for none of them.
+    """
+
+    _runtime = RUNTIME
 
 
 @final

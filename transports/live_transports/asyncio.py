@@ -27,12 +27,22 @@ from live_protocol.timing import Timeouts
 from live_transports import _driver, _redial
 from live_transports._asyncio import Wire
 from live_transports._asyncio_dial import open_transport
+from live_transports._asyncio_tools import ToolRunner
 from live_transports._driver import Dial, Machine, NoPublicConstructor, Response
 from live_transports._proxy import Proxy, ProxyFailed
 from live_transports._redial import Redial
 from live_transports._sessions import AsyncClientSession, AsyncServerSession, Opening
 
-__all__ = ["LiveClientSession", "LiveServer", "LiveServerSession", "Proxy", "ProxyFailed", "connect", "serve"]
+__all__ = [
+    "LiveClientSession",
+    "LiveServer",
+    "LiveServerSession",
+    "Proxy",
+    "ProxyFailed",
+    "ToolRunner",
+    "connect",
+    "serve",
+]
 
 Handler: TypeAlias = Callable[["LiveServerSession"], Awaitable[object]]
 ProcessRequest: TypeAlias = Callable[[UpgradeRequested], Awaitable[Response | None] | Response | None]

@@ -37,6 +37,7 @@ from live_transports._redial import Redial
 from live_transports._sockets import Bell, Expired, Interrupted, Stream, open_stream
 from live_transports._sync import Wire
 from live_transports._sync_sessions import SyncClientSession, SyncServerSession
+from live_transports._sync_tools import ToolRunner
 from live_transports._waiting import WaitTimeout
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "LiveServerSession",
     "Proxy",
     "ProxyFailed",
+    "ToolRunner",
     "WaitTimeout",
     "connect",
     "serve",

@@ -157,14 +157,13 @@ class Job:
             InvalidMessage: It has no form in JSON.
         """
         said = value if isinstance(value, ToolResult) else ToolResult(value)
-        answer = respond(
+        return respond(
             self.call,
             said.value,
             scheduling=(said.scheduling or self._scheduling) if self.non_blocking else None,
             will_continue=True if more else None,
             parts=said.parts,
         )
-        return answer
 
     def end_of_stream(self) -> FunctionResponse:
         """What says that there are no more results, without making the model speak."""
@@ -323,4 +322,3 @@ class Runner:
 
     def _desk(self) -> Desk:
         return Desk(self.registry, self._concurrency, self._scheduling, self._on_outcome)
-

@@ -39,7 +39,7 @@ Needs no key and no network. Left behind are the reply to the speech as a WAV fi
 hears), the recorded session, and a page that shows it on a timeline.
 """
 
-_SPEED: Final = 8.0
+_SPEED: Final = 6.0
 """How many times faster than real time audio travels, so that nobody has to wait."""
 
 _CHUNK: Final = 0.1
@@ -210,15 +210,11 @@ class _Stage:
     async def barge_in(self) -> None:
         """The user does not let the model finish."""
         self.say("4. Barge-in: the user speaks up while the model does; what is not played yet is to be dropped.")
-        talk = self._talk
-        started = talk.expect(lambda event: isinstance(event, AudioChunk))
-        interrupted = talk.expect(lambda event: isinstance(event, Interrupted))
-        await self._send("Let me tell you a very long story about the sea, the wind, an old captain and his parrot.")
-        await talk.wait_for(started, "the beginning of the answer")
-        answer = talk.expect(_second_end())
-        await self._send("Stop, please.")
-        await talk.wait_for(interrupted, "the interruption")
-        await talk.wait_for(answer, "the answer")
+        await self._cut_short(
+            "Let me tell you a very long story about the sea, the wind, an old captain and his parrot.",
+            _count(AudioChunk, 4),
+            "Stop, please.",
+        )
 
     async def go_away(self) -> None:
         """The service ends the connection, not the session."""
@@ -227,8 +223,20 @@ class _Stage:
         reconnected = talk.expect(lambda event: isinstance(event, Reconnected))
         await self._ask("/wait 0\nThis line will be cut soon.\n/goaway 10")
         await talk.wait_for(reconnected, "the next connection")
-        self.say("6. The same conversation on another connection: what was said before is known.")
-        await self._ask("/history")
+        self.say("6. The same conversation on another connection: what was said before is known, at some length.")
+        await self._cut_short("/history", _count(AudioChunk, 20), "Thank you, goodbye.")
+
+    async def _cut_short(self, text: str, enough: Callable[[Event], bool], then: str) -> None:
+        """Say something, and something else when enough of the answer was heard."""
+        talk = self._talk
+        heard = talk.expect(enough)
+        interrupted = talk.expect(lambda event: isinstance(event, Interrupted))
+        await self._send(text)
+        await talk.wait_for(heard, "the answer")
+        answer = talk.expect(_count(TurnComplete, 2))  # the first one ends the turn that was cut
+        await self._send(then)
+        await talk.wait_for(interrupted, "the interruption")
+        await talk.wait_for(answer, "the answer")
 
     async def _ask(self, text: str) -> None:
         answer = await self._send(text)
@@ -250,13 +258,13 @@ class _Stage:
         return self.conversation
 
 
-def _second_end() -> Callable[[Event], bool]:
-    """Fits the second end of a turn from here: the first one ends the turn that was cut."""
-    ends = 0
+def _count(kind: type[Event], wanted: int) -> Callable[[Event], bool]:
+    """Fits the last of so many events of a kind."""
+    seen = 0
 
     def fits(event: Event) -> bool:
-        nonlocal ends
-        ends += isinstance(event, TurnComplete)
-        return ends == 2
+        nonlocal seen
+        seen += isinstance(event, kind)
+        return seen == wanted
 
     return fits

@@ -1,0 +1,170 @@
+"""`ToolRunner` on threads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self, final
+
+from live_protocol.errors import LiveProtocolError
+from live_protocol.events import Event
+from live_protocol.messages import FunctionResponse
+from live_transports._sync_sessions import SyncClientSession
+from live_transports.tools import END, Desk, Job, Runner, ToolEnd, end_of, may_answer
+
+__all__ = ["SyncToolStream", "ToolRunner"]
+
+
+@final
+class SyncToolStream:
+    """The events of a session, with the calls among them being answered; iterate over it in place of the session."""
+
+    def __init__(self, session: SyncClientSession, desk: Desk) -> None:
+        self._session = session
+        self._desk = desk
+        self._lock = threading.RLock()  # outcomes are told under it, and may lead back here
+        self._threads: set[threading.Thread] = set()
+
+    def __iter__(self) -> Self:
+        """The session's events, every one of them."""
+        return self
+
+    def __next__(self) -> Event:
+        """The next event of the session; a call in it has been begun, and waits for nothing here.
+
+        Raises:
+            StopIteration: The session has ended in peace.
+            LiveProtocolError: As for the session's own iteration.
+        """
+        event = next(self._session)
+        with self._lock:
+            started, _ = self._desk.feed(event)
+            self._start(started)
+        return event
+
+    @property
+    def running(self) -> int:
+        """How many calls are not over yet, those that wait for their turn included."""
+        return len(self._desk.jobs)
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _start(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            thread = threading.Thread(target=self._run, args=(job,), name="live tool", daemon=True)
+            self._threads.add(thread)
+            thread.start()
+
+    def _run(self, job: Job) -> None:
+        end: ToolEnd = ToolEnd.ABANDONED
+        failure: BaseException | None = None
+        try:
+            end, failure = self._work(job)
+        finally:
+            with self._lock:
+                self._start(self._desk.over(job, job.stopped or end, failure))
+                self._threads.discard(threading.current_thread())
+
+    def _work(self, job: Job) -> tuple[ToolEnd, BaseException | None]:
+        try:
+            failure = self._results(job)
+        except LiveProtocolError as error:
+            failure = error
+            if not may_answer(error):
+                return end_of(error), error
+        if failure is None:
+            return ToolEnd.ANSWERED, None
+        try:
+            self._send(job, job.response(failure))
+        except LiveProtocolError as error:
+            return end_of(error), error
+        return ToolEnd.FAILED, failure
+
+    def _results(self, job: Job) -> Exception | None:
+        """Send what the function gives; gives what it raised."""
+        with contextlib.ExitStack() as stack:
+            try:
+                result = job.bound(self._desk.registry)()
+                if inspect.isawaitable(result):
+                    result = stack.enter_context(asyncio.Runner()).run(_awaited(result))
+            except Exception as error:
+                return error
+            if inspect.isasyncgen(result):
+                result = _blocking(stack.enter_context(asyncio.Runner()), result)
+            if inspect.isgenerator(result):
+                stack.callback(result.close)
+                return self._stream(job, result)
+            self._send(job, job.response(result))
+        return None
+
+    def _stream(self, job: Job, results: Iterator[Any]) -> Exception | None:
+        """Send one response after the other, or all in one where the model waits."""
+        gathered: list[Any] = []
+        while job.stopped is None:
+            try:
+                one = next(results, END)
+            except Exception as error:
+                return error
+            if one is END:
+                self._send(job, job.end_of_stream() if job.non_blocking else job.response(gathered))
+                break
+            if job.non_blocking:
+                self._send(job, job.response(one, more=True))
+            else:
+                gathered.append(one)
+        return None
+
+    def _send(self, job: Job, response: FunctionResponse) -> None:
+        if job.stopped is None:
+            self._session.send_tool_response(response, epoch=job.epoch or None)
+            job.responses += 1
+
+    def stop(self) -> None:
+        """Send no more answers, and wait for the threads."""
+        with self._lock:
+            self._desk.stop_all()
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join()
+
+
+async def _awaited(result: Any) -> Any:
+    return await result
+
+
+def _blocking(runner: asyncio.Runner, results: Any) -> Iterator[Any]:
+    try:
+        while (one := runner.run(_awaited(anext(results, END)))) is not END:
+            yield one
+    finally:
+        runner.run(results.aclose())
+
+
+@final
+class ToolRunner(Runner):
+    """Runs the functions that the model calls, beside the session's stream of events.
+
+    Each call gets a thread, so reading waits for none of them; a coroutine function gets an event loop there. What a
+    function returns is sent as its response; what it raises, as an error. A generator of a non-blocking function gives
+    one response after the other; of a blocking one, all in one. A thread cannot be cancelled: the answer to a call that
+    the server cancels, or that was lost with its connection, is dropped.
+    """
+
+    @contextmanager
+    def over(self, session: SyncClientSession) -> Iterator[SyncToolStream]:
+        """Answer calls for the length of a ``with`` block; ``for event in`` what it gives.
+
+        When the block is left, or the session ends, no more answers are sent. Leaving waits for the threads.
+
+        Args:
+            session: The session; take its events from what this gives, and only there.
+        """
+        stream = SyncToolStream(session, self._desk())
+        try:
+            yield stream
+        finally:
+            stream.stop()
