@@ -391,6 +391,7 @@ class PersistentMachine(ClientVerbs):
         session = self._session
         safe = (
             session.turn is TurnState.IDLE
+            and not session.awaits_answer
             and session.resumption.resumable
             and not self._calls.pending()
             and not self._input.window_open

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from live_protocol._tables import Phase, TurnState
+from collections.abc import Iterable
+
+from live_protocol._tables import Phase, TurnInput, TurnState
 from live_protocol.events import StallKind, StallSuspected
 from live_protocol.timing import Deadline, Deadlines
 
@@ -34,6 +36,15 @@ class StallWatch:
         """Client content went out; ``complete`` is its ``turn_complete``."""
         self.awaiting = complete and not self._seeding
         self._seeding = self._seeding and not complete
+
+    def answered(self, before: TurnState, signals: Iterable[TurnInput], after: TurnState) -> None:
+        """A message came that moved the turn. The end of a turn that was cut is not the answer to what cut it."""
+        if after in (TurnState.GENERATING, TurnState.GENERATED):
+            self.awaiting = False
+        elif self.awaiting:
+            seen = set(signals)
+            cut = before is TurnState.INTERRUPTED or TurnInput.INTERRUPTED in seen
+            self.awaiting = cut or TurnInput.TURN_COMPLETE not in seen
 
     def progress(self, phase: Phase, turn: TurnState, *, calls_open: bool) -> None:
         """Something went or came: what is due now is due from now on."""

@@ -82,8 +82,8 @@ def _share(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
 class GoAwayPolicy:
     """When to leave a connection whose end the server has announced (wire.md section 10).
 
-    A moment is safe where no turn is running, no tool call awaits a response, no activity window is open, and the
-    newest update says that the session is resumable.
+    A moment is safe where no turn is running or awaited, no tool call awaits a response, no activity window is open,
+    and the newest update says that the session is resumable.
 
     Attributes:
         margin: Seconds before the announced end at which to leave at the latest, safe or not.

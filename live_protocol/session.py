@@ -123,9 +123,7 @@ class LiveSession(ClientVerbs):
         self._events: deque[SessionEvent] = deque()
         self._out: list[bytes] = []
         self._frames: deque[tuple[bool, str, int, float | None]] = deque(maxlen=_SUMMARIES)
-        self._stall = StallWatch(
-            self._deadlines, timeouts.stall if self._client else None, seeding=seeds_history(setup)
-        )
+        self._stall = StallWatch(self._deadlines, timeouts.stall if setup else None, seeding=seeds_history(setup))
         if setup is None:
             self._deadlines.arm(Deadline.SETUP, timeouts.setup)
 
@@ -195,6 +193,11 @@ class LiveSession(ClientVerbs):
     def turn(self) -> TurnState:
         """Where the model is in its turn."""
         return self._tracker.turns.state
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether client content asked for an answer of which nothing has come yet."""
+        return self._stall.awaiting
 
     @property
     def generation(self) -> int:
@@ -439,12 +442,10 @@ class LiveSession(ClientVerbs):
         if signal is PhaseInput.SETUP_COMPLETE:
             self._deadlines.disarm(Deadline.SETUP)
         self._tracker.now = self._deadlines.now
+        turn = self.turn
         made = self._tracker.events(message, unexpected=phase is None)
-        if made and any(True for _ in turn_signals(message)):
-            self._stall.awaiting = False
-        for event in made[:-1]:
-            object.__setattr__(event, "last", False)
-        self._events.extend(made)
+        self._stall.answered(turn, turn_signals(message), self.turn)
+        self._tell(made)
         self._progress()
 
     def _take_client_message(self, data: bytes | str) -> None:
@@ -467,6 +468,9 @@ class LiveSession(ClientVerbs):
         made = list(
             server_role_events(message, index=self.client_message_index, unexpected=phase is None and not early)
         )
+        self._tell(made)
+
+    def _tell(self, made: list[SessionEvent]) -> None:
         for event in made[:-1]:
             object.__setattr__(event, "last", False)
         self._events.extend(made)
@@ -488,11 +492,9 @@ class LiveSession(ClientVerbs):
         self._fail(DeadlineExpired(Deadline.SETUP, self._timeouts.setup or 0.0, detail))
 
     def _progress(self) -> None:
-        if self._timeouts.stall is None:
-            return
-        self._stall.progress(self.phase, self.turn, calls_open=bool(self.tool_calls.pending()))
+        if self._timeouts.stall is not None:
+            self._stall.progress(self.phase, self.turn, calls_open=bool(self.tool_calls.pending()))
 
     def _stalled(self) -> None:
-        suspicion = self._stall.suspect(self.phase, self.turn, calls_open=bool(self.tool_calls.pending()))
-        if suspicion is not None:
-            self._events.append(suspicion)
+        if found := self._stall.suspect(self.phase, self.turn, calls_open=bool(self.tool_calls.pending())):
+            self._events.append(found)

@@ -66,3 +66,31 @@ def test_unknown_members_of_server_content_are_told() -> None:
     assert isinstance(unknown, UnknownMessage)
     assert unknown.fields == {"serverContent": {"brandNew": 1}, "other": 2}
     assert "1" not in repr(unknown)
+
+
+INTERRUPTED = b'{"serverContent": {"interrupted": true}}'
+TURN_COMPLETE = b'{"serverContent": {"turnComplete": true}}'
+OUTPUT = b'{"serverContent": {"modelTurn": {"parts": [{"text": "x"}]}}}'
+
+
+@pytest.mark.parametrize(
+    ("messages", "awaits"),
+    [
+        ([], True),
+        ([OUTPUT], False),
+        ([TURN_COMPLETE], False),
+        ([INTERRUPTED], True),
+        ([INTERRUPTED, TURN_COMPLETE], True),
+        ([INTERRUPTED, TURN_COMPLETE, OUTPUT], False),
+        ([b'{"serverContent": {"interrupted": true, "turnComplete": true}}'], True),
+        ([b'{"serverContent": {"inputTranscription": {"text": "x"}}}'], True),
+    ],
+)
+def test_what_answers_a_question(messages: list[bytes], awaits: bool) -> None:
+    session = ready(LiveClientSetup(model="models/m"))
+    assert not session.awaits_answer
+    session.send_client_content(TURN)
+    for message in messages:
+        session.receive_message(message)
+    list(session.events())
+    assert session.awaits_answer is awaits

@@ -9,8 +9,6 @@ import pytest
 from core.support import (
     COMPLETE,
     GENERATED,
-    INTERRUPTED,
-    SETUP_COMPLETE,
     TEXT,
     call,
     dumps,
@@ -174,7 +172,7 @@ def test_no_output() -> None:
     assert stalled(session, 5.0) == StallSuspected(kind=StallKind.NO_OUTPUT, silence=5.0)
 
 
-@pytest.mark.parametrize("answer", [TEXT, AUDIO, GENERATED, INTERRUPTED, COMPLETE, call({"id": "1", "name": "f"})])
+@pytest.mark.parametrize("answer", [TEXT, AUDIO, GENERATED, COMPLETE, call({"id": "1", "name": "f"})])
 def test_any_answer_will_do(answer: dict[str, Any]) -> None:
     session = ready()
     session.send_client_content()

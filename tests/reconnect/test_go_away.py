@@ -130,3 +130,18 @@ def test_input_during_the_switch_waits() -> None:
     world.until_ready()
     assert [number for number, _ in server.received] == [2]
     assert not of(world.events, ev.InputLost)
+
+
+def test_a_question_that_nobody_has_answered_yet_is_no_safe_moment() -> None:
+    server = Scripted()
+    world = World(ONE, emulator=server)
+    world.say("what is the time?")
+    server.tell(go_away={"time_left": 60.0})
+    world.run()
+    assert len(world.dials) == 1
+    server.tell(server_content={"model_turn": {"parts": [{"text": "late"}]}, "turn_complete": True})
+    server.handle("later")
+    world.run()
+    world.wait(5.0)
+    assert len(world.dials) == 2
+    assert not of(world.events, ev.InputLost)

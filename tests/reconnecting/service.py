@@ -8,8 +8,8 @@ import random
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Self
 
 import attrs
 
@@ -59,7 +59,7 @@ class Service:
             return Endpoint.vertex(access_token="t", project="p", location="us-central1", base_url=base)
         return Endpoint.gemini(api_key="key", base_url=base)
 
-    def __enter__(self) -> Service:
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._ready.wait(8)
         return self
@@ -146,7 +146,7 @@ class Cutter:
         client.close()
         server.close()
 
-    def __enter__(self) -> Cutter:
+    def __enter__(self) -> Self:
         self._acceptor.start()
         return self
 
@@ -184,9 +184,6 @@ async def say(session: Any, text: str) -> Any:
 
 def quick(**changes: Any) -> ReconnectPolicy:
     return attrs.evolve(EAGER, **changes)
-
-
-Say = Callable[[Any, str], Any]
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any
 
@@ -266,7 +267,7 @@ def test_arguments_that_do_not_go_together(kit: Kit) -> None:
             ("snapshot", endpoint, {"snapshot": snapshot}),
             ("endpoint", lambda: endpoint, {}),
             (given, endpoint, {"reconnect": EAGER, given: object()}),
-            ("ssl", lambda: service.endpoint(), {"reconnect": EAGER, "server_hostname": "x"}),
+            ("ssl", service.endpoint, {"reconnect": EAGER, "server_hostname": "x"}),
             ("ssl", service.endpoint(), {"reconnect": EAGER, "server_hostname": "x"}),
         ):
             if kit.name == "sync" and path == "sock":
@@ -292,10 +293,8 @@ def test_turns_one_at_a_time(kit: Kit) -> None:
             conn.say({"serverContent": {"generationComplete": True}})
             conn.say({"serverContent": {"turnComplete": True}})
         conn.say({"serverContent": {"modelTurn": {"parts": [{"text": "three"}]}}})
-        try:
+        with contextlib.suppress(Gone):
             conn.farewell()
-        except Gone:
-            pass
 
     async def scenario() -> None:
         async with kit.connect(peer.endpoint(), TEXT, timeouts=QUIET) as session:

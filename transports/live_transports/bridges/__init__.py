@@ -3,9 +3,11 @@
 Client role: dial with the library and put a session on top. Each library is needed only where it is used. ::
 
     endpoint = Endpoint.gemini(api_key=key)
-    async with websockets.connect(**bridges.websockets_arguments(endpoint)) as connection:
-        async with bridges.over_websockets(connection, endpoint, model="...") as session:
-            ...
+    async with (
+        websockets.connect(**bridges.websockets_arguments(endpoint)) as connection,
+        bridges.over_websockets(connection, endpoint, model="...") as session,
+    ):
+        ...
 
 Server role: `asgi_app` makes an application that a server runs or a framework mounts. ::
 
@@ -22,10 +24,13 @@ that put a message on the wire whole. What the layer below makes of it is anothe
   connection (1006), an abrupt end is whatever the server does when its application returns, and a refused upgrade
   carries status and body only where the server offers ``websocket.http.response``; otherwise it is a 403.
 
-Back-pressure: a send returns at once while less than `HIGH_WATER` bytes wait for the library, and waits for `LOW_WATER`
-otherwise. Towards the peer the library's own limits rule: its send waits in the session's writing task, while one task
-hands messages on until ``Limits.max_buffered_in`` bytes are unread; then it stops asking the library for more, which
-holds up to its own limits and then stops reading.
+Back-pressure: a send returns at once while at most 64 KiB wait for the library; above that it waits until no more than
+16 KiB do. The session's writing task waits in the library's own send, so a slow peer is felt as soon as the library's
+buffers are full (``picows``: the transport's); the ``websockets-sansio`` of older uvicorn takes in everything. In the
+other direction the session asks for messages until more than ``Limits.max_buffered_in`` bytes are unread; then the
+library keeps what its own bounds allow, and stops reading.
+
+A request's query can hold credentials, and uvicorn logs it with the path: clients do better to send them in headers.
 """
 
 from live_transports.bridges._aiohttp import aiohttp_arguments, over_aiohttp

@@ -1,0 +1,449 @@
+"""Functions run beside the stream: bounded, cancelled, answered once, and never on the wrong connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from adapters.kit import Kit
+from adapters.peer import Conn, Gone, Peer
+
+from live_protocol import Behavior, Reconnected, TextChunk, ToolCallCancelled, ToolCallRequested
+from live_protocol.declare import ToolRegistry
+from live_protocol.messages import FunctionResponseScheduling
+from live_transports import anyio as live_anyio
+from live_transports import asyncio as live_asyncio
+from live_transports import sync as live_sync
+from live_transports import trio as live_trio
+from live_transports.tools import ToolEnd, ToolOutcome, ToolResult
+from reconnecting.service import EAGER, QUIET, TEXT, Service, until, user
+
+RUNNERS: dict[str, Any] = {
+    "asyncio": live_asyncio.ToolRunner,
+    "uvloop": live_asyncio.ToolRunner,
+    "trio": live_trio.ToolRunner,
+    "anyio-asyncio": live_anyio.ToolRunner,
+    "anyio-trio": live_anyio.ToolRunner,
+    "sync": live_sync.ToolRunner,
+}
+
+
+class Coloured:
+    """A stream on threads, as if it were asynchronous."""
+
+    def __init__(self, plain: Any) -> None:
+        self.plain = plain
+
+    def __aiter__(self) -> Coloured:
+        return self
+
+    async def __anext__(self) -> Any:
+        for event in self.plain:
+            return event
+        raise StopAsyncIteration
+
+    @property
+    def running(self) -> int:
+        return int(self.plain.running)
+
+
+@contextlib.asynccontextmanager
+async def over(runner: Any, session: Any) -> AsyncIterator[Any]:
+    if isinstance(runner, live_sync.ToolRunner):
+        with runner.over(session.plain) as stream:
+            yield Coloured(stream)
+    else:
+        async with runner.over(session) as stream:
+            yield stream
+
+
+class Bench:
+    """A peer that calls and keeps the answers, a runner, and its outcomes."""
+
+    def __init__(self, kit: Kit, *functions: Any, **options: Any) -> None:
+        self.outcomes: list[ToolOutcome] = []
+        registry = functions[0] if functions and isinstance(functions[0], ToolRegistry) else ToolRegistry(*functions)
+        self.runner = RUNNERS[kit.name](registry, on_outcome=self.outcomes.append, **options)
+        self.registry = registry
+        self.config = {**TEXT, "tools": [registry.tool()]} if len(registry) else TEXT
+
+    @property
+    def ends(self) -> dict[str, ToolEnd]:
+        return {outcome.call.id or "": outcome.end for outcome in self.outcomes}
+
+
+def call(conn: Conn, *calls: tuple[str, str, dict[str, Any]]) -> None:
+    conn.say({"toolCall": {"functionCalls": [{"id": id, "name": name, "args": args} for id, name, args in calls]}})
+
+
+def answers(conn: Conn, count: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    while len(found) < count:
+        found += conn.read_message().get("toolResponse", {}).get("functionResponses", [])
+    return found
+
+
+def leave(conn: Conn) -> None:
+    with contextlib.suppress(Gone):
+        conn.farewell()
+
+
+def add(a: int, b: int) -> int:
+    """Add."""
+    return a + b
+
+
+async def multiply(a: int, b: int) -> dict[str, int]:
+    """Multiply."""
+    return {"product": a * b}
+
+
+def fail() -> None:
+    """Fail."""
+    raise ZeroDivisionError("by nought")
+
+
+def opaque() -> object:
+    """Give what has no form in JSON."""
+    return object()
+
+
+async def count(to: int) -> AsyncIterator[int]:
+    """Count."""
+    for number in range(to):
+        yield number
+
+
+def letters(word: str) -> Iterator[Any]:
+    """Spell."""
+    for letter in word:
+        yield ToolResult(letter, scheduling=FunctionResponseScheduling.INTERRUPT)
+
+
+def test_results_errors_and_streams(kit: Kit) -> None:
+    calls = [
+        ("1", "add", {"a": 1, "b": 2}),
+        ("2", "multiply", {"a": 3, "b": 4}),
+        ("3", "fail", {}),
+        ("4", "unknown", {}),
+        ("5", "add", {"a": "one"}),
+        ("6", "opaque", {}),
+        ("7", "count", {"to": 2}),
+        ("8", "letters", {"word": "ab"}),
+    ]
+    total = 6 + 1 + 3
+
+    def script(conn: Conn) -> list[dict[str, Any]]:
+        conn.open()
+        call(conn, *calls)
+        found = answers(conn, total)
+        leave(conn)
+        return found
+
+    async def scenario() -> None:
+        async with kit.connect(peer.endpoint(), bench.config, timeouts=QUIET) as session:
+            async with over(bench.runner, session) as stream, kit.jobs() as jobs:
+
+                async def take() -> None:
+                    async for _ in stream:
+                        pass
+
+                taking = jobs.start(take)
+                while len(bench.outcomes) < len(calls):
+                    await kit.sleep(0.002)
+                await session.close()
+                await taking.wait()
+            assert stream.running == 0
+        (found,) = await kit.join(peer)
+        by_id: dict[str, list[dict[str, Any]]] = {}
+        for answer in found:
+            by_id.setdefault(answer["id"], []).append(answer)
+        assert by_id["1"] == [{"id": "1", "name": "add", "response": {"output": 3}}]
+        assert by_id["2"][0]["response"] == {"product": 12}
+        assert by_id["3"][0]["response"] == {"error": "ZeroDivisionError: by nought"}
+        assert "there is no function 'unknown'" in by_id["4"][0]["response"]["error"]
+        assert "args" in by_id["5"][0]["response"]["error"]
+        assert "error" in by_id["6"][0]["response"]
+        assert [answer["response"] for answer in by_id["7"]] == [{"output": [0, 1]}]  # the model waits
+        assert [answer["response"] for answer in by_id["8"]] == [{"output": "a"}, {"output": "b"}, {}]
+        assert [answer.get("willContinue") for answer in by_id["8"]] == [True, True, False]
+        assert [answer["scheduling"] for answer in by_id["8"]] == ["INTERRUPT", "INTERRUPT", "SILENT"]
+        good, bad = ToolEnd.ANSWERED, ToolEnd.FAILED
+        assert bench.ends == {"1": good, "2": good, "3": bad, "4": bad, "5": bad, "6": bad, "7": good, "8": good}
+        assert {outcome.call.id: outcome.responses for outcome in bench.outcomes}["8"] == 3
+
+    registry = ToolRegistry(add, multiply, fail, opaque, count)
+    registry.add(letters, behavior=Behavior.NON_BLOCKING)
+    bench = Bench(kit, registry)
+    with Peer(script) as peer:
+        kit.run(scenario)
+
+
+def test_scheduling_is_for_functions_that_do_not_block(kit: Kit) -> None:
+    def script(conn: Conn) -> list[dict[str, Any]]:
+        conn.open()
+        call(conn, ("1", "add", {"a": 1, "b": 2}), ("2", "multiply", {"a": 1, "b": 2}))
+        found = answers(conn, 2)
+        leave(conn)
+        return found
+
+    async def scenario() -> None:
+        async with (
+            kit.connect(peer.endpoint(), bench.config, timeouts=QUIET) as session,
+            over(bench.runner, session) as stream,
+        ):
+            await until(stream, ToolCallRequested)
+            while len(bench.outcomes) < 2:
+                await kit.sleep(0.002)
+        (found,) = await kit.join(peer)
+        assert {answer["id"]: answer.get("scheduling") for answer in found} == {"1": None, "2": "WHEN_IDLE"}
+
+    registry = ToolRegistry(add)
+    registry.add(multiply, behavior=Behavior.NON_BLOCKING)
+    bench = Bench(kit, registry, scheduling="WHEN_IDLE")
+    with Peer(script) as peer:
+        kit.run(scenario)
+
+
+def test_reading_goes_on_and_so_many_run_at_a_time(kit: Kit) -> None:
+    running, most = [0], [0]
+    lock, release = threading.Lock(), threading.Event()
+
+    def slow() -> str:
+        """Take its time."""
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        assert release.wait(8)
+        with lock:
+            running[0] -= 1
+        return "done"
+
+    def script(conn: Conn) -> int:
+        conn.open()
+        call(conn, *[(str(number), "slow", {}) for number in range(6)])
+        conn.say({"serverContent": {"modelTurn": {"parts": [{"text": "meanwhile"}]}}})
+        found = answers(conn, 6)
+        leave(conn)
+        return len(found)
+
+    async def scenario() -> None:
+        async with (
+            kit.connect(peer.endpoint(), bench.config, timeouts=QUIET) as session,
+            over(bench.runner, session) as stream,
+        ):
+            assert (await until(stream, TextChunk)).text == "meanwhile"
+            assert stream.running == 6
+            assert not bench.outcomes
+            release.set()
+            while len(bench.outcomes) < 6:
+                await kit.sleep(0.002)
+        assert await kit.join(peer) == [6]
+        assert most[0] <= 2
+
+    bench = Bench(kit, slow, concurrency=2)
+    with Peer(script) as peer:
+        kit.run(scenario)
+
+
+@pytest.mark.parametrize("where", ["thread", "loop"])
+def test_what_is_cancelled_is_never_answered(kit: Kit, where: str) -> None:
+    release = threading.Event()
+    cancelled = []
+
+    def blocking() -> str:
+        """Take its time."""
+        assert release.wait(8)
+        return "late"
+
+    async def waiting() -> str:
+        """Wait."""
+        try:
+            while not release.is_set():
+                await kit.sleep(0.002)
+        except BaseException:
+            cancelled.append(1)
+            raise
+        return "late"
+
+    name = "blocking" if where == "thread" or kit.name == "sync" else "waiting"
+
+    def script(conn: Conn) -> list[Any]:
+        conn.open()
+        call(conn, ("1", name, {}), ("2", name, {}))
+        conn.say({"toolCallCancellation": {"ids": ["1", "2"]}})
+        call(conn, ("3", "add", {"a": 1, "b": 1}))
+        found = []
+        with contextlib.suppress(Gone):
+            while True:
+                found.append(conn.read_message())
+        leave(conn)
+        return found
+
+    async def scenario() -> None:
+        async with kit.connect(peer.endpoint(), bench.config, timeouts=QUIET) as session:
+            async with over(bench.runner, session) as stream:
+                await until(stream, ToolCallCancelled)
+                await until(stream, ToolCallCancelled)
+                release.set()
+                await until(stream, ToolCallRequested)
+                while len(bench.outcomes) < 3:
+                    await kit.sleep(0.002)
+        (found,) = await kit.join(peer)
+        ids = [answer["id"] for message in found for answer in message.get("toolResponse", {})["functionResponses"]]
+        assert ids == ["3"]
+        assert bench.ends == {"1": ToolEnd.CANCELLED, "2": ToolEnd.CANCELLED, "3": ToolEnd.ANSWERED}
+
+    bench = Bench(kit, blocking, waiting, add, concurrency=1)
+    with Peer(script) as peer:
+        kit.run(scenario)
+    assert len(cancelled) <= 1  # the second had not begun
+
+
+def test_leaving_stops_everything(kit: Kit) -> None:
+    started = threading.Event()
+    release = threading.Event()
+
+    def blocking() -> str:
+        """Take its time."""
+        started.set()
+        assert release.wait(8)
+        return "late"
+
+    def script(conn: Conn) -> None:
+        conn.open()
+        call(conn, ("1", "blocking", {}), ("2", "blocking", {}))
+        with pytest.raises(Gone):
+            conn.read_message()
+        leave(conn)
+
+    async def scenario() -> None:
+        async with kit.connect(peer.endpoint(), bench.config, timeouts=QUIET) as session:
+            async with over(bench.runner, session) as stream:
+                await until(stream, ToolCallRequested)
+                while not started.is_set():
+                    await kit.sleep(0.002)
+                threading.Timer(0.05, release.set).start()
+            assert bench.ends == {"1": ToolEnd.ABANDONED}
+        await kit.join(peer)
+
+    bench = Bench(kit, blocking, concurrency=1)
+    with Peer(script) as peer:
+        kit.run(scenario)
+
+
+def test_results_stay_with_their_connection(kit: Kit) -> None:
+    """The same id comes again in a new session; the old result must not answer it."""
+    release = threading.Event()
+
+    def slow(word: str) -> str:
+        """Say a word; the first one late."""
+        if word == "old":
+            assert release.wait(8)
+        return word
+
+    def script(conn: Conn) -> Any:
+        setup = conn.open()
+        if not peer.results:
+            call(conn, ("1", "slow", {"word": "old"}))
+            conn.reset()
+            return setup
+        call(conn, ("1", "slow", {"word": "new"}))
+        conn.say({"serverContent": {"modelTurn": {"parts": [{"text": "go"}]}}})
+        found = answers(conn, 1)
+        with contextlib.suppress(Gone):
+            while True:
+                found.append(conn.read_message())
+        leave(conn)
+        return found
+
+    async def scenario() -> None:
+        async with kit.connect(peer.endpoint(), bench.config, timeouts=QUIET, reconnect=EAGER) as session:
+            async with over(bench.runner, session) as stream:
+                assert (await until(stream, ToolCallRequested)).epoch == 1
+                again = await until(stream, Reconnected)
+                assert (again.resumed, again.orphaned_calls) == (False, ("1",))
+                await until(stream, TextChunk)
+                while not bench.outcomes:
+                    await kit.sleep(0.002)
+                release.set()
+                while len(bench.outcomes) < 2:
+                    await kit.sleep(0.002)
+        found = (await kit.join(peer))[1]
+        assert [message["response"] for message in found] == [{"output": "new"}]
+        ends = {outcome.epoch: outcome.end for outcome in bench.outcomes}
+        assert ends == {1: ToolEnd.ORPHANED, 2: ToolEnd.ANSWERED}
+
+    bench = Bench(kit, slow)
+    with Peer(script) as peer:
+        kit.run(scenario)
+
+
+def test_a_result_goes_to_the_session_that_was_resumed(kit: Kit) -> None:
+    """The connection ends while a function runs, and its answer goes out on the next one."""
+    release = threading.Event()
+
+    def slow() -> str:
+        """Take its time."""
+        assert release.wait(8)
+        return "at last"
+
+    async def scenario() -> None:
+        policy = {"timeouts": QUIET, "reconnect": EAGER}
+        async with kit.connect(service.endpoint(), bench.config, **policy) as session:
+            async with over(bench.runner, session) as stream:
+                await session.send_client_content(user("/call slow {}"))
+                await until(stream, ToolCallRequested)
+                await session.send_client_content(user("/goaway 0.05"))
+                again = await until(stream, Reconnected)
+                assert again.resumed
+                release.set()
+                if again.open_calls:
+                    text = (await until(stream, TextChunk)).text
+                    assert json.loads(text) == {"output": "at last"}
+                else:
+                    while not bench.outcomes:
+                        await kit.sleep(0.002)
+
+    bench = Bench(kit, slow)
+    with Service() as service:
+        kit.run(scenario)
+
+
+def test_a_mapping_will_do(kit: Kit) -> None:
+    runner = RUNNERS[kit.name]({"plus": add, "times": multiply})
+    assert list(runner.registry) == ["plus", "times"]
+    assert repr(runner) == "<ToolRunner plus, times>"
+    with pytest.raises(ValueError, match="concurrency"):
+        RUNNERS[kit.name]({}, concurrency=0)
+
+
+def test_a_function_that_cancels_itself_is_answered() -> None:
+    async def odd() -> None:
+        """Be cancelled, but not by us."""
+        raise asyncio.CancelledError
+
+    def script(conn: Conn) -> Any:
+        conn.open()
+        call(conn, ("1", "odd", {}))
+        found = answers(conn, 1)
+        leave(conn)
+        return found[0]["response"]
+
+    async def main() -> None:
+        async with live_asyncio.connect(peer.endpoint(), TEXT, model="test", timeouts=QUIET) as session:
+            async with live_asyncio.ToolRunner({"odd": odd}, on_outcome=outcomes.append).over(session) as stream:
+                await until(stream, ToolCallRequested)
+                while not outcomes:
+                    await asyncio.sleep(0.002)
+
+    outcomes: list[ToolOutcome] = []
+    with Peer(script) as peer:
+        asyncio.run(main())
+        assert peer.join() == [{"error": "RuntimeError: it was cancelled"}]
+    assert outcomes[0].end is ToolEnd.FAILED
