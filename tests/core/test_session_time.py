@@ -9,6 +9,7 @@ import pytest
 from core.support import (
     COMPLETE,
     GENERATED,
+    SETUP_COMPLETE,
     TEXT,
     call,
     dumps,
