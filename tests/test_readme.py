@@ -46,7 +46,7 @@ def test_python_blocks_run(script: str) -> None:
 
 
 def test_there_are_python_blocks() -> None:
-    assert len(blocks(README, "python")) == 4
+    assert len(blocks(README, "python")) == 5
 
 
 def test_the_quick_start_prints_what_was_said() -> None:

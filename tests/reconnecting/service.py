@@ -83,7 +83,6 @@ class Cutter:
     Attributes:
         port: Where it listens.
         cut: How many were cut.
-        open: How many are open now.
     """
 
     def __init__(self, port: int, *, cuts: int, seed: int) -> None:
@@ -93,8 +92,6 @@ class Cutter:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.cut = 0
-        self.most = 0
-        self._open = 0
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._acceptor = threading.Thread(target=self._accept, name="cutter", daemon=True)
@@ -106,12 +103,9 @@ class Cutter:
             except OSError:
                 return
             with self._lock:
-                self._open += 1
-                self.most = max(self.most, self._open)
                 doomed = self.cut < self._cuts
                 where = self._dice.choice((300, 800, 1600)) * self._dice.random() if doomed else None
                 up, reset = self._dice.random() < 0.5, self._dice.random() < 0.5
-                self.cut += doomed
             thread = threading.Thread(target=self._carry, args=(client, where, up, reset), name="cutter", daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -130,6 +124,8 @@ class Cutter:
                         sink.sendall(data[:limit])
                         if reset:
                             sink.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                        with self._lock:
+                            self.cut += 1
                         break
                     limit = None if limit is None else limit - len(data)
                     sink.sendall(data)
@@ -141,8 +137,6 @@ class Cutter:
         back.start()
         pump(client, server, limits[0])
         back.join()
-        with self._lock:
-            self._open -= 1
         client.close()
         server.close()
 

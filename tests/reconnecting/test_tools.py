@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -21,7 +20,7 @@ from live_transports import asyncio as live_asyncio
 from live_transports import sync as live_sync
 from live_transports import trio as live_trio
 from live_transports.tools import ToolEnd, ToolOutcome, ToolResult
-from reconnecting.service import EAGER, QUIET, TEXT, Service, until, user
+from reconnecting.service import EAGER, QUIET, TEXT, until
 
 RUNNERS: dict[str, Any] = {
     "asyncio": live_asyncio.ToolRunner,
@@ -78,7 +77,7 @@ class Bench:
 
 
 def call(conn: Conn, *calls: tuple[str, str, dict[str, Any]]) -> None:
-    conn.say({"toolCall": {"functionCalls": [{"id": id, "name": name, "args": args} for id, name, args in calls]}})
+    conn.say({"toolCall": {"functionCalls": [{"id": key, "name": name, "args": args} for key, name, args in calls]}})
 
 
 def answers(conn: Conn, count: int) -> list[dict[str, Any]]:
@@ -91,6 +90,17 @@ def answers(conn: Conn, count: int) -> list[dict[str, Any]]:
 def leave(conn: Conn) -> None:
     with contextlib.suppress(Gone):
         conn.farewell()
+
+
+def rest(conn: Conn) -> list[dict[str, Any]]:
+    """Every message up to our close frame, which is answered."""
+    found: list[dict[str, Any]] = []
+    with contextlib.suppress(Gone):
+        while True:
+            found.append(conn.read_message())
+    with contextlib.suppress(Gone):
+        conn.close()
+    return found
 
 
 def add(a: int, b: int) -> int:
@@ -198,6 +208,7 @@ def test_scheduling_is_for_functions_that_do_not_block(kit: Kit) -> None:
             over(bench.runner, session) as stream,
         ):
             await until(stream, ToolCallRequested)
+            await until(stream, ToolCallRequested)
             while len(bench.outcomes) < 2:
                 await kit.sleep(0.002)
         (found,) = await kit.join(peer)
@@ -278,22 +289,19 @@ def test_what_is_cancelled_is_never_answered(kit: Kit, where: str) -> None:
         call(conn, ("1", name, {}), ("2", name, {}))
         conn.say({"toolCallCancellation": {"ids": ["1", "2"]}})
         call(conn, ("3", "add", {"a": 1, "b": 1}))
-        found = []
-        with contextlib.suppress(Gone):
-            while True:
-                found.append(conn.read_message())
-        leave(conn)
-        return found
+        return rest(conn)
 
     async def scenario() -> None:
-        async with kit.connect(peer.endpoint(), bench.config, timeouts=QUIET) as session:
-            async with over(bench.runner, session) as stream:
-                await until(stream, ToolCallCancelled)
-                await until(stream, ToolCallCancelled)
-                release.set()
-                await until(stream, ToolCallRequested)
-                while len(bench.outcomes) < 3:
-                    await kit.sleep(0.002)
+        async with (
+            kit.connect(peer.endpoint(), bench.config, timeouts=QUIET) as session,
+            over(bench.runner, session) as stream,
+        ):
+            await until(stream, ToolCallCancelled)
+            await until(stream, ToolCallCancelled)
+            release.set()
+            await until(stream, ToolCallRequested)
+            while len(bench.outcomes) < 3:
+                await kit.sleep(0.002)
         (found,) = await kit.join(peer)
         ids = [answer["id"] for message in found for answer in message.get("toolResponse", {})["functionResponses"]]
         assert ids == ["3"]
@@ -318,18 +326,18 @@ def test_leaving_stops_everything(kit: Kit) -> None:
     def script(conn: Conn) -> None:
         conn.open()
         call(conn, ("1", "blocking", {}), ("2", "blocking", {}))
-        with pytest.raises(Gone):
-            conn.read_message()
-        leave(conn)
+        assert rest(conn) == []
 
     async def scenario() -> None:
-        async with kit.connect(peer.endpoint(), bench.config, timeouts=QUIET) as session:
-            async with over(bench.runner, session) as stream:
-                await until(stream, ToolCallRequested)
-                while not started.is_set():
-                    await kit.sleep(0.002)
-                threading.Timer(0.05, release.set).start()
-            assert bench.ends == {"1": ToolEnd.ABANDONED}
+        async with (
+            kit.connect(peer.endpoint(), bench.config, timeouts=QUIET) as session,
+            over(bench.runner, session) as stream,
+        ):
+            await until(stream, ToolCallRequested)
+            while not started.is_set():
+                await kit.sleep(0.002)
+            threading.Timer(0.05, release.set).start()
+        assert bench.ends == {"1": ToolEnd.ABANDONED}
         await kit.join(peer)
 
     bench = Bench(kit, blocking, concurrency=1)
@@ -355,25 +363,22 @@ def test_results_stay_with_their_connection(kit: Kit) -> None:
             return setup
         call(conn, ("1", "slow", {"word": "new"}))
         conn.say({"serverContent": {"modelTurn": {"parts": [{"text": "go"}]}}})
-        found = answers(conn, 1)
-        with contextlib.suppress(Gone):
-            while True:
-                found.append(conn.read_message())
-        leave(conn)
-        return found
+        return answers(conn, 1) + rest(conn)
 
     async def scenario() -> None:
-        async with kit.connect(peer.endpoint(), bench.config, timeouts=QUIET, reconnect=EAGER) as session:
-            async with over(bench.runner, session) as stream:
-                assert (await until(stream, ToolCallRequested)).epoch == 1
-                again = await until(stream, Reconnected)
-                assert (again.resumed, again.orphaned_calls) == (False, ("1",))
-                await until(stream, TextChunk)
-                while not bench.outcomes:
-                    await kit.sleep(0.002)
-                release.set()
-                while len(bench.outcomes) < 2:
-                    await kit.sleep(0.002)
+        async with (
+            kit.connect(peer.endpoint(), bench.config, timeouts=QUIET, reconnect=EAGER) as session,
+            over(bench.runner, session) as stream,
+        ):
+            assert (await until(stream, ToolCallRequested)).epoch == 1
+            again = await until(stream, Reconnected)
+            assert (again.resumed, again.orphaned_calls) == (False, ("1",))
+            await until(stream, TextChunk)
+            while not bench.outcomes:
+                await kit.sleep(0.002)
+            release.set()
+            while len(bench.outcomes) < 2:
+                await kit.sleep(0.002)
         found = (await kit.join(peer))[1]
         assert [message["response"] for message in found] == [{"output": "new"}]
         ends = {outcome.epoch: outcome.end for outcome in bench.outcomes}
@@ -393,25 +398,33 @@ def test_a_result_goes_to_the_session_that_was_resumed(kit: Kit) -> None:
         assert release.wait(8)
         return "at last"
 
+    def script(conn: Conn) -> Any:
+        setup = conn.open()["setup"]
+        if "handle" not in setup["sessionResumption"]:
+            call(conn, ("1", "slow", {}))
+            conn.say({"sessionResumptionUpdate": {"newHandle": "h", "resumable": True}})
+            conn.eof()
+            conn.until_gone()
+            return None
+        found = answers(conn, 1)
+        leave(conn)
+        return found[0]["response"]
+
     async def scenario() -> None:
-        policy = {"timeouts": QUIET, "reconnect": EAGER}
-        async with kit.connect(service.endpoint(), bench.config, **policy) as session:
-            async with over(bench.runner, session) as stream:
-                await session.send_client_content(user("/call slow {}"))
-                await until(stream, ToolCallRequested)
-                await session.send_client_content(user("/goaway 0.05"))
-                again = await until(stream, Reconnected)
-                assert again.resumed
-                release.set()
-                if again.open_calls:
-                    text = (await until(stream, TextChunk)).text
-                    assert json.loads(text) == {"output": "at last"}
-                else:
-                    while not bench.outcomes:
-                        await kit.sleep(0.002)
+        async with (
+            kit.connect(peer.endpoint(), bench.config, timeouts=QUIET, reconnect=EAGER) as session,
+            over(bench.runner, session) as stream,
+        ):
+            again = await until(stream, Reconnected)
+            assert (again.resumed, again.open_calls) == (True, ("1",))
+            release.set()
+            while not bench.outcomes:
+                await kit.sleep(0.002)
+        assert (await kit.join(peer))[1] == {"output": "at last"}
+        assert bench.ends == {"1": ToolEnd.ANSWERED}
 
     bench = Bench(kit, slow)
-    with Service() as service:
+    with Peer(script) as peer:
         kit.run(scenario)
 
 
@@ -436,11 +449,14 @@ def test_a_function_that_cancels_itself_is_answered() -> None:
         return found[0]["response"]
 
     async def main() -> None:
-        async with live_asyncio.connect(peer.endpoint(), TEXT, model="test", timeouts=QUIET) as session:
-            async with live_asyncio.ToolRunner({"odd": odd}, on_outcome=outcomes.append).over(session) as stream:
-                await until(stream, ToolCallRequested)
-                while not outcomes:
-                    await asyncio.sleep(0.002)
+        runner = live_asyncio.ToolRunner({"odd": odd}, on_outcome=outcomes.append)
+        async with (
+            live_asyncio.connect(peer.endpoint(), TEXT, model="test", timeouts=QUIET) as session,
+            runner.over(session) as stream,
+        ):
+            await until(stream, ToolCallRequested)
+            while not outcomes:  # noqa: ASYNC110 - told by a callback
+                await asyncio.sleep(0.002)
 
     outcomes: list[ToolOutcome] = []
     with Peer(script) as peer:

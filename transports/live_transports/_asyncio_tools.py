@@ -58,7 +58,8 @@ class _Stream(ToolStream):
             while not task.done():
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.wait([task])
-            task.cancelled() or task.exception()  # nobody else looks
+            if not task.cancelled():
+                task.exception()  # nobody else looks
             raise
 
     async def stop(self) -> None:
