@@ -286,6 +286,7 @@ class Wire(asyncio.Protocol, AsyncWire):
         if self._dialling is not None:
             self._dialling.reschedule(self._loop.time())
             self._dialling = None
+        self._arm()
         self._wake()
 
     # --- the end ------------------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ from live_protocol.events import (
     Event,
     Failed,
     Need,
+    Reconnecting,
     SetupComplete,
     Undecodable,
     UpgradeRequested,
@@ -242,7 +243,7 @@ class Inbox(Generic[M_co]):
             self._held.append(event)
             if isinstance(event, kind):
                 return event
-            if len(self._held) > _MAX_EARLY:
+            if sum(type(held) is not Reconnecting for held in self._held) > _MAX_EARLY:
                 raise OutOfOrder(f"the peer sent {_MAX_EARLY} messages and none that begins the session")
         if self.info is not None:  # whoever closes may have pulled it
             raise self.error() or _never_begun(self.info)

@@ -16,7 +16,9 @@ from live_protocol.connection import LiveConnection
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import InvalidMessage, LiveProtocolError
 from live_protocol.limits import Limits
+from live_protocol.link import Tap
 from live_protocol.persistent import EndpointSource, PersistentConnection
+from live_protocol.profiles import ModelProfile
 from live_protocol.reconnect import ReconnectPolicy
 from live_protocol.snapshot import Snapshot
 from live_protocol.timing import Timeouts
@@ -119,6 +121,8 @@ def client(
     codec: Codec | None,
     compression: bool,
     strict: bool,
+    tap: Tap | None,
+    profile: ModelProfile | None,
 ) -> tuple[LiveConnection, Dial] | Redial:
     """What ``connect()`` drives: one connection and where it goes to, or one session over as many as it takes.
 
@@ -135,6 +139,8 @@ def client(
         codec: As there.
         compression: As there.
         strict: As there.
+        tap: As there.
+        profile: As there.
 
     Raises:
         InvalidMessage: An argument cannot be used, or the service would refuse the setup.
@@ -155,6 +161,8 @@ def client(
             codec=codec,
             compression=compression,
             strict=strict,
+            tap=tap,
+            profile=profile,
         )
         return machine, dial
     if given is not None:
@@ -174,6 +182,8 @@ def client(
             codec=codec,
             compression=compression,
             strict=strict,
+            tap=tap,
+            profile=profile,
             snapshot=snapshot,
         ),
     )

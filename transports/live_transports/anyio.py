@@ -21,7 +21,9 @@ from live_protocol.connection import LiveConnection
 from live_protocol.endpoint import Endpoint
 from live_protocol.events import UpgradeRequested
 from live_protocol.limits import Limits
+from live_protocol.link import Tap
 from live_protocol.persistent import EndpointSource
+from live_protocol.profiles import ModelProfile
 from live_protocol.reconnect import ReconnectPolicy
 from live_protocol.snapshot import Snapshot
 from live_protocol.timing import Timeouts
@@ -105,6 +107,8 @@ async def connect(
     proxy: Proxy | str | None = None,
     reconnect: ReconnectPolicy | None = None,
     snapshot: Snapshot | None = None,
+    tap: Tap | None = None,
+    profile: ModelProfile | None = None,
 ) -> AsyncIterator[LiveClientSession]:
     """Open a live session for the length of an ``async with`` block; it cannot be awaited, its tasks need the block.
 
@@ -134,6 +138,8 @@ async def connect(
             connections as it takes, see `PersistentConnection`. Somebody has to take events all the time, for it is
             there that the next connection is made. By default the session ends with its connection.
         snapshot: What `LiveClientSession.snapshot` gave elsewhere, to go on with that session; needs ``reconnect``.
+        tap: Told of everything that passes, for example what `live_transports.recording.record_to` gives.
+        profile: What the model is known to refuse, where that shall be refused here; see `live_protocol.profiles`.
 
     Raises:
         InvalidMessage: An argument cannot be used, or the service would refuse the setup. Nothing was dialled.
@@ -161,6 +167,8 @@ async def connect(
         codec=codec,
         compression=compression,
         strict=strict,
+        tap=tap,
+        profile=profile,
     )
     opening = connected(RUNTIME, LiveClientSession, made, local_addr=local_addr, stream=stream)
     async with opening as session:

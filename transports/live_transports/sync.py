@@ -26,7 +26,9 @@ from live_protocol.endpoint import Endpoint
 from live_protocol.errors import IllegalInState, InvalidMessage
 from live_protocol.events import UpgradeRequested
 from live_protocol.limits import Limits
+from live_protocol.link import Tap
 from live_protocol.persistent import EndpointSource
+from live_protocol.profiles import ModelProfile
 from live_protocol.reconnect import ReconnectPolicy
 from live_protocol.snapshot import Snapshot
 from live_protocol.timing import Timeouts
@@ -93,6 +95,8 @@ def connect(
     proxy: Proxy | str | None = None,
     reconnect: ReconnectPolicy | None = None,
     snapshot: Snapshot | None = None,
+    tap: Tap | None = None,
+    profile: ModelProfile | None = None,
 ) -> LiveClientSession:
     """Open a live session; use it in ``with``, or close what comes out.
 
@@ -120,6 +124,8 @@ def connect(
             connections as it takes, see `PersistentConnection`. Somebody has to take events all the time, for it is
             there that the next connection is asked for. By default the session ends with its connection.
         snapshot: What `LiveClientSession.snapshot` gave elsewhere, to go on with that session; needs ``reconnect``.
+        tap: Told of everything that passes, for example what `live_transports.recording.record_to` gives.
+        profile: What the model is known to refuse, where that shall be refused here; see `live_protocol.profiles`.
 
     Returns:
         The session, ready to be used.
@@ -151,6 +157,8 @@ def connect(
             codec=codec,
             compression=compression,
             strict=strict,
+            tap=tap,
+            profile=profile,
         )
     except BaseException:
         if sock is not None:
