@@ -26,17 +26,19 @@ def test_tap_and_profile(kit: Kit, policy: ReconnectPolicy | None) -> None:
     options: dict[str, Any] = {"tap": Recorder(sink), "profile": ModelProfile(audio_during_calls=False)}
 
     async def scenario() -> None:
-        async with kit.serve(model) as server:
-            async with kit.connect(Endpoint.custom(server.url()), TOOLS, reconnect=policy, **options) as session:
-                await session.send_client_content(user("call"))
-                async for event in session:
-                    if isinstance(event, ToolCallRequested):
-                        break
-                with pytest.raises(IllegalInState, match="blocks the model"):
-                    await session.send_realtime_input(audio=bytes(640), rate=16_000)
-                await session.send_tool_response({"id": "c1", "response": {}})
+        async with (
+            kit.serve(model) as server,
+            kit.connect(Endpoint.custom(server.url()), TOOLS, reconnect=policy, **options) as session,
+        ):
+            await session.send_client_content(user("call"))
+            async for event in session:
+                if isinstance(event, ToolCallRequested):
+                    break
+            with pytest.raises(IllegalInState, match="blocks the model"):
                 await session.send_realtime_input(audio=bytes(640), rate=16_000)
-                await session.close()
+            await session.send_tool_response({"id": "c1", "response": {}})
+            await session.send_realtime_input(audio=bytes(640), rate=16_000)
+            await session.close()
 
     kit.run(scenario)
     timeline = Timeline.of(TraceReader(sink.getvalue()).records())
