@@ -15,6 +15,7 @@ from live_protocol.commands import ConfigInput
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import LiveProtocolError, StaleOperation
 from live_protocol.events import Event, SetupComplete, ToolCallRequested, TurnComplete
+from live_protocol.link import Tap
 from live_protocol.reconnect import ReconnectPolicy
 from live_protocol.timing import Timeouts
 from live_transports import asyncio as live
@@ -118,6 +119,7 @@ async def converse(
     *,
     timeouts: Timeouts | None = None,
     reconnect: ReconnectPolicy | None = None,
+    tap: Tap | None = None,
 ) -> AsyncIterator[Conversation]:
     """A conversation for the time of the block.
 
@@ -125,7 +127,7 @@ async def converse(
         LiveProtocolError: The session could not be opened, or the connection failed.
     """
     epoch = time.monotonic()
-    opening = live.connect(endpoint, config, model=model, timeouts=timeouts, reconnect=reconnect)
+    opening = live.connect(endpoint, config, model=model, timeouts=timeouts, reconnect=reconnect, tap=tap)
     async with opening as session:
         conversation = Conversation(session, on_event, epoch)
         try:

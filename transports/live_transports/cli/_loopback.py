@@ -5,11 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 from live_protocol.emulator import Emulator, EmulatorOptions
 from live_protocol.endpoint import Endpoint
-from live_protocol.link import Tap
 from live_transports import asyncio as live
 from live_transports.cli._target import api_key, emulator_endpoint
 
@@ -17,15 +15,9 @@ __all__ = ["loopback", "reachable"]
 
 
 @asynccontextmanager
-async def loopback(options: EmulatorOptions | None = None, *, tap: Tap | None = None) -> AsyncIterator[Endpoint]:
-    """An emulator for the time of the block; gives the endpoint to dial.
-
-    Args:
-        options: Its behaviour.
-        tap: Told of everything that passes, on every connection.
-    """
-    emulator = Emulator(options=options)
-    factory = partial(emulator.connection, tap=tap)
+async def loopback(options: EmulatorOptions | None = None) -> AsyncIterator[Endpoint]:
+    """An emulator for the time of the block; gives the endpoint to dial."""
+    factory = Emulator(options=options).connection
     async with live.serve(None, "127.0.0.1", 0, connection_factory=factory) as server:
         yield emulator_endpoint(server.port)
 

@@ -114,11 +114,13 @@ async def _demo(stage: _Stage, recording: Path) -> tuple[AudioFormat, bytes]:
             # At the speed of the audio, so that the page shows what would have been heard.
             recorder(None if now is None else now * _SPEED, from_client, what)
 
-        async with loopback(EmulatorOptions(speed=_SPEED, hold_turn_complete=False), tap=tap) as endpoint:
+        async with loopback(EmulatorOptions(speed=_SPEED, hold_turn_complete=False)) as endpoint:
             address = endpoint.url.split("/ws/")[0]
             stage.say(f"An emulator of the Live API listens at {address}; here is a client of it.")
             policy = ReconnectPolicy(base_delay=0.0, in_flight=0.1)
-            async with converse(endpoint, _CONFIG, DEFAULT_MODEL, stage.show, reconnect=policy) as conversation:
+            async with converse(
+                endpoint, _CONFIG, DEFAULT_MODEL, stage.show, reconnect=policy, tap=tap
+            ) as conversation:
                 stage.conversation = conversation
                 reply = await stage.speech()
                 await stage.text()
