@@ -110,8 +110,7 @@ def test_while_another_task_receives(kit: Kit) -> None:
 def test_inside_the_loop(kit: Kit) -> None:
     def script(conn: Conn) -> None:
         conn.open()
-        conn.say(MESSAGE)
-        conn.say(MESSAGE)
+        conn.send(2 * make_frame(BINARY, json.dumps(MESSAGE).encode()))  # at once: both have arrived, or none has
         conn.farewell()
 
     async def scenario() -> None:
