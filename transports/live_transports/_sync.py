@@ -157,11 +157,9 @@ class Wire:
         """The I/O thread of a further connection; whoever closes interrupts the dial."""
         assert self._open is not None  # noqa: S101 - comes with the rest
         stream = failure = None
-        begun = False
         try:
-            stream = self._open(where, self.watch(where.timeout))
-        except Interrupted:
-            pass
+            with contextlib.suppress(Interrupted):
+                stream = self._open(where, self.watch(where.timeout))
         except LiveProtocolError as error:
             failure = error
         except BaseException as error:
