@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import signal
 import ssl
@@ -46,6 +47,15 @@ def test_serve_holds_a_conversation_and_ends_on_a_signal(which: signal.Signals) 
         process.send_signal(which)
         out, err = process.communicate(timeout=10)
     assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_serve_says_where_as_json() -> None:
+    with running("serve", "--port", "0", "--tls", "--json") as process:
+        ca, where = (json.loads(line(process.stdout)) for _ in range(2))
+        assert ca["type"] == "ca"
+        assert Path(ca["path"]).is_file()
+        assert where["type"] == "listening"
+        assert re.fullmatch(r"wss://localhost:\d+", where["url"])
 
 
 def test_serve_ends_while_a_client_is_connected() -> None:

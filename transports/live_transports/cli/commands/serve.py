@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import signal
 import ssl
 import sys
@@ -80,6 +81,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--record", type=Path, metavar="DIR", help="write a trace of each connection, without secrets, into this folder"
     )
+    parser.add_argument("--json", action="store_true", help="say where as JSON, one object a line")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -93,11 +95,17 @@ def run(options: argparse.Namespace) -> int:
                 context, ca = local_certificate(folder, options.host)
             except ImportError as error:
                 raise CommandFailed(str(error), USAGE) from error
-            sys.stdout.write(f"ca {ca}\n")
-        return asyncio.run(_serve(service, options.host, options.port, context))
+            _say(options.json, "ca", f"ca {ca}", path=str(ca))
+        return asyncio.run(_serve(service, options, context))
 
 
-async def _serve(service: _Service, host: str, port: int, context: ssl.SSLContext | None) -> int:
+def _say(as_json: bool, kind: str, line: str, **facts: str) -> None:
+    sys.stdout.write(f"{json.dumps({'type': kind, **facts}) if as_json else line}\n")
+    sys.stdout.flush()
+
+
+async def _serve(service: _Service, options: argparse.Namespace, context: ssl.SSLContext | None) -> int:
+    host, port = options.host, options.port
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for which in (signal.SIGINT, signal.SIGTERM):
@@ -107,8 +115,8 @@ async def _serve(service: _Service, host: str, port: int, context: ssl.SSLContex
         serving = live.serve(service.attend, host, port, ssl=context, connection_factory=service.connection)
         async with serving as server:
             name = "localhost" if context else f"[{host}]" if ":" in host else host
-            sys.stdout.write(f"listening on {'wss' if context else 'ws'}://{name}:{server.port}\n")
-            sys.stdout.flush()
+            url = f"{'wss' if context else 'ws'}://{name}:{server.port}"
+            _say(options.json, "listening", f"listening on {url}", url=url)
             await stop.wait()
     except OSError as error:
         raise CommandFailed(f"cannot listen on {host}:{port}: {error.strerror or error}", FAILED) from error
