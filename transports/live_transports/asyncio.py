@@ -6,6 +6,7 @@ The transport calls the state machine directly: no task, no queue and no second 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import socket
 import ssl as tls
@@ -173,6 +174,10 @@ def connect(
 # --- server -----------------------------------------------------------------------------------------------------
 
 
+_ROUNDS = 4
+"""Rounds of the loop that a connection takes from being accepted to `LiveServer` hearing of it, and one to spare."""
+
+
 @final
 class LiveServer(metaclass=NoPublicConstructor):
     """A listening server with its connections; `serve` makes it."""
@@ -239,6 +244,13 @@ class LiveServer(metaclass=NoPublicConstructor):
             InvalidMessage: Code or reason may not be sent; the server goes on with the connections it has.
         """
         if self._server is not None:
+            # asyncio drops a connection on the floor, socket and all, that it has just accepted when its server closes:
+            # so let those that are on their way arrive first, while no others can.
+            for listening in self._server.sockets:
+                with contextlib.suppress(NotImplementedError):  # the proactor; uvloop just has no such reader
+                    asyncio.get_running_loop().remove_reader(listening.fileno())
+            for _ in range(_ROUNDS):
+                await asyncio.sleep(0)
             self._server.close()
         mine = {task: wire for task, wire in self._tasks.items() if task is not asyncio.current_task()}
         try:
