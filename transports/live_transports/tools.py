@@ -117,11 +117,11 @@ class Job:
     __slots__ = ("_scheduling", "call", "declared", "epoch", "handle", "responses", "stopped")
 
     def __init__(self, event: ToolCallRequested, declared: Declared | None, scheduling: Scheduling) -> None:
-        self.call = event.call
-        self.epoch = event.epoch
+        self.call: FunctionCall = event.call
+        self.epoch: int = event.epoch
         self.declared = declared
         self.stopped: ToolEnd | None = None
-        self.responses = 0
+        self.responses: int = 0
         self.handle: Any = None
         named = scheduling.get(event.call.name or "") if isinstance(scheduling, Mapping) else scheduling
         self._scheduling = named if self.non_blocking else None
