@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
 
+from live_protocol._shape import given
 from live_protocol._structure import structure
 from live_protocol.audio import AudioFormat
 from live_protocol.endpoint import Endpoint
@@ -240,13 +241,9 @@ def check_realtime_input(message: LiveClientRealtimeInput) -> AudioFormat | None
     Raises:
         InvalidMessage: With the path and what to do instead.
     """
-    given = [
-        field.name
-        for field in attrs.fields(LiveClientRealtimeInput)
-        if field.name != "extra" and getattr(message, field.name) not in (None, (), False)
-    ]
-    if len(given) != 1:
-        names = f"got {len(given)}: {', '.join(given)}" if given else "got none"
+    members = [name for name in given(message) if getattr(message, name) not in (False, 0)]
+    if len(members) != 1:
+        names = f"got {len(members)}: {', '.join(members)}" if members else "got none"
         raise InvalidMessage("realtime_input", f"exactly one member a message, {names}; call once for each")
     if message.text == "":
         raise InvalidMessage("realtime_input.text", "an empty text says nothing; leave the message out")
