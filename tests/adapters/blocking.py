@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import tls
+from patience import PATIENCE
 
 from adapters.kit_sync import settle
 from adapters.peer import Conn, Gone, Peer
@@ -59,7 +60,7 @@ class Running:
             self.error = error
 
     def join(self) -> Running:
-        self.thread.join(8)
+        self.thread.join(PATIENCE)
         assert not self.thread.is_alive(), "it hangs"
         return self
 

@@ -14,11 +14,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from adapters.peer import Peer
+from patience import PATIENCE
+
+from adapters.peer import Peer, Script, dialer
 from live_protocol import Endpoint
 from live_transports import asyncio as live_asyncio
 
-LIMIT = 20.0
+LIMIT = 2 * PATIENCE
 Scenario = Callable[[], Awaitable[object]]
 
 
@@ -103,10 +105,21 @@ class Kit(abc.ABC):
         """Let everything that can run do so, once."""
 
     async def join(self, peer: Peer) -> list[Any]:
-        """Wait for a peer's scripts; a socket may take the runtime another round to be freed."""
-        for _ in range(3):
-            await self.pass_on()
+        """Wait for a peer's scripts while the runtime goes on, which may have a socket to free yet."""
+        await self._outlast(lambda: peer.busy)
         return peer.join()
+
+    @asynccontextmanager
+    async def dialer(self, port: int, script: Script) -> AsyncIterator[list[Any]]:
+        """A client on a thread, as `peer.dialer`; the end of the block waits for it while the runtime goes on."""
+        with dialer(port, script) as results:
+            yield results
+            await self._outlast(lambda: not results)
+
+    async def _outlast(self, busy: Callable[[], bool]) -> None:
+        patience = time.monotonic() + PATIENCE
+        while busy() and time.monotonic() < patience:
+            await self.sleep(0.001)
 
     def hold_up(self, seconds: float) -> None:
         """Block the whole runtime, as a careless program does."""

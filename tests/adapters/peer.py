@@ -19,9 +19,10 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
+from patience import PATIENCE
+
 from live_protocol import Endpoint
 
-PATIENCE = 8.0
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -251,6 +252,11 @@ class Peer:
     def __enter__(self) -> Self:
         self._acceptor.start()
         return self
+
+    @property
+    def busy(self) -> bool:
+        """Whether a script is still running."""
+        return any(thread.is_alive() for thread in self._threads)
 
     def join(self) -> list[Any]:
         """Wait for all scripts; gives what they returned."""

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from patience import PATIENCE, at_once
 
 from adapters.peer import Conn, Peer, dialer
 from live_protocol import IllegalInState, Timeouts, TransportFailed
@@ -36,7 +37,7 @@ def in_thread(make: Callable[[], Awaitable[Any]]) -> Any:
 
     thread = threading.Thread(target=asyncio.run, args=(main(),))
     thread.start()
-    thread.join(8)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
     return outcome[0]
 
@@ -50,7 +51,7 @@ def test_close_from_two_other_threads() -> None:
         assert await session.receive() is None
         await session.close()
         for thread in threads:
-            await asyncio.to_thread(thread.join, 8)
+            await asyncio.to_thread(thread.join, PATIENCE)
         assert session.close_info is not None
         assert session.close_info.clean
 
@@ -81,15 +82,12 @@ def test_a_close_from_afar_can_be_cancelled() -> None:
     async def main(peer: Peer) -> None:
         session = await connect(peer.endpoint(), model="test")
 
-        async def impatient() -> float:
-            began = time.monotonic()
-            with pytest.raises(TimeoutError):
+        async def impatient() -> None:
+            with at_once(), pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.1):
                     await session.close()
-            return time.monotonic() - began
 
-        took = await asyncio.to_thread(in_thread, impatient)
-        assert took < 1
+        await asyncio.to_thread(in_thread, impatient)
         with pytest.raises(TransportFailed):
             await session.receive()
 
@@ -196,9 +194,9 @@ def test_a_peer_that_does_not_read_our_last_words() -> None:
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         conn.request(_driver.GEMINI_PATH)
         conn.say({"setup": {"model": "models/test"}})
-        stuck.wait(8)
+        stuck.wait(PATIENCE)
         conn.close()
-        gone.wait(8)
+        gone.wait(PATIENCE)
 
     async def handler(session: LiveServerSession) -> None:
         await session.receive()
@@ -211,20 +209,21 @@ def test_a_peer_that_does_not_read_our_last_words() -> None:
             await session.send(LiveServerMessage(server_content=LiveServerContent(turn_complete=True)))
         stuck.set()
         began = time.monotonic()
-        assert await session.receive() is None
-        await session.close()
+        with at_once():
+            assert await session.receive() is None
+            await session.close()
         took.append(time.monotonic() - began)
         gone.set()
 
     async def main() -> None:
         async with serve(handler, timeouts=Timeouts(close=0.3)) as server:
             with dialer(server.port, script):
-                await asyncio.to_thread(gone.wait, 8)
+                await asyncio.to_thread(gone.wait, PATIENCE)
 
     stuck, gone = threading.Event(), threading.Event()
     took: list[float] = []
     asyncio.run(main())
-    assert 0.2 < took[0] < 1
+    assert took[0] > 0.2
 
 
 # --- the shape of the classes -----------------------------------------------------------------------------------

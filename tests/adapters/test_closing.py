@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import tls
+from patience import PATIENCE, at_once
 
 from adapters.kit import Kit
 from adapters.peer import BINARY, CLOSE, Conn, Gone, Peer, make_frame
@@ -66,7 +67,7 @@ def test_from_both_sides_at_once(kit: Kit) -> None:
     def script(conn: Conn) -> tuple[int, str]:
         conn.open()
         conn.read_message()
-        held_up.wait(8)
+        held_up.wait(PATIENCE)
         conn.close(1000, "server")  # before it reads the client's
         return conn.read_close()
 
@@ -147,12 +148,13 @@ def test_by_several_tasks(kit: Kit) -> None:
 def test_a_peer_that_never_answers(kit: Kit, secure: bool) -> None:
     async def scenario() -> None:
         with Peer(deaf, tls=tls.server_context() if secure else None) as peer:
-            began = time.monotonic()
             async with kit.connect(
                 peer.endpoint(), ssl=tls.client_context() if secure else None, timeouts=Timeouts(close=0.2)
             ) as session:
-                await session.close()
-                assert 0.15 < time.monotonic() - began < 1
+                began = time.monotonic()
+                with at_once():
+                    await session.close()
+                assert time.monotonic() - began > 0.15
                 error = session.close_info.error
                 assert isinstance(error, DeadlineExpired)
                 assert error.which is Deadline.CLOSE
@@ -168,11 +170,10 @@ def test_a_peer_that_reads_nothing(cancelling: Kit) -> None:
 
     def script(conn: Conn) -> None:
         conn.open()
-        release.wait(8)
+        release.wait(PATIENCE)
 
     async def scenario() -> None:
         with Peer(script, rcvbuf=4096) as peer:
-            began = time.monotonic()
             async with kit.connect(peer.endpoint(), timeouts=Timeouts(close=0.2)) as session, kit.jobs() as jobs:
 
                 async def fill() -> None:
@@ -182,8 +183,8 @@ def test_a_peer_that_reads_nothing(cancelling: Kit) -> None:
                 sender = jobs.start(fill)
                 await kit.sleep(0.05)
                 assert not sender.done
-                await session.close()
-                assert time.monotonic() - began < 2
+                with at_once():
+                    await session.close()
             release.set()
             await kit.join(peer)
 
@@ -255,8 +256,7 @@ def test_cancelled(cancelling: Kit) -> None:
     kit = cancelling
 
     async def scenario() -> None:
-        with Peer(deaf) as peer:
-            began = time.monotonic()
+        with Peer(deaf) as peer, at_once():
             async with kit.connect(peer.endpoint()) as session, kit.jobs() as jobs:
                 job = jobs.start(session.close)
                 for _ in range(3):
@@ -267,7 +267,6 @@ def test_cancelled(cancelling: Kit) -> None:
                 with pytest.raises(LiveProtocolError):
                     await session.receive()
             await kit.join(peer)
-            assert time.monotonic() - began < 1
 
     kit.run(scenario)
 
@@ -281,17 +280,16 @@ def test_a_cancelled_block_does_not_wait(cancelling: Kit) -> None:
 
     async def scenario() -> None:
         with Peer(script) as peer:
-            began = time.monotonic()
+            with at_once():
 
-            async def block() -> None:
-                async with kit.connect(peer.endpoint()) as session:
-                    while True:
-                        await session.receive()
+                async def block() -> None:
+                    async with kit.connect(peer.endpoint()) as session:
+                        while True:
+                            await session.receive()
 
-            with pytest.raises(TimeoutError):
-                async with kit.timeout(0.1):
-                    await block()
-            assert time.monotonic() - began < 0.5
+                with pytest.raises(TimeoutError):
+                    async with kit.timeout(0.1):
+                        await block()
             assert (await kit.join(peer)) == [(1000, "")], "a close frame went out all the same"
 
     kit.run(scenario)
@@ -311,8 +309,7 @@ def test_a_failed_block_closes_in_order(kit: Kit) -> None:
 
 def test_abort(kit: Kit) -> None:
     async def scenario() -> None:
-        with Peer(deaf) as peer:
-            began = time.monotonic()
+        with Peer(deaf) as peer, at_once():
             async with kit.connect(peer.endpoint()) as session, kit.jobs() as jobs:
                 job = jobs.start(session.receive)
                 await kit.pass_on()
@@ -325,7 +322,6 @@ def test_abort(kit: Kit) -> None:
                 await session.close()
                 session.abort()
             await kit.join(peer)
-            assert time.monotonic() - began < 1
 
     kit.run(scenario)
 

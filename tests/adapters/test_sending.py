@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import tls
+from patience import PATIENCE
 
 from adapters.kit import Job, Kit
 from adapters.peer import CLOSE, TEXT, Conn, Peer
@@ -28,7 +29,7 @@ def reader(go: threading.Event) -> Any:
 
     def script(conn: Conn) -> list[str]:
         conn.open()
-        go.wait(8)
+        go.wait(PATIENCE)
         got: list[str] = []
         while True:
             opcode, payload = conn.read_frame()
@@ -123,7 +124,7 @@ def test_a_waiting_sender_when_the_connection_ends(kit: Kit, how: str) -> None:
 
     def script(conn: Conn) -> None:
         conn.open()
-        leave.wait(8)
+        leave.wait(PATIENCE)
         if how == "reset":
             conn.reset()
 

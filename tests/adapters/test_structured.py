@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import tls
 import trio
+from patience import at_once
 
 from adapters.kit import Kit
 from adapters.kit_anyio import AnyioKit
@@ -63,11 +63,9 @@ def test_a_client_that_never_gets_through_tls(kit: Kit, says: bytes) -> None:
     async def scenario() -> None:
         timeouts = Timeouts(open=0.2) if not says else None
         async with kit.serve(accepting, ssl=tls.server_context(), timeouts=timeouts) as server:
-            with socket.create_connection(("127.0.0.1", server.port)) as sock:
-                began = time.monotonic()
+            with socket.create_connection(("127.0.0.1", server.port)) as sock, at_once():
                 sock.sendall(says)
                 await ended(kit, sock)
-                assert time.monotonic() - began < 2
             endpoint = Endpoint.custom(server.url())
             assert endpoint.secure
             async with kit.connect(endpoint, ssl=tls.client_context()) as session:
@@ -81,9 +79,8 @@ def test_closing_while_a_client_is_in_tls(kit: Kit) -> None:
         async with kit.serve(accepting, ssl=tls.server_context()) as server:
             with socket.create_connection(("127.0.0.1", server.port)) as sock:
                 await kit.sleep(0.05)
-                began = time.monotonic()
-                await server.close()
-                assert time.monotonic() - began < 0.5
+                with at_once():
+                    await server.close()
                 await ended(kit, sock)
 
     kit.run(scenario)

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from typing import Any
 
 import pytest
 import tls
+from patience import PATIENCE, at_once
 
 from adapters.blocking import (
     deaf,
@@ -60,7 +60,7 @@ def test_an_interrupt_leaves_the_session_usable() -> None:
 def test_an_interrupt_while_sending_takes_nothing_back() -> None:
     def script(conn: Conn) -> int:
         conn.open()
-        release.wait(8)
+        release.wait(PATIENCE)
         count = 0
         while conn.read_frame()[0] != CLOSE:
             count += 1
@@ -81,10 +81,8 @@ def test_an_interrupt_while_sending_takes_nothing_back() -> None:
 
 def test_an_interrupted_block_does_not_wait() -> None:
     with Peer(deaf) as peer:
-        began = time.monotonic()
-        with interrupted(), open_to(peer) as session:
+        with at_once(), interrupted(), open_to(peer) as session:
             session.receive()
-        assert time.monotonic() - began < 2
         assert session._wire.gone.is_set()
 
 
@@ -116,7 +114,7 @@ def test_a_dropped_session_is_complained_of_and_freed() -> None:
         peer.join()
     for thread in threading.enumerate():
         if thread.name.startswith("live"):
-            thread.join(8)
+            thread.join(PATIENCE)
 
 
 @pytest.mark.parametrize("waits", ["idle", "receiving"])
@@ -201,19 +199,18 @@ def test_the_next_address_is_tried(broken: str, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_resolver_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     def resolve(*_: object, **__: object) -> list[Any]:
-        release.wait(8)
+        release.wait(PATIENCE)
         raise socket.gaierror(socket.EAI_AGAIN, "later")
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    began = time.monotonic()
-    with pytest.raises(DeadlineExpired) as caught:
-        connect(Endpoint.custom("ws://name.test/"), model="test", dial_timeout=0.1)
-    assert caught.value.which is Deadline.DIAL
-    assert time.monotonic() - began < 1
+    with at_once():
+        with pytest.raises(DeadlineExpired) as caught:
+            connect(Endpoint.custom("ws://name.test/"), model="test", dial_timeout=0.1)
+        assert caught.value.which is Deadline.DIAL
     release.set()
     for thread in threading.enumerate():
         if thread.name.startswith("resolver"):
-            thread.join(8)
+            thread.join(PATIENCE)
 
 
 def test_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +264,7 @@ def test_the_last_word_reaches_a_peer_that_talks_on_over_tls() -> None:
         with open_to(peer) as session:
             with pytest.raises(LiveProtocolError):
                 session.receive()
-            assert session._wire.gone.wait(8)
+            assert session._wire.gone.wait(PATIENCE)
         assert peer.join() == [1002]
 
 
@@ -289,12 +286,14 @@ def test_broken_records() -> None:
 def test_goodbye_of_tls_without_the_end_of_tcp() -> None:
     def script(conn: Conn) -> None:
         conn.open()
-        conn.sock.settimeout(0.5)
+        conn.sock.settimeout(PATIENCE)
         with contextlib.suppress(OSError):
             conn.sock.unwrap()  # type: ignore[attr-defined]
 
-    with Peer(script, tls=tls.server_context()) as peer, open_to(peer) as session:
-        began = time.monotonic()
-        with pytest.raises(TransportFailed):
-            session.receive()
-        assert time.monotonic() - began < 0.4
+    with (
+        Peer(script, tls=tls.server_context()) as peer,
+        open_to(peer) as session,
+        at_once(),
+        pytest.raises(TransportFailed),
+    ):
+        session.receive()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from adapters.kit import AsyncioKit
 from adapters.peer import Conn, Gone, Script, dialer
+from patience import PATIENCE
 
 from bridges.servers import SERVERS, Running
 from live_protocol import (
@@ -369,7 +370,7 @@ async def test_a_slow_client(server: Running) -> None:
         conn.request(f"{PATH}?key=k")
         conn.say({"setup": {"model": "models/m"}})
         conn.read_message()
-        go.wait(8)
+        go.wait(PATIENCE)
         got = []
         with contextlib.suppress(Gone):
             while True:

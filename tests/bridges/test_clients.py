@@ -9,12 +9,12 @@ import os
 import struct
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
 from adapters.kit import Kit
 from adapters.peer import BINARY, CLOSE, PING, Conn, Gone, Peer, make_frame
+from patience import at_once
 
 from bridges.kits import KITS
 from live_protocol import (
@@ -253,11 +253,9 @@ def test_a_late_setup_does_not_hang(kit: Kit) -> None:
 
     async def scenario() -> None:
         with Peer(script) as peer:
-            began = time.monotonic()
-            with pytest.raises(DeadlineExpired, match="setup"):
+            with at_once(), pytest.raises(DeadlineExpired, match="setup"):
                 async with kit.connect(peer.endpoint(), timeouts=Timeouts(setup=0.05, close=0.1)):
                     pass
-            assert time.monotonic() - began < 2
             assert (await kit.join(peer))[0][0] == 1011
 
     kit.run(scenario)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 import attrs
+from patience import PATIENCE
 
 from live_protocol import Endpoint, GoAwayPolicy, ReconnectPolicy, Timeouts
 from live_protocol.emulator import Emulator, EmulatorOptions
@@ -61,14 +62,14 @@ class Service:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(8)
+        assert self._ready.wait(PATIENCE)
         return self
 
     def __exit__(self, *_: object) -> None:
         assert self._loop is not None
         assert self._stop is not None
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(8)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 
 
@@ -113,7 +114,7 @@ class Cutter:
     def _carry(self, client: socket.socket, where: float | None, up: bool, reset: bool) -> None:
         server = socket.create_connection(("127.0.0.1", self._target))
         for sock in (client, server):
-            sock.settimeout(10)
+            sock.settimeout(PATIENCE)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         limits = [int(where) if where is not None and up is way else None for way in (True, False)]
 
@@ -146,10 +147,10 @@ class Cutter:
 
     def __exit__(self, *_: object) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
-        self._acceptor.join(8)
+        self._acceptor.join(PATIENCE)
         self._listener.close()
         for thread in self._threads:
-            thread.join(12)
+            thread.join(2 * PATIENCE)
             assert not thread.is_alive()
 
 

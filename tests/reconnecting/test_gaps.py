@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from adapters.kit import AsyncioKit, Kit
+from patience import AT_ONCE, PATIENCE
 
 from live_protocol import (
     AlreadyClosed,
@@ -86,7 +87,7 @@ def test_it_ends_at_once(kit: Kit, phase: str, how: str) -> None:
             if job is not None:
                 done = await job.wait()
                 assert done.error is None
-            assert time.monotonic() - began < 1.5
+            assert time.monotonic() - began < AT_ONCE
             with contextlib.suppress(TransportFailed):  # the drop itself, where it was not read before
                 async for event in session:
                     events.append(event)  # noqa: PERF401 - kept where it raises
@@ -207,7 +208,7 @@ def test_threads_close_while_an_endpoint_is_made(fails: bool) -> None:
     def endpoint() -> Endpoint:
         if len(calls) == 1:
             asked.set()
-            assert go_on.wait(8)
+            assert go_on.wait(PATIENCE)
             if fails:
                 raise ConnectionError("no token")
         calls.append(1)
@@ -224,11 +225,11 @@ def test_threads_close_while_an_endpoint_is_made(fails: bool) -> None:
         session.send_client_content(user("/drop"))
         taking = threading.Thread(target=take)
         taking.start()
-        assert asked.wait(8)
+        assert asked.wait(PATIENCE)
         session.close()
         assert session.close_info is not None
         go_on.set()
-        taking.join(8)
+        taking.join(PATIENCE)
         assert not taking.is_alive()
     assert type(events[-1]) is ConnectionClosed
     assert sum(isinstance(event, Reconnecting) for event in events) == 1

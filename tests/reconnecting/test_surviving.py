@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from adapters.kit import Kit
 from adapters.peer import Conn, Gone, Peer
+from patience import PATIENCE
 
 from live_protocol import (
     ConnectionClosed,
@@ -155,7 +156,7 @@ def test_senders_that_wait_for_room_go_on_when_the_transport_goes(kit: Kit) -> N
         conn.open()
         conn.say({"sessionResumptionUpdate": {"newHandle": "h", "resumable": True}})
         if not cut.is_set():
-            assert cut.wait(8)
+            assert cut.wait(PATIENCE)
             conn.reset()
         else:
             conn.until_gone()

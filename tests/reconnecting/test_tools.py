@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from adapters.kit import Kit
 from adapters.peer import Conn, Gone, Peer
+from patience import PATIENCE
 
 from live_protocol import Behavior, Reconnected, TextChunk, ToolCallCancelled, ToolCallRequested
 from live_protocol.declare import ToolRegistry
@@ -230,7 +231,7 @@ def test_reading_goes_on_and_so_many_run_at_a_time(kit: Kit) -> None:
         with lock:
             running[0] += 1
             most[0] = max(most[0], running[0])
-        assert release.wait(8)
+        assert release.wait(PATIENCE)
         with lock:
             running[0] -= 1
         return "done"
@@ -269,7 +270,7 @@ def test_what_is_cancelled_is_never_answered(kit: Kit, where: str) -> None:
 
     def blocking() -> str:
         """Take its time."""
-        assert release.wait(8)
+        assert release.wait(PATIENCE)
         return "late"
 
     async def waiting() -> str:
@@ -320,7 +321,7 @@ def test_leaving_stops_everything(kit: Kit) -> None:
     def blocking() -> str:
         """Take its time."""
         started.set()
-        assert release.wait(8)
+        assert release.wait(PATIENCE)
         return "late"
 
     def script(conn: Conn) -> None:
@@ -352,7 +353,7 @@ def test_results_stay_with_their_connection(kit: Kit) -> None:
     def slow(word: str) -> str:
         """Say a word; the first one late."""
         if word == "old":
-            assert release.wait(8)
+            assert release.wait(PATIENCE)
         return word
 
     def script(conn: Conn) -> Any:
@@ -395,7 +396,7 @@ def test_a_result_goes_to_the_session_that_was_resumed(kit: Kit) -> None:
 
     def slow() -> str:
         """Take its time."""
-        assert release.wait(8)
+        assert release.wait(PATIENCE)
         return "at last"
 
     def script(conn: Conn) -> Any:

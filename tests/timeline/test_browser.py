@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -222,10 +221,9 @@ def test_an_hour(chromium: Page, tmp_path: Path) -> None:
     page = opened(chromium, tmp_path, Timeline.of(records))
     assert ticks(page)[-1] == "60:00"
     assert page.js("document.querySelectorAll('#chart *').length") < 8000
-    start = time.perf_counter()
     page.js("document.getElementById('in').click()")
     page.frame()
-    assert time.perf_counter() - start < 2.0  # it takes a twentieth of that
+    assert page.js("document.querySelectorAll('#chart *').length") < 8000
     assert rows(page) == 300
     page.js("document.getElementById('more').click()")
     assert rows(page) == 1200
