@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
@@ -28,23 +29,24 @@ __all__ = [
 
 
 @functools.cache
-def _members(cls: type) -> tuple[str, ...]:
-    return tuple(field.name for field in attrs.fields(cls) if field.name != "extra")
+def _members(cls: type) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    names = tuple(field.name for field in attrs.fields(cls) if field.name != "extra")
+    return names, operator.attrgetter(*names)
 
 
 def given(message: Any) -> list[str]:
-    """Names of the members that are not absent, without ``extra``."""
-    found: list[str] = []
-    for name in _members(message.__class__):
-        value = getattr(message, name)
-        if value is not None and not (type(value) is tuple and not value):
-            found.append(name)
-    return found
+    """Names of the members that are not absent, without ``extra``; the class has two at least."""
+    names, values_of = _members(message.__class__)
+    values = values_of(message)
+    return [name for name, value in zip(names, values, strict=True) if value is not None and value != ()]
 
 
 def kind(message: LiveClientMessage | LiveServerMessage) -> str:
     """The members of an envelope in one word, for reports; of unknown names not too many, each cut short."""
-    return ",".join([*given(message), *(key[:40] for key in itertools.islice(message.extra, 8))])
+    names = given(message)
+    if message.extra:
+        names += [key[:40] for key in itertools.islice(message.extra, 8)]
+    return ",".join(names)
 
 
 def client_member(message: LiveClientMessage) -> str:

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Final, TypeVar, cast, get_args, get_origin
 
 import attrs
 import cattrs
@@ -161,8 +161,7 @@ def _reader(hint: Any, conv: cattrs.Converter, json_value: Hook) -> Hook:
         return _map_reader(_reader(get_args(hint)[1], conv, json_value))
     if hint in _READ_PLAIN:
         return _READ_PLAIN[hint]
-    structure = conv.get_structure_hook(hint)
-    return lambda value: structure(value, hint)
+    return cast("Hook", conv.get_structure_hook(hint))  # one of `_message_reader`, for which the class is settled
 
 
 def _enum_reader(cls: type[enum.Enum]) -> Hook:
@@ -214,7 +213,7 @@ def _map_reader(read_item: Hook) -> Hook:
     return read
 
 
-def _message_reader(cls: type, conv: cattrs.Converter, json_value: Hook, *, strict: bool) -> Callable[[Any, Any], Any]:
+def _message_reader(cls: type, conv: cattrs.Converter, json_value: Hook, *, strict: bool) -> Callable[..., Any]:
     table: dict[str, tuple[str, Hook]] = {}
 
     def compile_table() -> None:  # on first use, since messages may contain themselves
@@ -223,8 +222,8 @@ def _message_reader(cls: type, conv: cattrs.Converter, json_value: Hook, *, stri
             for key in (field.json, field.json_vertex, field.name):
                 table.setdefault(key, entry)
 
-    def read(value: Any, _: Any) -> Any:
-        if not isinstance(value, Mapping):
+    def read(value: Any, _: Any = cls) -> Any:
+        if type(value) is not dict and not isinstance(value, Mapping):  # the former is nearly always so, and cheap
             if isinstance(value, cls):
                 return value
             raise expected("an object", value)

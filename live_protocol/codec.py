@@ -32,6 +32,7 @@ __all__ = ["Codec"]
 T = TypeVar("T")
 
 
+_SHORT: Final = 1024  # bytes
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 _AUDIO_HEAD: Final = b'{"realtimeInput":{"audio":{"mimeType":"'
@@ -104,7 +105,9 @@ class Codec:
 
     def _message(self, cls: type[T], raw: bytes, value: dict[str, Any], *, strict: bool) -> T:
         # The parser has a bound of its own (1,024 levels); this one also keeps our recursion within any caller's stack.
-        if _deeper(value, self.max_depth):
+        # A short one seldom has as many brackets as there may be levels, and counting them costs less than looking.
+        suspect = len(raw) > _SHORT or raw.count(b"{") + raw.count(b"[") > self.max_depth
+        if suspect and _deeper(value, self.max_depth):
             raise InvalidJson(f"nested deeper than {self.max_depth} levels", _position(raw, self.max_depth))
         try:
             try:
@@ -240,8 +243,10 @@ def _parse(raw: bytes) -> dict[str, Any]:
 
 def _inline_data(value: dict[str, Any]) -> AudioPart | None:
     # The exact shape, or nothing: whatever else a message holds must not be lost.
+    content = value.get("serverContent")
+    if type(content) is not dict or "modelTurn" not in content:
+        return None
     try:
-        content = value["serverContent"]
         turn = content["modelTurn"]
         parts = turn["parts"]
         part = parts[0]
