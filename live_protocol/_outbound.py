@@ -129,7 +129,7 @@ class ClientOutbound:
         self._check_size(payload)
         window.state, window.format = state, form
         if message.tool_response is not None:
-            self._calls.responded(message.tool_response.function_responses)
+            self._calls.responded(message.tool_response.function_responses, epoch=epoch)
         return payload
 
     def _check_size(self, payload: bytes) -> None:

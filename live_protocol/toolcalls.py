@@ -38,6 +38,9 @@ class ToolCall:
 class ToolCalls:
     """Calls by id; those without an id (some Vertex models) are counted by name.
 
+    On Vertex a response may leave the id out: it answers the oldest call of its name, and where that one has an id, it
+    gets it.
+
     Args:
         backend: Whether responses must carry an id.
         foreign: Whether calls of an earlier connection may be answered here, as after a resumption.
@@ -152,7 +155,7 @@ class ToolCalls:
             The responses as they should be sent.
 
         Raises:
-            InvalidMessage: None given, or an id is missing or unknown.
+            InvalidMessage: None given, an id is missing or unknown, or (Vertex) no call of that name waits.
             IllegalInState: The call was answered for good, perhaps by an earlier one of these.
             ToolCallWasCancelled: The server has cancelled the call.
             ToolCallOrphaned: The call belongs to a connection whose calls may not be answered any more, or to another
@@ -162,39 +165,31 @@ class ToolCalls:
             raise InvalidMessage("tool_response.function_responses", "give one response at least")
         checked: list[FunctionResponse] = []
         states: dict[str, ToolCallState] = {}
+        taken: list[int] = []
         for index, response in enumerate(responses):
             path = f"tool_response.function_responses[{index}]"
             for name, value in (("id", response.id), ("name", response.name)):
                 if value is not None and not isinstance(value, str):
                     raise InvalidMessage(f"{path}.{name}", f"expected a string, got {type(value).__name__}")
-            self._check_epoch(response, epoch)
             if response.id:
-                checked.append(self._check_by_id(path, response, states))
-            elif self._backend is Backend.GEMINI:
-                raise InvalidMessage(
-                    f"{path}.id",
-                    "the Gemini backend matches responses by id: pass the id of the function call",
-                )
+                checked.append(self._check_by_id(path, response, epoch, states))
             else:
-                checked.append(response)
+                checked.append(self._check_by_name(path, response, epoch, states, taken))
         return checked
 
-    def _check_epoch(self, response: FunctionResponse, epoch: int | None) -> None:
-        key = key_of(response)
-        entry: ToolCall | None
-        if response.id:
-            entry = self.get(response.id)
-        else:
-            entry = next((entry for entry in self._anonymous if entry.call.name == response.name), None)
+    def _check_epoch(self, entry: ToolCall | None, key: str, epoch: int | None) -> None:
         if entry is None and key in self._orphans:
             raise ToolCallOrphaned(key, self._orphans[key].epoch, self.epoch)
         if entry is not None and epoch is not None and entry.epoch != epoch:
             # An id can return in a new session: the call it names now is not the one that was worked on.
             raise ToolCallOrphaned(key, epoch, self.epoch)
 
-    def _check_by_id(self, path: str, response: FunctionResponse, states: dict[str, ToolCallState]) -> FunctionResponse:
+    def _check_by_id(
+        self, path: str, response: FunctionResponse, epoch: int | None, states: dict[str, ToolCallState]
+    ) -> FunctionResponse:
         call_id = response.id or ""
         entry = self.get(call_id)
+        self._check_epoch(entry, call_id, epoch)
         if entry is None:
             if self._foreign:
                 return response
@@ -212,17 +207,66 @@ class ToolCalls:
         states[call_id] = after
         return response if response.name or not entry.call.name else attrs.evolve(response, name=entry.call.name)
 
-    def responded(self, responses: Sequence[FunctionResponse]) -> None:
-        """Enter responses that are on their way, or that came; those the table does not have change nothing."""
+    def _check_by_name(
+        self,
+        path: str,
+        response: FunctionResponse,
+        epoch: int | None,
+        states: dict[str, ToolCallState],
+        taken: list[int],
+    ) -> FunctionResponse:
+        name = response.name
+        found = self._without_id(name, epoch, taken)
+        if found is not None and self._backend is not Backend.GEMINI:
+            taken.append(found)
+            return response
+        same = next((entry for entry in self._anonymous if entry.call.name == name), None)
+        self._check_epoch(same, name or "", epoch)
+        if self._backend is Backend.GEMINI:
+            raise InvalidMessage(
+                f"{path}.id",
+                "the Gemini backend matches responses by id: pass the id of the function call",
+            )
+        if not name:
+            raise InvalidMessage(f"{path}.name", "it is required where there is no id")
+        # The call has an id and the response does not say which: the oldest one that waits, else how the newest ended.
+        known = [*self._open.values(), *reversed(self._finished.values())]
+        named = [entry for entry in known if entry.call.name == name]
+        for entry in named:
+            if states.get(entry.call.id or "", entry.state) in _OPEN:
+                return self._check_by_id(path, attrs.evolve(response, id=entry.call.id), epoch, states)
+        if self._foreign:
+            return response
+        if not named:
+            raise InvalidMessage(f"{path}.name", f"no call of {name!r} awaits a response on this connection")
+        return self._check_by_id(path, attrs.evolve(response, id=named[0].call.id), epoch, states)
+
+    def _without_id(self, name: str | None, epoch: int | None, taken: Sequence[int] = ()) -> int | None:
+        """Place of the oldest call of this name that has no id, of one connection where that is known."""
+        for index, entry in enumerate(self._anonymous):
+            if index not in taken and entry.call.name == name and epoch in (None, entry.epoch):
+                return index
+        return None
+
+    def responded(self, responses: Sequence[FunctionResponse], *, epoch: int | None = None) -> None:
+        """Enter responses that are on their way, or that came; those the table does not have change nothing.
+
+        Args:
+            responses: As `check` gave them, or as they came.
+            epoch: As for `check`.
+        """
         for response in responses:
-            call_id = response.id or ""
-            entry = self.get(call_id)
-            if entry is not None:
-                after = TOOL_CALL.get((entry.state, _input(response)))
-                if after is not None:
-                    self._enter(call_id, entry, after)
-            elif not response.id:
-                _drop_by_name(self._anonymous, response.name)
+            if not response.id and (found := self._without_id(response.name, epoch)) is not None:
+                del self._anonymous[found]
+                continue
+            # A client on Vertex may leave out the id that the call had.
+            entry = self.get(response.id) if response.id else self._named(response.name)
+            after = None if entry is None else TOOL_CALL.get((entry.state, _input(response)))
+            if entry is not None and after is not None:
+                self._enter(entry.call.id or "", entry, after)
+
+    def _named(self, name: str | None) -> ToolCall | None:
+        return next((entry for entry in self._open.values() if entry.call.name == name), None)
 
 
 def key_of(call: FunctionCall | FunctionResponse) -> str:
@@ -232,10 +276,3 @@ def key_of(call: FunctionCall | FunctionResponse) -> str:
 
 def _input(response: FunctionResponse) -> ToolCallInput:
     return ToolCallInput.RESPOND_MORE if response.will_continue else ToolCallInput.RESPOND
-
-
-def _drop_by_name(calls: list[ToolCall], name: str | None) -> None:
-    for index, entry in enumerate(calls):
-        if entry.call.name == name:
-            del calls[index]
-            return

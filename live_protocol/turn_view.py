@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 import attrs
 
@@ -28,6 +28,8 @@ from live_protocol.usage import Usage
 
 __all__ = ["TurnCollector", "TurnView"]
 
+_OUTPUT: Final = (AudioChunk, TextChunk, OutputTranscript, ToolCallRequested)
+
 
 @final
 @attrs.define(kw_only=True, eq=False)
@@ -41,7 +43,7 @@ class TurnView:
 
     Attributes:
         generation: Number of the generation; 0 before any output.
-        started: Whether there was output, or a generation that ended without any.
+        started: Whether there was output that was not stale, or a generation that ended without any.
         generated: Whether all output was sent; stays False in an interrupted turn.
         complete: Whether the turn is over.
         interaction_complete: Whether the model is done; False on a complete turn means that more turns follow by
@@ -107,6 +109,18 @@ class TurnView:
         """The audio in ``audio_format``, where the collector was told to keep it; stale chunks left out."""
         return bytes(self._audio)
 
+    def _begin(self, generation: int) -> None:
+        self.started = True
+        self.generation = generation
+
+    def _forget_output(self) -> None:
+        for pieces in (self._text, self._thoughts, self._spoken, self._audio, self.tool_calls, self.cancelled):
+            pieces.clear()
+        self.generation = 0
+        self.started = self.generated = self.interrupted = False
+        self.audio_format = None
+        self.audio_seconds, self.audio_dropped = 0.0, 0
+
     def _chunk(self, event: AudioChunk, room: int) -> None:
         self.audio_format = self.audio_format or event.format
         self.audio_seconds += event.format.seconds(len(event.data))
@@ -126,12 +140,14 @@ class TurnCollector:
     with the last event of the message that holds `TurnComplete`, or with the connection. A report of usage that comes
     alone between two turns is added to the one that has ended.
 
-    An interruption of a turn that is not seen here, followed by its `TurnComplete`, ends nothing: the service sends
-    such pairs for an answer that was over already, or that was begun before this collector.
+    An interruption of a turn whose beginning was not seen here, followed by its `TurnComplete`, ends nothing: the
+    service sends such pairs for an answer that was over already, or that was begun before this collector. What was
+    seen of the model's output by then is forgotten, so that the next answer stands alone.
 
     Args:
         keep_audio: Whether views hold the audio; otherwise it is only measured.
         max_audio: Most bytes of audio one view holds.
+        interrupted: Whether a turn was cut before this collector, and its `TurnComplete` is still to come.
 
     Raises:
         ValueError: ``max_audio`` is less than 1.
@@ -141,14 +157,17 @@ class TurnCollector:
         last: The turn that ended last, None before the first.
     """
 
-    __slots__ = ("_ending", "_room", "current", "last")
+    __slots__ = ("_begun", "_ending", "_room", "current", "last")
 
-    def __init__(self, *, keep_audio: bool = False, max_audio: int = 64 * 1024 * 1024) -> None:
+    def __init__(
+        self, *, keep_audio: bool = False, max_audio: int = 64 * 1024 * 1024, interrupted: bool = False
+    ) -> None:
         if max_audio < 1:
             raise ValueError(f"max_audio must be at least 1, not {max_audio!r}")
-        self.current: TurnView = TurnView()
+        self.current: TurnView = TurnView(interrupted=interrupted)
         self.last: TurnView | None = None
         self._room = max_audio if keep_audio else 0
+        self._begun = False
         self._ending = False
 
     def feed(self, event: Event) -> TurnView | None:
@@ -160,8 +179,10 @@ class TurnCollector:
         match event:
             case TurnStarted():
                 ended = self._cut() if self.current.started else None
-                self.current.started = True
-                self.current.generation = event.generation
+                if self.current.interrupted:  # the end of the turn that was cut got lost with its connection
+                    self.current._forget_output()
+                self.current._begin(event.generation)
+                self._begun = True
                 return ended
             case SetupComplete():
                 return self._cut() if self.current.started else None
@@ -176,6 +197,10 @@ class TurnCollector:
 
     def _take(self, event: Event) -> None:
         view = self.current
+        if isinstance(event, _OUTPUT) and not view.started:
+            if event.stale:
+                return  # left over from what was cut before
+            view._begin(event.generation)  # it was under way before this collector
         match event:
             case AudioChunk() if not event.stale:
                 view._chunk(event, self._room)
@@ -202,8 +227,8 @@ class TurnCollector:
 
     def _complete(self, event: TurnComplete) -> None:
         view = self.current
-        if view.interrupted and not view.started:
-            view.interrupted = False
+        if view.interrupted and not self._begun:
+            view._forget_output()
             return
         view.complete = True
         view.reason = event.reason
@@ -222,5 +247,6 @@ class TurnCollector:
         return self._end()
 
     def _end(self) -> TurnView:
+        self._begun = False
         self.last, self.current = self.current, TurnView()
         return self.last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -18,11 +19,13 @@ from live_protocol.events import (
     GoAway,
     Interrupted,
     SetupComplete,
+    ToolCallCancelled,
+    ToolCallRequested,
     TurnComplete,
     TurnStarted,
     UsageUpdated,
 )
-from live_protocol.messages import InteractionStatus, TurnCompleteReason, UsageMetadata
+from live_protocol.messages import FunctionCall, InteractionStatus, TurnCompleteReason, UsageMetadata
 from live_protocol.turn_view import TurnCollector, TurnView
 
 from .support import Server, content, heard, spoken, voice, written
@@ -150,6 +153,34 @@ class TestBoundaries:
         (view,) = collect(collector, STARTED, spoken("Hello"), GenerationComplete(), TurnComplete())
         assert (view.interrupted, view.input_transcript, view.output_transcript) == (False, "Hi", "Hello")
 
+    def test_what_was_under_way_and_is_cut_does_not_mix_with_the_answer(self) -> None:
+        collector = TurnCollector(keep_audio=True)
+        call = ToolCallRequested(call=FunctionCall(id="1", name="f"), generation=1)
+        old = [spoken("old"), written("old"), written("old", thought=True), chunk(b"\1\2"), call]
+        assert collect(collector, heard("Stop"), *old, ToolCallCancelled(call_id="1")) == []
+        assert (collector.current.started, collector.current.generation) == (True, 1)
+        cut = [Interrupted(generation=1), spoken("er", stale=True), TurnComplete(generation=1)]
+        answer = [TurnStarted(generation=2), spoken("new", 2), TurnComplete(generation=2)]
+        (view,) = collect(collector, *cut, *answer)
+        assert (view.generation, view.input_transcript, view.answer, view.interrupted) == (2, "Stop", "new", False)
+        assert (view.text, view.thoughts, view.tool_calls, view.cancelled) == ("", "", [], [])
+        assert (view.audio, view.audio_seconds, view.audio_format) == (b"", 0.0, None)
+
+    def test_what_was_under_way_and_ends_is_a_turn(self) -> None:
+        (view,) = collect(TurnCollector(), spoken("rest", 7), GenerationComplete(generation=7), TurnComplete())
+        assert (view.started, view.generation, view.output_transcript, view.complete) == (True, 7, "rest", True)
+
+    def test_a_cut_before_the_collector(self) -> None:
+        collector = TurnCollector(interrupted=True)
+        late = [spoken("old", stale=True), TurnComplete(generation=1)]
+        (view,) = collect(collector, *late, TurnStarted(generation=2), spoken("new", 2), TurnComplete(generation=2))
+        assert (view.answer, view.interrupted) == ("new", False)
+
+    def test_a_cut_whose_end_got_lost(self) -> None:
+        collector = TurnCollector(interrupted=True)
+        (view,) = collect(collector, SetupComplete(), TurnStarted(generation=2), spoken("new", 2), TurnComplete())
+        assert (view.answer, view.interrupted) == ("new", False)
+
     def test_a_turn_without_output_is_a_turn(self) -> None:
         (view,) = collect(TurnCollector(), TurnComplete())
         assert (view.started, view.complete) == (False, True)
@@ -188,14 +219,26 @@ def test_every_word_and_token_is_in_one_turn(messages: list[dict[str, Any]]) -> 
     events = server.says(*messages)
     views = collect(collector, *events, CLOSED)
     assert all(view.complete for view in views[:-1])
+    told = within(events)
     for name, kind in (
         ("output_transcript", "OutputTranscript"),
         ("text", "TextChunk"),
         ("input_transcript", "InputT"),
     ):
-        expected = "".join(event.text for event in events if type(event).__name__.startswith(kind))  # type: ignore[union-attr]
+        expected = "".join(event.text for event in told if type(event).__name__.startswith(kind))  # type: ignore[union-attr]
         assert "".join(getattr(view, name) for view in views) == expected
     assert sum(view.usage.total_tokens for view in views) == server.session.usage.total_tokens
     assert sum(view.audio_seconds for view in views) == pytest.approx(
-        sum(event.format.seconds(2) for event in events if type(event) is AudioChunk and not event.stale)
+        sum(event.format.seconds(2) for event in told if type(event) is AudioChunk and not event.stale)
     )
+
+
+def within(events: Sequence[Event]) -> list[Event]:
+    """Without the leftovers of a turn that was cut before it could begin, up to where that ends."""
+    told: list[Event] = []
+    begun = False
+    for event in events:
+        begun = (begun or isinstance(event, TurnStarted)) and not isinstance(event, TurnComplete)
+        if begun or not getattr(event, "stale", False):
+            told.append(event)
+    return told

@@ -368,9 +368,42 @@ def test_calls_without_id() -> None:
     assert [entry.name for entry in session.pending_tool_calls] == ["f", "g", "f"]
     session.send_tool_response({"name": "f", "response": {}})
     assert [entry.name for entry in session.pending_tool_calls] == ["g", "f"]
-    session.send_tool_response([{"name": "unasked", "response": {}}, {"name": "g", "response": {}}])
+    session.send_tool_response({"name": "g", "response": {}})
     assert [entry.name for entry in session.pending_tool_calls] == ["f"]
     refused(session, lambda: session.send_tool_response({"response": {}}), InvalidMessage, "required")
+    path = "tool_response.function_responses[0].name"
+    refused(
+        session,
+        lambda: session.send_tool_response({"name": "x", "response": {}}),
+        InvalidMessage,
+        "no call of 'x'",
+        path,
+    )
+    twice = [{"name": "f", "response": {}}] * 2
+    path = "tool_response.function_responses[1].name"
+    refused(session, lambda: session.send_tool_response(twice), InvalidMessage, "awaits", path)
+    session.send_tool_response(twice[:1])
+    refused(session, lambda: session.send_tool_response(twice[:1]), InvalidMessage, "awaits")
+
+
+def test_calls_that_are_answered_by_name_although_they_have_an_id() -> None:
+    calls = [{"id": "1", "name": "f"}, {"id": "2", "name": "f"}, {"id": "3", "name": "g"}]
+    session = with_calls(*calls, codec=Codec(Backend.VERTEX))
+    answer = {"name": "f", "response": {}}
+    session.send_tool_response([answer, answer])
+    assert [one["id"] for one in sent(session)[0]["toolResponse"]["functionResponses"]] == ["1", "2"]
+    assert [entry.id for entry in session.pending_tool_calls] == ["3"]
+    refused(session, lambda: session.send_tool_response(answer), IllegalInState, "'2'")
+    tell(session, cancel("3"))
+    refused(session, lambda: session.send_tool_response({"name": "g", "response": {}}), ToolCallWasCancelled, "3")
+
+
+def test_a_name_is_enough_after_a_resumption_that_may_have_left_calls() -> None:
+    fields = {"session_resumption": SessionResumptionConfig(handle="h")}
+    session = with_calls({"id": "1", "name": "f"}, codec=Codec(Backend.VERTEX), fields=fields)
+    for _ in range(2):
+        session.send_tool_response({"name": "f", "response": {}})
+    assert [one["toolResponse"]["functionResponses"][0].get("id") for one in sent(session)] == ["1", None]
 
 
 @pytest.mark.parametrize("backend", Backend)

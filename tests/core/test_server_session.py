@@ -193,6 +193,9 @@ def test_calls_of_the_server() -> None:
     assert [entry.name for entry in session.pending_tool_calls] == ["f"]
     session.send(server_message(cancel("a")))
     assert session.pending_tool_calls == ()
+    session.send(server_message(call({"id": "b", "name": "f"})))
+    tell(session, {"toolResponse": {"functionResponses": [{"name": "f", "response": {}}]}})
+    assert session.pending_tool_calls == ()
 
 
 def test_both_ends_agree_on_a_call_cancelled_and_made_in_one_message() -> None:

@@ -69,6 +69,21 @@ def test_an_answer_to_another_connections_call() -> None:
         session.tool_calls.check([], epoch=2)
 
 
+def test_calls_without_id_are_told_apart_by_their_connection() -> None:
+    session = ready_client(codec=Codec(Backend.VERTEX))
+    calls = session.tool_calls
+    for calls.epoch in (1, 2):
+        tell(session, call({"name": "f"}))
+    answer = [FunctionResponse(name="f", response={})]
+    assert calls.check(answer, epoch=2) == answer
+    calls.responded(answer, epoch=2)
+    assert [entry.epoch for entry in calls.open()] == [1]
+    with pytest.raises(ToolCallOrphaned):
+        calls.check(answer, epoch=2)
+    calls.responded(calls.check(answer, epoch=1), epoch=1)
+    assert calls.open() == ()
+
+
 def test_orphans_are_forgotten_some_day() -> None:
     session = ready_client()
     tell(session, call(*({"id": f"x{index}", "name": "f"} for index in range(1030))))

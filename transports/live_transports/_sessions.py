@@ -99,7 +99,8 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, Client]):
         """The session's events up to the end of the turn that comes next, or is under way, gathered as they pass.
 
         ``async for event in turn`` gives them, ``turn.view`` is what is known so far, ``await turn.finish()`` takes the
-        rest. Whatever comes after the turn stays in the session's stream.
+        rest. Whatever comes after the turn stays in the session's stream. A turn that was under way and is cut, before
+        this call or after it, is passed over: the turn is the one that follows.
 
         Args:
             keep_audio: Whether the view holds the audio; otherwise it is only measured.
@@ -108,7 +109,9 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, Client]):
         Raises:
             ValueError: ``max_audio`` is less than 1.
         """
-        return Turn(self.__anext__, self._wire.inbox.unread, TurnCollector(keep_audio=keep_audio, max_audio=max_audio))
+        cut = self.turn_state is TurnState.INTERRUPTED
+        collector = TurnCollector(keep_audio=keep_audio, max_audio=max_audio, interrupted=cut)
+        return Turn(self.__anext__, self._wire.inbox.unread, collector)
 
     # --- verbs --------------------------------------------------------------------------------------------------
 

@@ -278,7 +278,8 @@ class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
         """The session's events up to the end of the turn that comes next, or is under way, gathered as they pass.
 
         ``for event in turn`` gives them, ``turn.view`` is what is known so far, ``turn.finish()`` takes the rest.
-        Whatever comes after the turn stays in the session's stream.
+        Whatever comes after the turn stays in the session's stream. A turn that was under way and is cut, before this
+        call or after it, is passed over: the turn is the one that follows.
 
         Args:
             keep_audio: Whether the view holds the audio; otherwise it is only measured.
@@ -287,7 +288,8 @@ class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
         Raises:
             ValueError: ``max_audio`` is less than 1.
         """
-        collector = TurnCollector(keep_audio=keep_audio, max_audio=max_audio)
+        cut = self.turn_state is TurnState.INTERRUPTED
+        collector = TurnCollector(keep_audio=keep_audio, max_audio=max_audio, interrupted=cut)
         return SyncTurn(self.__next__, self._unread, collector)
 
     def _unread(self, event: Event) -> None:
