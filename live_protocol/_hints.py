@@ -7,7 +7,9 @@ import dataclasses
 import enum
 import typing
 from collections.abc import Callable, Mapping
+from datetime import date, datetime, time
 from typing import Annotated, Any, Final, Literal, NamedTuple, NotRequired, Required, get_args, get_origin
+from uuid import UUID
 
 import attrs
 
@@ -25,10 +27,12 @@ class Shape(NamedTuple):
     Attributes:
         schema: What the model is told.
         check: Gives the value as the hint means it, still made of JSON's types; raises `Mismatch`.
+        note: What the schema has no key for; it ends the description, whoever writes that.
     """
 
     schema: Schema
     check: Hook
+    note: str = ""
 
 
 class _Member(NamedTuple):
@@ -67,11 +71,36 @@ def _read_number(value: Any) -> int | float:
     return number
 
 
+def _read_as(parse: Callable[[str], object], example: str) -> Hook:
+    def read(value: Any) -> str:
+        text = read_str(value)
+        try:
+            parse(text)
+        except ValueError:
+            failure = Mismatch(f"expected the form {example}, got {text[:40]!r}")
+        else:
+            return text
+        raise failure
+
+    return read
+
+
+def _text_of(parse: Callable[[str], object], what: str, example: str) -> Shape:
+    # In words: as a format of a string the service takes only date-time everywhere.
+    note = f"{what}, for example {example}."
+    return Shape(Schema(type=Type.STRING, description=note), _read_as(parse, example), note)
+
+
+_MOMENT: Final = "2026-01-31T15:30:00Z"
 _PLAIN: Final[Mapping[Any, Shape]] = {
     str: Shape(Schema(type=Type.STRING), read_str),
     bool: Shape(Schema(type=Type.BOOLEAN), read_bool),
     int: Shape(Schema(type=Type.INTEGER), _read_int),
     float: Shape(Schema(type=Type.NUMBER), _read_number),
+    datetime: Shape(Schema(type=Type.STRING, format="date-time"), _read_as(datetime.fromisoformat, _MOMENT)),
+    date: _text_of(date.fromisoformat, "A date", "2026-01-31"),
+    time: _text_of(time.fromisoformat, "A time of day", "15:30:00"),
+    UUID: _text_of(UUID, "A UUID", "12345678-1234-5678-1234-567812345678"),
 }
 
 
@@ -124,8 +153,8 @@ def _single(hint: Any, within: tuple[Any, ...]) -> Shape:
         if members is not None:
             return _object(hint, members, within)
     raise Mismatch(
-        f"{getattr(hint, '__name__', hint)!s} cannot be described to the model; use str, int, float, bool, Literal, "
-        "Enum, list, dict, TypedDict, a dataclass or an attrs class, each with its types"
+        f"{getattr(hint, '__name__', hint)!s} cannot be described to the model; use str, int, float, bool, date, "
+        "datetime, time, UUID, Literal, Enum, list, dict, TypedDict, a dataclass or an attrs class, each with its types"
     )
 
 
@@ -143,16 +172,20 @@ def described(hint: Any, shape: Shape, text: str) -> Shape:
 def _with_text(shape: Shape, text: str) -> Shape:
     if not text:
         return shape
-    # What a choice of numbers has to say about itself must not get lost.
-    own = shape.schema.description if shape.schema.type is Type.INTEGER else None
-    return Shape(attrs.evolve(shape.schema, description=f"{text} {own}" if own else text), shape.check)
+    description = f"{text} {shape.note}" if shape.note else text
+    return shape._replace(schema=attrs.evolve(shape.schema, description=description))
+
+
+def _nullable(shape: Shape) -> Shape:
+    check = shape.check
+    schema = attrs.evolve(shape.schema, nullable=True)
+    return Shape(schema, lambda value: None if value is None else check(value), shape.note)
 
 
 def _union(options: tuple[Any, ...], *, nullable: bool, within: tuple[Any, ...]) -> Shape:
     shapes = [shape_of(option, within) for option in options]
     if len(shapes) == 1:
-        schema, check = shapes[0]
-        return Shape(attrs.evolve(schema, nullable=True), lambda value: None if value is None else check(value))
+        return _nullable(shapes[0])
 
     def check_any(value: Any) -> Any:
         if value is None and nullable:
@@ -170,18 +203,18 @@ def _union(options: tuple[Any, ...], *, nullable: bool, within: tuple[Any, ...])
 def _literal(values: tuple[Any, ...]) -> Shape:
     if None not in values:
         return _choice(values)
-    schema, check = _choice([value for value in values if value is not None])
-    return Shape(attrs.evolve(schema, nullable=True), lambda value: None if value is None else check(value))
+    return _nullable(_choice([value for value in values if value is not None]))
 
 
 def _choice(values: collections.abc.Sequence[Any]) -> Shape:
     kinds = {type(value) for value in values}
     kind = kinds.pop() if len(kinds) == 1 else None
+    note = ""
     if kind is str:
         schema = Schema(type=Type.STRING, enum=tuple(values))
     elif kind is int:
-        # The schema's enum has only strings.
-        schema = Schema(type=Type.INTEGER, description=f"One of {', '.join(map(str, values))}.")
+        note = f"One of {', '.join(map(str, values))}."  # the schema's enum has only strings
+        schema = Schema(type=Type.INTEGER, description=note)
     else:
         raise Mismatch("the values of a Literal or Enum must be all strings, or all integers")
     check = _PLAIN[kind].check
@@ -192,7 +225,7 @@ def _choice(values: collections.abc.Sequence[Any]) -> Shape:
             raise Mismatch(f"expected one of {', '.join(map(repr, values))}")
         return found
 
-    return Shape(schema, check_choice)
+    return Shape(schema, check_choice, note)
 
 
 def _list(hint: Any, origin: Any, within: tuple[Any, ...]) -> Shape:

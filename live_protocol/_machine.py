@@ -16,6 +16,7 @@ from live_protocol.link import Wants
 from live_protocol.messages import Backend, FunctionCall, LiveClientMessage, LiveServerMessage
 from live_protocol.resumption import Resumption
 from live_protocol.session import LiveSession
+from live_protocol.toolcalls import ToolCalls
 from live_protocol.usage import Usage
 from live_protocol.verbs import ClientVerbs
 
@@ -262,6 +263,11 @@ class LiveMachine(ClientVerbs, Generic[L]):
     def pending_tool_calls(self) -> tuple[FunctionCall, ...]:
         """Calls that await a response, oldest first."""
         return self._session.pending_tool_calls
+
+    @property
+    def tool_calls(self) -> ToolCalls:
+        """The table of calls, for what became of each: see `ToolCalls.get`."""
+        return self._session.tool_calls
 
     @property
     def resumption(self) -> Resumption:

@@ -32,7 +32,7 @@ from live_protocol.messages import (
     SessionResumptionConfig,
 )
 from live_protocol.outbox import Entry
-from live_protocol.profiles import ModelProfile, audio_gate
+from live_protocol.profiles import ModelProfile, audio_gate, takes_scheduling
 from live_protocol.reconnect import Decision, Dial, GiveUp, LateResults, Reconnector, ReconnectPolicy
 from live_protocol.resumption import Resumption
 from live_protocol.session import LiveSession
@@ -146,7 +146,11 @@ class PersistentMachine(ClientVerbs):
         self._config = with_handle(setup, None)
         self._settings = settings
         self._reconnector = Reconnector(policy, jitter=jitter, handle=handle, accepted=snapshot is not None)
-        self._calls = ToolCalls(settings.codec.backend, foreign=snapshot is None and handle is not None)
+        self._calls = ToolCalls(
+            settings.codec.backend,
+            foreign=snapshot is None and handle is not None,
+            scheduling=takes_scheduling(settings.profile),
+        )
         self._input = ClientInput(
             policy,
             settings.codec,

@@ -11,8 +11,10 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime, time
+from decimal import Decimal
 from typing import Any, Final, final
+from uuid import UUID
 
 import attrs
 import cattrs
@@ -20,7 +22,7 @@ from cattrs.strategies import configure_union_passthrough
 
 from live_protocol._docstrings import read_docstring
 from live_protocol._hints import Shape, described, is_alias, object_check, shape_of
-from live_protocol._mismatch import Mismatch
+from live_protocol._mismatch import Mismatch, at
 from live_protocol.codec import Codec
 from live_protocol.errors import InvalidMessage, LiveProtocolError
 from live_protocol.messages import (
@@ -60,14 +62,18 @@ class BadToolCall(LiveProtocolError):
 @functools.cache
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(
-        detailed_validation=False,
         unstruct_collection_overrides={collections.abc.Set: list, frozenset: list, set: list, tuple: list},
     )
     configure_union_passthrough(str | bool | int | float | None, converter)
     converter.register_structure_hook_factory(
         is_alias, lambda alias: lambda value, _: converter.structure(value, alias.__value__)
     )
-    converter.register_unstructure_hook(date, lambda moment: moment.isoformat())  # datetime is one too
+    for kind in (datetime, date, time):
+        converter.register_structure_hook(kind, lambda value, found: found.fromisoformat(value))
+        converter.register_unstructure_hook(kind, lambda moment: moment.isoformat())
+    converter.register_structure_hook(UUID, lambda value, _: UUID(value))
+    converter.register_unstructure_hook(UUID, str)
+    converter.register_unstructure_hook(Decimal, str)
     return converter
 
 
@@ -172,7 +178,8 @@ class Declared:
         try:
             return _converter().structure(value, self._hints[name])
         except Exception as error:  # validators of the caller's classes raise what they like
-            failure = BadToolCall(f"args.{name}", _text(error))
+            mismatch = _cause(error)
+            failure = BadToolCall(mismatch.path(f"args.{name}"), mismatch.why)
         raise failure
 
     def _arranged(self, built: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -219,6 +226,9 @@ def _documented(function: Callable[..., Any]) -> Any:
 def _signature(function: Callable[..., Any], name: str) -> tuple[dict[str, inspect.Parameter], dict[str, Any]]:
     try:
         parameters = dict(inspect.signature(function).parameters)
+        if isinstance(function, functools.partial):
+            # What is bound already is not for the model to change.
+            parameters = {name: found for name, found in parameters.items() if name not in function.keywords}
         hints = typing.get_type_hints(_documented(function), include_extras=True)
     except (NameError, TypeError, ValueError) as error:
         failure = InvalidMessage(f"{name}.parameters", f"signature or type hints cannot be read: {error}")
@@ -230,8 +240,26 @@ def _signature(function: Callable[..., Any], name: str) -> tuple[dict[str, inspe
     raise failure
 
 
+def _cause(error: Exception) -> Mismatch:
+    """What went wrong first while an object was built, and where."""
+    if not isinstance(error, cattrs.BaseValidationError):
+        return Mismatch(_text(error))
+    first = error.exceptions[0]
+    mismatch = _cause(first)
+    for note in getattr(first, "__notes__", ()):
+        if isinstance(note, cattrs.AttributeValidationNote):
+            mismatch = at(note.name, mismatch)
+        elif isinstance(note, cattrs.IterableValidationNote):
+            mismatch = at(note.index, mismatch)
+    return mismatch
+
+
 def _text(error: BaseException) -> str:
-    name, text = type(error).__name__, str(error)
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # of the caller's classes too
+        text = ""
     return f"{name}: {text}" if text else name
 
 
@@ -241,9 +269,10 @@ def declare(
     """Declare a Python function to the model.
 
     The description is the docstring up to its first section. Parameters become a schema by their hints: str, int,
-    float, bool, Literal, Enum, lists and tuples of one type, dicts with string keys, TypedDict, dataclasses, attrs
-    classes, unions and None. What a parameter means is taken from ``Annotated[..., "meaning"]``, or from the docstring,
-    in Google, NumPy or reStructuredText style. A parameter with a default is not required.
+    float, bool, date, datetime, time, UUID, Literal, Enum, lists and tuples of one type, dicts with string keys,
+    TypedDict, dataclasses, attrs classes, unions and None. What a parameter means is taken from
+    ``Annotated[..., "meaning"]``, or from the docstring, in Google, NumPy or reStructuredText style. A parameter with
+    a default is not required; one that a `functools.partial` has bound by name does not show.
 
     Args:
         function: Any callable with a signature and type hints; it is not called.
@@ -268,9 +297,9 @@ def respond(
 
     Args:
         call: The call.
-        result: What the function returned, or the exception it raised. Dataclasses, attrs classes, enums, sets and
-            dates become JSON. An object becomes the response itself, anything else its ``output``; an exception
-            becomes its ``error``: class and text, which the model may repeat aloud.
+        result: What the function returned, or the exception it raised. Dataclasses, attrs classes, enums, sets, dates
+            and times, UUIDs and Decimals become JSON. An object becomes the response itself, anything else its
+            ``output``; an exception becomes its ``error``: class and text, which the model may repeat aloud.
         scheduling: How the result enters the conversation; non-blocking functions only.
         will_continue: Whether more results for this call follow; non-blocking functions only.
         parts: Media results.
@@ -281,7 +310,7 @@ def respond(
     if isinstance(result, BaseException):
         response: Mapping[str, Any] = {"error": str(result) if isinstance(result, BadToolCall) else _text(result)}
     else:
-        value = _converter().unstructure(result)
+        value = _unstructured(result)
         response = value if isinstance(value, Mapping) else {"output": value}
     answer = FunctionResponse(
         id=call.id,
@@ -293,6 +322,14 @@ def respond(
     )
     Codec().to_dict(answer)  # better here, where the function is known, than when it is sent
     return answer
+
+
+def _unstructured(result: Any) -> Any:
+    try:
+        return _converter().unstructure(result)
+    except Exception as error:  # what contains itself, or has no values where it should
+        failure = InvalidMessage("response", f"the result has no form in JSON: {_text(error)}")
+    raise failure
 
 
 @final

@@ -32,7 +32,7 @@ from live_protocol.reconnect import ReconnectPolicy, system_random
 from live_protocol.resumption import Resumption
 from live_protocol.snapshot import Snapshot, setup_digest
 from live_protocol.timing import Timeouts
-from live_protocol.toolcalls import key_of
+from live_protocol.toolcalls import ToolCalls, key_of
 from live_protocol.usage import Usage
 
 __all__ = ["ConnectOptions", "DialRequest", "EndpointSource", "PersistentConnection"]
@@ -414,6 +414,11 @@ class PersistentConnection(PersistentMachine):
     def pending_tool_calls(self) -> tuple[FunctionCall, ...]:
         """Calls that await a response, of all connections, oldest first."""
         return self._calls.pending()
+
+    @property
+    def tool_calls(self) -> ToolCalls:
+        """The table of calls of all connections, for what became of each: see `ToolCalls.get`."""
+        return self._calls
 
     @property
     def resumption(self) -> Resumption:

@@ -15,7 +15,7 @@ from live_protocol.errors import IllegalInState
 from live_protocol.messages import Behavior, LiveClientSetup, Modality
 from live_protocol.toolcalls import ToolCalls
 
-__all__ = ["PROFILES", "ModelProfile", "audio_gate", "profile_for"]
+__all__ = ["PROFILES", "ModelProfile", "audio_gate", "profile_for", "takes_scheduling"]
 
 
 @final
@@ -32,7 +32,8 @@ class ModelProfile:
         client_content_later: Whether client content is taken after the initial history.
         context_update: Whether instructions and tools can be replaced in mid-session.
         blocking_calls: Whether a call whose declaration names no behavior blocks the model.
-        scheduling: Whether ``FunctionResponse.scheduling`` is taken.
+        scheduling: Whether ``FunctionResponse.scheduling`` is taken; where it is not, a session that was given the
+            profile refuses it too.
         audio_during_calls: Whether audio may be sent while a blocking call is open. Some models end the session with
             1007 or 1008; set False to have such audio refused here, see `LiveConnection.client`.
     """
@@ -124,6 +125,11 @@ def profile_for(model: str, profiles: Sequence[ModelProfile] = PROFILES) -> Mode
         if any(mark in model for mark in profile.marks):
             return profile
     return ModelProfile()
+
+
+def takes_scheduling(profile: ModelProfile | None) -> bool:
+    """Whether responses may say how they enter the conversation, as far as is known."""
+    return profile is None or profile.scheduling
 
 
 def audio_gate(

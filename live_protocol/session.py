@@ -44,7 +44,7 @@ from live_protocol.messages import (
     LiveServerMessage,
     LiveServerSetupComplete,
 )
-from live_protocol.profiles import ModelProfile, audio_gate
+from live_protocol.profiles import ModelProfile, audio_gate, takes_scheduling
 from live_protocol.resumption import Resumption
 from live_protocol.timing import Deadline, Deadlines, Timeouts
 from live_protocol.toolcalls import ToolCalls
@@ -114,7 +114,7 @@ class LiveSession(ClientVerbs):
         self.last_phase: Phase = Phase.NEW
         self.client_message_index: int = -1
         resumes = setup is not None and bool(setup.session_resumption and setup.session_resumption.handle)
-        self.tool_calls: ToolCalls = ToolCalls(codec.backend, foreign=resumes)
+        self.tool_calls: ToolCalls = ToolCalls(codec.backend, foreign=resumes, scheduling=takes_scheduling(profile))
         self._tracker = ClientRole(self.tool_calls)
         gate = audio_gate(profile, setup, self.tool_calls)
         self._outbound = ClientOutbound(codec, limits, self.tool_calls, manual=is_manual(setup), gate=gate)

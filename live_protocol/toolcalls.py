@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, final
 
 import attrs
@@ -44,17 +44,25 @@ class ToolCalls:
     Args:
         backend: Whether responses must carry an id.
         foreign: Whether calls of an earlier connection may be answered here, as after a resumption.
+        scheduling: Whether the model takes the ``scheduling`` of a response; see `ModelProfile.scheduling`.
 
     Attributes:
+        backend: As given.
+        scheduling: As given.
         epoch: Number of the connection that new calls come on; stays 0 where there is only one.
     """
 
-    __slots__ = ("_anonymous", "_backend", "_finished", "_foreign", "_open", "_orphans", "_recent", "epoch")
+    __slots__ = (
+        "_anonymous", "_answered", "_finished", "_foreign", "_open", "_orphans", "_recent",
+        "backend", "epoch", "scheduling",
+    )  # fmt: skip
 
-    def __init__(self, backend: Backend, *, foreign: bool = False) -> None:
-        self._backend = backend
+    def __init__(self, backend: Backend, *, foreign: bool = False, scheduling: bool = True) -> None:
+        self.backend: Backend = backend
+        self.scheduling: bool = scheduling
         self._foreign = foreign
         self._open: dict[str, ToolCall] = {}
+        self._answered: OrderedDict[str, None] = OrderedDict()  # names of calls without an id
         self._finished: OrderedDict[str, ToolCall] = OrderedDict()
         self._anonymous: list[ToolCall] = []
         self._orphans: OrderedDict[str, ToolCall] = OrderedDict()
@@ -155,7 +163,7 @@ class ToolCalls:
             The responses as they should be sent.
 
         Raises:
-            InvalidMessage: None given, an id is missing or unknown, or (Vertex) no call of that name waits.
+            InvalidMessage: None given, an id is missing or unknown, or the model takes no scheduling.
             IllegalInState: The call was answered for good, perhaps by an earlier one of these.
             ToolCallWasCancelled: The server has cancelled the call.
             ToolCallOrphaned: The call belongs to a connection whose calls may not be answered any more, or to another
@@ -165,12 +173,14 @@ class ToolCalls:
             raise InvalidMessage("tool_response.function_responses", "give one response at least")
         checked: list[FunctionResponse] = []
         states: dict[str, ToolCallState] = {}
-        taken: list[int] = []
+        taken: set[int] = set()
         for index, response in enumerate(responses):
             path = f"tool_response.function_responses[{index}]"
             for name, value in (("id", response.id), ("name", response.name)):
                 if value is not None and not isinstance(value, str):
                     raise InvalidMessage(f"{path}.{name}", f"expected a string, got {type(value).__name__}")
+            if response.scheduling is not None and not self.scheduling:
+                raise InvalidMessage(f"{path}.scheduling", "this model takes none; leave it out")
             if response.id:
                 checked.append(self._check_by_id(path, response, epoch, states))
             else:
@@ -199,11 +209,7 @@ class ToolCalls:
             raise ToolCallWasCancelled(call_id)
         after = TOOL_CALL.get((state, _input(response)))
         if after is None:
-            raise IllegalInState(
-                f"a response to call {call_id!r}",
-                f"it is {state}",
-                "answer once, or stream with will_continue=True",
-            )
+            raise _not_now(call_id, state)
         states[call_id] = after
         return response if response.name or not entry.call.name else attrs.evolve(response, name=entry.call.name)
 
@@ -213,16 +219,16 @@ class ToolCalls:
         response: FunctionResponse,
         epoch: int | None,
         states: dict[str, ToolCallState],
-        taken: list[int],
+        taken: set[int],
     ) -> FunctionResponse:
         name = response.name
         found = self._without_id(name, epoch, taken)
-        if found is not None and self._backend is not Backend.GEMINI:
-            taken.append(found)
+        if found is not None and self.backend is not Backend.GEMINI:
+            taken.add(found)
             return response
         same = next((entry for entry in self._anonymous if entry.call.name == name), None)
         self._check_epoch(same, name or "", epoch)
-        if self._backend is Backend.GEMINI:
+        if self.backend is Backend.GEMINI:
             raise InvalidMessage(
                 f"{path}.id",
                 "the Gemini backend matches responses by id: pass the id of the function call",
@@ -237,11 +243,13 @@ class ToolCalls:
                 return self._check_by_id(path, attrs.evolve(response, id=entry.call.id), epoch, states)
         if self._foreign:
             return response
-        if not named:
-            raise InvalidMessage(f"{path}.name", f"no call of {name!r} awaits a response on this connection")
-        return self._check_by_id(path, attrs.evolve(response, id=named[0].call.id), epoch, states)
+        if named:
+            return self._check_by_id(path, attrs.evolve(response, id=named[0].call.id), epoch, states)
+        if name in self._answered or any(self._anonymous[index].call.name == name for index in taken):
+            raise _not_now(name, ToolCallState.ANSWERED)
+        return response  # nobody asked, and the service takes it all the same (recorded)
 
-    def _without_id(self, name: str | None, epoch: int | None, taken: Sequence[int] = ()) -> int | None:
+    def _without_id(self, name: str | None, epoch: int | None, taken: Collection[int] = ()) -> int | None:
         """Place of the oldest call of this name that has no id, of one connection where that is known."""
         for index, entry in enumerate(self._anonymous):
             if index not in taken and entry.call.name == name and epoch in (None, entry.epoch):
@@ -258,6 +266,9 @@ class ToolCalls:
         for response in responses:
             if not response.id and (found := self._without_id(response.name, epoch)) is not None:
                 del self._anonymous[found]
+                self._answered[response.name or ""] = None
+                if len(self._answered) > _REMEMBERED:
+                    self._answered.popitem(last=False)
                 continue
             # A client on Vertex may leave out the id that the call had.
             entry = self.get(response.id) if response.id else self._named(response.name)
@@ -272,6 +283,11 @@ class ToolCalls:
 def key_of(call: FunctionCall | FunctionResponse) -> str:
     """What a call and its responses have in common: the id, or the name where there is none."""
     return call.id or call.name or ""
+
+
+def _not_now(key: str, state: ToolCallState) -> IllegalInState:
+    hint = "answer once, or stream with will_continue=True"
+    return IllegalInState(f"a response to call {key!r}", f"it is {state}", hint)
 
 
 def _input(response: FunctionResponse) -> ToolCallInput:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, time
 from typing import Annotated, Any, Literal, Optional
 
 import attrs
@@ -59,6 +60,13 @@ class TestSchema:
             (Optional[int], {"type": "INTEGER", "nullable": True}),  # noqa: UP045
             (int | None, {"type": "INTEGER", "nullable": True}),
             (int | str, {"anyOf": [{"type": "INTEGER"}, {"type": "STRING"}]}),
+            (datetime, {"type": "STRING", "format": "date-time"}),
+            (date, {"type": "STRING", "description": "A date, for example 2026-01-31."}),
+            (time | None, {"type": "STRING", "description": "A time of day, for example 15:30:00.", "nullable": True}),
+            (
+                Annotated[date, "When."] | None,
+                {"type": "STRING", "description": "When. A date, for example 2026-01-31.", "nullable": True},
+            ),
             (int | str | None, {"anyOf": [{"type": "INTEGER"}, {"type": "STRING"}], "nullable": True}),
             (Annotated[int, "How many."], {"type": "INTEGER", "description": "How many."}),
             (Annotated[int, 5], {"type": "INTEGER"}),
@@ -223,6 +231,18 @@ class TestFunctions:
             None,
         ]
         assert all(one.parameters is not None and len(one.parameters.properties or {}) == 1 for one in found)
+
+    def test_what_is_bound_already_does_not_show(self) -> None:
+        def find(database: object, word: str, most: int = 3) -> list[str]:
+            """Find."""
+            return [word] * most
+
+        for partial in (functools.partial(find, database=1), functools.partial(find, object())):
+            declared = Declared(partial, name="find")
+            assert declared.declaration.parameters is not None
+            assert sorted(declared.declaration.parameters.properties or {}) == ["most", "word"]
+            args, kwargs = declared.bind(FunctionCall(args={"word": "a", "most": 2}))
+            assert partial(*args, **kwargs) == ["a", "a"]
 
     @pytest.mark.parametrize("name", ["1f", "a b", "x" * 65, "<lambda>", "ä"])
     def test_names(self, name: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import collections.abc
-from datetime import UTC, date, datetime
+import uuid
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -60,6 +62,11 @@ class TestBinding:
             (Circle | str, "one", "one"),
             (Annotated[Circle, "which"] | None, {"radius": 2}, Circle(2.0)),
             (collections.abc.Sequence[Place], [{"lat": 1}], (Place(1.0),)),
+            (datetime, "2026-01-31T15:30:00Z", datetime(2026, 1, 31, 15, 30, tzinfo=UTC)),
+            (datetime, "2026-01-31", datetime(2026, 1, 31)),
+            (date | None, "2026-01-31", date(2026, 1, 31)),
+            (list[time], ["15:30"], [time(15, 30)]),
+            (uuid.UUID, "12345678-1234-5678-1234-567812345678", uuid.UUID(int=0x12345678123456781234567812345678)),
         ],
     )
     def test_values_become_what_the_hint_says(self, hint: Any, value: Any, expected: Any) -> None:
@@ -88,6 +95,10 @@ class TestBinding:
             (Trip, {"stops": [{}]}, "args.x.stops[0].lat", "required"),
             (Trip, {"stops": [], "stop": 1}, "args.x.stop", "no such name; known are stops"),
             (Place, {"lat": 91}, "args.x", "ValueError"),
+            (Trip, {"stops": [{"lat": 1}, {"lat": 91}]}, "args.x.stops[1]", "ValueError: 'lat' must be"),
+            (date, "31.1.2026", "args.x", "the form 2026-01-31, got '31.1.2026'"),
+            (time, 5, "args.x", "a string, got a number"),
+            (list[uuid.UUID], ["x" * 100], "args.x[0]", "got 'x{40}'"),
             (Options, {"depth": 1, "nam": ""}, "args.x.nam", "no such name"),
         ],
     )
@@ -145,6 +156,15 @@ class TestBinding:
         assert all(path.startswith("args.x") for path in refused)
 
 
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+circular: list[Any] = []
+circular.append(circular)
+
+
 class TestResponse:
     CALL = FunctionCall(id="call-1", name="f", args={})
 
@@ -161,7 +181,10 @@ class TestResponse:
             (Unit.CELSIUS, {"output": "c"}),
             (date(2026, 1, 2), {"output": "2026-01-02"}),
             ([datetime(2026, 1, 2, 3, tzinfo=UTC)], {"output": ["2026-01-02T03:00:00+00:00"]}),
+            ({"at": time(3, 4), "id": uuid.UUID(int=1)}, {"at": "03:04:00", "id": str(uuid.UUID(int=1))}),
+            (Decimal("1.10"), {"output": "1.10"}),
             (ValueError("no"), {"error": "ValueError: no"}),
+            (Mute(), {"error": "Mute"}),
             (KeyError(), {"error": "KeyError"}),
             (BadToolCall("args.x", "why"), {"error": "args.x: why"}),
         ],
@@ -178,6 +201,7 @@ class TestResponse:
             ({"a": [float("nan")]}, "response.a[0]"),
             ({1: 2}, "response"),
             (b"x", "response.output"),
+            (circular, "response"),
         ],
     )
     def test_what_has_no_form_in_json(self, result: Any, path: str) -> None:

@@ -37,6 +37,7 @@ from live_protocol.messages import (
     SessionResumptionConfig,
     Tool,
 )
+from live_protocol.profiles import profile_for
 
 PCM = b"\0\0"
 STEREO = "audio/pcm;rate=16000;channels=2"
@@ -371,19 +372,15 @@ def test_calls_without_id() -> None:
     session.send_tool_response({"name": "g", "response": {}})
     assert [entry.name for entry in session.pending_tool_calls] == ["f"]
     refused(session, lambda: session.send_tool_response({"response": {}}), InvalidMessage, "required")
-    path = "tool_response.function_responses[0].name"
-    refused(
-        session,
-        lambda: session.send_tool_response({"name": "x", "response": {}}),
-        InvalidMessage,
-        "no call of 'x'",
-        path,
-    )
+    session.send_tool_response({"name": "unasked", "response": {}})  # as in a recording
     twice = [{"name": "f", "response": {}}] * 2
-    path = "tool_response.function_responses[1].name"
-    refused(session, lambda: session.send_tool_response(twice), InvalidMessage, "awaits", path)
+    refused(session, lambda: session.send_tool_response(twice), IllegalInState, "ANSWERED")
+    assert [entry.name for entry in session.pending_tool_calls] == ["f"]
     session.send_tool_response(twice[:1])
-    refused(session, lambda: session.send_tool_response(twice[:1]), InvalidMessage, "awaits")
+    refused(session, lambda: session.send_tool_response(twice[:1]), IllegalInState, "ANSWERED")
+    tell(session, call(*({"name": f"f{index}"} for index in range(1024))))
+    session.send_tool_response([{"name": f"f{index}", "response": {}} for index in range(1024)])
+    session.send_tool_response(twice[:1])  # no memory is endless
 
 
 def test_calls_that_are_answered_by_name_although_they_have_an_id() -> None:
@@ -412,6 +409,16 @@ def test_calls_of_an_earlier_connection(backend: Backend) -> None:
     session = ready_client(fields=fields, codec=Codec(backend))
     session.send_tool_response({"id": "old", "name": "f", "response": {}})
     assert len(sent(session)) == 1
+
+
+def test_a_model_that_takes_no_scheduling() -> None:
+    session = with_calls(profile=profile_for("models/gemini-3.8-live-extended-thinking"))
+    answer = {"id": "a", "response": {}, "scheduling": "SILENT"}
+    path = "tool_response.function_responses[0].scheduling"
+    refused(session, lambda: session.send_tool_response(answer), InvalidMessage, "takes none", path)
+    session = with_calls()
+    session.send_tool_response(answer)
+    assert [entry.id for entry in session.pending_tool_calls] == ["b"]
 
 
 def test_finished_calls_are_forgotten_some_day_and_open_ones_never() -> None:

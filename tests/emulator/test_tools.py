@@ -192,13 +192,13 @@ def test_a_second_response() -> None:
 
 def test_vertex_calls() -> None:
     with connected(config=BLOCKING, endpoint=VERTEX) as pair:
+        # Nobody asked, and it is answered all the same (recorded).
+        assert said(respond(pair, None, {"b": 1})) == '{"b": 1}'
         new = pair.text("/call f")
         (call,) = calls(new)
         assert len(call.id) == 36
         assert not of(new, ev.ExecutableCodeReceived)
         assert said(respond(pair, None, {"a": 1})) == '{"a": 1}'
-        # Nobody asked, and it is answered all the same (recorded).
-        assert said(respond(pair, None, {"b": 1})) == '{"b": 1}'
 
 
 def test_vertex_calls_without_ids() -> None:

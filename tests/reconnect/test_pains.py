@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from live_protocol import ToolCallState
 from live_protocol import events as ev
 from live_protocol.codec import Codec
 from live_protocol.connection import LiveConnection
@@ -179,6 +180,9 @@ def test_p22_over_connections_too() -> None:
     pair.server.send(_server_message(call))
     pair.pump()
     client.send_realtime_input(audio=bytes(2), rate=16_000)  # a call that does not block
+    entry = client.tool_calls.get("c2")
+    assert entry is not None
+    assert (entry.call.name, entry.state) == ("later", ToolCallState.PENDING)
     pair.server.send(_server_message({"toolCall": {"functionCalls": [{"id": "c3", "name": "look"}]}}))
     pair.pump()
     with pytest.raises(IllegalInState):

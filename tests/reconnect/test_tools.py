@@ -62,6 +62,7 @@ def test_a_call_knows_its_connection() -> None:
     (second,) = called(world, server, "c2")
     assert (first.epoch, second.epoch) == (1, 2)
     assert [call.id for call in world.machine.pending_tool_calls] == ["c1", "c2"]
+    assert [(entry.call.id, entry.epoch) for entry in world.machine.tool_calls.open()] == [("c1", 1), ("c2", 2)]
 
 
 def test_a_resumed_session_still_waits_for_the_answer() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, Self, TypeVar
 
 from live_protocol.errors import LiveProtocolError
@@ -61,6 +61,10 @@ class ToolStream(abc.ABC):
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
         """Call it on a thread; where that is cancelled, wait for it all the same."""
 
+    async def _close(self, results: Generator[Any, Any, Any]) -> None:
+        """Let a generator clean up, on a thread, also where its call was cancelled."""
+        await self._in_thread(results.close)
+
     def _act(self, started: list[Job], stopped: list[Job]) -> None:
         for job in started:
             self._start(job)
@@ -72,22 +76,37 @@ class ToolStream(abc.ABC):
 
     async def _work(self, job: Job) -> tuple[ToolEnd, BaseException | None]:
         """Answer a call."""
+        failure: Exception | None
         try:
             failure = await self._results(job)
         except LiveProtocolError as error:
             failure = error
             if not may_answer(error):
-                return job.stopped or end_of(error), error
+                return end_of(error), error
+        except Exception as error:  # of a generator that was left early and cleaned up
+            failure = error
         return await self._failed(job, failure)
 
     async def _failed(self, job: Job, failure: Exception | None) -> tuple[ToolEnd, BaseException | None]:
         if failure is None:
-            return job.stopped or ToolEnd.ANSWERED, None
+            return ToolEnd.ANSWERED, None
         try:
             await self._send(job, job.response(failure))
         except LiveProtocolError as error:
-            return job.stopped or end_of(error), error
-        return job.stopped or ToolEnd.FAILED, failure
+            return end_of(error), error
+        return ToolEnd.FAILED, failure
+
+    async def _expire(self, job: Job) -> None:
+        """Its time is up: tell the model, then cancel it."""
+        response = self._desk.expired(job)
+        if response is None:
+            return
+        try:
+            await self._answer(job, response)
+        except LiveProtocolError as error:
+            self._desk.untold(job, error)
+        if job.stopped is not None and job in self._desk.jobs:
+            self._cancel(job)
 
     async def _results(self, job: Job) -> Exception | None:
         """Send what the function gives; gives what it raised.
@@ -108,12 +127,14 @@ class ToolStream(abc.ABC):
         return None
 
     async def _stream(self, job: Job, results: Any) -> Exception | None:
-        """Send one response after the other, or all in one where the model waits."""
+        """Send one response after the other, or all in one where the model waits or takes no series."""
         gathered: list[Any] = []
         asynchronous = inspect.isasyncgen(results)
         async with contextlib.AsyncExitStack() as stack:
             if asynchronous:
                 stack.push_async_callback(results.aclose)
+            else:
+                stack.push_async_callback(self._close, results)
             while True:
                 try:
                     one = await (anext(results, END) if asynchronous else self._in_thread(next, results, END))
@@ -121,14 +142,21 @@ class ToolStream(abc.ABC):
                     return error
                 if one is END:
                     break
-                if job.non_blocking:
+                if job.in_series:
                     await self._send(job, job.response(one, more=True))
                 else:
                     gathered.append(one)
-        await self._send(job, job.end_of_stream() if job.non_blocking else job.response(gathered))
+        await self._send(job, job.end_of_stream() if job.in_series else job.gathered(gathered))
         return None
 
     async def _send(self, job: Job, response: FunctionResponse) -> None:
         if job.stopped is None:
+            await self._answer(job, response)
+
+    async def _answer(self, job: Job, response: FunctionResponse) -> None:
+        job.responses += 1  # before it is waited for room, as the peer may be quicker
+        try:
             await self._session.send_tool_response(response, epoch=job.epoch or None)
-            job.responses += 1
+        except LiveProtocolError:
+            job.responses -= 1
+            raise

@@ -31,7 +31,7 @@ class _Stream(ToolStream):
     def _gone(self, job: Job, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
         if job in self._desk.jobs:  # it was cancelled before it began
-            self._over(job, job.stopped or ToolEnd.ABANDONED, None)
+            self._over(job, ToolEnd.ABANDONED, None)
 
     def _cancel(self, job: Job) -> None:
         job.handle.cancel()
@@ -39,6 +39,8 @@ class _Stream(ToolStream):
     async def _run(self, job: Job) -> None:
         end: ToolEnd = ToolEnd.ABANDONED
         failure: BaseException | None = None
+        if job.timeout is not None:
+            job.watch = asyncio.get_running_loop().call_later(job.timeout, self._ring, job)
         try:
             if job.stopped is None:
                 end, failure = await self._work(job)
@@ -48,7 +50,14 @@ class _Stream(ToolStream):
             if job.stopped is None and task is not None and not task.cancelling():
                 end, failure = await self._failed(job, RuntimeError("it was cancelled"))  # of its own making
         finally:
-            self._over(job, job.stopped or end, failure)
+            if job.watch is not None:
+                job.watch.cancel()
+            self._over(job, end, failure)
+
+    def _ring(self, job: Job) -> None:
+        task = asyncio.get_running_loop().create_task(self._expire(job))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
         task = asyncio.get_running_loop().create_task(asyncio.to_thread(function, *args))
@@ -80,9 +89,9 @@ class ToolRunner(Runner):
 
     Each call gets a task, and each function that is no coroutine function a thread, so reading waits for none of them.
     What a function returns is sent as its response; what it raises, as an error. An async or plain generator of a
-    non-blocking function gives one response after the other; of a blocking one, all in one. A call that the server
-    cancels is cancelled, and its answer never sent; so is one that was lost with its connection. A function on a thread
-    cannot be cancelled: its result is dropped.
+    non-blocking function gives one response after the other; of a blocking one, or on Vertex, all in one. A call that
+    the server cancels is cancelled, and its answer never sent; so is one that was lost with its connection. A function
+    on a thread cannot be cancelled: it goes on and keeps its place, and its result is dropped.
     """
 
     @asynccontextmanager
@@ -95,7 +104,7 @@ class ToolRunner(Runner):
         Args:
             session: The session; take its events from what this gives, and only there.
         """
-        stream = _Stream(session, self._desk())
+        stream = _Stream(session, self._desk(session.connection.tool_calls))
         try:
             yield stream
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, final
 
@@ -34,16 +34,30 @@ class _Stream(ToolStream):
     async def _run(self, job: Job) -> None:
         end: ToolEnd = ToolEnd.ABANDONED
         failure: BaseException | None = None
+        if job.timeout is not None:
+            job.watch = self._rt.scope()
+            self._nursery.start_soon(self._watch, job, job.timeout)
         try:
             with job.handle:
                 if job.stopped is None:
                     end, failure = await self._work(job)
         finally:
-            self._over(job, job.stopped or end, failure)
+            if job.watch is not None:
+                job.watch.cancel()
+            self._over(job, end, failure)
+
+    async def _watch(self, job: Job, seconds: float) -> None:
+        with job.watch:
+            await self._rt.sleep(seconds)
+            await self._expire(job)
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
         result: T = await self._rt.in_thread(function, *args)
         return result
+
+    async def _close(self, results: Generator[Any, Any, Any]) -> None:
+        with self._rt.scope(shield=True):
+            await super()._close(results)
 
     def stop(self) -> None:
         self._act([], self._desk.stop_all())
@@ -54,9 +68,9 @@ class StructuredToolRunner(Runner):
 
     Each call gets a task, and each function that is no coroutine function a thread, so reading waits for none of them.
     What a function returns is sent as its response; what it raises, as an error. An async or plain generator of a
-    non-blocking function gives one response after the other; of a blocking one, all in one. A call that the server
-    cancels is cancelled, and its answer never sent; so is one that was lost with its connection. A function on a thread
-    cannot be cancelled: its result is dropped.
+    non-blocking function gives one response after the other; of a blocking one, or on Vertex, all in one. A call that
+    the server cancels is cancelled, and its answer never sent; so is one that was lost with its connection. A function
+    on a thread cannot be cancelled: it goes on and keeps its place, and its result is dropped.
     """
 
     _runtime: Runtime
@@ -72,7 +86,7 @@ class StructuredToolRunner(Runner):
             session: The session; take its events from what this gives, and only there.
         """
         async with hidden_nursery(self._runtime) as nursery:
-            stream = _Stream(session, self._desk(), self._runtime, nursery)
+            stream = _Stream(session, self._desk(session.connection.tool_calls), self._runtime, nursery)
             try:
                 yield stream
             finally:

@@ -62,20 +62,42 @@ class SyncToolStream:
     def _run(self, job: Job) -> None:
         end: ToolEnd = ToolEnd.ABANDONED
         failure: BaseException | None = None
+        if job.timeout is not None:
+            job.watch = threading.Timer(job.timeout, self._expire, (job,))
+            job.watch.name, job.watch.daemon = "live tool timer", True
+            job.watch.start()
         try:
             end, failure = self._work(job)
         finally:
+            if job.watch is not None:
+                job.watch.cancel()
+                job.watch.join()
             with self._lock:
-                self._start(self._desk.over(job, job.stopped or end, failure))
+                self._start(self._desk.over(job, end, failure))
                 self._threads.discard(threading.current_thread())
 
+    def _expire(self, job: Job) -> None:
+        """Its time is up: tell the model; the thread goes on, for nothing."""
+        with self._lock:
+            response = self._desk.expired(job)
+        if response is None:
+            return
+        try:
+            self._answer(job, response)
+        except LiveProtocolError as error:
+            with self._lock:
+                self._desk.untold(job, error)
+
     def _work(self, job: Job) -> tuple[ToolEnd, BaseException | None]:
+        failure: Exception | None
         try:
             failure = self._results(job)
         except LiveProtocolError as error:
             failure = error
             if not may_answer(error):
                 return end_of(error), error
+        except Exception as error:  # of a generator that was left early and cleaned up
+            failure = error
         if failure is None:
             return ToolEnd.ANSWERED, None
         try:
@@ -102,7 +124,7 @@ class SyncToolStream:
         return None
 
     def _stream(self, job: Job, results: Iterator[Any]) -> Exception | None:
-        """Send one response after the other, or all in one where the model waits."""
+        """Send one response after the other, or all in one where the model waits or takes no series."""
         gathered: list[Any] = []
         while job.stopped is None:
             try:
@@ -110,9 +132,9 @@ class SyncToolStream:
             except Exception as error:
                 return error
             if one is END:
-                self._send(job, job.end_of_stream() if job.non_blocking else job.response(gathered))
+                self._send(job, job.end_of_stream() if job.in_series else job.gathered(gathered))
                 break
-            if job.non_blocking:
+            if job.in_series:
                 self._send(job, job.response(one, more=True))
             else:
                 gathered.append(one)
@@ -120,8 +142,15 @@ class SyncToolStream:
 
     def _send(self, job: Job, response: FunctionResponse) -> None:
         if job.stopped is None:
+            self._answer(job, response)
+
+    def _answer(self, job: Job, response: FunctionResponse) -> None:
+        job.responses += 1  # before it is waited for room, as the peer may be quicker
+        try:
             self._session.send_tool_response(response, epoch=job.epoch or None)
-            job.responses += 1
+        except LiveProtocolError:
+            job.responses -= 1
+            raise
 
     def stop(self) -> None:
         """Send no more answers, and wait for the threads."""
@@ -150,8 +179,8 @@ class ToolRunner(Runner):
 
     Each call gets a thread, so reading waits for none of them; a coroutine function gets an event loop there. What a
     function returns is sent as its response; what it raises, as an error. A generator of a non-blocking function gives
-    one response after the other; of a blocking one, all in one. A thread cannot be cancelled: the answer to a call that
-    the server cancels, or that was lost with its connection, is dropped.
+    one response after the other; of a blocking one, or on Vertex, all in one. A thread cannot be cancelled: the answer
+    to a call that the server cancels, that was lost with its connection, or that comes too late, is dropped.
     """
 
     @contextmanager
@@ -163,7 +192,7 @@ class ToolRunner(Runner):
         Args:
             session: The session; take its events from what this gives, and only there.
         """
-        stream = SyncToolStream(session, self._desk())
+        stream = SyncToolStream(session, self._desk(session.connection.tool_calls))
         try:
             yield stream
         finally:

@@ -25,15 +25,16 @@ from live_protocol.errors import (
 )
 from live_protocol.events import ConnectionClosed, Event, Reconnected, ToolCallCancelled, ToolCallRequested
 from live_protocol.messages import (
+    Backend,
     Behavior,
     FunctionCall,
     FunctionResponse,
     FunctionResponsePart,
     FunctionResponseScheduling,
 )
-from live_protocol.toolcalls import key_of
+from live_protocol.toolcalls import ToolCalls, key_of
 
-__all__ = ["Scheduling", "ToolEnd", "ToolOutcome", "ToolResult", "Tools"]
+__all__ = ["Patience", "Scheduling", "ToolEnd", "ToolOutcome", "ToolResult", "Tools"]
 
 _logger = logging.getLogger("live_transports")
 
@@ -41,6 +42,8 @@ Tools: TypeAlias = ToolRegistry | Mapping[str, Callable[..., Any] | Declared]
 """A `ToolRegistry`, or functions by the names they are declared by."""
 Scheduling: TypeAlias = FunctionResponseScheduling | str | Mapping[str, FunctionResponseScheduling | str] | None
 """How results of non-blocking functions enter the conversation: for all of them, or by name."""
+Patience: TypeAlias = float | Mapping[str, float] | None
+"""Seconds that a function gets: all of them, or by name; None is for ever."""
 
 END: Final = object()
 """What a generator gives that has no more."""
@@ -56,6 +59,8 @@ class ToolEnd(enum.StrEnum):
     """An error was sent: the function raised, does not exist, or got arguments that do not fit."""
     CANCELLED = "CANCELLED"
     """The server cancelled it; nothing was sent after that."""
+    TIMED_OUT = "TIMED_OUT"
+    """An error was sent, as the function took longer than it was given."""
     ORPHANED = "ORPHANED"
     """Its connection has ended and nobody waits for the answer any more; none was sent."""
     UNSENT = "UNSENT"
@@ -74,7 +79,7 @@ class ToolOutcome:
         epoch: Connection it came on, where connections follow one another; otherwise 0.
         end: What became of it.
         responses: How many responses were sent.
-        error: What the function raised, or what sending did.
+        error: What the function raised, or what sending did; a `TimeoutError` where it took too long.
     """
 
     call: FunctionCall
@@ -110,26 +115,49 @@ class Job:
         call: The call.
         epoch: Connection it came on.
         stopped: Why nothing is to be sent any more, None while an answer is wanted.
+        failure: Why the function was given up, None while it was not.
         responses: How many were sent.
         declared: The function, None where there is none.
+        timeout: Seconds the function gets; None for ever.
+        handle: What the runtime cancels it by.
+        watch: What the runtime stops the clock by.
     """
 
-    __slots__ = ("_scheduling", "call", "declared", "epoch", "handle", "responses", "stopped")
+    __slots__ = (
+        "_calls", "_scheduling", "call", "declared", "epoch", "failure", "handle", "responses", "stopped", "timeout",
+        "watch",
+    )  # fmt: skip
 
-    def __init__(self, event: ToolCallRequested, declared: Declared | None, scheduling: Scheduling) -> None:
+    def __init__(
+        self,
+        event: ToolCallRequested,
+        declared: Declared | None,
+        scheduling: Scheduling,
+        patience: Patience,
+        calls: ToolCalls,
+    ) -> None:
         self.call: FunctionCall = event.call
         self.epoch: int = event.epoch
         self.declared = declared
         self.stopped: ToolEnd | None = None
+        self.failure: BaseException | None = None
         self.responses: int = 0
         self.handle: Any = None
-        named = scheduling.get(event.call.name or "") if isinstance(scheduling, Mapping) else scheduling
-        self._scheduling = named if self.non_blocking else None
+        self.watch: Any = None
+        self._calls = calls
+        name = event.call.name or ""
+        self.timeout: float | None = patience.get(name) if isinstance(patience, Mapping) else patience
+        self._scheduling = scheduling.get(name) if isinstance(scheduling, Mapping) else scheduling
 
     @property
     def non_blocking(self) -> bool:
-        """Whether the model goes on meanwhile; only then may there be several responses."""
+        """Whether the model goes on meanwhile."""
         return self.declared is not None and self.declared.declaration.behavior == Behavior.NON_BLOCKING
+
+    @property
+    def in_series(self) -> bool:
+        """Whether there may be several responses; only Gemini takes ``will_continue``."""
+        return self.non_blocking and self._calls.backend is Backend.GEMINI
 
     @property
     def in_loop(self) -> bool:
@@ -160,7 +188,7 @@ class Job:
         return respond(
             self.call,
             said.value,
-            scheduling=(said.scheduling or self._scheduling) if self.non_blocking else None,
+            scheduling=self._scheduled(said.scheduling or self._scheduling),
             will_continue=True if more else None,
             parts=said.parts,
         )
@@ -171,9 +199,25 @@ class Job:
             id=self.call.id,
             name=self.call.name,
             response={},
-            scheduling=FunctionResponseScheduling.SILENT,
+            scheduling=self._scheduled(FunctionResponseScheduling.SILENT),
             will_continue=False,
         )
+
+    def gathered(self, values: list[Any]) -> FunctionResponse:
+        """The one answer that several results make where the model takes no series.
+
+        Raises:
+            InvalidMessage: One has no form in JSON.
+        """
+        said = [value if isinstance(value, ToolResult) else ToolResult(value) for value in values]
+        scheduling = next((one.scheduling for one in reversed(said) if one.scheduling is not None), None)
+        parts = [part for one in said for part in one.parts]
+        return self.response(ToolResult([one.value for one in said], scheduling=scheduling, parts=parts))
+
+    def _scheduled(
+        self, scheduling: FunctionResponseScheduling | str | None
+    ) -> FunctionResponseScheduling | str | None:
+        return scheduling if self.non_blocking and self._calls.scheduling else None
 
 
 def end_of(error: BaseException) -> ToolEnd:
@@ -199,7 +243,9 @@ class Desk:
         registry: The functions.
         concurrency: How many are worked on at a time.
         scheduling: See `Scheduling`.
+        patience: See `Patience`.
         report: Told of every outcome; None to log failures instead.
+        calls: The session's table of calls.
 
     Attributes:
         jobs: All that are not over, oldest first.
@@ -211,19 +257,25 @@ class Desk:
         registry: ToolRegistry,
         concurrency: int,
         scheduling: Scheduling,
+        patience: Patience,
+        *,
         report: Callable[[ToolOutcome], object] | None,
+        calls: ToolCalls,
     ) -> None:
         self.jobs: dict[Job, None] = {}
         self.registry = registry
         self._room = concurrency
         self._scheduling = scheduling
+        self._patience = patience
+        self._calls = calls
         self._report = report
         self._waiting: deque[Job] = deque()
 
     def feed(self, event: Event) -> tuple[list[Job], list[Job]]:
         """Take in an event; gives the jobs to start now and those to stop."""
         if isinstance(event, ToolCallRequested):
-            job = Job(event, self.registry.get(event.call.name or ""), self._scheduling)
+            declared = self.registry.get(event.call.name or "")
+            job = Job(event, declared, self._scheduling, self._patience, self._calls)
             self.jobs[job] = None
             self._waiting.append(job)
             return self._next(), []
@@ -240,11 +292,24 @@ class Desk:
         """Nobody wants an answer any more; gives the jobs to stop."""
         return self._stop(ToolEnd.ABANDONED, lambda _: True)
 
+    def expired(self, job: Job) -> FunctionResponse | None:
+        """A job had its time: what the model is told in place of a result, None where nothing is to be told."""
+        if job not in self.jobs or job.stopped is not None:
+            return None
+        job.stopped = ToolEnd.TIMED_OUT
+        job.failure = TimeoutError(f"no result within {job.timeout:g} seconds")
+        return job.response(job.failure)
+
+    def untold(self, job: Job, error: LiveProtocolError) -> None:
+        """What `expired` gave could not be sent."""
+        answered = isinstance(error, IllegalInState)  # by the function itself, in the last moment
+        job.stopped, job.failure = (None, None) if answered else (end_of(error), error)
+
     def over(self, job: Job, end: ToolEnd, error: BaseException | None) -> list[Job]:
         """A job is over; gives those to start now."""
         del self.jobs[job]
         self._room += 1
-        self._tell(job, end, error)
+        self._tell(job, job.stopped or end, job.failure or error)
         return self._next()
 
     def _next(self) -> list[Job]:
@@ -266,7 +331,7 @@ class Desk:
 
     def _tell(self, job: Job, end: ToolEnd, error: BaseException | None) -> None:
         if self._report is None:
-            if end in (ToolEnd.FAILED, ToolEnd.UNSENT):
+            if end in (ToolEnd.FAILED, ToolEnd.TIMED_OUT, ToolEnd.UNSENT):
                 _logger.warning("the call of %s came to nothing: %s", job.call.name, end, exc_info=error)
             return
         outcome = ToolOutcome(call=job.call, epoch=job.epoch, end=end, responses=job.responses, error=error)
@@ -283,12 +348,15 @@ class Runner:
         tools: The functions. Hints and docstrings make their declarations; pass `tool` on in the setup.
         concurrency: How many calls are worked on at a time; the others wait for their turn.
         scheduling: How results of non-blocking functions enter the conversation: for all of them, or by name.
+        timeout: Seconds that a function gets from its beginning to its last result, all of them or by name. After that
+            the model is told that there is no result, and the call is cancelled; a model may wait for ever for an
+            answer that never comes (wire.md section 9).
         on_outcome: Called with a `ToolOutcome` when a call is over, where it was over; if left out, failures are
             logged. It must not wait.
 
     Raises:
         InvalidMessage: A function cannot be declared.
-        ValueError: ``concurrency`` is less than 1.
+        ValueError: ``concurrency`` is less than 1, or a timeout is not positive.
 
     Attributes:
         registry: The functions.
@@ -300,10 +368,14 @@ class Runner:
         *,
         concurrency: int = 16,
         scheduling: Scheduling = None,
+        timeout: Patience = None,
         on_outcome: Callable[[ToolOutcome], object] | None = None,
     ) -> None:
         if concurrency < 1:
             raise ValueError(f"concurrency must be at least 1, not {concurrency!r}")
+        for seconds in timeout.values() if isinstance(timeout, Mapping) else () if timeout is None else (timeout,):
+            if not seconds > 0:
+                raise ValueError(f"a timeout must be positive, not {seconds!r}")
         if isinstance(tools, ToolRegistry):
             registry = tools
         else:
@@ -315,10 +387,18 @@ class Runner:
         self.registry: ToolRegistry = registry
         self._concurrency = concurrency
         self._scheduling = scheduling
+        self._patience = timeout
         self._on_outcome = on_outcome
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {', '.join(self.registry)}>"
 
-    def _desk(self) -> Desk:
-        return Desk(self.registry, self._concurrency, self._scheduling, self._on_outcome)
+    def _desk(self, calls: ToolCalls) -> Desk:
+        return Desk(
+            self.registry,
+            self._concurrency,
+            self._scheduling,
+            self._patience,
+            report=self._on_outcome,
+            calls=calls,
+        )
