@@ -25,8 +25,8 @@ MIN_RATE: Final = 4_000
 MAX_RATE: Final = 192_000
 
 _PCM = re.compile(r"\s*audio/pcm\s*(;.*)?", re.IGNORECASE | re.DOTALL)
-_RATE = re.compile(r"\s*rate\s*=\s*\"?([0-9]{1,9})\"?\s*", re.IGNORECASE)
-_CHANNELS = re.compile(r"\s*channels\s*=\s*\"?([0-9]{1,2})\"?\s*", re.IGNORECASE)
+_PARAMETER = re.compile(r"\s*(rate|channels)\s*=(.*)", re.IGNORECASE | re.DOTALL)
+_NUMBER = re.compile(r"\s*(\"?)([0-9]{1,9})\1\s*")
 
 
 def _bounded_rate(_: object, __: object, value: int) -> None:
@@ -82,17 +82,22 @@ class AudioFormat:
 
         Returns:
             The format, or None where it is not PCM, has no rate and no ``default_rate`` is given, or states a rate
-            or channel count outside the bounds.
+            or channel count that is no whole number or outside the bounds.
         """
         match = _PCM.fullmatch(mime_type)
         if match is None:
             return None
         rate, channels = default_rate, 1
         for parameter in (match[1] or "").split(";"):
-            if found := _RATE.fullmatch(parameter):
-                rate = int(found[1])
-            elif found := _CHANNELS.fullmatch(parameter):
-                channels = int(found[1])
+            if (found := _PARAMETER.fullmatch(parameter)) is None:
+                continue
+            number = _NUMBER.fullmatch(found[2])
+            if number is None:
+                return None  # taken for the default it would play at a wrong speed
+            if found[1].lower() == "rate":
+                rate = int(number[2])
+            else:
+                channels = int(number[2])
         if rate is None:
             return None
         try:

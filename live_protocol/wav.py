@@ -97,8 +97,8 @@ def _from_float(data: bytes, width: int) -> bytes:
 class WavReader:
     """Reads a WAV file from its start, piece by piece, as 16-bit samples.
 
-    Understands PCM of 8, 16, 24 and 32 bits and float samples of 32 and 64 bits, mono and stereo. Wider integers lose
-    their low bits, floats are clipped to -1..1. Unknown chunks are skipped. A data size of 0 or 0xFFFFFFFF, or one
+    Understands PCM of up to 32 bits and float samples of 32 and 64 bits, mono and stereo. Wider integers lose their low
+    bits, floats are clipped to -1..1. Unknown chunks are skipped. A data size of 0 or 0xFFFFFFFF, or one
     beyond the end of the file, as recorders leave it that could not go back, means "up to the end".
 
     Args:
@@ -152,13 +152,16 @@ class WavReader:
     def _describe(self, chunk: bytes) -> None:
         if len(chunk) < 16:
             raise InvalidWav("the fmt chunk is cut")
-        code, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", chunk)
+        code, channels, rate, _, align, bits = struct.unpack_from("<HHIIHH", chunk)
         if code == _EXTENSIBLE and len(chunk) >= 26:
             code = int.from_bytes(chunk[24:26], "little")
         if code not in (_PCM, _FLOAT):
             name = _NAMES.get(code, f"format {code:#06x}")
             raise InvalidWav(f"the samples are {name}, not PCM or float; convert the file to 16-bit PCM first")
-        if bits not in ((8, 16, 24, 32) if code == _PCM else (32, 64)):
+        # What a sample takes up may be more than its bits; these are its highest then.
+        width = align // channels if code == _PCM and channels and not align % channels else bits // 8
+        width = width if (bits + 7) // 8 <= width <= 4 else bits // 8
+        if width not in ((1, 2, 3, 4) if code == _PCM else (4, 8)) or not 8 <= bits <= 8 * width:
             raise InvalidWav(f"{bits}-bit {'PCM' if code == _PCM else 'float'} samples; convert the file to 16-bit PCM")
         try:
             self.format = AudioFormat(rate, channels)
@@ -166,7 +169,7 @@ class WavReader:
             why = str(error)
         else:
             self._float = code == _FLOAT
-            self._width = bits // 8
+            self._width = width
             return
         raise InvalidWav(why)
 

@@ -45,12 +45,24 @@ class TestFormat:
             (' Audio/PCM ; channels=2 ; Rate = "8000" ; codec=x', AudioFormat(8_000, 2)),
             ("audio/pcm", None),
             ("audio/pcm;rate=1", None),
+            ("audio/pcm;rate=", None),
+            ("audio/pcm;rate=-16000", None),
+            ("audio/pcm;rate=24000.0", None),
+            ("audio/pcm;rate=16k", None),
+            ("audio/pcm;rate=\uff11\uff16000", None),
+            ('audio/pcm;rate="16000', None),
+            ("audio/pcm;rate=16000;channels=two", None),
+            ("audio/pcm;bitrate=9;rate=16000", AudioFormat(16_000)),
             ("audio/pcm;rate=16000;channels=9", None),
             ("audio/mpeg;rate=16000", None),
         ],
     )
     def test_mime_types_from_the_wire(self, mime_type: str, expected: AudioFormat | None) -> None:
         assert AudioFormat.parse(mime_type) == expected
+        # What cannot be read is not taken for the default: it would play at a wrong speed.
+        assert AudioFormat.parse(mime_type, default_rate=24_000) == (
+            AudioFormat(24_000) if mime_type == "audio/pcm" else expected
+        )
 
     @given(FORMATS)
     def test_mime_type_and_back(self, audio: AudioFormat) -> None:

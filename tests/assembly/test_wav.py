@@ -80,6 +80,12 @@ class TestReading:
         extra = struct.pack("<HHIH", 22, 24, 4, 1) + bytes(14)
         assert read(riff(fmt(code=0xFFFE, bits=24, extra=extra), chunk(b"data", b"\0\1\0")))[1] == (1,)
 
+    @pytest.mark.parametrize(("bits", "container"), [(12, 2), (20, 3), (24, 4)])
+    def test_samples_in_more_bytes_than_they_need(self, bits: int, container: int) -> None:
+        head = struct.pack("<HHIIHH", 1, 1, 16_000, 16_000 * container, container, bits)
+        data = bytes(container - 2) + b"\1\2" + bytes(container - 2) + b"\xff\xff"
+        assert read(riff(chunk(b"fmt ", head), chunk(b"data", data)))[1] == (0x201, -1)
+
     def test_other_chunks_are_skipped_with_their_padding(self) -> None:
         data = riff(
             chunk(b"LIST", b"odd"), fmt(), chunk(b"fact", b"1234"), chunk(b"data", pcm([1])), chunk(b"id3 ", b"x")
@@ -130,6 +136,8 @@ class TestReading:
             (riff(fmt(code=0x1234)), "format 0x1234"),
             (riff(fmt(code=0xFFFE)), "format 0xfffe"),
             (riff(fmt(bits=12)), "12-bit PCM"),
+            (riff(fmt(bits=64)), "64-bit PCM"),
+            (riff(chunk(b"fmt ", struct.pack("<HHIIHH", 1, 1, 16_000, 32_000, 2, 0))), "0-bit PCM"),
             (riff(fmt(code=3, bits=16)), "16-bit float"),
             (riff(fmt(channels=6)), "1 or 2 channels"),
             (riff(fmt(rate=1)), "4000 to 192000 Hz"),
