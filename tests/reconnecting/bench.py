@@ -41,6 +41,9 @@ class Coloured:
             return event
         raise StopAsyncIteration
 
+    def turn(self) -> Any:
+        return self.plain.turn()
+
     @property
     def running(self) -> int:
         return int(self.plain.running)

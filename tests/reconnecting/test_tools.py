@@ -180,6 +180,34 @@ def test_reading_goes_on_and_so_many_run_at_a_time(kit: Kit) -> None:
         kit.run(scenario)
 
 
+def test_one_turn_with_its_calls(kit: Kit) -> None:
+    """The turn that waits for a result gets it, and the stream goes on behind the turn."""
+
+    def script(conn: Conn) -> None:
+        conn.open()
+        call(conn, ("1", "add", {"a": 1, "b": 2}))
+        (answer,) = answers(conn, 1)
+        for text in (str(answer["response"]["output"]), "next"):
+            conn.say({"serverContent": {"modelTurn": {"parts": [{"text": text}]}}})
+            conn.say({"serverContent": {"turnComplete": True}})
+        leave(conn)
+
+    async def scenario() -> None:
+        async with (
+            kit.connect(peer.endpoint(), bench.config, timeouts=QUIET) as session,
+            over(bench.runner, session) as stream,
+        ):
+            turn = stream.turn()
+            view = turn.finish() if kit.name == "sync" else await turn.finish()
+            assert (view.text, [one.name for one in view.tool_calls], view.complete) == ("3", ["add"], True)
+            assert (await until(stream, TextChunk)).text == "next"
+        await kit.join(peer)
+
+    bench = Bench(kit, add)
+    with Peer(script) as peer:
+        kit.run(scenario)
+
+
 @pytest.mark.parametrize("where", ["thread", "loop"])
 def test_what_is_cancelled_is_never_answered(kit: Kit, where: str) -> None:
     release = threading.Event()

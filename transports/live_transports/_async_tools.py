@@ -12,6 +12,7 @@ from live_protocol.errors import LiveProtocolError
 from live_protocol.events import Event
 from live_protocol.messages import FunctionResponse
 from live_transports._sessions import AsyncClientSession
+from live_transports._turns import MAX_AUDIO, Turn
 from live_transports.tools import END, Desk, Job, ToolEnd, end_of, may_answer
 
 __all__ = ["ToolStream"]
@@ -41,6 +42,18 @@ class ToolStream(abc.ABC):
         started, stopped = self._desk.feed(event)
         self._act(started, stopped)
         return event
+
+    def turn(self, *, keep_audio: bool = False, max_audio: int = MAX_AUDIO) -> Turn:
+        """One turn of these events, as the session's ``turn`` gives it, with the calls in it being answered.
+
+        Args:
+            keep_audio: Whether the view holds the audio; otherwise it is only measured.
+            max_audio: Most bytes of audio it holds.
+
+        Raises:
+            ValueError: ``max_audio`` is less than 1.
+        """
+        return self._session._turn(self.__anext__, keep_audio=keep_audio, max_audio=max_audio)
 
     @property
     def running(self) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from live_protocol import commands
 from live_protocol._machine import LiveMachine
 from live_protocol._tables import TurnState
 from live_protocol.errors import IllegalInState
-from live_protocol.events import SetupComplete, UpgradeRequested
+from live_protocol.events import Event, SetupComplete, UpgradeRequested
 from live_protocol.messages import (
     FunctionCall,
     LiveClientMessage,
@@ -18,12 +18,11 @@ from live_protocol.messages import (
 from live_protocol.persistent import PersistentConnection
 from live_protocol.resumption import Resumption
 from live_protocol.snapshot import Snapshot
-from live_protocol.turn_view import TurnCollector
 from live_protocol.usage import Usage
 from live_transports._async_session import AsyncSession, AsyncWire, Opening
 from live_transports._driver import Core, Response
 from live_transports._redial import Client
-from live_transports._turns import MAX_AUDIO, Turn
+from live_transports._turns import MAX_AUDIO, Turn, collector
 
 __all__ = ["AsyncClientSession", "AsyncServerSession", "AsyncSession", "AsyncWire", "Opening"]
 
@@ -109,9 +108,12 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, Client]):
         Raises:
             ValueError: ``max_audio`` is less than 1.
         """
-        cut = self.turn_state is TurnState.INTERRUPTED
-        collector = TurnCollector(keep_audio=keep_audio, max_audio=max_audio, interrupted=cut)
-        return Turn(self.__anext__, self._wire.inbox.unread, collector)
+        return self._turn(self.__anext__, keep_audio=keep_audio, max_audio=max_audio)
+
+    def _turn(self, take: Callable[[], Awaitable[Event]], *, keep_audio: bool, max_audio: int) -> Turn:
+        return Turn(
+            take, self._wire.inbox.unread, collector(self.turn_state, keep_audio=keep_audio, max_audio=max_audio)
+        )
 
     # --- verbs --------------------------------------------------------------------------------------------------
 

@@ -23,12 +23,11 @@ from live_protocol.messages import (
 from live_protocol.persistent import PersistentConnection
 from live_protocol.resumption import Resumption
 from live_protocol.snapshot import Snapshot
-from live_protocol.turn_view import TurnCollector
 from live_protocol.usage import Usage
 from live_transports._driver import Carried, Machine, NoPublicConstructor, Response
 from live_transports._redial import StreamClient
 from live_transports._sync import Wire
-from live_transports._turns import MAX_AUDIO, SyncTurn
+from live_transports._turns import MAX_AUDIO, SyncTurn, collector
 
 __all__ = ["SyncClientSession", "SyncServerSession", "SyncSession"]
 
@@ -288,9 +287,10 @@ class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
         Raises:
             ValueError: ``max_audio`` is less than 1.
         """
-        cut = self.turn_state is TurnState.INTERRUPTED
-        collector = TurnCollector(keep_audio=keep_audio, max_audio=max_audio, interrupted=cut)
-        return SyncTurn(self.__next__, self._unread, collector)
+        return self._turn(self.__next__, keep_audio=keep_audio, max_audio=max_audio)
+
+    def _turn(self, take: Callable[[], Event], *, keep_audio: bool, max_audio: int) -> SyncTurn:
+        return SyncTurn(take, self._unread, collector(self.turn_state, keep_audio=keep_audio, max_audio=max_audio))
 
     def _unread(self, event: Event) -> None:
         with self._wire.lock:

@@ -14,6 +14,7 @@ from live_protocol.errors import LiveProtocolError
 from live_protocol.events import Event
 from live_protocol.messages import FunctionResponse
 from live_transports._sync_sessions import SyncClientSession
+from live_transports._turns import MAX_AUDIO, SyncTurn
 from live_transports.tools import END, Desk, Job, Runner, ToolEnd, end_of, may_answer
 
 __all__ = ["SyncToolStream", "ToolRunner"]
@@ -45,6 +46,18 @@ class SyncToolStream:
             started, _ = self._desk.feed(event)
             self._start(started)
         return event
+
+    def turn(self, *, keep_audio: bool = False, max_audio: int = MAX_AUDIO) -> SyncTurn:
+        """One turn of these events, as the session's ``turn`` gives it, with the calls in it being answered.
+
+        Args:
+            keep_audio: Whether the view holds the audio; otherwise it is only measured.
+            max_audio: Most bytes of audio it holds.
+
+        Raises:
+            ValueError: ``max_audio`` is less than 1.
+        """
+        return self._session._turn(self.__next__, keep_audio=keep_audio, max_audio=max_audio)
 
     @property
     def running(self) -> int:

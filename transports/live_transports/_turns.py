@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, Self, final
 
+from live_protocol._tables import TurnState
 from live_protocol.events import ConnectionClosed, Event, SetupComplete, TurnStarted
 from live_protocol.turn_view import TurnCollector, TurnView
 
-__all__ = ["MAX_AUDIO", "SyncTurn", "Turn"]
+__all__ = ["MAX_AUDIO", "SyncTurn", "Turn", "collector"]
 
 MAX_AUDIO: Final = 64 * 1024 * 1024
 """Most bytes of audio in one view, if nothing else is said."""
+
+
+def collector(state: TurnState, *, keep_audio: bool, max_audio: int) -> TurnCollector:
+    """What gathers the turn of a session in this state: of one that was cut only the end is to come, which is passed.
+
+    Raises:
+        ValueError: ``max_audio`` is less than 1.
+    """
+    return TurnCollector(keep_audio=keep_audio, max_audio=max_audio, interrupted=state is TurnState.INTERRUPTED)
 
 
 class _Gathering:
