@@ -9,6 +9,7 @@ import collections.abc
 import functools
 import inspect
 import re
+import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time
@@ -229,7 +230,7 @@ def _signature(function: Callable[..., Any], name: str) -> tuple[dict[str, inspe
         if isinstance(function, functools.partial):
             # What is bound already is not for the model to change.
             parameters = {name: found for name, found in parameters.items() if name not in function.keywords}
-        hints = typing.get_type_hints(_documented(function), include_extras=True)
+        hints = _hints_of(_documented(function))
     except (NameError, TypeError, ValueError) as error:
         failure = InvalidMessage(f"{name}.parameters", f"signature or type hints cannot be read: {error}")
     else:
@@ -238,6 +239,15 @@ def _signature(function: Callable[..., Any], name: str) -> tuple[dict[str, inspe
                 raise InvalidMessage(f"{name}.parameters.{found.name}", "give every argument a name of its own")
         return parameters, hints
     raise failure
+
+
+def _hints_of(documented: Any) -> dict[str, Any]:
+    if isinstance(documented, type):
+        return typing.get_type_hints(documented, include_extras=True)
+    # What it returns may be known to type checkers alone, and is of no interest here.
+    annotations = {name: hint for name, hint in getattr(documented, "__annotations__", {}).items() if name != "return"}
+    known = getattr(inspect.unwrap(documented), "__globals__", {})
+    return typing.get_type_hints(types.SimpleNamespace(__annotations__=annotations), known, include_extras=True)
 
 
 def _cause(error: Exception) -> Mismatch:

@@ -150,6 +150,10 @@ class TestSchema:
         with pytest.raises(InvalidMessage, match="Local cannot be resolved"):
             declare(hinted(Local))
 
+        def g(x: int) -> Elsewhere: ...  # type: ignore[name-defined]  # noqa: F821
+
+        assert schema(g) == {"type": "INTEGER"}  # what it returns is of no interest
+
         def f(x: Elsewhere) -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
         with pytest.raises(InvalidMessage, match="Elsewhere") as caught:

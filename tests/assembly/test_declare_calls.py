@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,6 +109,19 @@ class TestBinding:
         assert caught.value.path == path
         assert str(caught.value) == f"{path}: {caught.value.why}"
         assert isinstance(caught.value, LiveProtocolError)
+
+    def test_what_a_class_says_about_its_own_errors_stays_there(self) -> None:
+        def check(_: object, __: object, value: int) -> None:
+            error = ValueError(f"{value} is odd")
+            error.add_note("even numbers only")
+            raise error
+
+        @attrs.frozen
+        class Even:
+            number: int = attrs.field(validator=check)
+
+        with pytest.raises(BadToolCall, match=r"args\.x: ValueError: 3 is odd"):
+            bound(Even, {"number": 3})
 
     def test_names(self) -> None:
         declared = Declared(hinted(int))
