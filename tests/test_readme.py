@@ -20,6 +20,7 @@ README = ROOT / "README.md"
 PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SLOW = re.compile(r"Executing <.* took \d+\.\d+ seconds")
 _LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 
 
@@ -42,7 +43,9 @@ def test_python_blocks_run(script: str) -> None:
         timeout=30,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    # How long a step took is a matter of the machine, and asyncio tells it where it debugs.
+    told = [line for line in done.stderr.splitlines() if not _SLOW.fullmatch(line)]
+    assert (done.returncode, told) == (0, [])
 
 
 def test_there_are_python_blocks() -> None:
