@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import ssl
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from importlib.resources import files
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
-from cli.support import environment, line, running
 
 from live_protocol import (
     Content,
@@ -27,9 +22,9 @@ from live_protocol import (
     TurnComplete,
 )
 from live_transports import asyncio as live
+from sdk.support import SPEECH, Server, Stories, tell
 
 pytest.importorskip("google.genai")
-pytest.importorskip("trustme")
 
 CHAPTERS: Mapping[str, tuple[str, ...]] = {
     "gemini": ("text_only", "ends", "token", "conversation"),
@@ -42,57 +37,21 @@ CHAPTERS: Mapping[str, tuple[str, ...]] = {
 BOTH = pytest.mark.parametrize("dialect", ["gemini", "vertex"])
 EVERY = pytest.mark.parametrize("dialect", list(CHAPTERS))
 STORY = Path(__file__).with_name("story.py")
-SPEECH = files("live_transports.cli") / "speech.wav"
-TIMEOUT = 60
-
-
-@attrs.frozen
-class Server:
-    url: str
-    ca: str
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with running("serve", "--port", "0", "--tls") as process:
-        ca = line(process.stdout).removeprefix("ca ")
-        yield Server(line(process.stdout).removeprefix("listening on "), ca)
-        process.terminate()
-        out, err = process.communicate(timeout=10)
-    assert (process.returncode, out, err) == (0, "", "")
-
-
-@pytest.fixture(scope="module")
-def stories(server: Server) -> dict[str, dict[str, Any]]:
-    """All stories at once: what they take is the time in which the model speaks."""
-    # The SDK warns about itself on import, and uses the proxies of the machine.
-    variables = environment(SSL_CERT_FILE=server.ca, no_proxy="localhost") | {"PYTHONWARNINGS": "ignore"}
-    processes = {
-        dialect: subprocess.Popen(
-            [sys.executable, str(STORY), dialect, server.url, str(SPEECH), *chapters],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={name: value for name, value in variables.items() if not name.startswith("GOOGLE_")},
-        )
+def stories(server: Server) -> Stories:
+    """All stories at once."""
+    commands = {
+        dialect: [sys.executable, str(STORY), dialect, server.url, str(SPEECH), *chapters]
         for dialect, chapters in CHAPTERS.items()
     }
-    told: dict[str, dict[str, Any]] = {}
-    try:
-        for dialect, process in processes.items():
-            out, err = process.communicate(timeout=TIMEOUT)
-            told[dialect] = {"status": process.returncode, "err": err}
-            for chapter in out.splitlines():
-                told[dialect] |= json.loads(chapter)
-    finally:
-        for process in processes.values():
-            process.kill()
-            process.communicate()
-    return told
+    # The SDK warns about itself on import.
+    return tell(commands, SSL_CERT_FILE=server.ca, PYTHONWARNINGS="ignore")
 
 
 @EVERY
-def test_the_story_is_told_to_its_end(stories: dict[str, dict[str, Any]], dialect: str) -> None:
+def test_the_story_is_told_to_its_end(stories: Stories, dialect: str) -> None:
     assert (stories[dialect]["status"], stories[dialect]["err"]) == (0, "")
     assert set(CHAPTERS[dialect]) < set(stories[dialect])
 
@@ -101,7 +60,7 @@ def test_the_story_is_told_to_its_end(stories: dict[str, dict[str, Any]], dialec
 
 
 @EVERY
-def test_text(stories: dict[str, dict[str, Any]], dialect: str) -> None:
+def test_text(stories: Stories, dialect: str) -> None:
     told = stories[dialect]["text_only"]
     assert told["text"]["text"] == "Hello"
     assert told["text"]["tokens"] > 0
@@ -110,7 +69,7 @@ def test_text(stories: dict[str, dict[str, Any]], dialect: str) -> None:
 
 
 @EVERY
-def test_interruption(stories: dict[str, dict[str, Any]], dialect: str) -> None:
+def test_interruption(stories: Stories, dialect: str) -> None:
     told = stories[dialect]["text_only"]
     assert told["cut"]["interrupted"]
     assert told["cut"]["text"].startswith("Once ")
@@ -122,14 +81,14 @@ def test_interruption(stories: dict[str, dict[str, Any]], dialect: str) -> None:
 
 
 @BOTH
-def test_setup(stories: dict[str, dict[str, Any]], dialect: str) -> None:
+def test_setup(stories: Stories, dialect: str) -> None:
     told = stories[dialect]["conversation"]
     assert told["session_id"] is (dialect == "vertex")
     assert told["system"]["text"] == "Be a parrot."
 
 
 @BOTH
-def test_audio_both_ways(stories: dict[str, dict[str, Any]], dialect: str) -> None:
+def test_audio_both_ways(stories: Stories, dialect: str) -> None:
     told = stories[dialect]["conversation"]
     mime_type = "audio/pcm" if dialect == "vertex" else "audio/pcm;rate=24000"
     assert told["text"]["mime_types"] == told["speech"]["mime_types"] == [mime_type]
@@ -140,21 +99,21 @@ def test_audio_both_ways(stories: dict[str, dict[str, Any]], dialect: str) -> No
 
 
 @BOTH
-def test_tool_call(stories: dict[str, dict[str, Any]], dialect: str) -> None:
+def test_tool_call(stories: Stories, dialect: str) -> None:
     told = stories[dialect]["conversation"]["call"]
     assert told["calls"] == [{"name": "get_weather", "args": {"city": "Oslo"}, "has_id": True}]
     assert told["text"] == '{"output": "snow"}'
 
 
 @BOTH
-def test_context_update(stories: dict[str, dict[str, Any]], dialect: str) -> None:
+def test_context_update(stories: Stories, dialect: str) -> None:
     told = stories[dialect]["conversation"]
     assert told["updated"]["text"] == "Be an owl."
     assert told["no_tool"]["text"] == "No function 'get_weather' is declared."
 
 
 @BOTH
-def test_the_history_survives_resumption(stories: dict[str, dict[str, Any]], dialect: str) -> None:
+def test_the_history_survives_resumption(stories: Stories, dialect: str) -> None:
     lines = stories[dialect]["conversation"]["resumed"]["text"].splitlines()
     assert lines[:4] == [
         "user: Good day",
@@ -190,17 +149,17 @@ def api_error(told: dict[str, Any], code: int, text: str) -> None:
 
 @pytest.mark.parametrize("how", ENDS)
 @pytest.mark.parametrize("dialect", ["gemini", "vertex", "express"])
-def test_an_end_shows_as_the_sdks_own_error(stories: dict[str, dict[str, Any]], dialect: str, how: str) -> None:
+def test_an_end_shows_as_the_sdks_own_error(stories: Stories, dialect: str, how: str) -> None:
     api_error(stories[dialect]["ends"][how], *ENDS[how])
 
 
 @pytest.mark.parametrize("how", GEMINI)
-def test_a_refusal_of_gemini_comes_with_its_text(stories: dict[str, dict[str, Any]], how: str) -> None:
+def test_a_refusal_of_gemini_comes_with_its_text(stories: Stories, how: str) -> None:
     api_error(stories["gemini"]["ends"][how], *GEMINI[how])
 
 
 @pytest.mark.parametrize("dialect", ["vertex", "express"])
-def test_a_refusal_of_vertex(stories: dict[str, dict[str, Any]], dialect: str) -> None:
+def test_a_refusal_of_vertex(stories: Stories, dialect: str) -> None:
     told = stories[dialect]["ends"]
     api_error(told["no_model"], 1008, "Requested entity was not found.")
     # Vertex looks at credentials before it accepts the upgrade, and the SDK lets its WebSocket library speak.
@@ -210,7 +169,7 @@ def test_a_refusal_of_vertex(stories: dict[str, dict[str, Any]], dialect: str) -
     assert told["foreign_field"] == {"class": None}
 
 
-def test_an_ephemeral_token_is_minted_and_used(stories: dict[str, dict[str, Any]]) -> None:
+def test_an_ephemeral_token_is_minted_and_used(stories: Stories) -> None:
     told = stories["gemini"]["token"]
     assert told["prefix"] == "auth_tokens"
     assert told["system"]["text"] == "Be a locked parrot."  # its setup, not the client's
