@@ -188,6 +188,65 @@ class Story:
             told["cut"], told["after"] = await self.barge_in(session)
         return told
 
+    async def rules(self) -> dict[str, Any]:
+        """What the service has rules for: seeded history, marked activity, barge-in by voice, goAway, a function."""
+
+        def get_weather(city: str) -> str:
+            """The weather in a city, now."""
+            return f"snow in {city}"
+
+        told: dict[str, Any] = {}
+        text: dict[str, Any] = {"response_modalities": [types.Modality.TEXT]}
+        async with self.session(
+            **text, tools=[get_weather], history_config=types.HistoryConfig(initial_history_in_client_content=True)
+        ) as session:
+            said = [("user", "Who are you?"), ("model", "A parrot.")]
+            turns = [types.Content(role=role, parts=[types.Part(text=line)]) for role, line in said]
+            await session.send_client_content(turns=turns)
+            told["seeded"] = await self.ask(session, "/history")
+            told["function"] = await self.call(session)
+            await session.send_client_content(
+                turns=types.Content(role="user", parts=[types.Part(text="One ")]), turn_complete=False
+            )
+            told["joined"] = await self.ask(session, "two")
+            await session.send_client_content(
+                turns=types.Content(role="user", parts=[types.Part(text="/goaway 0.2")]), turn_complete=True
+            )
+            try:
+                async for message in self.until_the_end(session):
+                    if message.go_away:
+                        told["go_away"] = message.go_away.time_left
+            except errors.APIError as error:
+                told["end"] = error.code
+        manual = types.RealtimeInputConfig(
+            automatic_activity_detection=types.AutomaticActivityDetection(disabled=True),
+            activity_handling=types.ActivityHandling.START_OF_ACTIVITY_INTERRUPTS,
+        )
+        async with self.session(
+            **text, realtime_input_config=manual, input_audio_transcription=types.AudioTranscriptionConfig()
+        ) as session:
+            await session.send_client_content(
+                turns=types.Content(role="user", parts=[types.Part(text=f"/slow 60 {STORY}")])
+            )
+            await session.send_realtime_input(activity_start=types.ActivityStart())
+            told["cut"] = (await self.turn(session)).told()
+            await session.send_realtime_input(video=types.Blob(data=b"\xff\xd8", mime_type="image/jpeg"))
+            await session.send_realtime_input(audio=types.Blob(data=bytes(32_000), mime_type="audio/pcm;rate=16000"))
+            await session.send_realtime_input(activity_end=types.ActivityEnd())
+            told["marked"] = (await self.turn(session)).told()
+            try:
+                await session.send_realtime_input(audio=types.Blob(data=bytes(960), mime_type="audio/pcm;rate=24000"))
+                await self.turn(session)
+            except errors.APIError as error:
+                told["rate"] = {"class": "APIError", "code": error.code, "text": str(error)}
+        return told
+
+    @staticmethod
+    async def until_the_end(session: Any) -> AsyncIterator[types.LiveServerMessage]:
+        while True:
+            async for message in session.receive():
+                yield message
+
     async def barge_in(self, session: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         heard = Heard()
         await session.send_client_content(
@@ -248,6 +307,21 @@ class Story:
                 pass
         except errors.APIError as error:
             told["second_use"] = {"code": error.code, "text": str(error)}
+        # Only what is set is locked, and any number of sessions may start with it; this time without asyncio.
+        partly = minter.auth_tokens.create(
+            config=types.CreateAuthTokenConfig(
+                uses=0,
+                live_connect_constraints=types.LiveConnectConstraints(
+                    config=types.LiveConnectConfig(system_instruction="Be half a parrot.")
+                ),
+                lock_additional_fields=[],
+            )
+        )
+        assert partly.name is not None
+        user = client("gemini", self.url, key=partly.name, api_version="v1alpha")
+        for use in ("partly", "again"):
+            async with user.aio.live.connect(model=MODEL, config=config) as session:
+                told[use] = await self.ask(session, "/system")
         return told
 
 

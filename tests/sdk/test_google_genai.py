@@ -27,8 +27,8 @@ from sdk.support import SPEECH, Server, Stories, tell
 pytest.importorskip("google.genai")
 
 CHAPTERS: Mapping[str, tuple[str, ...]] = {
-    "gemini": ("text_only", "ends", "token", "conversation"),
-    "vertex": ("text_only", "ends", "conversation"),
+    "gemini": ("text_only", "ends", "token", "rules", "conversation"),
+    "vertex": ("text_only", "ends", "rules", "conversation"),
     "express": ("text_only", "ends"),
     "gateway": ("text_only",),
 }
@@ -124,6 +124,37 @@ def test_the_history_survives_resumption(stories: Stories, dialect: str) -> None
     assert 'model: {"output": "snow"}' in lines
 
 
+# --- rules of the service ---------------------------------------------------------------------------------------
+
+
+@BOTH
+def test_history_and_unfinished_turns(stories: Stories, dialect: str) -> None:
+    told = stories[dialect]["rules"]
+    assert told["seeded"]["text"] == "user: Who are you?\nmodel: A parrot."
+    assert told["joined"]["text"] == "One two"
+
+
+@BOTH
+def test_a_python_function_as_a_tool(stories: Stories, dialect: str) -> None:
+    told = stories[dialect]["rules"]["function"]
+    assert told["calls"] == [{"name": "get_weather", "args": {"city": "Oslo"}, "has_id": True}]
+    assert told["text"] == '{"output": "snow"}'
+
+
+@BOTH
+def test_marked_activity(stories: Stories, dialect: str) -> None:
+    told = stories[dialect]["rules"]
+    assert told["cut"]["interrupted"]
+    assert told["marked"]["heard"] == told["marked"]["text"] == "[1.0 s of speech]"
+    api_error(told["rate"], 1007, "Sample rate changed from previously 16000 to 24000, which is not supported.")
+
+
+@BOTH
+def test_go_away(stories: Stories, dialect: str) -> None:
+    told = stories[dialect]["rules"]
+    assert (told["go_away"], told["end"]) == ("0.2s", 1011)
+
+
 # --- how it ends ------------------------------------------------------------------------------------------------
 
 ENDS: Mapping[str, tuple[int, str]] = {
@@ -173,6 +204,7 @@ def test_an_ephemeral_token_is_minted_and_used(stories: Stories) -> None:
     told = stories["gemini"]["token"]
     assert told["prefix"] == "auth_tokens"
     assert told["system"]["text"] == "Be a locked parrot."  # its setup, not the client's
+    assert told["partly"]["text"] == told["again"]["text"] == "Be half a parrot."
     assert told["second_use"] == {"code": 1011, "text": "1011 None. Token has been used too many times"}
 
 
