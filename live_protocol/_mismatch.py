@@ -6,14 +6,14 @@ import enum
 import functools
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, get_args, get_origin
 
 import attrs
 
 from live_protocol.messages._fields import Backend
 
-__all__ = ["Field", "Hook", "Mismatch", "at", "expected", "fields", "is_enum", "kind_of", "plain"]
+__all__ = ["Field", "Hook", "Mismatch", "at", "enum_of", "expected", "fields", "is_enum", "kind_of", "plain"]
 
 Hook = Callable[[Any], Any]
 
@@ -70,6 +70,18 @@ def plain(hint: Any) -> tuple[Any, ...]:
 
 def is_enum(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, enum.Enum)
+
+
+def enum_of(hint: Any) -> type[enum.Enum] | None:
+    """The enum in a hint, also where it stands beside other alternatives or in a list."""
+    for option in plain(hint):
+        inner = get_args(option)[0] if get_origin(option) is Sequence else option
+        if inner is not option:
+            return enum_of(inner)
+        if is_enum(option):
+            found: type[enum.Enum] = option
+            return found
+    return None
 
 
 class Field(NamedTuple):

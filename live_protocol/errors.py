@@ -35,6 +35,9 @@ __all__ = [
     "TransportFailed",
 ]
 
+_UNSPECIFIC = "Request contains an invalid argument."
+"""What the service says where it says nothing precise (wire.md section 11)."""
+
 
 class LiveProtocolError(Exception):
     """Base of everything this library raises or reports."""
@@ -236,7 +239,7 @@ class InvalidJson(RemoteProtocolError):
         super().__init__(
             f"invalid JSON{where}: {why}",
             close_code=1007,
-            close_reason="Request contains an invalid argument.",
+            close_reason=_UNSPECIFIC,
         )
         self.why = why
         self.position = position
@@ -251,7 +254,7 @@ class SchemaMismatch(RemoteProtocolError):
     """
 
     def __init__(self, path: str, why: str, *, close_reason: str | None = None) -> None:
-        super().__init__(f"{path}: {why}" if path else why, close_code=1007, close_reason=close_reason)
+        super().__init__(f"{path}: {why}" if path else why, close_code=1007, close_reason=close_reason or _UNSPECIFIC)
         self.path = path
         self.why = why
 

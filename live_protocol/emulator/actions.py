@@ -88,6 +88,13 @@ class Turn:
         return declared(self.setup)
 
     @property
+    def thinks(self) -> bool:
+        """Whether the client wants to see thoughts, which `Say` with ``thought=True`` gives."""
+        generation = self.setup.generation_config
+        thinking = generation and generation.thinking_config
+        return bool(thinking and thinking.include_thoughts)
+
+    @property
     def speaks(self) -> bool:
         """Whether the answer is audio rather than text."""
         return speaks(self.setup)
@@ -98,10 +105,12 @@ def declared(setup: LiveClientSetup) -> dict[str, FunctionDeclaration]:
     return {item.name or "": item for tool in setup.tools for item in tool.function_declarations}
 
 
-def non_blocking(setup: LiveClientSetup, name: str) -> bool:
-    """Whether the conversation goes on while this function runs (wire.md section 9)."""
+def blocks(setup: LiveClientSetup, name: str, *, otherwise: bool) -> bool:
+    """Whether the model waits while this function runs (wire.md section 9); ``otherwise`` where nobody says so."""
     function = declared(setup).get(name)
-    return function is not None and function.behavior == Behavior.NON_BLOCKING
+    if function is None or function.behavior in (None, Behavior.UNSPECIFIED):
+        return otherwise
+    return function.behavior == Behavior.BLOCKING
 
 
 def speaks(setup: LiveClientSetup) -> bool:

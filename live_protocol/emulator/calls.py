@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from live_protocol.emulator.actions import Call, non_blocking
+from live_protocol.emulator.actions import Call, blocks
 from live_protocol.emulator.conversation import Conversation, PendingCall
 from live_protocol.emulator.listening import Refused
 from live_protocol.emulator.player import Performance
 from live_protocol.emulator.shared import Shared
-from live_protocol.emulator.validation import INVALID
+from live_protocol.emulator.validation import INVALID, thinks_on
 from live_protocol.messages import (
     Backend,
     Content,
@@ -38,13 +38,14 @@ def called(
         shared: Ids and options.
     """
     turn = performance.turn
+    waits = shared.options.blocking_calls and not thinks_on(turn.setup)
     made: list[FunctionCall] = []
     for call in calls:
         call_id = _new_id(turn.backend, shared)
         key = call_id or f"#{shared.ids.count('anonymous')}"
         entry = PendingCall(
             call=FunctionCall(id=call_id, name=call.name, args=call.args),
-            blocking=not non_blocking(turn.setup, call.name),
+            blocking=blocks(turn.setup, call.name, otherwise=waits),
         )
         conversation.called(key, entry)
         if entry.blocking:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -112,20 +112,27 @@ class Conversation:
 
     def usage(self, performance: Performance) -> UsageMetadata:
         """The report of a turn (wire.md sections 8 and 10); its answer belongs to the context from then on."""
-        prompt = [ModalityTokenCount(modality=kind, token_count=count) for kind, count in self.tokens.items()]
+        prompt = _details(self.tokens)
         size = sum(self.tokens.values())
         turn = performance.turn
         kind = MediaModality.AUDIO if turn.speaks else MediaModality.TEXT
         made = round(performance.played * _AUDIO_RATE) if turn.speaks else _tokens(performance.letters)
+        thought = _tokens(performance.thoughts)
         self._count(kind, made)
         return UsageMetadata(
             prompt_token_count=size,
             response_token_count=made,
-            total_token_count=size + made,
+            thoughts_token_count=thought or None,
+            total_token_count=size + made + thought,
             prompt_tokens_details=prompt,
-            response_tokens_details=[ModalityTokenCount(modality=kind, token_count=made)],
+            response_tokens_details=_details({kind: made}),
             traffic_type=TrafficType.ON_DEMAND if turn.backend is Backend.VERTEX else None,
         )
+
+
+def _details(counts: Mapping[MediaModality, int]) -> Sequence[ModalityTokenCount]:
+    """Counts by modality; like the service, nothing where there is nothing to count."""
+    return tuple(ModalityTokenCount(modality=kind, token_count=count) for kind, count in counts.items() if count)
 
 
 def _tokens(letters: int) -> int:

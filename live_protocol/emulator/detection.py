@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Iterator
 from typing import Final, TypeAlias, final
 
@@ -52,12 +53,15 @@ class Detector:
         padding: Speech before its start counts, in seconds.
         threshold: Peak above which a frame of 20 ms is speech.
         longest: Length at which an utterance is cut, in seconds.
+        whole: Whether what was heard since the last utterance belongs to the next one, however quiet.
 
     Attributes:
         speaking: Whether an utterance has begun and not ended.
     """
 
-    def __init__(self, rate: int, *, silence: float, padding: float, threshold: int, longest: float) -> None:
+    def __init__(
+        self, rate: int, *, silence: float, padding: float, threshold: int, longest: float, whole: bool = False
+    ) -> None:
         self._samples = rate // _FRAMES
         self._length = self._samples / rate  # of a frame, in seconds: not all rates have whole samples in 20 ms
         self._silence = max(1, round(silence * _FRAMES))
@@ -67,6 +71,7 @@ class Detector:
         self._rest = b""
         self._frame = 0
         self._run: list[bytes] = []  # since the first loud frame; empty where it is quiet
+        self._before: deque[bytes] = deque(maxlen=self._longest if whole else 0)
         self._quiet = 0  # frames of it at the end of the run
         self.speaking: bool = False
 
@@ -94,6 +99,7 @@ class Detector:
         samples = struct.unpack(f"<{self._samples}h", frame)
         loud = max(samples) > self._threshold or min(samples) < -self._threshold
         if not loud and not self._run:
+            self._before.append(frame)
             return
         self._run.append(frame)
         self._quiet = 0 if loud else self._quiet + 1
@@ -102,6 +108,7 @@ class Detector:
                 self.speaking = True
                 yield SpeechStarted((self._frame - len(self._run)) * self._length)
             elif self._quiet > _DIP * _FRAMES:
+                self._before.extend(self._run)
                 self._run.clear()
         elif self._quiet >= self._silence or len(self._run) >= self._longest:
             yield from self.flush()
@@ -110,5 +117,10 @@ class Detector:
         """End the utterance here, if there is one; take what it gives."""
         run, quiet, spoke = self._run, self._quiet, self.speaking
         self._run, self._quiet, self.speaking = [], 0, False
+        speech = run[: len(run) - quiet]
         if spoke:
-            yield SpeechEnded((self._frame - quiet) * self._length, b"".join(run[: len(run) - quiet]))
+            yield SpeechEnded((self._frame - quiet) * self._length, b"".join([*self._before, *speech]))
+            self._before.clear()
+            self._before.extend(run[len(speech) :])
+        else:
+            self._before.extend(run)

@@ -15,6 +15,7 @@ from live_protocol.messages import (
     LiveClientSetup,
     RealtimeInputConfig,
     StartSensitivity,
+    TurnCoverage,
 )
 
 __all__ = ["Ears", "Refused"]
@@ -48,6 +49,7 @@ class Ears:
 
     def __init__(self, setup: LiveClientSetup, options: EmulatorOptions) -> None:
         config = setup.realtime_input_config or RealtimeInputConfig()
+        self._whole = config.turn_coverage == TurnCoverage.TURN_INCLUDES_ALL_INPUT
         self._config = config.automatic_activity_detection or AutomaticActivityDetection()
         self._options = options
         self._detector: Detector | None = None
@@ -120,6 +122,7 @@ class Ears:
             padding=padding_ms * _MS,
             threshold=options.threshold * (2 if low else 1),
             longest=options.max_speech,
+            whole=self._whole,
         )
 
     def stream_ended(self) -> list[Activity]:

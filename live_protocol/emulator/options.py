@@ -68,6 +68,8 @@ class EmulatorOptions:
         stream_pause: After this much time without audio, speech has ended without ``audioStreamEnd`` too.
         max_speech: Longest utterance, and longest audio for one piece of text; what is beyond is cut.
         interaction_status: Whether ``turnComplete`` carries ``interactionStatus``, as on newer models.
+        blocking_calls: Whether the model waits for a function whose declaration does not say; 3.8 models go on (wire.md
+            section 9).
         announce_calls: Whether Gemini shows a call as ``executableCode`` first, as 2.x models do (wire.md section 9).
         vertex_call_ids: Whether calls on Vertex have ids; some models send none.
         withhold_handles: Whether an empty ``sessionResumptionUpdate`` tells that a running turn cannot be resumed.
@@ -90,6 +92,7 @@ class EmulatorOptions:
     stream_pause: float = attrs.field(default=1.0, validator=_positive)
     max_speech: float = attrs.field(default=60.0, validator=_positive)
     interaction_status: bool = False
+    blocking_calls: bool = True
     announce_calls: bool = True
     vertex_call_ids: bool = True
     withhold_handles: bool = False

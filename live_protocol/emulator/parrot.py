@@ -64,6 +64,8 @@ def _png() -> bytes:
 class Parrot:
     """Answers text with the same text, speech with the same speech, and a function's result with that result.
 
+    It shows a thought before it repeats a text, where the setup asks for thoughts.
+
     A text whose first line begins with a command is read line by line; a line that is no command is said:
 
     =====================  =========================================================================
@@ -90,7 +92,8 @@ class Parrot:
         lines = turn.text.splitlines()
         if lines and _command(lines[0]):
             return self._obey(lines, turn)
-        return [Say(turn.text or "Go on.")]
+        thoughts = [Say("I was told something; I repeat it.", thought=True)] if turn.thinks else []
+        return [*thoughts, Say(turn.text or "Go on.")]
 
     def on_speech(self, turn: Turn) -> Iterable[Action]:
         """Play it."""

@@ -82,6 +82,7 @@ class Performance:
         turn: What was asked.
         said: Text said and not yet noted in the history.
         letters: Letters said in the whole turn.
+        thoughts: Letters of the thoughts that were shown.
         played: Seconds of audio sent so far.
         awaiting: Ids of calls that keep the turn open.
         end: How the turn ends, where the model said so.
@@ -91,6 +92,7 @@ class Performance:
         self.turn = turn
         self.said: str = ""
         self.letters: int = 0
+        self.thoughts: int = 0
         self.played: float = 0.0
         self.awaiting: set[str] = set()
         self.end: End | None = None
@@ -198,6 +200,7 @@ class Performance:
 
     def _say(self, text: str, *, thought: bool) -> None:
         if thought or not self.turn.speaks:
+            self.thoughts += len(text) if thought else 0
             for piece in fragments(text):
                 part = Part(text=piece, thought=thought or None)
                 self._steps.append(_Step(self._at, self._content(part), said="" if thought else piece))

@@ -22,7 +22,7 @@ from live_protocol.emulator.detection import Activity, SpeechStarted
 from live_protocol.emulator.listening import Ears, Refused
 from live_protocol.emulator.player import Done, Effect, Performance
 from live_protocol.emulator.shared import Port, Prompt, Shared
-from live_protocol.emulator.validation import INVALID, LIFETIME, SCHEDULING, Refusal, foreign_field
+from live_protocol.emulator.validation import INVALID, LIFETIME, SCHEDULING, Refusal, check_fields, thinks_on
 from live_protocol.events import (
     ClientContentReceived,
     ContextUpdateReceived,
@@ -41,6 +41,7 @@ from live_protocol.messages import (
     LiveClientContextUpdate,
     LiveClientRealtimeInput,
     LiveClientSetup,
+    LiveClientToolResponse,
     LiveServerContent,
     LiveServerGoAway,
     LiveServerMessage,
@@ -176,6 +177,7 @@ class EmulatedSession:
         self._run()
 
     def _client_content(self, content: LiveClientContent) -> None:
+        self._check(content, "client_content")
         self._interrupt()
         if self._open is None:
             self._open, self._open_from = [], len(self._conversation.history)
@@ -271,9 +273,7 @@ class EmulatedSession:
             self._ask(Prompt(kind="speech", text=heard, speech=pcm, before=before))
 
     def _context_update(self, update: LiveClientContextUpdate) -> None:
-        refused = foreign_field(update, self._backend, "context_update")
-        if refused is not None:
-            raise Refused(refused)
+        self._check(update, "context_update")
         if update.system_instruction is None and update.tools is None:
             raise Refused(INVALID)
         if update.system_instruction is not None:
@@ -281,13 +281,19 @@ class EmulatedSession:
         if update.tools is not None:
             self._setup = attrs.evolve(self._setup, tools=update.tools.tools)
 
+    def _check(self, message: object, path: str) -> None:
+        refused = check_fields(message, self._backend, path)
+        if refused is not None:
+            raise Refused(refused)
+
     # --- function responses: wire.md section 9 ------------------------------------------------------------------
 
     def _tool_response(self, responses: Sequence[FunctionResponse]) -> None:
         if not responses:
             raise Refused(INVALID)
+        self._check(LiveClientToolResponse(function_responses=responses), "tool_response")
         for response in responses:
-            if response.scheduling is not None and "extended-thinking" in self._conversation.model:
+            if response.scheduling is not None and thinks_on(self._setup):
                 raise Refused(SCHEDULING)
             self._responded(response)
 

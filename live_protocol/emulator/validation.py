@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import enum
 import json
 from collections.abc import Sequence
 from typing import Any, Final, final
 
 import attrs
 
-from live_protocol._mismatch import fields
+from live_protocol._mismatch import enum_of, fields
 from live_protocol.emulator.options import EmulatorOptions
 from live_protocol.endpoint import Credentials, Route
-from live_protocol.messages import Backend, GenerationConfig, LiveClientSetup, Modality
+from live_protocol.messages import Backend, Behavior, GenerationConfig, LiveClientSetup, Modality
 
-__all__ = ["INVALID", "Refusal", "Rejection", "check_key", "check_request", "check_setup", "cut", "foreign_field"]
+__all__ = [
+    "INVALID",
+    "Refusal",
+    "Rejection",
+    "check_fields",
+    "check_key",
+    "check_request",
+    "check_setup",
+    "cut",
+    "thinks_on",
+]
 
 _MAX_REASON: Final = 123  # RFC 6455 section 5.5, less the code
 
@@ -75,6 +86,8 @@ _PREFIXES: Final = {
     Backend.GEMINI: ("models/", "tunedModels/"),
     Backend.VERTEX: ("projects/", "publishers/", "models/"),
 }
+_OLD: Final = "-2."
+"""In the name of a model that knows no ``additionalProperties`` in schemas (wire.md section 9)."""
 _NOT_LIVE: Final = (
     "response_logprobs",
     "logprobs",
@@ -135,26 +148,44 @@ def check_key(given: Credentials, options: EmulatorOptions) -> Refusal | None:
 # --- the setup --------------------------------------------------------------------------------------------------
 
 
-def foreign_field(message: Any, backend: Backend, path: str) -> Refusal | None:
-    """The refusal of the first field that only the other backend has, anywhere in a message.
+def check_fields(message: Any, backend: Backend, path: str, *, strict_schemas: bool = False) -> Refusal | None:
+    """The refusal of the first member, anywhere in a message, that the service does not have or cannot read.
 
-    The service has no such field, and so it says that it is unknown. Which spelling came is not known any more.
+    That is a field of the other backend, which is unknown here (in which spelling it came is not known any more), and
+    a name that an enum does not have: our codec keeps it, since servers may be newer than we are, the service does not.
+
+    Args:
+        message: The message.
+        backend: Whose fields count.
+        path: Where the message stands, in snake_case.
+        strict_schemas: Whether ``additionalProperties`` is unknown to schemas.
     """
     cls: type = type(message)
     for field in fields(cls):
         value: Any = getattr(message, field.name)
         if value is None or value == ():
             continue
-        if field.only is not None and field.only is not backend:
-            return _unknown_name(field.json, path)
         step = f"{path}.{field.name}"
+        if (field.only or backend) is not backend or (strict_schemas and field.name == "additional_properties"):
+            return _unknown_name(field.json, path)
         items: Sequence[Any] = value if isinstance(value, list | tuple) else (value,)
+        names = enum_of(field.hint)
         for index, item in enumerate(items):
-            if attrs.has(type(item)):
-                found = foreign_field(item, backend, f"{step}[{index}]" if items is value else step)
-                if found is not None:
-                    return found
+            at = f"{step}[{index}]" if items is value else step
+            found = None
+            if names is not None and not _reads(names, item):
+                found = Refusal(1007, f"Invalid value at '{at}', \"{item}\"")
+            elif attrs.has(type(item)):
+                found = check_fields(item, backend, at, strict_schemas=strict_schemas)
+            if found is not None:
+                return found
     return None
+
+
+def _reads(names: type[enum.Enum], value: object) -> bool:
+    """Whether the service reads a value of an enum: a name in either case, or a number, which nobody has published."""
+    text = str(value)
+    return isinstance(value, names) or text.upper() in names.__members__ or text.removeprefix("-").isdigit()
 
 
 def _preview(setup: LiveClientSetup, version: str) -> Refusal | None:
@@ -200,19 +231,33 @@ def _generation(name: str, generation: GenerationConfig) -> Refusal | None:
         )
     if generation.speech_config is not None and Modality.TEXT in wanted:
         return Refusal(1007, "Cannot extract voices from a non-audio request")
-    thinking = generation.thinking_config
-    if "extended-thinking" in name and (thinking is None or thinking.thinking_level is None):
-        return Refusal(1007, "Thinking level must be specified for this model")
     return None
+
+
+def thinks_on(setup: LiveClientSetup) -> bool:
+    """Whether the model goes on thinking while calls run, whatever it is asked (wire.md sections 6 and 9)."""
+    return "extended-thinking" in (setup.model or "")
+
+
+def _extended_thinking(setup: LiveClientSetup) -> Refusal | None:
+    thinking = setup.generation_config and setup.generation_config.thinking_config
+    if not thinking or thinking.thinking_level is None:
+        return Refusal(1007, "Thinking level must be specified for this model")
+    functions = (function for tool in setup.tools for function in tool.function_declarations)
+    return INVALID if any(function.behavior == Behavior.BLOCKING for function in functions) else None
 
 
 def check_setup(setup: LiveClientSetup, route: Route, options: EmulatorOptions) -> Refusal | None:
     """What the service would say against a setup whose fields it knows."""
-    refused = foreign_field(setup, route.backend, "setup")
-    if refused is None and route.backend is Backend.GEMINI:
-        refused = _preview(setup, route.version)
+    gemini = route.backend is Backend.GEMINI
+    refused = _preview(setup, route.version) if gemini else None
+    if refused is None:
+        old = gemini and _OLD in (setup.model or "")
+        refused = check_fields(setup, route.backend, "setup", strict_schemas=old)
     if refused is None:
         refused = _model(setup, route, options)
     if refused is None:
         refused = _generation(setup.model or "", setup.generation_config or GenerationConfig())
+    if refused is None and thinks_on(setup):
+        refused = _extended_thinking(setup)
     return refused

@@ -93,9 +93,14 @@ NO_EXTRA: Final[Mapping[str, Any]] = _NoExtra()
 """Default of every message's ``extra``: the unknown fields kept from the wire, by their wire key."""
 
 
-def _size(data: bytes | None) -> str:
-    """Stand in for a payload in ``repr``: media would flood a log, and nobody reads it there."""
-    return "None" if data is None else f"<{len(data)} bytes>"
+def _size(data: object) -> str:
+    """Stand in for a payload in ``repr``: media would flood a log, and nobody reads it there.
+
+    Nothing checks what a caller puts into a message before it is sent, and ``repr`` must not fail.
+    """
+    if isinstance(data, bytes | bytearray | memoryview):
+        return f"<{len(data)} bytes>"
+    return "None" if data is None else f"<{type(data).__name__}>"
 
 
 def wire(

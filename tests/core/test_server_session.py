@@ -114,8 +114,8 @@ def test_setup_again_when_ready() -> None:
     [
         (b"nonsense", InvalidJson, 1007, "Request contains an invalid argument."),
         (b"null", InvalidJson, 1007, "Request contains an invalid argument."),
-        (b"{}", SchemaMismatch, 1007, "a client message has exactly one member, got none"),
-        (b'{"setup":null}', SchemaMismatch, 1007, "a client message has exactly one member, got none"),
+        (b"{}", SchemaMismatch, 1007, "Request contains an invalid argument."),
+        (b'{"setup":null}', SchemaMismatch, 1007, "Request contains an invalid argument."),
         (
             b'{"clientContent":{"x":1}}',
             SchemaMismatch,

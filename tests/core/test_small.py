@@ -221,7 +221,7 @@ def test_close_codes_of_errors() -> None:
     assert (OutOfOrder("x", close_code=1007).close_code, OutOfOrder("x", close_reason="").close_reason) == (1007, "")
     assert LimitExceeded("a", 1).close_code == 1009
     assert SchemaMismatch("a", "b", close_reason="c").close_reason == "c"
-    assert SchemaMismatch("a", "b").close_reason == "a: b"
+    assert SchemaMismatch("a", "b").close_reason == "Request contains an invalid argument."
 
 
 # --- events -----------------------------------------------------------------------------------------------------

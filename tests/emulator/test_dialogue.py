@@ -10,6 +10,7 @@ from emulator.pair import (
     TEXT,
     VERTEX,
     Pair,
+    Raw,
     connected,
     emulator,
     messages,
@@ -248,6 +249,33 @@ def test_prompt_tokens_grow() -> None:
         assert (first.prompt_token_count, first.response_token_count, first.total_token_count) == (10, 10, 20)
         assert second.prompt_token_count == 30
         assert [(d.modality, d.token_count) for d in second.prompt_tokens_details] == [(MediaModality.TEXT, 30)]
+
+
+def test_thoughts_are_shown_where_they_are_asked_for() -> None:
+    with connected(config={**TEXT, "thinking_config": {"include_thoughts": True}}) as pair:
+        new = pair.text("hi there")
+        assert "".join(chunk.text for chunk in of(new, ev.TextChunk) if chunk.thought)
+        assert said(new) == "hi there"
+        usage = of(new, ev.UsageUpdated)[0].usage
+        assert (usage.prompt_token_count, usage.response_token_count) == (2, 2)
+        assert usage.thoughts_token_count
+        assert usage.total_token_count == 4 + usage.thoughts_token_count
+    with connected(config={**TEXT, "thinking_config": {"thinking_budget": 0}}) as pair:
+        new = pair.text("hi there")
+        assert not [chunk for chunk in of(new, ev.TextChunk) if chunk.thought]
+        assert of(new, ev.UsageUpdated)[0].usage.thoughts_token_count is None
+
+
+def test_nothing_is_counted_where_there_is_nothing() -> None:
+    raw = Raw()
+    raw.send('{"setup": {"model": "models/m"}}')
+    *_, last = raw.send('{"clientContent": {"turns": [{"parts": [{"text": "/wait 0"}]}], "turnComplete": true}}')
+    assert last["usageMetadata"] == {
+        "promptTokenCount": 2,
+        "responseTokenCount": 0,
+        "totalTokenCount": 2,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 2}],
+    }
 
 
 def test_interaction_status() -> None:

@@ -123,6 +123,23 @@ def test_configured_silence_and_padding() -> None:
         assert said(hear(pair, speech(0.2) + silence(0.08) + speech(0.2) + silence(0.6))) == "[0.5 s of speech]"
 
 
+def test_a_turn_may_include_all_input() -> None:
+    config = {**AUDIO, "realtime_input_config": {"turn_coverage": "TURN_INCLUDES_ALL_INPUT"}}
+    with connected(emulator(prefix_padding_ms=100), config) as pair:
+        new = hear(pair, silence(0.4) + speech(0.02) + silence(0.5) + speech(1.0) + silence(0.6))
+        assert transcript(new) == "[1.9 s of speech]"  # the click was no speech, and is heard all the same
+        pair.wait(3)
+        pair.audio(silence(0.1) + speech(0.02))
+        pair.client.send_realtime_input(audio_stream_end=True)
+        pair.run()
+        new = hear(pair, silence(0.3) + speech(0.5) + silence(0.6))
+        assert transcript(new) == "[1.5 s of speech]"  # with the silence that ended the first turn
+    with connected(emulator(max_speech=1.0), config) as pair:
+        hear(pair, silence(5.0))
+        new = hear(pair, speech(0.5) + silence(0.6))
+        assert transcript(new) == "[1.5 s of speech]"  # of what is no speech not more than may be speech
+
+
 def test_sensitivity() -> None:
     quiet = speech(0.5, volume=1000)
     low = {"start_of_speech_sensitivity": "START_SENSITIVITY_LOW"}

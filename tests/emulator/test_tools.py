@@ -219,6 +219,28 @@ def test_scheduling_on_a_model_that_has_none() -> None:
         assert closed(pair) == (1007, "Function response scheduling is not supported for this model")
 
 
+def test_calls_of_models_that_do_not_wait() -> None:
+    for server, behavior, turn in (
+        (emulator(blocking_calls=False), None, TurnState.IDLE),
+        (emulator(blocking_calls=False), "UNSPECIFIED", TurnState.IDLE),
+        (emulator(blocking_calls=False), "BLOCKING", TurnState.GENERATING),
+        (emulator(), "UNSPECIFIED", TurnState.GENERATING),
+    ):
+        with connected(server, tools(f=behavior)) as pair:
+            (call,) = calls(pair.text("/call f"))
+            assert pair.server.turn is turn
+            assert said(respond(pair, call.id, {"a": 1})) == '{"a": 1}'
+
+
+def test_extended_thinking_never_waits() -> None:
+    model = "gemini-3.8-live-extended-thinking"
+    level = {"thinking_config": {"thinking_level": "LOW"}}
+    with connected(config={**tools(f=None), **level}, model=model) as pair:
+        assert calls(pair.text("/call f"))
+        assert pair.server.turn is TurnState.IDLE
+    assert closed(Pair(config={**tools(f="BLOCKING"), **level}, model=model)) == INVALID
+
+
 def test_many_cancelled_calls_are_not_remembered_for_ever() -> None:
     with connected(config=NON_BLOCKING) as pair:
         (first,) = calls(pair.text("/call f"))
