@@ -93,6 +93,7 @@ class EmulatedSession:
         self._open: list[str] | None = None  # user text since turn_complete was false
         self._open_from = 0
         self._window_text: list[str] = []
+        self._unanswered: Prompt | None = None  # ended in a message in which the user already went on
         self._images: tuple[Blob, ...] = ()
         self._performance: Performance | None = None
         self._queue: deque[Prompt] = deque()
@@ -235,13 +236,29 @@ class EmulatedSession:
         self._ask(Prompt(kind="text", text=text, before=before))
 
     def _activities(self, activities: Iterable[Activity]) -> None:
+        """React to what was found in one message; nobody can answer in the middle of it, so it gets one answer.
+
+        The recorded service does the same: utterances in one piece of audio are one turn, and none interrupts another.
+        """
+        said: list[Prompt] = []
         for activity in activities:
             if isinstance(activity, SpeechStarted):
                 self._voice(VoiceActivityType.ACTIVITY_START, activity.at)
                 self._barge_in()
             else:
                 self._voice(VoiceActivityType.ACTIVITY_END, activity.at)
-                self._spoken(activity.pcm)
+                said += self._spoken(activity.pcm)
+        if said and self._unanswered is not None:
+            said.insert(0, self._unanswered)
+            self._unanswered = None
+        if len(said) > 1:
+            text = " ".join(prompt.text for prompt in said)
+            said = [attrs.evolve(said[0], text=text, speech=b"".join(prompt.speech for prompt in said))]
+        for prompt in said:
+            if self._ears.busy:
+                self._unanswered = prompt
+            else:
+                self._ask(prompt)
 
     def _voice(self, kind: VoiceActivityType, at: float) -> None:
         if self._setup.explicit_vad_signal and not self._ears.manual:
@@ -253,8 +270,8 @@ class EmulatedSession:
                 )
             )
 
-    def _spoken(self, pcm: bytes) -> None:
-        """An utterance ended, or a window that may hold text too."""
+    def _spoken(self, pcm: bytes) -> Sequence[Prompt]:
+        """An utterance ended, or a window that may hold text too: what is to be answered, if anything."""
         text, self._window_text = "".join(self._window_text), []
         heard = ""
         if pcm:
@@ -264,13 +281,12 @@ class EmulatedSession:
                 self._port.send(LiveServerMessage(server_content=LiveServerContent(input_transcription=transcription)))
             self._conversation.heard(len(pcm) / 2 / self._ears.rate)
         if not pcm and not text:
-            return
+            return ()
         parts = [Part(text=item) for item in (heard, text) if item]
         before = self._conversation.remember(Content(role="user", parts=parts))
         if text:
-            self._ask(Prompt(kind="text", text=text, speech=pcm, before=before))
-        else:
-            self._ask(Prompt(kind="speech", text=heard, speech=pcm, before=before))
+            return (Prompt(kind="text", text=text, speech=pcm, before=before),)
+        return (Prompt(kind="speech", text=heard, speech=pcm, before=before),)
 
     def _context_update(self, update: LiveClientContextUpdate) -> None:
         self._check(update, "context_update")

@@ -132,6 +132,7 @@ class Raw:
         self.server = (server or Emulator()).connection()
         self.now = 1000.0
         self.code, self.reason = 0, ""
+        self.texts: list[bytes] = []
         self.run()
 
     def run(self) -> list[dict[str, Any]]:
@@ -145,6 +146,7 @@ class Raw:
                 self.link.receive_eof()
             while (item := self.link.next_event()) is not ev.Need.DATA:
                 if isinstance(item, bytes):
+                    self.texts.append(item)
                     got.append(json.loads(item))
                 elif isinstance(item, ev.ConnectionClosed):
                     self.code, self.reason = item.info.code, item.info.reason

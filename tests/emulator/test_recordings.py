@@ -1,8 +1,9 @@
 """The same client messages make the emulator say what the real service said, in the same shapes.
 
 The recordings stop as soon as their test had seen enough, and were made with models that choose their own words. So of
-each message its shape counts, that is its keys and the types of its values, and the recorded messages must occur among
-the emulated ones, in their order.
+each message its shape counts: its keys, the types of its values, and those values that are the protocol's and not the
+model's. After each client message the recorded answers have to occur in their order, and what the emulator says besides
+may only be more of the model's output, or, behind the last recorded message, the regular end of that turn.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -20,6 +21,13 @@ from live_protocol.trace import open_trace
 
 FOLDER = Path(__file__).parents[3] / "shared" / "recordings" / "js"
 FILES = sorted(FOLDER.glob("*.websocket.log"))
+
+FIXED: Final = ("mimeType", "role", "language", "trafficType", "generationComplete", "turnComplete", "interrupted")
+"""Members whose values the model does not choose."""
+
+OUTPUT: Final = ("modelTurn", "outputTranscription")
+UNKNOWN_ID: Final = "live_ML_Dev_should_send_tool_response_with_function_responses"
+"""This client answers a call that nobody made; what the service said to that is not recorded."""
 
 
 class Eager:
@@ -40,51 +48,77 @@ class Eager:
         return self._parrot.on_tool_response(turn)
 
 
-def shape(value: Any) -> Any:
-    """Keys and types; of a list its first item, since lengths are up to the model."""
+def shape(value: Any, key: str = "") -> Any:
+    """Keys, types and fixed values; of a list its different items, since their number is up to the model."""
     if isinstance(value, dict):
-        return {key: shape(item) for key, item in value.items()}
+        return {name: shape(item, name) for name, item in value.items()}
     if isinstance(value, list):
-        return [shape(item) for item in value[:1]]
-    return type(value).__name__
+        items = [shape(item) for item in value]
+        return [item for at, item in enumerate(items) if item not in items[:at]]
+    return value if key in FIXED else type(value).__name__
 
 
-def mime_types(value: Any) -> set[str]:
-    if isinstance(value, dict):
-        own = {value["mimeType"]} if "mimeType" in value else set()
-        return own.union(*map(mime_types, value.values()))
-    return set().union(*map(mime_types, value)) if isinstance(value, list) else set()
+def is_output(message: dict[str, Any]) -> bool:
+    return set(message) == {"serverContent"} and set(message["serverContent"]) <= set(OUTPUT)
+
+
+def is_end(message: dict[str, Any]) -> bool:
+    content = message.get("serverContent", {})
+    return set(message) <= {"serverContent", "usageMetadata"} and (
+        content == {"generationComplete": True} or (content == {"turnComplete": True} and "usageMetadata" in message)
+    )
+
+
+def exchanges(path: Path) -> Iterable[tuple[bytes, list[dict[str, Any]]]]:
+    """Each client message, with what the service said before the next one."""
+    sent: bytes | None = None
+    answers: list[dict[str, Any]] = []
+    for frame in open_trace(path.read_bytes()):
+        data = frame.data if isinstance(frame.data, bytes) else frame.data.encode()
+        if not frame.sent:
+            answers.append(json.loads(data))
+            continue
+        if sent is not None:
+            yield sent, answers
+        sent, answers = data, []
+    assert sent is not None
+    yield sent, answers
 
 
 @pytest.mark.skipif(not FILES, reason="the recordings are not part of this repository")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name.partition(".")[0])
 def test_recording(path: Path) -> None:
-    frames = open_trace(path.read_bytes())
     raw = Raw(Emulator(Eager()), VERTEX if "Vertex" in path.name else GEMINI)
-    recorded = [json.loads(frame.data) for frame in frames if not frame.sent]
-    emulated: list[Any] = []
-    for frame in frames:
-        if frame.sent:
-            emulated += raw.send(frame.data)
-    emulated += raw.wait(60)
-    assert recorded
-    rest = iter(emulated)
-    for message in recorded:
-        wanted = shape(message)
-        assert any(shape(candidate) == wanted for candidate in rest), (wanted, [shape(m) for m in emulated])
-    if any("serverContent" in message and "modelTurn" in message["serverContent"] for message in recorded):
-        assert mime_types(recorded) == mime_types(emulated)
+    pairs = list(exchanges(path))
+    assert pairs[0][1], "the setup was answered"
+    for number, (sent, recorded) in enumerate(pairs, 1):
+        emulated = raw.send(sent)
+        if number == len(pairs):
+            emulated += raw.wait(60)
+        wanted = [shape(message) for message in recorded]
+        for message in emulated:
+            if wanted and shape(message) == wanted[0]:
+                wanted.pop(0)
+            else:
+                assert is_output(message) or (not wanted and is_end(message)), (message, wanted)
+        assert not wanted, [shape(message) for message in emulated]
+        assert sum("turnComplete" in message.get("serverContent", {}) for message in emulated) <= 1
+        audio = [sizes for message in emulated if (sizes := audio_sizes(message))]
+        recorded_audio = [sizes for message in recorded if (sizes := audio_sizes(message))]
+        assert audio[: len(recorded_audio)] == recorded_audio
+    # Binary frames, indented by two spaces, one newline at the end (wire.md section 5).
+    for text in raw.texts:
+        assert text.decode() == json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
+    assert raw.code == (1007 if path.name.startswith(UNKNOWN_ID) else 0)
+
+
+def audio_sizes(message: dict[str, Any]) -> list[int]:
+    """Lengths of the audio in a message, as base64."""
+    parts = message.get("serverContent", {}).get("modelTurn", {}).get("parts", [])
+    return [len(part["inlineData"]["data"]) for part in parts if "inlineData" in part]
 
 
 def test_the_service_s_layout() -> None:
-    # Indented by two spaces, one newline at the end (wire.md section 5).
-    from live_protocol.events import ConnectionClosed, Need
-
     raw = Raw()
-    raw.link.send_text(b'{"setup": {"model": "models/m"}}')
-    raw.server.receive_data(raw.link.data_to_send())
-    list(raw.server.events())
-    raw.link.receive_data(raw.server.data_to_send())
-    item = raw.link.next_event()
-    assert not isinstance(item, (Need, ConnectionClosed))
-    assert item == b'{\n  "setupComplete": {}\n}\n'
+    raw.send('{"setup": {"model": "models/m"}}')
+    assert raw.texts == [b'{\n  "setupComplete": {}\n}\n']

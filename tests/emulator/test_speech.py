@@ -109,6 +109,28 @@ def test_how_the_stream_is_cut_does_not_matter() -> None:
     assert len(set(answers)) == 1
 
 
+def test_what_is_said_in_one_message_is_one_turn() -> None:
+    # As recorded: the service answers several utterances in one piece of audio once, and interrupts nothing.
+    two = speech(0.5) + silence(0.6) + speech(0.3) + silence(0.6)
+    with connected(config={**AUDIO, "input_audio_transcription": {}}) as pair:
+        new = pair.audio(two)
+        assert [event.text for event in of(new, ev.InputTranscript)] == ["[0.5 s of speech]", "[0.3 s of speech]"]
+        assert transcript(new) == "[0.5 s of speech] [0.3 s of speech]"
+        assert AudioFormat(24_000).seconds(len(pcm(new))) == pytest.approx(0.8, abs=0.041)
+        pair.wait(2)
+        # Who goes on at the end of a message is not answered before the end.
+        assert names(pair.audio(speech(0.5) + silence(0.6) + speech(0.3))) == ["InputTranscript"]
+        new = hear(pair, speech(0.1) + silence(0.6))
+        assert transcript(new) == "[0.5 s of speech] [0.4 s of speech]"
+        assert "Interrupted" not in names(new)
+        lines = transcript(pair.text("/history")).splitlines()
+        assert lines[:3] == [
+            "user: [0.5 s of speech]",
+            "user: [0.3 s of speech]",
+            "model: [0.5 s of speech] [0.3 s of speech]",
+        ]
+
+
 def test_configured_silence_and_padding() -> None:
     def config(**detection: object) -> object:
         return {**TEXT, "realtime_input_config": {"automatic_activity_detection": detection}}
