@@ -47,7 +47,9 @@ class Conversation:
     Attributes:
         model: The model, which resuming cannot change.
         alive: Tells whether the connection that holds it still lives.
-        history: Everything said, in order.
+        most: Entries of the history that are remembered.
+        history: What was said, in order, without the oldest that were forgotten.
+        forgotten: Entries that were forgotten.
         pending: Calls that await a response, by id, oldest first.
         cancelled: Ids of cancelled calls whose responses may still be on their way.
         tokens: Size of the context, by modality.
@@ -56,7 +58,9 @@ class Conversation:
 
     model: str
     alive: Callable[[], bool]
+    most: int = 4096
     history: list[Content] = attrs.Factory(list)
+    forgotten: int = 0
     pending: dict[str, PendingCall] = attrs.Factory(dict)
     cancelled: dict[str, None] = attrs.Factory(dict)
     tokens: dict[MediaModality, int] = attrs.Factory(dict)
@@ -64,10 +68,29 @@ class Conversation:
 
     # --- what was said ------------------------------------------------------------------------------------------
 
+    @property
+    def length(self) -> int:
+        """How many entries there have been."""
+        return self.forgotten + len(self.history)
+
+    def until(self, length: int) -> tuple[Content, ...]:
+        """The history as it was when it had so many entries."""
+        return tuple(self.history[: max(0, length - self.forgotten)])
+
+    def back_to(self, length: int) -> None:
+        """Forget everything that came after so many entries."""
+        del self.history[max(0, length - self.forgotten) :]
+
+    def _add(self, content: Content) -> None:
+        self.history.append(content)
+        if len(self.history) > self.most:
+            del self.history[0]
+            self.forgotten += 1
+
     def remember(self, content: Content) -> int:
         """Add to the history; gives how long it was before."""
-        before = len(self.history)
-        self.history.append(content)
+        before = self.length
+        self._add(content)
         self._count(MediaModality.TEXT, sum(_tokens(len(part.text or "")) for part in content.parts))
         return before
 
@@ -82,7 +105,7 @@ class Conversation:
     def note(self, performance: Performance) -> None:
         """Add what the model said so far: after an interruption only that stays (wire.md section 8)."""
         if performance.said:
-            self.history.append(Content(role="model", parts=[Part(text=performance.said)]))
+            self._add(Content(role="model", parts=[Part(text=performance.said)]))
         performance.said = ""
 
     # --- calls --------------------------------------------------------------------------------------------------

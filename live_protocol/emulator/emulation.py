@@ -307,7 +307,7 @@ class Emulation(abc.ABC, Generic[M]):
             return resumed if isinstance(resumed, Refusal) else (setup, resumed)
         if token is not None:
             token.use()
-        return setup, Conversation(model=setup.model or "", alive=self._is_alive)
+        return setup, Conversation(model=setup.model or "", alive=self._is_alive, most=options.max_history)
 
     def _resumed(self, setup: LiveClientSetup, handle: str) -> Conversation | Refusal:
         found = self._shared.store.find(handle)
@@ -318,7 +318,7 @@ class Emulation(abc.ABC, Generic[M]):
             return STILL_ALIVE
         if conversation.model != setup.model:
             return INVALID
-        del conversation.history[length:]
+        conversation.back_to(length)
         conversation.alive = self._is_alive
         return conversation
 

@@ -74,6 +74,7 @@ class EmulatorOptions:
         vertex_call_ids: Whether calls on Vertex have ids; some models send none.
         withhold_handles: Whether an empty ``sessionResumptionUpdate`` tells that a running turn cannot be resumed.
         max_handles: Resumption handles that are remembered (a count); the oldest are forgotten.
+        max_history: Entries of a session's history that are remembered (a count); the oldest are forgotten.
         voice: The voice that reads text.
     """
 
@@ -97,4 +98,5 @@ class EmulatorOptions:
     vertex_call_ids: bool = True
     withhold_handles: bool = False
     max_handles: int = attrs.field(default=1024, validator=_positive)
+    max_history: int = attrs.field(default=4096, validator=_positive)
     voice: VoiceOptions = VoiceOptions()

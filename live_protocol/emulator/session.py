@@ -181,7 +181,7 @@ class EmulatedSession:
         self._check(content, "client_content")
         self._interrupt()
         if self._open is None:
-            self._open, self._open_from = [], len(self._conversation.history)
+            self._open, self._open_from = [], self._conversation.length
         for turn in content.turns:
             if turn.role == "system" and self._backend is Backend.VERTEX:
                 self._setup = attrs.evolve(self._setup, system_instruction=turn)
@@ -354,7 +354,7 @@ class EmulatedSession:
             rate=self._ears.rate,
             response=prompt.response,
             call=prompt.call,
-            history=tuple(self._conversation.history[: prompt.before]),
+            history=self._conversation.until(prompt.before),
             pending=tuple(entry.call for entry in self._conversation.pending.values()),
             images=self._images,
             setup=self._setup,

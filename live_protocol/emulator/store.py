@@ -68,7 +68,7 @@ class Store:
     def issue(self, conversation: Conversation) -> str:
         """A handle for a conversation as it is now."""
         handle = self._ids.name("handle")
-        self._handles[handle] = (conversation, len(conversation.history))
+        self._handles[handle] = (conversation, conversation.length)
         if len(self._handles) > self._most:
             self._handles.popitem(last=False)
         return handle

@@ -28,6 +28,25 @@ def leave(pair: Pair) -> str:
     return pair.client.resumption.handle
 
 
+def test_of_a_long_history_the_beginning_is_forgotten() -> None:
+    server = emulator(max_history=3)
+    config = {**TEXT, "session_resumption": {}}
+    pair = Pair(server, config)
+    handles = [pair.client.resumption.handle]
+    for text in ("a", "b", "c"):
+        pair.text(text)
+        handles.append(pair.client.resumption.handle)
+    assert said(pair.text("/history")) == "user: c\nmodel: c"
+    pair.client.close()
+    pair.run()
+    # A handle from before what is remembered leads to nothing, a later one to what is left of its time.
+    for handle, history in ((handles[3], "model: c"), (handles[1], "Nothing was said.")):
+        pair = Pair(server, {**TEXT, "session_resumption": {"handle": handle}})
+        assert said(pair.text("/history")) == history
+        pair.client.close()
+        pair.run()
+
+
 def test_handles_come_after_setup_and_after_each_turn() -> None:
     pair = open_pair(Emulator())
     assert names(pair.events) == ["Connected", "SetupComplete", "ResumptionUpdated"]

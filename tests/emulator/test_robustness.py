@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import random
+import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from emulator.pair import GEMINI, QUIET, TEXT, VERTEX, Pair, Raw, emulator, silence, speech
+from emulator.pair import AUDIO, GEMINI, QUIET, TEXT, VERTEX, Pair, Raw, emulator, silence, speech
 from live_protocol._tables import LinkState
 from live_protocol.connection import LiveConnection
 from live_protocol.emulator import Emulator
@@ -127,6 +130,29 @@ def test_any_conversation(seed: int) -> None:
     for event in client.events():
         assert not getattr(event, "unexpected", False), event
         assert not getattr(event, "stale", False), event
+
+
+@pytest.mark.parametrize("config", [TEXT, AUDIO], ids=["text", "audio"])
+def test_many_turns_take_no_more_memory_than_some(config: dict[str, Any], length: Callable[[int, int], int]) -> None:
+    server = emulator(max_history=20, max_handles=20)
+    pair = Pair(server, {**config, "session_resumption": {}})
+    turns = length(200, 5000)
+
+    def talk(count: int) -> int:
+        for number in range(count):
+            pair.content(f"turn {number % 10}")
+            pair.wait(2.0)
+            pair.events.clear()
+            pair.seen.clear()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = talk(turns)
+        assert talk(turns) - before < 20_000  # a turn of 100 bytes would be all of it
+    finally:
+        tracemalloc.stop()
 
 
 def test_bytes_one_by_one() -> None:
