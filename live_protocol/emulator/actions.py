@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, cast, final
 
 import attrs
 
 from live_protocol.audio import OUTPUT_RATE
+from live_protocol.errors import InvalidMessage
 from live_protocol.messages import (
     Backend,
     Behavior,
@@ -39,6 +40,7 @@ __all__ = [
     "Stall",
     "Turn",
     "Wait",
+    "as_model",
     "text_of",
 ]
 
@@ -62,6 +64,7 @@ class Turn:
         history: Everything before this turn.
         pending: Calls that await a response.
         images: The newest video frame, where there is one.
+        interrupted: Whether this cut the turn before it short; the history has what was said of that.
         setup: The session's configuration, with later context updates in it.
         backend: The dialect.
     """
@@ -74,6 +77,7 @@ class Turn:
     history: Sequence[Content] = attrs.field(default=(), repr=False)
     pending: Sequence[FunctionCall] = ()
     images: Sequence[Blob] = ()
+    interrupted: bool = False
     setup: LiveClientSetup = attrs.field(default=LiveClientSetup(), repr=False)
     backend: Backend = Backend.GEMINI
 
@@ -273,7 +277,8 @@ Action: TypeAlias = Say | Speak | Show | Call | Cancel | Wait | Send | End | Sta
 class Model(Protocol):
     """A simulated model. Its methods may be generators: an action is asked for when it is due.
 
-    What a method raises comes out of whatever drove the connection there.
+    A generator whose turn is cut short, by the user or by the end of the connection, is closed where it stands, so that
+    its ``finally`` runs. What a method raises comes out of whatever drove the connection there.
     """
 
     def on_text(self, turn: Turn) -> Iterable[Action]:
@@ -287,3 +292,36 @@ class Model(Protocol):
     def on_tool_response(self, turn: Turn) -> Iterable[Action]:
         """The client answered ``turn.call`` with ``turn.response``."""
         ...
+
+
+@final
+class _FunctionModel:
+    """A model made of one function, which is asked everything.
+
+    Args:
+        function: Gives what to do; `Turn.speech` and `Turn.response` tell what it is about.
+    """
+
+    def __init__(self, function: Callable[[Turn], Iterable[Action]]) -> None:
+        self._function = function
+
+    def on_text(self, turn: Turn) -> Iterable[Action]:
+        """Ask the function."""
+        return self._function(turn)
+
+    on_speech = on_text
+    on_tool_response = on_text
+
+
+def as_model(given: Model | Callable[[Turn], Iterable[Action]]) -> Model:
+    """A model, or what is made of a function.
+
+    Raises:
+        InvalidMessage: It is neither; found here rather than at the first word.
+    """
+    missing = [name for name in ("on_text", "on_speech", "on_tool_response") if not hasattr(given, name)]
+    if not missing:
+        return cast("Model", given)
+    if len(missing) == 3 and callable(given):
+        return _FunctionModel(given)
+    raise InvalidMessage("model", f"{type(given).__name__} has no {', '.join(missing)}")

@@ -30,6 +30,7 @@ from live_protocol.endpoint import Credentials, Route, credentials, match_target
 from live_protocol.errors import MessageTooLarge
 from live_protocol.events import (
     ClientContentReceived,
+    ConnectionClosed,
     ContextUpdateReceived,
     Event,
     Need,
@@ -260,6 +261,8 @@ class Emulation(abc.ABC, Generic[M]):
                     self._session.handle(event)
                 elif self._accepted is not None and self._accepted.ready_at is not None:
                     self._early.append(event)
+            case ConnectionClosed() if self._session is not None:
+                self._session.stop()
             case _:
                 pass
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Final, TypeAlias, final
 
 import attrs
@@ -96,7 +96,7 @@ class Performance:
         self.played: float = 0.0
         self.awaiting: set[str] = set()
         self.end: End | None = None
-        self._actions = iter(actions)
+        self._sources: deque[Iterator[Action]] = deque([iter(actions)])
         self._options = options
         self._transcribes = turn.speaks and turn.setup.output_audio_transcription is not None
         self._at = now
@@ -134,7 +134,7 @@ class Performance:
     def go_on(self, actions: Iterable[Action], now: float) -> None:
         """Add what follows the response of a call."""
         self._at = max(self._at, now)
-        self._actions = _chained(self._actions, actions)
+        self._sources.append(iter(actions))
         self._exhausted = False
 
     def take(self, now: float) -> Effect | None:
@@ -161,8 +161,23 @@ class Performance:
 
     # --- actions ------------------------------------------------------------------------------------------------
 
+    def stop(self) -> None:
+        """Ask for no further action; generators end where they stand."""
+        while self._sources:
+            source = self._sources.popleft()
+            if isinstance(source, Generator):
+                source.close()
+
+    def _take_action(self) -> Action | None:
+        while self._sources:
+            action = next(self._sources[0], None)
+            if action is not None:
+                return action
+            self._sources.popleft()
+        return None
+
     def _pull(self) -> Effect | None:
-        action, self._next = self._next or next(self._actions, None), None
+        action, self._next = self._next or self._take_action(), None
         if isinstance(action, Call):
             self._calls.append(action)
             return None
@@ -190,7 +205,7 @@ class Performance:
                 return message
             case End():
                 self.end = action
-                self._actions = iter(())
+                self.stop()
                 self.awaiting.clear()
             case Stall():
                 self._stalled = True
@@ -260,8 +275,3 @@ class Performance:
 
 def _transcript(text: str | None) -> LiveServerMessage:
     return LiveServerMessage(server_content=LiveServerContent(output_transcription=Transcription(text=text)))
-
-
-def _chained(first: Iterator[Action], second: Iterable[Action]) -> Iterator[Action]:
-    yield from first
-    yield from second

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import final
 
 from live_protocol.connection import LiveConnection
-from live_protocol.emulator.actions import Model
+from live_protocol.emulator.actions import Action, Model, Turn, as_model
 from live_protocol.emulator.emulation import LAST_WORDS, Emulation
 from live_protocol.emulator.options import EmulatorOptions
 from live_protocol.emulator.parrot import Parrot
@@ -17,7 +17,8 @@ from live_protocol.emulator.store import Ids, Store, Tokens
 from live_protocol.errors import LiveProtocolError
 from live_protocol.limits import Limits
 from live_protocol.link import Tap, Wants
-from live_protocol.message_connection import Action, MessageConnection
+from live_protocol.message_connection import Action as MessageAction
+from live_protocol.message_connection import MessageConnection
 from live_protocol.messages import AuthToken, AuthTokenCreateRequest
 from live_protocol.timing import Timeouts
 
@@ -41,7 +42,8 @@ class Emulator:
     It is pure: no socket, no clock, no thread. Use it and its connections from one thread.
 
     Args:
-        model: Who answers; the parrot if left out, unless ``options.parrot`` is off.
+        model: Who answers: an object with the methods of `Model`, or a function that is asked everything; the parrot if
+            left out, unless ``options.parrot`` is off.
         options: Behaviour; the defaults if left out.
         transcriber: Makes the transcript of an utterance from mono 16-bit PCM and its rate in Hz.
         entropy: Source of random bytes for ids, handles and tokens; without it they count up, the same in every run.
@@ -51,11 +53,14 @@ class Emulator:
 
     Attributes:
         options: Behaviour.
+
+    Raises:
+        InvalidMessage: From the constructor: ``model`` is no model.
     """
 
     def __init__(
         self,
-        model: Model | None = None,
+        model: Model | Callable[[Turn], Iterable[Action]] | None = None,
         *,
         options: EmulatorOptions | None = None,
         transcriber: Callable[[bytes, int], str] = describe_speech,
@@ -69,7 +74,7 @@ class Emulator:
         self._tokens = Tokens(ids)
         self._shared = Shared(
             options=self.options,
-            model=model or Parrot(),
+            model=Parrot() if model is None else as_model(model),
             answers=model is not None or self.options.parrot,
             transcriber=transcriber,
             ids=ids,
@@ -188,7 +193,7 @@ class EmulatedMessageConnection(Emulation[MessageConnection]):
     def __init__(self, inner: MessageConnection, shared: Shared, tokens: Tokens) -> None:
         """Use `Emulator.message_connection` instead."""
         super().__init__(inner, shared, tokens)
-        self._tail: deque[Action] = deque()  # from before a drop, and not yet taken
+        self._tail: deque[MessageAction] = deque()  # from before a drop, and not yet taken
 
     def requested(self, target: str, headers: Sequence[tuple[str, str]] = ()) -> None:
         """See `MessageConnection.requested`."""
@@ -212,7 +217,7 @@ class EmulatedMessageConnection(Emulation[MessageConnection]):
         self._tail.clear()
         self._inner.transport_failed(error)
 
-    def next_action(self) -> Action | None:
+    def next_action(self) -> MessageAction | None:
         """See `MessageConnection.next_action`."""
         return self._tail.popleft() if self._tail else self._inner.next_action()
 

@@ -94,6 +94,7 @@ class EmulatedSession:
         self._open_from = 0
         self._window_text: list[str] = []
         self._unanswered: Prompt | None = None  # ended in a message in which the user already went on
+        self._cut = False  # a turn was cut short, and the next has not begun
         self._images: tuple[Blob, ...] = ()
         self._performance: Performance | None = None
         self._queue: deque[Prompt] = deque()
@@ -114,7 +115,9 @@ class EmulatedSession:
 
     def stop(self) -> None:
         """The connection is over: nothing is due any more."""
-        self._performance = None
+        performance, self._performance = self._performance, None
+        if performance is not None:
+            performance.stop()
         self._queue.clear()
         self._go_away = self._close_at = self._ears.pause_at = None
 
@@ -370,7 +373,8 @@ class EmulatedSession:
     def _begin(self, prompt: Prompt) -> None:
         if self._options.withhold_handles and self._setup.session_resumption is not None:
             self._port.send(LiveServerMessage(session_resumption_update=LiveServerSessionResumptionUpdate()))
-        turn = self._turn(prompt)
+        turn = attrs.evolve(self._turn(prompt), interrupted=self._cut)
+        self._cut = False
         self._performance = Performance(self._answer(prompt, turn), turn, self._options, self._now)
 
     def _barge_in(self) -> None:
@@ -382,6 +386,8 @@ class EmulatedSession:
         performance, self._performance = self._performance, None
         if performance is None:
             return
+        self._cut = True
+        performance.stop()
         self._port.send(
             LiveServerMessage(
                 server_content=LiveServerContent(interrupted=True),

@@ -228,6 +228,76 @@ def test_the_smallest_model() -> None:
         assert said(pair.text("hi")) == "HI"
 
 
+def test_a_function_is_a_model() -> None:
+    def model(turn: Turn) -> Iterator[Action]:
+        if turn.response is not None:
+            yield Say(f"Found {turn.response.response}.")
+        elif turn.text.startswith("find"):
+            yield Call("find")
+        else:
+            yield Say(f"{len(turn.speech)} bytes, {turn.text}")
+
+    with connected(Emulator(model)) as pair:
+        assert said(pair.text("hi")) == "0 bytes, hi"
+        (call,) = of(pair.text("find it"), ev.ToolCallRequested)
+        pair.client.send_tool_response({"id": call.call.id, "name": "find", "response": {"n": 3}})
+        assert said(pair.run()) == "Found {'n': 3}."
+        assert said(pair.audio(speech(0.2) + silence(0.6))) == "6400 bytes, [0.2 s of speech]"
+
+
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        (object(), "object has no on_text, on_speech, on_tool_response"),
+        (type("Mute", (), {"on_text": lambda self, turn: [], "__call__": lambda self, turn: []})(), "on_speech, on_"),
+    ],
+)
+def test_what_is_no_model(model: Any, why: str) -> None:
+    with pytest.raises(InvalidMessage, match=why):
+        Emulator(model)
+
+
+def test_a_model_that_is_cut_short_hears_of_it() -> None:
+    told: list[str] = []
+
+    def model(turn: Turn) -> Iterator[Action]:
+        told.append(f"{turn.text}{' after a cut' if turn.interrupted else ''}")
+        try:
+            yield Say("Well, ")
+            yield Wait(5.0)
+            yield Say("that is long.")
+        finally:
+            told.append("end")
+
+    pair = Pair(Emulator(model), start=1000.0)
+    pair.text("one")
+    pair.text("two")
+    assert told == ["one", "end", "two after a cut"]
+    pair.wait(5.0)
+    pair.text("three")
+    assert told[3:] == ["end", "three"]
+    pair.client.close()
+    pair.run()
+    assert told[5:] == ["end"]  # with its connection
+
+
+def test_a_model_that_is_cut_short_while_a_call_runs() -> None:
+    told: list[str] = []
+
+    def model(turn: Turn) -> Iterator[Action]:
+        try:
+            yield Call("f") if turn.text == "go" else Say("ok")
+            yield Say("and so on")
+        finally:
+            told.append(turn.text)
+
+    pair = Pair(Emulator(model))
+    (call,) = of(pair.text("go"), ev.ToolCallRequested)
+    assert said(pair.text("stop")) == "okand so on"
+    assert told == ["go", "stop"]
+    assert of(pair.events, ev.ToolCallCancelled)[0].call_id == call.call.id
+
+
 def test_a_message_that_is_too_large_is_a_fault_of_the_service() -> None:
     big = LiveServerMessage(extra={"x": "y" * 2000})
     model = Scripted(Say("a"), Send(big), Say("b"), Close(4000))
