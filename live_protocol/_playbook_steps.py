@@ -223,15 +223,19 @@ class Expect(Expectation):
         comparison = Comparison()
         expected: Any = comparison.expected(self.pattern, payload if kind == self.kind else {}, self.kind)
         if kind != self.kind:
-            return Misfit([f"expected {self.kind}, got {kind}"], {_wire(self.kind): expected}, received)
+            named = {f"({name})": Comparison().expected(pattern, None, "") for name, pattern in self.facts.items()}
+            return Misfit([f"expected {self.kind}, got {kind}"], {_wire(self.kind): expected} | named, received)
         facts: dict[str, Any] = {}
         for name, pattern in self.facts.items():
             fact = FACTS[name](payload)
             if name == "functions":  # those that are asked for have to be there, others may
-                fact = [each for each in pattern if each in fact]
-            if name == "ids":
-                pattern = sorted(pattern)  # noqa: PLW2901 - responses come in any order
-            wanted = comparison.expected(pattern, fact, f"{self.kind}.{name}")
+                missing = [each for each in pattern if each not in fact]
+                wanted = sorted({*fact, *missing})
+                if missing:
+                    comparison.misfits.append(f"setup.functions: expected {brief(missing)}, got {brief(fact)}")
+            else:  # responses come in any order
+                ordered = sorted(pattern) if name == "ids" else pattern
+                wanted = comparison.expected(ordered, fact, f"{self.kind}.{name}")
             if wanted != shown(fact):
                 facts[f"({name})"] = wanted
                 received[f"({name})"] = shown(fact)

@@ -251,8 +251,16 @@ def test_setup_without_a_function_or_with_other_words() -> None:
     mismatch = scene.mismatch()
     assert mismatch.why == (
         'setup.instruction: expected "<like \'long\'>", got "Be brief."',
-        'setup.functions: expected ["h", "f"], got ["f"]',
+        'setup.functions: expected ["h"], got ["f", "g"]',
     )
+
+
+def test_what_was_asked_for_is_shown_where_another_message_came() -> None:
+    scene = Scene(READY.send_tool_call("f", id="1").expect_tool_response("1", function_responses=...))
+    scene.client.send_client_content({"parts": [{"text": "hm"}]})
+    scene.pair.pump()
+    diff = str(scene.refused())
+    assert '-  "(ids)": [\n-    "1"\n-  ],\n' in diff
 
 
 def test_responses_by_their_ids_in_any_order() -> None:
