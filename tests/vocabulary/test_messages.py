@@ -133,6 +133,11 @@ def test_evolves_and_compares_by_value(cls: type[Any]) -> None:
 CREDENTIAL = re.compile(r"(^|_)(api_key|secret|token|handle|credential|password|signature|headers)($|_)")
 
 
+def test_repr_does_not_fail_on_what_is_no_payload() -> None:
+    wrong: Any = 5
+    assert "data=<int>" in repr(Blob(data=wrong))
+
+
 @every_class
 def test_repr_hides_secrets_and_shortens_payloads(cls: type[Any]) -> None:
     for field in fields(cls):
