@@ -60,6 +60,7 @@ def test_interrupt_ends_an_interactive_chat_quietly() -> None:
         while "setup complete" not in line(process.stdout):
             pass
         process.send_signal(signal.SIGINT)
+        process.wait(10)  # before communicate() closes its input, which ends it as well
         _, err = process.communicate(timeout=10)
     assert process.returncode == 130
     assert re.fullmatch(r"no key in the environment: .*\n", err)
