@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import logging
 import select
@@ -18,13 +17,13 @@ import anyio.lowlevel
 import anyio.to_thread
 from anyio.streams.tls import TLSStream
 
-from live_transports._runtime import Link, Runtime
+from live_transports._listening import FATAL, RETRY, names
+from live_transports._runtime import Link, Runtime, unwrapped
 from live_transports._structured import Listeners
 
 __all__ = ["RUNTIME", "AnyioLink", "AnyioListeners", "listen"]
 
 _logger = logging.getLogger("live_transports")
-_FATAL: Final = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
 
 
 async def _reenter(token: anyio.lowlevel.EventLoopToken, function: Callable[[], Awaitable[None]]) -> None:
@@ -144,11 +143,12 @@ class AnyioListeners(Listeners):
             while True:
                 try:
                     stream = await listener.accept()
-                except OSError as error:
-                    if error.errno in _FATAL:
+                except (OSError, anyio.BrokenResourceError) as error:  # the latter is over trio what the former is
+                    cause = unwrapped(error)
+                    if not isinstance(cause, OSError) or cause.errno in FATAL:
                         raise
-                    _logger.error("a live server could not accept a connection", exc_info=error)
-                    await anyio.sleep(0.1)
+                    _logger.error("a live server could not accept a connection", exc_info=cause)
+                    await anyio.sleep(RETRY)
                 else:
                     nursery.start_soon(connected, stream)
 
@@ -161,8 +161,8 @@ async def listen(host: str | Sequence[str], port: int, backlog: int) -> AnyioLis
     """
     listeners: list[anyio.abc.SocketListener] = []
     try:
-        for name in [host] if isinstance(host, str) else host:
-            made = await anyio.create_tcp_listener(local_host=name or None, local_port=port, backlog=backlog)
+        for name in names(host):
+            made = await anyio.create_tcp_listener(local_host=name, local_port=port, backlog=backlog)
             listeners += cast("Sequence[anyio.abc.SocketListener]", made.listeners)
     except BaseException:
         for listener in listeners:

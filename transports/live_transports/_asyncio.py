@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, cast, final
 
 from live_protocol._tables import LinkState
-from live_protocol.errors import IllegalInState, LiveProtocolError
+from live_protocol.errors import LiveProtocolError
 from live_transports import _driver
+from live_transports._asyncio_afar import close_in
 from live_transports._driver import Carried, Dial, Inbox
 from live_transports._redial import Redial
 from live_transports._sessions import AsyncWire
@@ -291,10 +292,12 @@ class Wire(asyncio.Protocol, AsyncWire):
 
     # --- the end ------------------------------------------------------------------------------------------------
 
-    async def close(self, code: int, reason: str) -> None:
-        if asyncio.get_running_loop() is not self._loop:
-            await self._close_from_afar(code, reason)
-            return
+    def begin_close(self, code: int, reason: str) -> None:
+        """Close in order, and wait for nothing.
+
+        Raises:
+            InvalidMessage: Code or reason may not be sent; nothing has changed.
+        """
         self.tick()
         self.machine.close(code, reason)
         self.inbox.begin_close()
@@ -302,20 +305,18 @@ class Wire(asyncio.Protocol, AsyncWire):
         self._interrupt()
         if not self._reading:
             self.inbox.make_room()
+
+    async def close(self, code: int, reason: str) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            await close_in(self._loop, lambda: self.close(code, reason))
+            return
+        self.begin_close(code, reason)
         try:
             await self.gone.wait()
         except BaseException:
             self.abort()
             raise
         self.inbox.drain()
-
-    async def _close_from_afar(self, code: int, reason: str) -> None:
-        """Another thread's loop calls: let ours do it."""
-        if self._loop.is_closed():
-            return
-        if not self._loop.is_running():
-            raise IllegalInState("close", "the session's event loop does not run", "run it, or call abort() in it")
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self.close(code, reason), self._loop))
 
     def abort(self) -> None:
         if self._over:

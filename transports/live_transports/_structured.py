@@ -285,11 +285,15 @@ class StreamServer(metaclass=NoPublicConstructor):
         self._connections.add(connection)
         if self._closed:
             connection.scope.cancel()
+        accepted = self._runtime.link(stream)
         try:
             with connection.scope:
-                link = await self._secured(self._runtime.link(stream))
+                link = await self._secured(accepted)
                 if link is not None:
                     await self._run(connection, link)
+        except Exception as error:  # of a machine that is not ours; the other connections go on
+            _logger.error("a connection of a live server failed", exc_info=error)
+            await accepted.drop()
         finally:
             self._connections.discard(connection)
             connection.done.set()

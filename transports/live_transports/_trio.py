@@ -10,6 +10,7 @@ from typing import Any, Final, final
 import trio
 
 from live_protocol.errors import InvalidMessage
+from live_transports._listening import names
 from live_transports._runtime import Link, Runtime, unwrapped
 from live_transports._structured import Listeners
 
@@ -112,8 +113,8 @@ async def listen(host: str | Sequence[str], port: int, backlog: int) -> TrioList
     """
     listeners: list[trio.SocketListener] = []
     try:
-        for name in [host] if isinstance(host, str) else host:
-            listeners += await trio.open_tcp_listeners(port, host=name or None, backlog=backlog)
+        for name in names(host):
+            listeners += await trio.open_tcp_listeners(port, host=name, backlog=backlog)
     except BaseException:
         for listener in listeners:
             await trio.aclose_forcefully(listener)

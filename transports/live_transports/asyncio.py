@@ -12,7 +12,7 @@ import socket
 import ssl as tls
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Self, TypeAlias, final
+from typing import Self, TypeAlias, cast, final
 
 from live_protocol.codec import Codec
 from live_protocol.commands import ConfigInput
@@ -32,6 +32,7 @@ from live_transports._asyncio import Wire
 from live_transports._asyncio_dial import open_transport
 from live_transports._asyncio_tools import ToolRunner
 from live_transports._driver import Dial, Machine, NoPublicConstructor, Response
+from live_transports._listening import FATAL, RETRY, listen, names
 from live_transports._proxy import Proxy, ProxyFailed
 from live_transports._redial import Redial
 from live_transports._sessions import AsyncClientSession, AsyncServerSession, Opening
@@ -175,7 +176,7 @@ def connect(
 
 
 _ROUNDS = 4
-"""Rounds of the loop that a connection takes from being accepted to `LiveServer` hearing of it, and one to spare."""
+"""Rounds of the loop that a connection takes from being accepted to the first step of its task, and one to spare."""
 
 
 @final
@@ -188,19 +189,23 @@ class LiveServer(metaclass=NoPublicConstructor):
         machine: Callable[[], Machine],
         process_request: ProcessRequest | None,
         *,
-        secure: bool,
+        context: tls.SSLContext | None,
+        handshake_timeout: float | None,
     ) -> None:
         self._handler = handler
         self._machine = machine
         self._process_request = process_request
-        self._secure = secure
-        self._server: asyncio.Server | None = None
-        self._tasks: dict[asyncio.Task[None], Wire] = {}
+        self._context = context
+        self._handshake_timeout = handshake_timeout
+        self._listeners: list[socket.socket] = []
+        self._acceptors: set[asyncio.Task[None]] = set()
+        # Each with what it drives: nothing, before TLS is agreed upon.
+        self._tasks: dict[asyncio.Task[None], Wire | None] = {}
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
         """The listening sockets; none after `close`."""
-        return tuple(self._server.sockets) if self._server is not None else ()
+        return tuple(self._listeners)
 
     @property
     def port(self) -> int:
@@ -222,7 +227,7 @@ class LiveServer(metaclass=NoPublicConstructor):
             IllegalInState: The server was closed.
         """
         host, port = self._address()
-        return _driver.ws_url(host, port, secure=self._secure if secure is None else secure, path=path)
+        return _driver.ws_url(host, port, secure=self._context is not None if secure is None else secure, path=path)
 
     def _address(self) -> tuple[str, int]:
         if not self.sockets:
@@ -243,26 +248,54 @@ class LiveServer(metaclass=NoPublicConstructor):
         Raises:
             InvalidMessage: Code or reason may not be sent; the server goes on with the connections it has.
         """
-        if self._server is not None:
-            # asyncio drops a connection on the floor, socket and all, that it has just accepted when its server closes:
-            # so let those that are on their way arrive first, while no others can.
-            for listening in self._server.sockets:
-                with contextlib.suppress(NotImplementedError):  # the proactor; uvloop just has no such reader
-                    asyncio.get_running_loop().remove_reader(listening.fileno())
-            for _ in range(_ROUNDS):
-                await asyncio.sleep(0)
-            self._server.close()
-        mine = {task: wire for task, wire in self._tasks.items() if task is not asyncio.current_task()}
+        self._begin_close(code, reason)
         try:
-            await asyncio.gather(*(wire.close(code, reason) for wire in mine.values()))
+            await self._stop_listening()
+            self._begin_close(code, reason)  # those that came meanwhile
+            mine = self._others()
+            for task, wire in mine.items():
+                if wire is None:
+                    task.cancel()
+            for wire in mine.values():
+                if wire is not None:
+                    await wire.gone.wait()
             if mine:
                 await asyncio.wait(mine, timeout=grace)
         finally:
+            await self._stop_listening()
+            mine = self._others()
             for task, wire in mine.items():
-                wire.abort()
+                if wire is not None:
+                    wire.abort()
                 task.cancel()
             if mine:
                 await asyncio.wait(mine)
+
+    def _others(self) -> dict[asyncio.Task[None], Wire | None]:
+        me = asyncio.current_task()
+        return {task: wire for task, wire in self._tasks.items() if task is not me}
+
+    def _begin_close(self, code: int, reason: str) -> None:
+        for wire in self._others().values():
+            if wire is not None:
+                wire.begin_close(code, reason)
+
+    async def _stop_listening(self) -> None:
+        if not self._acceptors:
+            return
+        # A connection whose accept() is cancelled after it has come would be lost, socket and all: so let those that
+        # are on their way arrive first, while no others can.
+        for listener in self._listeners:
+            with contextlib.suppress(NotImplementedError):  # the proactor
+                asyncio.get_running_loop().remove_reader(listener)
+        for _ in range(_ROUNDS):
+            await asyncio.sleep(0)
+        for task in self._acceptors:
+            task.cancel()
+        await asyncio.wait(self._acceptors)
+        self._acceptors.clear()
+        while self._listeners:
+            self._listeners.pop().close()
 
     async def __aenter__(self) -> Self:
         """The server itself."""
@@ -276,29 +309,57 @@ class LiveServer(metaclass=NoPublicConstructor):
 
     # --- inside -------------------------------------------------------------------------------------------------
 
-    async def _listen(
-        self,
-        host: str | Sequence[str],
-        port: int,
-        ssl: tls.SSLContext | None,
-        backlog: int,
-        handshake_timeout: float | None,
-    ) -> None:
+    async def _listen(self, host: str | Sequence[str], port: int, backlog: int) -> None:
         loop = asyncio.get_running_loop()
-        if ssl is None:
-            handshake_timeout = None
-        self._server = await loop.create_server(
-            self._protocol, host, port, backlog=backlog, ssl=ssl, ssl_handshake_timeout=handshake_timeout
-        )
+        found = [
+            address
+            for name in names(host)
+            for address in await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        ]
+        self._listeners = listen(found, backlog)
+        self._acceptors = {loop.create_task(self._accept(listener)) for listener in self._listeners}
 
-    def _protocol(self) -> Wire:
-        return Wire(self._machine(), asyncio.get_running_loop(), self._connected)
+    async def _accept(self, listener: socket.socket) -> None:
+        """What `asyncio.Server` does, which keeps what it has accepted to itself until TLS is agreed upon."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, _ = await loop.sock_accept(listener)
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                self._complain("a live server could not accept a connection", error)
+                if error.errno in FATAL:
+                    return
+                await asyncio.sleep(RETRY)
+            else:
+                task = loop.create_task(self._serve(sock))
+                self._tasks[task] = None
+                task.add_done_callback(self._tasks.pop)
 
-    def _connected(self, wire: Wire) -> None:
-        wire.start()
-        task = asyncio.get_running_loop().create_task(self._run(wire))
-        self._tasks[task] = wire
-        task.add_done_callback(self._tasks.pop)
+    async def _serve(self, sock: socket.socket) -> None:
+        """One connection from its first byte to its end."""
+        loop, task = asyncio.get_running_loop(), cast("asyncio.Task[None]", asyncio.current_task())
+
+        def ready(wire: Wire) -> None:
+            self._tasks[task] = wire
+            wire.start()
+
+        try:
+            wire = Wire(self._machine(), loop, ready)
+            timeout = None if self._context is None else self._handshake_timeout
+            with contextlib.suppress(OSError):  # TLS failed
+                await loop.connect_accepted_socket(lambda: wire, sock, ssl=self._context, ssl_handshake_timeout=timeout)
+                await self._run(wire)
+        except Exception as error:
+            self._complain("a connection of a live server failed", error)
+        finally:
+            if self._tasks[task] is None:
+                sock.close()
+
+    def _complain(self, message: str, error: BaseException, **more: object) -> None:
+        context = {"message": message, "exception": error, **more}
+        asyncio.get_running_loop().call_exception_handler(context)
 
     async def _run(self, wire: Wire) -> None:
         """One connection from its upgrade to its end."""
@@ -313,8 +374,7 @@ class LiveServer(metaclass=NoPublicConstructor):
         except Exception as error:
             if not _driver.is_own_end(error, wire.inbox.info):
                 code = 1011
-                context = {"message": "the handler of a live session failed", "exception": error, "session": session}
-                asyncio.get_running_loop().call_exception_handler(context)
+                self._complain("the handler of a live session failed", error, session=session)
         await wire.close(code, "" if code == 1000 else "Internal error encountered.")
 
     async def _admit(self, session: LiveServerSession) -> bool:
@@ -388,8 +448,14 @@ def serve(
         process = process_request
         if process is None and connection_factory is None:
             process = _driver.answer_request
-        server = LiveServer._create(handler or _drain, connection_factory or machine, process, secure=ssl is not None)
-        await server._listen(host, port, ssl, backlog, (timeouts or Timeouts()).open)
+        server = LiveServer._create(
+            handler or _drain,
+            connection_factory or machine,
+            process,
+            context=ssl,
+            handshake_timeout=(timeouts or Timeouts()).open,
+        )
+        await server._listen(host, port, backlog)
         return server
 
     return Opening(open_server)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import selectors
 import socket
 import ssl as tls
@@ -34,6 +33,7 @@ from live_protocol.snapshot import Snapshot
 from live_protocol.timing import Timeouts
 from live_transports import _driver, _redial
 from live_transports._driver import Dial, Machine, NoPublicConstructor, Response
+from live_transports._listening import RETRY, listen, names
 from live_transports._proxy import Proxy, ProxyFailed
 from live_transports._redial import Redial
 from live_transports._sockets import Bell, Expired, Interrupted, Stream, open_stream
@@ -260,22 +260,18 @@ class LiveServer(metaclass=NoPublicConstructor):
         Raises:
             InvalidMessage: Code or reason may not be sent; the server goes on with the connections it has.
         """
-        me = threading.current_thread()
+        self._begin_close(code, reason)
         with self._lock:
             self._stopping.set()
-            mine = {thread: wire for thread, wire in self._connections.items() if thread is not me}
         self._bell.ring()
+        mine = self._begin_close(code, reason)  # those that came meanwhile
         wires = [wire for wire in mine.values() if wire is not None]
         try:
-            for wire in wires:
-                wire.begin_close(code, reason)
             for wire in wires:
                 wire.gone.wait()
             until = time.monotonic() + grace
             for thread in mine:
                 thread.join(max(0.0, until - time.monotonic()))
-        except InvalidMessage:
-            raise
         except BaseException:
             for wire in wires:
                 wire.abort()
@@ -284,6 +280,16 @@ class LiveServer(metaclass=NoPublicConstructor):
         left = sum(thread.is_alive() for thread in mine)
         if left:
             warnings.warn(f"{left} handlers of a live server go on after its end", RuntimeWarning, stacklevel=2)
+
+    def _begin_close(self, code: int, reason: str) -> dict[threading.Thread, Wire | None]:
+        """Close all connections but the caller's own."""
+        with self._lock:
+            connections = dict(self._connections)
+        connections.pop(threading.current_thread(), None)
+        for wire in connections.values():
+            if wire is not None:
+                wire.begin_close(code, reason)
+        return connections
 
     def __enter__(self) -> Self:
         """The server itself."""
@@ -317,7 +323,7 @@ class LiveServer(metaclass=NoPublicConstructor):
             sock, _ = listener.accept()
         except OSError as error:
             if error.errno in _OVERLOADED:
-                self._stopping.wait(0.1)  # somebody has to leave first
+                self._stopping.wait(RETRY)  # somebody has to leave first
             return
         thread = threading.Thread(target=self._serve, args=(sock,), name="live handler", daemon=True)
         with self._lock:
@@ -388,31 +394,14 @@ def _drain(session: LiveServerSession) -> None:
 
 def _listen(host: str | Sequence[str], port: int, backlog: int) -> list[socket.socket]:
     """Listening sockets on every address of every host."""
-    hosts = [host] if isinstance(host, str) else host
-    addresses = {
-        (family, address[:2])
-        for name in hosts
-        for family, _, _, _, address in socket.getaddrinfo(
-            name or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    }
-    listeners: list[socket.socket] = []
-    try:
-        for family, address in sorted(addresses):
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            listeners.append(sock)
-            if os.name == "posix":  # elsewhere it lets another program take the port over
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind(address)
-            sock.listen(backlog)
-            sock.setblocking(False)
-    except BaseException:
-        for sock in listeners:
-            sock.close()
-        raise
-    return listeners
+    return listen(
+        (
+            address
+            for name in names(host)
+            for address in socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        ),
+        backlog,
+    )
 
 
 def serve(
