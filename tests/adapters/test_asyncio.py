@@ -14,7 +14,7 @@ import pytest
 from patience import PATIENCE, at_once
 
 from adapters.peer import Conn, Peer, dialer
-from live_protocol import IllegalInState, Timeouts, TransportFailed
+from live_protocol import IllegalInState, LinkState, Timeouts, TransportFailed
 from live_protocol.messages import LiveServerContent, LiveServerMessage
 from live_protocol.persistent import PersistentConnection
 from live_protocol.verbs import ClientVerbs
@@ -72,6 +72,39 @@ def test_close_from_another_thread_when_the_loop_is_gone() -> None:
         loop.run_until_complete(session.close())
         loop.close()
         asyncio.run(session.close())
+
+
+@pytest.mark.parametrize("held_up", [False, True], ids=["while it waits", "before it begins"])
+def test_close_from_another_thread_while_the_loop_ends(held_up: bool) -> None:
+    """Which cancels what runs in it; the caller, whom nobody has cancelled, just learns that the session is over."""
+    opened, called = threading.Event(), threading.Event()
+    sessions: list[LiveClientSession] = []
+
+    def deaf(conn: Conn) -> None:
+        conn.open()
+        conn.until_gone()
+
+    async def main() -> None:
+        sessions.append(await connect(peer.endpoint(), model="test"))
+        opened.set()
+        if held_up:
+            await asyncio.to_thread(called.wait, PATIENCE)
+            time.sleep(0.1)  # noqa: ASYNC251 - a careless program
+        else:
+            while sessions[0].connection.state is not LinkState.CLOSING:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
+    async def close() -> None:
+        called.set()
+        with at_once():
+            await sessions[0].close()
+
+    with Peer(deaf) as peer:
+        owner = threading.Thread(target=asyncio.run, args=(main(),))
+        owner.start()
+        opened.wait(PATIENCE)
+        asyncio.run(close())
+        owner.join(PATIENCE)
 
 
 def test_a_close_from_afar_can_be_cancelled() -> None:

@@ -10,9 +10,10 @@ from typing import Any, Final, Protocol, assert_never, final
 
 import attrs
 
-from live_protocol.errors import IllegalInState, LiveProtocolError
+from live_protocol.errors import LiveProtocolError
 from live_protocol.message_connection import AcceptUpgrade, Action, CloseWebSocket, RefuseUpgrade
 from live_transports import _driver
+from live_transports._asyncio_afar import close_in
 from live_transports._driver import Core, Inbox
 from live_transports._sessions import AsyncWire
 
@@ -216,7 +217,7 @@ class BridgeWire(AsyncWire):
 
     async def close(self, code: int, reason: str) -> None:
         if asyncio.get_running_loop() is not self._loop:
-            await self._close_from_afar(code, reason)
+            await close_in(self._loop, lambda: self.close(code, reason))
             return
         self.tick()
         self.machine.close(code, reason)
@@ -230,14 +231,6 @@ class BridgeWire(AsyncWire):
             self.abort()
             raise
         self.inbox.drain()
-
-    async def _close_from_afar(self, code: int, reason: str) -> None:
-        """Another thread's loop calls: let ours do it."""
-        if self._loop.is_closed():
-            return
-        if not self._loop.is_running():
-            raise IllegalInState("close", "the session's event loop does not run", "run it, or call abort() in it")
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self.close(code, reason), self._loop))
 
     def abort(self) -> None:
         if not self.gone.is_set():
