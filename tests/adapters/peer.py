@@ -115,7 +115,7 @@ class Conn:
             self._fill()
         return self.read(self.buffer.index(b"\r\n\r\n") + 4)
 
-    def upgrade(self, *, chop: int = 0, extra: bytes = b"") -> bytes:
+    def upgrade(self, *, chop: int = 0, extra: bytes = b"", extensions: str = "") -> bytes:
         """Server role: answer the request with 101; gives the request."""
         request = self.read_head()
         key = next(
@@ -123,6 +123,8 @@ class Conn:
         )
         accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())
         head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        if extensions:
+            head += b"Sec-WebSocket-Extensions: " + extensions.encode() + b"\r\n"
         self.send(head + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n" + extra, chop=chop)
         return request
 
