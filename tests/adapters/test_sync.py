@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
+import math
 import random
 import threading
 import time
@@ -17,6 +18,7 @@ from patience import PATIENCE, at_once
 
 from adapters.blocking import (
     Running,
+    deaf,
     fresh,  # noqa: F401 - a fixture
     open_to,
     polite,
@@ -27,15 +29,18 @@ from adapters.kit_sync import settle
 from adapters.peer import CLOSE, PING, PONG, TEXT, Conn, Gone, Peer
 from live_protocol import (
     AlreadyClosed,
+    DeadlineExpired,
+    Endpoint,
     InvalidMessage,
     LiveProtocolError,
     Timeouts,
 )
 from live_protocol.events import ConnectionClosed, TextChunk
 from live_protocol.persistent import PersistentConnection
+from live_protocol.timing import Deadline
 from live_protocol.verbs import ClientVerbs
 from live_transports._sync_sessions import SyncClientSession
-from live_transports.sync import LiveClientSession, LiveServer, LiveServerSession, WaitTimeout
+from live_transports.sync import LiveClientSession, LiveServer, LiveServerSession, WaitTimeout, connect
 
 pytestmark = pytest.mark.usefixtures("fresh")
 
@@ -110,6 +115,73 @@ def test_every_send_takes_a_timeout() -> None:
     for owner, names in ((SyncClientSession, ["send", "ping"]), (LiveServerSession, ["send", "send_setup_complete"])):
         for name in names:
             assert "timeout" in inspect.signature(getattr(owner, name)).parameters
+
+
+def upgrade_only(conn: Conn) -> None:
+    conn.upgrade()
+    conn.read_message()
+    conn.until_gone()
+
+
+@pytest.mark.parametrize(
+    ("script", "secure", "says"),
+    [
+        (lambda conn: conn.until_gone(), True, "NEW"),
+        (lambda conn: conn.until_gone(), False, "NEW"),
+        (upgrade_only, False, "SETUP_SENT"),
+    ],
+    ids=["tls", "upgrade", "setup"],
+)
+def test_connecting_with_a_timeout(script: Any, secure: bool, says: str) -> None:
+    """Whatever the bounds of the steps; the text and the cause say how far it has come."""
+    with Peer(script) as peer:
+        endpoint = Endpoint.custom(f"wss://localhost:{peer.port}/") if secure else peer.endpoint()
+        took = math.inf
+        for _ in range(5):  # a busy machine may hold up one of them
+            began = time.monotonic()
+            with pytest.raises(WaitTimeout, match=says) as caught:
+                connect(endpoint, model="test", ssl=tls.client_context() if secure else None, timeout=0.3)
+            took = min(took, time.monotonic() - began)
+            if took < 0.5:
+                break
+        assert 0.25 < took < 0.5
+        assert isinstance(caught.value, TimeoutError)
+        if secure:
+            assert isinstance(caught.value.__cause__, DeadlineExpired)
+            assert caught.value.__cause__.which is Deadline.TLS
+            assert caught.value.__cause__.after == 0.3
+        peer.join()
+
+
+def test_closing_with_a_timeout() -> None:
+    with Peer(deaf) as peer, at_once():
+        session = open_to(peer)
+        with pytest.raises(WaitTimeout, match="cut off"):
+            session.close(timeout=0.05)
+        peer.join()
+        session.close()
+        session.close(timeout=0)
+
+
+def test_finishing_a_turn_with_a_timeout() -> None:
+    go = threading.Event()
+
+    def script(conn: Conn) -> None:
+        conn.open()
+        conn.say(text("one "))
+        go.wait(PATIENCE)
+        conn.say(text("two"))
+        conn.say({"serverContent": {"turnComplete": True}})
+        conn.farewell()
+
+    with Peer(script) as peer, open_to(peer) as session:
+        turn = session.turn()
+        while not turn.view.answer:
+            with pytest.raises(WaitTimeout):
+                turn.finish(timeout=0.01)
+        assert turn.view.answer == "one "
+        go.set()
+        assert turn.finish(timeout=PATIENCE).answer == "one two"
 
 
 @pytest.mark.parametrize("cls", [LiveClientSession, LiveServerSession, LiveServer])

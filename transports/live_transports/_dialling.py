@@ -88,6 +88,11 @@ class Dial:
         context, name = context or _verified(), server_hostname or host
         return cls(host=host, port=port, tls=context, server_hostname=name, timeout=timeout, proxy=via)
 
+    def within(self, timeout: float | None) -> Dial:
+        """The same in so many seconds at most; None for no other bound."""
+        bounds = [bound for bound in (self.timeout, timeout) if bound is not None]
+        return attrs.evolve(self, timeout=min(bounds, default=None))
+
     @property
     def hop(self) -> Dial:
         """Where TCP goes to: the proxy, to which TLS may be spoken first, or without one this."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal, TypeAlias, TypeVar, final
 
 from live_protocol._tables import LinkState
-from live_protocol.errors import IllegalInState, LiveProtocolError, TransportFailed
+from live_protocol.errors import IllegalInState, InvalidMessage, LiveProtocolError, TransportFailed
 from live_protocol.events import Need
 from live_transports import _driver
 from live_transports._driver import Carried, Dial, Inbox
@@ -383,9 +383,7 @@ class Wire:
         left = Countdown(timeout)
         with self.lock:
             if self._receiving:
-                raise IllegalInState(
-                    operation, "another thread receives", "let one thread receive and hand on what it gets"
-                )
+                raise IllegalInState(operation, "another thread receives", "let one receive and hand on what it gets")
             self._receiving = True
             try:
                 self.tick()
@@ -441,12 +439,13 @@ class Wire:
                 self._received()
                 self._interrupt()
 
-    def close(self, code: int, reason: str) -> None:
-        """`begin_close`, then wait for the end; where that is interrupted, `abort`."""
+    def close(self, code: int, reason: str, timeout: float | None = None) -> None:
+        """`begin_close`, then wait for the end; where that is interrupted or takes too long, `abort`."""
         try:
             self.begin_close(code, reason)
-            self.gone.wait()
-        except LiveProtocolError:
+            if not self.gone.wait(timeout):
+                raise WaitTimeout("close", cost="the connection was cut off")
+        except InvalidMessage:
             raise
         except BaseException:
             self.abort()

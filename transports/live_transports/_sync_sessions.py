@@ -136,10 +136,10 @@ class SyncSession(Generic[M, K], metaclass=NoPublicConstructor):
         message: M | None = self._wire.take("receive", self._wire.inbox.next_message, timeout)
         return message
 
-    def _opened(self, kind: type[Event]) -> Event:
+    def _opened(self, kind: type[Event], timeout: float | None = None) -> Event:
         """Wait for the event that opens the session; whatever comes up to it is the beginning of the stream."""
         find: Callable[[], Any] = lambda: self._wire.inbox.hold_until(kind) or Need.DATA  # noqa: E731
-        event: Event = self._wire.take("receive", find, None)
+        event: Event = self._wire.take("connect", find, timeout)
         return event
 
     # --- sending ------------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ class SyncSession(Generic[M, K], metaclass=NoPublicConstructor):
 
     # --- closing ------------------------------------------------------------------------------------------------
 
-    def close(self, code: int = 1000, reason: str = "") -> None:
+    def close(self, code: int = 1000, reason: str = "", *, timeout: float | None = None) -> None:
         """Close in order, and free the socket in any case.
 
         May be called more than once, from any thread, and while other threads receive and send: who receives gets what
@@ -174,11 +174,13 @@ class SyncSession(Generic[M, K], metaclass=NoPublicConstructor):
         Args:
             code: 1000 to 1003, 1007 to 1014, or 3000 to 4999.
             reason: At most 123 bytes of UTF-8.
+            timeout: Seconds to wait for the peer at most, where ``Timeouts.close`` is too long.
 
         Raises:
             InvalidMessage: Code or reason may not be sent; nothing has changed.
+            WaitTimeout: The peer took longer; the connection was cut off.
         """
-        self._wire.close(code, reason)
+        self._wire.close(code, reason, timeout)
 
     def abort(self) -> None:
         """End the connection at once, from any thread. A close frame goes out if the transport takes it right now.
@@ -287,9 +289,9 @@ class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
         Raises:
             ValueError: ``max_audio`` is less than 1.
         """
-        return self._turn(self.__next__, keep_audio=keep_audio, max_audio=max_audio)
+        return self._turn(self.next_event, keep_audio=keep_audio, max_audio=max_audio)
 
-    def _turn(self, take: Callable[[], Event], *, keep_audio: bool, max_audio: int) -> SyncTurn:
+    def _turn(self, take: Callable[[float | None], Event | None], *, keep_audio: bool, max_audio: int) -> SyncTurn:
         return SyncTurn(take, self._unread, collector(self.turn_state, keep_audio=keep_audio, max_audio=max_audio))
 
     def _unread(self, event: Event) -> None:
@@ -431,8 +433,8 @@ class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
     def _ping(self, payload: bytes) -> None:
         self._machine.ping(payload)
 
-    def _open(self) -> None:
-        event = self._opened(SetupComplete)
+    def _open(self, timeout: float | None) -> None:
+        event = self._opened(SetupComplete, timeout)
         self._session_id = event.session_id if isinstance(event, SetupComplete) else None
 
 

@@ -41,10 +41,29 @@ class SyncToolStream:
             StopIteration: The session has ended in peace.
             LiveProtocolError: As for the session's own iteration.
         """
-        event = next(self._session)
-        with self._lock:
-            started, _ = self._desk.feed(event)
-            self._start(started)
+        event = self.next_event()
+        if event is None:
+            raise StopIteration
+        return event
+
+    def next_event(self, timeout: float | None = None) -> Event | None:
+        """The next event of the session, as the session's ``next_event`` gives it; a call in it has been begun.
+
+        Args:
+            timeout: Seconds to wait at most; 0 takes only what is there.
+
+        Returns:
+            The event, or None where the session has ended in peace.
+
+        Raises:
+            WaitTimeout: There was none in time; nothing is lost.
+            LiveProtocolError: As for the session's own iteration.
+        """
+        event = self._session.next_event(timeout)
+        if event is not None:
+            with self._lock:
+                started, _ = self._desk.feed(event)
+                self._start(started)
         return event
 
     def turn(self, *, keep_audio: bool = False, max_audio: int = MAX_AUDIO) -> SyncTurn:
@@ -57,7 +76,7 @@ class SyncToolStream:
         Raises:
             ValueError: ``max_audio`` is less than 1.
         """
-        return self._session._turn(self.__next__, keep_audio=keep_audio, max_audio=max_audio)
+        return self._session._turn(self.next_event, keep_audio=keep_audio, max_audio=max_audio)
 
     @property
     def running(self) -> int:

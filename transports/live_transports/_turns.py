@@ -8,6 +8,7 @@ from typing import Final, Self, final
 from live_protocol._tables import TurnState
 from live_protocol.events import ConnectionClosed, Event, SetupComplete, TurnStarted
 from live_protocol.turn_view import TurnCollector, TurnView
+from live_transports._waiting import Countdown
 
 __all__ = ["MAX_AUDIO", "SyncTurn", "Turn", "collector"]
 
@@ -118,7 +119,7 @@ class SyncTurn(_Gathering):
 
     def __init__(
         self,
-        take: Callable[[], Event],
+        take: Callable[[float | None], Event | None],
         unread: Callable[[Event], None],
         collector: TurnCollector,
     ) -> None:
@@ -136,21 +137,29 @@ class SyncTurn(_Gathering):
             StopIteration: The turn, or the session, has ended.
             LiveProtocolError: As for the session's own iteration.
         """
-        if not self._ended:
-            event = self._next()
-            if self._take(event):
-                return event
-        raise StopIteration
+        event = self._event(None)
+        if event is None:
+            raise StopIteration
+        return event
 
-    def finish(self) -> TurnView:
+    def _event(self, timeout: float | None) -> Event | None:
+        event = None if self._ended else self._next(timeout)
+        return event if event is not None and self._take(event) else None
+
+    def finish(self, timeout: float | None = None) -> TurnView:
         """Take the rest of the events, and give what they made.
+
+        Args:
+            timeout: Seconds to wait at most.
 
         Returns:
             The view; its ``complete`` is False where the session ended, or began anew, in the middle.
 
         Raises:
+            WaitTimeout: The turn went on; what has come of it is in ``view``, and it can be finished later.
             LiveProtocolError: As for the session's own iteration.
         """
-        for _ in self:
+        countdown = Countdown(timeout)
+        while self._event(countdown.left) is not None:
             pass
         return self.view

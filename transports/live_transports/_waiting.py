@@ -13,7 +13,7 @@ __all__ = ["Countdown", "WaitTimeout"]
 
 
 class WaitTimeout(LiveProtocolError, TimeoutError):
-    """The ``timeout`` of a blocking call has passed; the session goes on.
+    """The ``timeout`` of a blocking call has passed; but for `connect` and `close` the session goes on.
 
     Attributes:
         operation: The call.
@@ -21,8 +21,8 @@ class WaitTimeout(LiveProtocolError, TimeoutError):
             again. A receive has lost nothing.
     """
 
-    def __init__(self, operation: str, *, queued: bool) -> None:
-        rest = "the message is queued, do not send it again" if queued else "nothing was lost"
+    def __init__(self, operation: str, *, queued: bool = False, cost: str = "nothing was lost") -> None:
+        rest = "the message is queued, do not send it again" if queued else cost
         super().__init__(f"{operation} did not finish in time; {rest}")
         self.operation = operation
         self.queued = queued
@@ -36,6 +36,11 @@ class Countdown:
 
     def __init__(self, timeout: float | None) -> None:
         self._until = None if timeout is None else time.monotonic() + min(timeout, threading.TIMEOUT_MAX)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that are left, None where there is no bound."""
+        return None if self._until is None else max(0.0, self._until - time.monotonic())
 
     def wait(self, condition: threading.Condition, due: float = math.inf) -> bool:
         """Wait for a notification, or until something is due; False where there is no time left for that."""

@@ -22,7 +22,7 @@ from live_protocol.codec import Codec
 from live_protocol.commands import ConfigInput
 from live_protocol.connection import LiveConnection
 from live_protocol.endpoint import Endpoint
-from live_protocol.errors import IllegalInState, InvalidMessage
+from live_protocol.errors import DeadlineExpired, IllegalInState, InvalidMessage
 from live_protocol.events import UpgradeRequested
 from live_protocol.limits import Limits
 from live_protocol.link import Tap
@@ -40,7 +40,7 @@ from live_transports._sockets import Bell, Expired, Interrupted, Stream, open_st
 from live_transports._sync import Wire
 from live_transports._sync_sessions import SyncClientSession, SyncServerSession
 from live_transports._sync_tools import ToolRunner
-from live_transports._waiting import WaitTimeout
+from live_transports._waiting import Countdown, WaitTimeout
 
 __all__ = [
     "LiveClientSession",
@@ -97,6 +97,7 @@ def connect(
     snapshot: Snapshot | None = None,
     tap: Tap | None = None,
     profile: ModelProfile | None = None,
+    timeout: float | None = None,
 ) -> LiveClientSession:
     """Open a live session; use it in ``with``, or close what comes out.
 
@@ -126,6 +127,7 @@ def connect(
         snapshot: What `LiveClientSession.snapshot` gave elsewhere, to go on with that session; needs ``reconnect``.
         tap: Told of everything that passes, for example what `live_transports.recording.record_to` gives.
         profile: What the model is known to refuse, where that shall be refused here; see `live_protocol.profiles`.
+        timeout: Seconds for all of it together, on top of the bounds of each step; None for no bound more.
 
     Returns:
         The session, ready to be used.
@@ -135,6 +137,7 @@ def connect(
         ProxyFailed: The proxy did not open the tunnel.
         TransportFailed: The name, TCP or TLS failed (its cause is the OS's or TLS's error), or the connection broke.
         DeadlineExpired: The dial, the proxy, TLS, the upgrade or the setup took too long; ``which`` says which.
+        WaitTimeout: All of it took longer than ``timeout``; the text names the step.
         HandshakeFailed: The server refused the upgrade, with status, headers and body, or is no WebSocket server.
         ServerClosed: The server refused the setup and said why.
         RemoteProtocolError: The server broke the protocol. After every one of these the socket is closed.
@@ -143,6 +146,7 @@ def connect(
     def plan(endpoint: Endpoint) -> Dial:
         return Dial.plan(endpoint, context=ssl, server_hostname=server_hostname, timeout=dial_timeout, proxy=proxy)
 
+    countdown = Countdown(timeout)
     try:
         made = _redial.client(
             endpoint,
@@ -173,11 +177,16 @@ def connect(
     session = LiveClientSession._create(wire.machine, wire)
     try:
         if first is not None:
+            first = first.within(timeout)
             wire.start(open_stream(first, wire.watch(first.timeout), local_addr, sock))
-        session._open()
-    except BaseException:
+        session._open(countdown.left)
+    except BaseException as error:
+        late = isinstance(error, WaitTimeout) or (isinstance(error, DeadlineExpired) and countdown.left == 0)
+        given_up = WaitTimeout("connect", cost=f"{session!r} was given up")
         wire.abort()
         wire.discard()
+        if late:
+            raise given_up from error
         raise
     return session
 
