@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import random
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -122,6 +123,20 @@ class Reader:
                 self.got.append(payload.decode() if opcode == PING else json.loads(payload) and payload.decode())
 
 
+async def _fill(kit: Kit, session: Any, reader: Reader) -> None:
+    """Send until the transport takes no more."""
+
+    async def fill() -> None:
+        while True:
+            reader.begun.append("fill")
+            await session.send_realtime_input(text="fill " + BIG)
+
+    async with kit.jobs() as jobs:
+        jobs.start(fill)
+        for _ in range(10):
+            await kit.pass_on()
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_sends(cancelling: Kit, verb: str) -> None:
     kit = cancelling
@@ -134,16 +149,8 @@ def test_sends(cancelling: Kit, verb: str) -> None:
                     await anext(session)
                 calls = [call.id for call in session.pending_tool_calls]
 
-                async def fill() -> None:
-                    while True:
-                        reader.begun.append("fill")
-                        await session.send_realtime_input(text="fill " + BIG)
-
                 async def full() -> None:
-                    async with kit.jobs() as jobs:
-                        jobs.start(fill)
-                        for _ in range(10):
-                            await kit.pass_on()
+                    await _fill(kit, session, reader)
 
                 async def send() -> None:
                     reader.begun.append(f"{calls.pop(0)} ")
@@ -159,6 +166,54 @@ def test_sends(cancelling: Kit, verb: str) -> None:
             assert len(reader.got) == len(reader.begun) - 1, "what was called was sent"
             for begun, got in zip(reader.begun, reader.got, strict=False):
                 assert begun.strip() in got, "in order"
+
+    kit.run(scenario)
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+def test_a_thousand_sends_cancelled_at_random(cancelling: Kit, secure: bool) -> None:
+    """In the middle of the wait for room, each of them; the peer sees whole messages, in the order of the calls."""
+    kit, dice = cancelling, random.Random(0)
+    reader = Reader()
+
+    async def scenario() -> None:
+        with Peer(reader, rcvbuf=4096, tls=tls.server_context() if secure else None) as peer:
+            async with kit.connect(peer.endpoint(), ssl=tls.client_context() if secure else None) as session:
+                while not session.pending_tool_calls:
+                    await anext(session)
+                cut = 0
+
+                async def send(number: int, verb: str, size: int) -> None:
+                    reader.begun.append(f"{number} ")
+                    await VERBS[verb](session, f"{number} " + size * "x")
+
+                while cut < 1000:
+                    async with kit.jobs() as jobs:
+                        await _fill(kit, session, reader)
+                        running = {}
+                        for _ in range(dice.randrange(1, 60)):
+                            verb = dice.choice([verb for verb in VERBS if verb != "send_tool_response"])
+                            number = len(running) + 1000 * cut
+                            running[number] = jobs.start(send, number, verb, dice.choice([10, 1000, 30_000]))
+                        for _ in range(dice.randrange(5)):
+                            await kit.pass_on()
+                        for job in dice.sample(list(running.values()), dice.randrange(len(running) + 1)):
+                            job.cancel()
+                            if dice.random() < 0.3:
+                                await kit.pass_on()
+                        reader.go.set()
+                        for number, job in running.items():
+                            await job.wait()
+                            assert job.error is None
+                            cut += job.cancelled and f"{number} " in reader.begun
+                reader.begun.append("and the close frame")
+                reader.go.set()
+            await kit.join(peer)
+            assert len(reader.got) == len(reader.begun) - 1
+            for begun, got in zip(reader.begun, reader.got, strict=False):
+                assert begun.strip() in got
+        assert session.close_info is not None
+        assert session.close_info.clean
 
     kit.run(scenario)
 
