@@ -111,6 +111,24 @@ def test_a_bad_close_code_changes_nothing(kit: Kit) -> None:
     kit.run(scenario)
 
 
+@pytest.mark.parametrize("later", range(8))
+def test_closed_by_two_at_once(kit: Kit, later: int) -> None:
+    async def scenario() -> None:
+        async with kit.serve(accepting) as server, kit.connect(Endpoint.custom(server.url())) as session:
+            async with kit.jobs() as jobs:
+                closers = [jobs.start(server.close)]
+                for _ in range(later):
+                    await kit.pass_on()
+                closers.append(jobs.start(server.close))
+                for job in closers:
+                    await job.wait()
+                    assert job.error is None
+            assert server.sockets == ()
+            assert await session.receive() is None
+
+    kit.run(scenario)
+
+
 # --- handlers ---------------------------------------------------------------------------------------------------
 
 

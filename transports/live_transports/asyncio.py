@@ -281,7 +281,8 @@ class LiveServer(metaclass=NoPublicConstructor):
                 wire.begin_close(code, reason)
 
     async def _stop_listening(self) -> None:
-        if not self._acceptors:
+        acceptors = tuple(self._acceptors)
+        if not acceptors:
             return
         # A connection whose accept() is cancelled after it has come would be lost, socket and all: so let those that
         # are on their way arrive first, while no others can.
@@ -290,9 +291,9 @@ class LiveServer(metaclass=NoPublicConstructor):
                 asyncio.get_running_loop().remove_reader(listener)
         for _ in range(_ROUNDS):
             await asyncio.sleep(0)
-        for task in self._acceptors:
+        for task in acceptors:
             task.cancel()
-        await asyncio.wait(self._acceptors)
+        await asyncio.wait(acceptors)
         self._acceptors.clear()
         while self._listeners:
             self._listeners.pop().close()
