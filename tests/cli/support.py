@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
 
 import attrs
+import pytest
 
 from live_transports.cli import main
 
@@ -87,6 +89,49 @@ def running(*arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]
     finally:
         process.kill()
         process.communicate()
+
+
+def on_terminal(
+    arguments: list[str], *, columns: int = 80, typed: Iterable[tuple[bytes, bytes]] = (), stdout: int | None = None
+) -> tuple[int, bytes]:
+    """A command on a terminal of its own.
+
+    Args:
+        arguments: The command line.
+        columns: Width of the terminal.
+        typed: What to wait for on the screen, and what to type then.
+        stdout: Standard output, where that is not the terminal.
+
+    Returns:
+        The exit status, and all that was on the screen.
+    """
+    fcntl, pty, termios = (pytest.importorskip(name) for name in ("fcntl", "pty", "termios"))
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+    # What opens a terminal first in a session of its own is who gets its Ctrl-C.
+    opening = ["sh", "-c", 'terminal=$1; shift; exec "$@" <>"$terminal"', "sh", os.ttyname(theirs)]
+    process = subprocess.Popen(
+        [*opening, *arguments],
+        env=environment(TERM="xterm"),
+        stdin=theirs,
+        stdout=theirs if stdout is None else stdout,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    seen, waiting, position = b"", list(typed), 0
+    try:
+        while data := os.read(ours, 65536):
+            seen += data
+            while waiting and (found := seen.find(waiting[0][0], position)) >= 0:
+                position = found + len(waiting[0][0])
+                os.write(ours, waiting.pop(0)[1])
+    except OSError:
+        pass  # how Linux says that the other end is closed
+    finally:
+        os.close(ours)
+        status = process.wait(TIMEOUT)
+    return status, seen
 
 
 def line(stream: Any) -> str:

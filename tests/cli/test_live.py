@@ -128,7 +128,7 @@ def test_serve_where_the_port_is_taken() -> None:
 def test_serve_refuses_senseless_options() -> None:
     result = call("serve", "--speed", "-1")
     assert result.status == 2
-    assert "speed must be positive" in result.err
+    assert "--speed: must be a number above 0, not '-1'" in result.err
 
 
 # --- chat -------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.support import call, command, environment, line, run, running
+from cli.support import call, command, environment, line, on_terminal, run, running
 from live_protocol import __version__
 from live_protocol.trace import TraceFrame, write_websocket_log
 from live_transports.cli.commands import COMMANDS
@@ -80,3 +81,71 @@ def test_a_reader_that_goes_away_is_no_crash(tmp_path: Path) -> None:
         process.wait(10)
     assert process.returncode == 141
     assert err == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that is always full is Linux's")
+@pytest.mark.parametrize("arguments", [("chat", "hi"), ("demo", "--out", "{folder}"), ("check", "-")])
+def test_output_that_does_not_fit_is_no_crash(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command(*(argument.format(folder=tmp_path) for argument in arguments)),
+            input=b"{}",
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines()[-1] == "error: No space left on device"
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell's way to close streams")
+@pytest.mark.parametrize(("closed", "out"), [("<&-", "hi\n"), (">&-", ""), ("2>&-", "hi\n"), ("<&- >&- 2>&-", "")])
+def test_standard_streams_may_be_closed(closed: str, out: str) -> None:
+    script = f'exec "$@" {closed}'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", *command("chat", "hi")],
+        capture_output=True,
+        env=environment(),
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, out)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "status", "last"),
+    [
+        ([(b"> ", b"hi\n"), (b"\nhi\r\n> ", b"\x04")], 0, b"> \r\n"),
+        ([(b"> ", b"\x03")], 130, b"> ^C\r\n"),
+        ([(b"> ", b"/stall\n"), (b"/stall", b"\x03")], 130, b"^C\r\n"),
+    ],
+)
+def test_the_prompt_of_the_shell_gets_a_line_of_its_own(
+    typed: list[tuple[bytes, bytes]], status: int, last: bytes
+) -> None:
+    ended, seen = on_terminal(command("chat", "--modality", "TEXT"), typed=typed)
+    assert ended == status
+    assert seen.endswith(last)
+    assert b"Traceback" not in seen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("chat", "--timeout", "nan"), "--timeout: must be a number above 0, not 'nan'"),
+        (("talk", "x.wav", "--timeout", "0"), "--timeout: must be a number above 0, not '0'"),
+        (("trace", "x", "--gap", "long"), "--gap: must be a number above 0, not 'long'"),
+        (("serve", "--port", "x"), "--port: must be a whole number from 0 to 65535, not 'x'"),
+        (("serve", "--setup-delay", "-0.5"), "--setup-delay: must be a number from 0, not '-0.5'"),
+        (("token", "--uses", "1.5"), "--uses: must be a whole number from 0, not '1.5'"),
+    ],
+)
+def test_numbers_that_make_no_sense(arguments: tuple[str, ...], told: str) -> None:
+    result = call(*arguments)
+    assert result.status == 2
+    assert result.err.endswith(f"error: argument {told}\n")

@@ -118,8 +118,13 @@ def test_values_of_messages() -> None:
     assert closed["initiator"] == "REMOTE"
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 def report(*events: ev.Event, live: bool = False) -> str:
-    out = io.StringIO()
+    out = Terminal()
     reporter = Reporter(out, live=live)
     for event in events:
         reporter.event(event)
@@ -156,3 +161,9 @@ def test_on_a_terminal_the_line_grows() -> None:
     assert text.count("\r") == 3
     assert "0.10 s in 1 chunk " in text
     assert text.endswith("\r\x1b[K< audio               0.20 s in 2 chunks at 24000 Hz\n")
+
+
+def test_a_dumb_terminal_cannot_take_a_line_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    chunk = ev.AudioChunk(data=bytes(4800), format=PCM, generation=1)
+    assert report(chunk, live=True) == "< audio               0.10 s in 1 chunk at 24000 Hz\n"

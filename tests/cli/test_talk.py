@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.sounds import SPEECH, length, loudest, silence, tone, wav
-from cli.support import TIMEOUT, call, command, environment, run
+from cli.support import TIMEOUT, call, command, environment, on_terminal, run
 
 KEY = "AIzaSyThisIsNoRealKey0123456789"
 
@@ -122,24 +121,22 @@ def test_what_was_heard_before_a_failure_is_written(tmp_path: Path) -> None:
     assert length(out.read_bytes()) > 0.1
 
 
-def test_the_progress_on_a_terminal(tmp_path: Path) -> None:
-    pty = pytest.importorskip("pty")
-    ours, theirs = pty.openpty()
+@pytest.mark.parametrize(
+    ("columns", "last"),
+    [
+        (80, b"[##############################] said 0.4 of 0.4 s, heard 0.0 s"),
+        (48, b"[##############] said 0.4 of 0.4 s, heard 0.0 s"),
+        (24, b"said 0.4 of 0.4 s, hear"),
+    ],
+)
+def test_the_progress_fits_the_terminal(tmp_path: Path, columns: int, last: bytes) -> None:
     source = written(tmp_path, wav(tone(0.4)))
-    process = subprocess.Popen(
-        command("talk", source, "--fast"), env=environment(), stdout=subprocess.DEVNULL, stderr=theirs
-    )
-    os.close(theirs)
-    seen = b""
-    try:
-        while data := os.read(ours, 65536):
-            seen += data
-    except OSError:
-        pass  # how Linux says that the other end is closed
-    finally:
-        os.close(ours)
-        assert process.wait(TIMEOUT) == 0
-    assert b"[##############################] said 0.4 of 0.4 s" in seen
+    status, seen = on_terminal(command("talk", source, "--fast"), columns=columns, stdout=subprocess.DEVNULL)
+    assert status == 0
+    assert last + b"\x1b[K" in seen
+    # What is longer than a line could not be taken back.
+    shown = [part.partition(b"\x1b")[0] for part in seen.split(b"\r") if b"said" in part]
+    assert max(map(len, shown)) < columns
     assert seen.endswith(b"\r\x1b[K")
 
 

@@ -200,10 +200,10 @@ def test_without_a_key() -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "told"),
     [
-        (("--uses", "-1"), 2, "must not be negative"),
-        (("--expire-minutes", "soon"), 2, "invalid duration value: 'soon'"),
-        (("--expire-minutes", "1201"), 2, "must lie ahead, by 20 hours at most"),
-        (("--new-session-seconds", "nan"), 2, "must lie ahead"),
+        (("--uses", "-1"), 2, "must be a whole number from 0, not '-1'"),
+        (("--expire-minutes", "soon"), 2, "must be a number above 0, 1200 at most, not 'soon'"),
+        (("--expire-minutes", "1201"), 2, "must be a number above 0, 1200 at most, not '1201'"),
+        (("--new-session-seconds", "nan"), 2, "must be a number above 0, 72000 at most, not 'nan'"),
         (("--api-version", "../x"), 2, "version: must be an API version"),
         (("--base-url", "ftp://somewhere"), 2, "base_url: "),
         (("--base-url", "http://user:pass@host"), 2, "base_url: "),

@@ -33,17 +33,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     debug = "--debug" in arguments
+    _open_streams()
     try:
         status = _run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
+        if sys.stderr.isatty():
+            sys.stderr.write("\n")  # the shell's prompt shall not stand behind what was being typed or shown
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader is gone; without this the interpreter complains once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_output()  # the reader is gone
         return PIPE_CLOSED
     except CommandFailed as failure:
         return _report(failure, failure.status, debug=debug)
+    except OSError as error:
+        _abandon_output()  # such as a disk that is full
+        return _report(CommandFailed(error.strerror or str(error)), FAILED, debug=debug, cause=error)
     except Exception as error:
         from live_protocol.errors import LiveProtocolError  # noqa: PLC0415 - most runs need no such check
 
@@ -51,6 +56,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _report(error, FAILED, debug=debug)
     return status
+
+
+def _open_streams() -> None:
+    """Put something in the place of standard streams that the process was started without."""
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 - for as long as the process lives
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+
+
+def _abandon_output() -> None:
+    """Forget what standard output does not take; the interpreter would complain once more when it flushes at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -102,13 +122,13 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _report(error: Exception, status: int, *, debug: bool) -> int:
+def _report(error: Exception, status: int, *, debug: bool, cause: Exception | None = None) -> int:
     from live_transports.cli._output import one_line  # noqa: PLC0415
 
     if debug:
         import traceback  # noqa: PLC0415
 
-        traceback.print_exception(error)
+        traceback.print_exception(cause or error)
     sys.stderr.write(f"error: {one_line(str(error))}\n")
     if status == USAGE:
         sys.stderr.write("live-protocol COMMAND --help tells more\n")

@@ -16,6 +16,7 @@ from live_protocol.events import (
     TextChunk,
 )
 from live_transports.cli._output import describe, headline, one_line, to_json
+from live_transports.cli._status_line import StatusLine
 
 __all__ = ["Reporter"]
 
@@ -49,14 +50,14 @@ class Reporter:
         out: Where to.
         as_json: One JSON object a line and nothing else.
         full: With ``as_json``, give payloads instead of their sizes.
-        live: Show audio that is arriving on a line that changes; for terminals only.
+        live: Show audio that is arriving on a line that changes, where ``out`` is a terminal.
     """
 
-    def __init__(self, out: TextIO, *, as_json: bool = False, full: bool = False, live: bool | None = None) -> None:
+    def __init__(self, out: TextIO, *, as_json: bool = False, full: bool = False, live: bool = True) -> None:
         self._out = out
         self._json = as_json
         self._full = full
-        self._live = out.isatty() if live is None else live
+        self._live = StatusLine(out, wanted=live)
         self._rolls: dict[tuple[str, str], _Roll] = {}
 
     def event(self, event: Event, at: float | None = None, *, sent: bool = False) -> None:
@@ -109,8 +110,7 @@ class Reporter:
 
     def flush(self) -> None:
         """Write what is held back to be rolled up."""
-        if self._rolls and self._live:
-            self._out.write("\r\x1b[K")
+        self._live.clear()
         for (mark, label), roll in self._rolls.items():
             if detail := roll.detail():
                 self._line(mark, label, detail, roll.at)
@@ -135,8 +135,7 @@ class Reporter:
         roll.seconds += audio.seconds(size)
         roll.rate = audio.rate
         if self._live:
-            self._out.write(f"\r{_prefix(key[0], key[1], roll.at)}{roll.detail()}\x1b[K")
-            self._out.flush()
+            self._live.show(f"{_prefix(key[0], key[1], roll.at)}{roll.detail()}")
 
     def _line(self, mark: str, label: str, detail: str, at: float | None) -> None:
         self._out.write(f"{_prefix(mark, label, at)}{detail}".rstrip() + "\n")

@@ -17,6 +17,7 @@ from live_protocol.messages import Content, Modality, Part
 from live_transports.cli._conversation import ANSWER_TIMEOUT, Conversation, Declining, converse
 from live_transports.cli._failure import OK
 from live_transports.cli._loopback import reachable
+from live_transports.cli._numbers import number
 from live_transports.cli._output import printable
 from live_transports.cli._reporter import Reporter
 from live_transports.cli._target import add_target, target
@@ -38,7 +39,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--system", metavar="S", help="the system instruction")
     parser.add_argument("--modality", choices=("AUDIO", "TEXT"), default="AUDIO", help="default: %(default)s")
     parser.add_argument(
-        "--timeout", metavar="SECONDS", type=float, default=ANSWER_TIMEOUT, help="wait for an answer; default: 60"
+        "--timeout",
+        metavar="SECONDS",
+        type=number(),
+        default=ANSWER_TIMEOUT,
+        help="wait for an answer; default: 60",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show every event instead of the text alone")
     parser.add_argument("--json", action="store_true", help="show every event as one JSON object a line")
@@ -142,3 +147,5 @@ async def _lines() -> AsyncIterator[str]:
         data = await future
         pending += data
         ended = not data
+        if ended and prompt:
+            sys.stderr.write("\n")  # nobody has typed one

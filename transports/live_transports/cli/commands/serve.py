@@ -29,6 +29,7 @@ from live_transports._certificate import local_certificate
 from live_transports._driver import Machine
 from live_transports._scripts import load_playbook
 from live_transports.cli._failure import BAD_INPUT, FAILED, OK, USAGE, CommandFailed
+from live_transports.cli._numbers import number, whole
 
 __all__ = ["configure", "run"]
 
@@ -67,14 +68,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--host", default="127.0.0.1", help="address to bind; default: %(default)s")
-    parser.add_argument("--port", type=_port, default=8765, help="port, 0 for any free one; default: %(default)s")
-    parser.add_argument("--tls", action="store_true", help="wss:// with a certificate of this run (needs trustme)")
-    parser.add_argument("--speed", type=float, metavar="X", help="send audio X times real time; default: at once")
     parser.add_argument(
-        "--lifetime", type=float, metavar="S", help="end each connection after S seconds, as goAway says"
+        "--port", type=whole(0, 65535), default=8765, help="port, 0 for any free one; default: %(default)s"
     )
-    parser.add_argument("--go-away", type=float, metavar="S", help="send goAway S seconds before that end; default: 60")
-    parser.add_argument("--setup-delay", type=float, metavar="S", help="wait S seconds with setupComplete")
+    parser.add_argument("--tls", action="store_true", help="wss:// with a certificate of this run (needs trustme)")
+    parser.add_argument("--speed", type=number(), metavar="X", help="send audio X times real time; default: at once")
+    parser.add_argument(
+        "--lifetime", type=number(), metavar="S", help="end each connection after S seconds, as goAway says"
+    )
+    parser.add_argument(
+        "--go-away", type=number(zero=True), metavar="S", help="send goAway S seconds before that end; default: 60"
+    )
+    parser.add_argument("--setup-delay", type=number(zero=True), metavar="S", help="wait S seconds with setupComplete")
     parser.add_argument("--silent", action="store_true", help="answer nothing: only the protocol's rules are emulated")
     parser.add_argument("--script", type=Path, metavar="FILE", help="play this playbook to each client")
     parser.add_argument("--fault", metavar="SPEC", default="", help="misbehave; see above")
@@ -238,10 +243,3 @@ class _Traces:
                 sink.close()
 
         return tap
-
-
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"a port is 0 to 65535, not {port}")
-    return port

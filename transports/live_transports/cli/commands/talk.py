@@ -30,8 +30,10 @@ from live_protocol.resample import Resampler
 from live_transports.cli._conversation import ANSWER_TIMEOUT, Conversation, Declining, converse
 from live_transports.cli._failure import BAD_INPUT, FAILED, OK, USAGE, CommandFailed
 from live_transports.cli._loopback import reachable
+from live_transports.cli._numbers import number
 from live_transports.cli._output import printable
 from live_transports.cli._reporter import Reporter
+from live_transports.cli._status_line import StatusLine
 from live_transports.cli._target import add_target, target
 from live_transports.cli._wav import read_wav, write_wav
 
@@ -51,6 +53,10 @@ _OUTPUT: Final = AudioFormat(OUTPUT_RATE)
 _LINGER: Final = 3.0
 """Seconds to wait for one more answer, where the last one began before all was said."""
 
+_BAR: Final = 30
+_SHORT: Final = 5
+"""Characters of the progress bar where there is room, and below which there is none."""
+
 _LOUD: Final = 700
 """Peak above which a chunk counts as voice, of 32,768."""
 
@@ -66,7 +72,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--system", metavar="S", help="the system instruction")
     parser.add_argument("--voice", metavar="NAME", help="the voice that answers, for example Kore")
     parser.add_argument(
-        "--timeout", metavar="SECONDS", type=float, default=ANSWER_TIMEOUT, help="wait for an answer; default: 60"
+        "--timeout",
+        metavar="SECONDS",
+        type=number(),
+        default=ANSWER_TIMEOUT,
+        help="wait for an answer; default: 60",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show every event instead of the text alone")
     parser.add_argument(
@@ -331,7 +341,7 @@ class _Show:
         self._json = options.json
         every = options.verbose or options.json
         self._reporter = Reporter(self._out, as_json=options.json, full=options.full, live=False) if every else None
-        self._bar = sys.stderr.isatty() and not every
+        self._progress = StatusLine(sys.stderr, wanted=not every)
         self._seconds = seconds
         self._speaker = ""
         self._text = ""
@@ -345,11 +355,10 @@ class _Show:
     def microphone(self, chunk: bytes, at: float, said: float, heard: float) -> None:
         if self._reporter is not None and not self._json:
             self._reporter.sent_audio(_INPUT, len(chunk), at)
-        if self._bar:
-            done = round(30 * min(1.0, said / self._seconds))
-            bar = "#" * done + "." * (30 - done)
-            sys.stderr.write(f"\r[{bar}] said {said:.1f} of {self._seconds:.1f} s, heard {heard:.1f} s\x1b[K")
-            sys.stderr.flush()
+        facts = f"said {said:.1f} of {self._seconds:.1f} s, heard {heard:.1f} s"
+        room = min(_BAR, self._progress.room - len(facts) - len("[] "))
+        done = round(room * min(1.0, said / self._seconds))
+        self._progress.show(f"[{'#' * done}{'.' * (room - done)}] {facts}" if room >= _SHORT else facts)
 
     def event(self, event: Event, at: float) -> None:
         if self._reporter is not None:
@@ -370,8 +379,7 @@ class _Show:
 
     def _line(self) -> None:
         if text := printable(self._text).strip():
-            if self._bar:
-                sys.stderr.write("\r\x1b[K")
+            self._progress.clear()
             self._out.write(f"{self._speaker + ':':<7}{text}\n")
             self._out.flush()
         self._text = self._speaker = ""
@@ -381,8 +389,7 @@ class _Show:
         if self._reporter is not None:
             self._reporter.flush()
         self._line()
-        if self._bar:
-            sys.stderr.write("\r\x1b[K")
+        self._progress.clear()
 
     def summary(self, facts: dict[str, Any]) -> None:
         first = (

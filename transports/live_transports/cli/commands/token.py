@@ -19,6 +19,7 @@ from live_protocol.errors import InvalidMessage, RemoteProtocolError
 from live_protocol.messages import AuthTokenCreateRequest, LiveClientSetup
 from live_transports.cli._config_file import config_of, read_object
 from live_transports.cli._failure import FAILED, OK, USAGE, CommandFailed
+from live_transports.cli._numbers import number, whole
 from live_transports.cli._output import to_json
 from live_transports.cli._target import DEFAULT_MODEL, NO_KEY, api_key
 
@@ -44,12 +45,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--uses", metavar="N", type=_count, help="sessions it may start, 0 for any number; default: 1")
     parser.add_argument(
-        "--expire-minutes", metavar="M", type=_ahead(60.0), help="it is void after M minutes; default: 30"
+        "--uses", metavar="N", type=whole(0), help="sessions it may start, 0 for any number; default: 1"
     )
     parser.add_argument(
-        "--new-session-seconds", metavar="S", type=_ahead(1.0), help="it starts no session after S seconds; default: 60"
+        "--expire-minutes",
+        metavar="M",
+        type=number(unit=60.0, most=_LONGEST),
+        help="it is void after M minutes; default: 30",
+    )
+    parser.add_argument(
+        "--new-session-seconds",
+        metavar="S",
+        type=number(most=_LONGEST),
+        help="it starts no session after S seconds; default: 60",
     )
     parser.add_argument("--model", metavar="M", help="tie it to this model")
     parser.add_argument("--config", metavar="FILE", help="tie it to this configuration, as for check; - reads it")
@@ -155,20 +164,3 @@ def _reason(value: object) -> str:
     error: object = cast("dict[str, object]", value).get("error") if isinstance(value, dict) else None
     text: object = cast("dict[str, object]", error).get("message") if isinstance(error, dict) else None
     return f": {text}" if isinstance(text, str) else ""
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError("must not be negative; 0 is any number")
-    return number
-
-
-def _ahead(unit: float) -> Any:
-    def duration(text: str) -> float:
-        value = float(text) * unit
-        if not 0 < value <= _LONGEST:
-            raise argparse.ArgumentTypeError("must lie ahead, by 20 hours at most")
-        return value
-
-    return duration

@@ -11,6 +11,7 @@ from live_protocol.timeline import DEFAULT_GAP, Timeline, TurnSpan
 from live_protocol.timeline.figures import duration, ending, figures
 from live_protocol.trace import InvalidTrace, TraceReader, TraceRecord, read_websocket_log
 from live_transports.cli._failure import BAD_INPUT, OK, CommandFailed
+from live_transports.cli._numbers import number
 from live_transports.cli._output import one_line, to_json
 
 __all__ = ["configure", "run", "write_page"]
@@ -31,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", metavar="OUT", help="write the page there; - writes it to standard output")
     parser.add_argument("--json", action="store_true", help="the whole timeline as one JSON object")
     parser.add_argument(
-        "--gap", metavar="SECONDS", type=_seconds, default=DEFAULT_GAP, help="silence that counts; default: %(default)g"
+        "--gap", metavar="SECONDS", type=number(), default=DEFAULT_GAP, help="silence that counts; default: %(default)g"
     )
 
 
@@ -75,13 +76,6 @@ def write_page(path: Path, timeline: Timeline, name: str = "") -> Path:
     except OSError as error:
         raise CommandFailed(f"{path}: {error.strerror}") from error
     return path
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise ValueError(text)
-    return value
 
 
 def _load(name: str) -> tuple[list[TraceRecord], InvalidTrace | None]:
