@@ -8,7 +8,7 @@ import contextlib
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, final
@@ -44,6 +44,12 @@ _SPEED: Final = 6.0
 
 _CHUNK: Final = 0.1
 """Seconds of audio in a message, as the service recommends."""
+
+_STORY: Final = (
+    "Let me tell you a very long story about the sea, the wind, an old captain and his parrot. It was a dark night, "
+    "and the rain had been falling since noon, when the parrot said what it always said."
+)
+"""Takes several times as long to say as it takes to be cut short, whatever else the machine does."""
 
 _CONFIG: Final[dict[str, Any]] = {
     "response_modalities": ["AUDIO"],
@@ -170,21 +176,10 @@ class _Stage:
 
     async def speech(self) -> tuple[AudioFormat, bytes]:
         """Speech goes in, in real chunks; gives what came back."""
-        talk, session = self._talk, self._talk.session
         self.say("1. Speech: a recorded sentence in chunks of 100 ms, then the microphone pauses.")
-        with files("live_transports.cli").joinpath("speech.wav").open("rb") as file:
-            form, pcm = read_wav(file, "speech.wav")
-        answer = talk.answer()
-        step = form.size(_CHUNK)
-        for start in range(0, len(pcm), step):
-            chunk = pcm[start : start + step]
-            await session.send_realtime_input(audio=chunk, rate=form.rate)
-            if not self._json:
-                self.reporter.sent_audio(form, len(chunk), talk.now)
-            await asyncio.sleep(_CHUNK / _SPEED)
-        await session.send_realtime_input(audio_stream_end=True)
-        self.sent("audio stream end", "")
-        await talk.wait_for(answer, "the answer to the speech")
+        answer = self._talk.answer()
+        await self._speak()
+        await self._talk.wait_for(answer, "the answer to the speech")
         if not self._heard:
             raise CommandFailed("the answer to the speech had no audio")
         return self._heard[0].format, b"".join(chunk.data for chunk in self._heard)
@@ -212,11 +207,7 @@ class _Stage:
     async def barge_in(self) -> None:
         """The user does not let the model finish."""
         self.say("4. Barge-in: the user speaks up while the model does; what is not played yet is to be dropped.")
-        await self._cut_short(
-            "Let me tell you a very long story about the sea, the wind, an old captain and his parrot.",
-            _count(AudioChunk, 4),
-            "Stop, please.",
-        )
+        await self._cut_short(_STORY, _count(AudioChunk, 5), self._speak())
 
     async def go_away(self) -> None:
         """The service ends the connection, not the session."""
@@ -226,9 +217,9 @@ class _Stage:
         await self._ask("/wait 0\nThis line will be cut soon.\n/goaway 10")
         await talk.wait_for(reconnected, "the next connection")
         self.say("6. The same conversation on another connection: what was said before is known, at some length.")
-        await self._cut_short("/history", _count(AudioChunk, 20), "Thank you, goodbye.")
+        await self._cut_short("/history", _count(AudioChunk, 20), self._send("Thank you, goodbye."))
 
-    async def _cut_short(self, text: str, enough: Callable[[Event], bool], then: str) -> None:
+    async def _cut_short(self, text: str, enough: Callable[[Event], bool], then: Coroutine[Any, Any, object]) -> None:
         """Say something, and something else when enough of the answer was heard."""
         talk = self._talk
         heard = talk.expect(enough)
@@ -236,9 +227,24 @@ class _Stage:
         await self._send(text)
         await talk.wait_for(heard, "the answer")
         answer = talk.expect(_count(TurnComplete, 2))  # the first one ends the turn that was cut
-        await self._send(then)
+        await then
         await talk.wait_for(interrupted, "the interruption")
         await talk.wait_for(answer, "the answer")
+
+    async def _speak(self) -> None:
+        """Stream the recorded sentence and its end."""
+        talk = self._talk
+        with files("live_transports.cli").joinpath("speech.wav").open("rb") as file:
+            form, pcm = read_wav(file, "speech.wav")
+        step = form.size(_CHUNK)
+        for start in range(0, len(pcm), step):
+            chunk = pcm[start : start + step]
+            await talk.session.send_realtime_input(audio=chunk, rate=form.rate)
+            if not self._json:
+                self.reporter.sent_audio(form, len(chunk), talk.now)
+            await asyncio.sleep(_CHUNK / _SPEED)
+        await talk.session.send_realtime_input(audio_stream_end=True)
+        self.sent("audio stream end", "")
 
     async def _ask(self, text: str) -> None:
         answer = await self._send(text)
