@@ -108,3 +108,23 @@ def test_as_json_refused_or_not() -> None:
     (shown,) = bad.objects()
     assert (bad.status, shown["ok"], bad.err) == (1, False, "")
     assert "response_modalities" in shown["error"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("value", "arguments", "told"),
+    [
+        ({"response_modalities": ["TEXT"]}, ("--model", "gemini-3.8-live"), ["response_modalities: 3.8 serves AUDIO"]),
+        ({"model": "models/gemini-3.8-live-extended-thinking"}, (), ["requires a thinking_level"]),
+        ({"response_modalities": ["TEXT"]}, (), []),  # about the model that only stands in, nothing is said
+        ({"response_modalities": ["TEXT"]}, ("--model", "never-heard-of"), []),
+    ],
+)
+def test_what_a_model_is_known_to_refuse_is_a_warning(value: Any, arguments: tuple[str, ...], told: list[str]) -> None:
+    result = check(value, *arguments)
+    assert result.status == 0
+    assert json.loads(result.out)["setup"]
+    lines = result.err.splitlines()
+    assert len(lines) == len(told)
+    assert all(line.startswith("warning: setup.") and text in line for line, text in zip(lines, told, strict=True))
+    shown = json.loads(check(value, *arguments, "--json").out)
+    assert [f"warning: {text}" for text in shown["warnings"]] == lines

@@ -13,10 +13,11 @@ from live_protocol.commands import build_setup
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import InvalidMessage, RemoteProtocolError
 from live_protocol.messages import Backend, LiveClientMessage
+from live_protocol.profiles import profile_for
 from live_protocol.trace import TraceWriter
 from live_transports.cli._config_file import config_of, read_object
 from live_transports.cli._failure import FAILED, OK, CommandFailed
-from live_transports.cli._output import to_json
+from live_transports.cli._output import one_line, to_json
 
 __all__ = ["configure", "run"]
 
@@ -25,7 +26,8 @@ Validate a configuration offline, and print the setup message it makes (credenti
 
 FILE holds JSON: a LiveConnectConfig, a whole setup (an object with "model"), or a setup message ({"setup": ...}).
 Names may be camelCase or snake_case. A configuration is refused with the path of the first thing in it that the
-library, and with it the service, would not take. What a particular model supports only the service knows.
+library, and with it the service, would not take. What a particular model supports only the service knows; where it
+is known to refuse something, a warning says so.
 """
 
 
@@ -35,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("file", metavar="FILE", help="the configuration; - reads standard input")
     parser.add_argument(
-        "--json", action="store_true", help="one line: {ok, setup} or {ok, error}, also where it is refused"
+        "--json", action="store_true", help="one line: {ok, setup, warnings} or {ok, error}, also where it is refused"
     )
     parser.add_argument("--model", metavar="M", help="the model; needed to dial, a placeholder stands in here")
     parser.add_argument("--vertex", action="store_true", help="check for Vertex AI instead of the Gemini API")
@@ -60,7 +62,15 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(to_json({"ok": False, "error": {"class": type(error).__name__, "text": str(error)}}) + "\n")
         return FAILED
     setup = _without_secrets(payload)
-    sys.stdout.write((to_json({"ok": True} | setup) if options.json else json.dumps(setup, indent=2)) + "\n")
+    # Nothing is said about the model that only stands in for the one to come.
+    known = built.model if options.model or model is None else None
+    warnings = profile_for(known).warnings(built) if known else []
+    if options.json:
+        sys.stdout.write(to_json({"ok": True} | setup | {"warnings": warnings}) + "\n")
+        return OK
+    sys.stdout.write(json.dumps(setup, indent=2) + "\n")
+    for warning in warnings:
+        sys.stderr.write(f"warning: {one_line(warning)}\n")
     return OK
 
 
