@@ -121,3 +121,12 @@ def test_the_taxonomy_of_errors_is_complete() -> None:
     named = set(re.findall(r"`([A-Z]\w+)[`.(]", text))
     assert set(errors.__all__) <= named
     assert named <= set(dir(live_protocol)) | set(errors.__all__)
+
+
+def test_the_table_for_users_of_the_sdk_knows_all_that_its_session_does() -> None:
+    live = pytest.importorskip("google.genai.live")
+    text = (ROOT / "docs" / "from-google-genai.md").read_text("utf-8")
+    there = {name for name in vars(live.AsyncSession) if not name.startswith("_")}
+    assert there == {name for name in there if re.search(rf"\bsession\.{name}\(", text)}
+    named = set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)[`.(]", text))
+    assert named <= set(dir(live_protocol)) | {"ToolRegistry", "ToolRunner", "TypeError"}
