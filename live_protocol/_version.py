@@ -1,3 +1,4 @@
 """The one place that holds the version."""
 
 __version__ = "0.1.0"
+"""The version of the distribution."""

@@ -18,8 +18,9 @@ OUTPUT_RATE: Final = 24_000
 """Hz; what the service speaks, and what a bare ``audio/pcm`` means from Vertex."""
 
 MIN_CHUNK: Final = 0.02
+"""Seconds; the shortest chunk that is recommended (wire.md section 12)."""
 MAX_CHUNK: Final = 0.1
-"""Seconds; the recommended bounds of a chunk (wire.md section 12)."""
+"""Seconds; the longest chunk that is recommended (wire.md section 12)."""
 
 MIN_RATE: Final = 4_000
 MAX_RATE: Final = 192_000

@@ -54,14 +54,23 @@ __all__ = [
 T = TypeVar("T")
 
 ConfigInput: TypeAlias = LiveConnectConfig | LiveClientSetup | Mapping[str, Any]
+"""A configuration, a whole setup, or the plain data of a configuration in either casing."""
 ContentInput: TypeAlias = Content | Mapping[str, Any]
+"""One turn, or its plain data."""
 Turns: TypeAlias = ContentInput | Iterable[ContentInput]
+"""One turn, or several in order."""
 AudioInput: TypeAlias = bytes | bytearray | memoryview | Blob | Mapping[str, Any]
+"""PCM, whose rate is given beside it, or a blob that carries its rate."""
 MediaInput: TypeAlias = Blob | Mapping[str, Any]
+"""An image, or another piece of media with its MIME type."""
 Marker: TypeAlias = bool | ActivityStart | ActivityEnd | Mapping[str, Any]
+"""True, or the empty message of an activity's start or end."""
 ResponseInput: TypeAlias = FunctionResponse | Mapping[str, Any]
+"""The answer to one call, or its plain data."""
 Responses: TypeAlias = ResponseInput | Iterable[ResponseInput]
+"""The answer to one call, or to several."""
 ToolInput: TypeAlias = Tool | Mapping[str, Any]
+"""A tool, or its plain data."""
 
 # Generation options of the request API that the live service does not have (wire.md section 6).
 _NOT_LIVE: Final = (

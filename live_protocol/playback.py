@@ -24,6 +24,7 @@ from live_protocol.resample import Resampler
 __all__ = ["DropReason", "Dropped", "OverflowPolicy", "PlaybackBuffer"]
 
 OverflowPolicy: TypeAlias = Literal["newest", "oldest"]
+"""Which audio is dropped when the queue is full."""
 
 _REMEMBERED: Final = 64
 """Generations whose position is kept (a count)."""

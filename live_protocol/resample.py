@@ -18,6 +18,7 @@ from live_protocol.errors import LocalProtocolError
 __all__ = ["MissingExtra", "Quality", "Resampler", "resample"]
 
 Quality: TypeAlias = Literal["good", "best"]
+"""Plain Python, or soxr, which is an extra."""
 
 _ZERO_CROSSINGS: Final = 24
 """Of the filter, on each side and at the lower of the two rates: 48 taps, more the further a rate goes down."""

@@ -130,3 +130,17 @@ def test_the_table_for_users_of_the_sdk_knows_all_that_its_session_does() -> Non
     assert there == {name for name in there if re.search(rf"\bsession\.{name}\(", text)}
     named = set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)[`.(]", text))
     assert named <= set(dir(live_protocol)) | {"ToolRegistry", "ToolRunner", "TypeError"}
+
+
+def test_the_reference_is_what_the_docstrings_say() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "generate_reference.py"), "--check"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    reference = (ROOT / "docs" / "reference.md").read_text("utf-8")
+    assert set(live_protocol.__all__) <= set(re.findall(r"^\| `(\w+)` \| \S", reference, re.MULTILINE))
