@@ -57,11 +57,14 @@ only = pytest.mark.parametrize
         (("talk", "an"), {"an-utterance.wav"}),
         (("talk", "-o", "an"), {"an-utterance.wav"}),
         (("talk", "--o"), {"--out"}),
+        (("talk", "two"), {"two words.wav"}),
+        (("talk", "-o", "two"), {"two words.wav"}),
         (("chat", "--model", ""), {""}),
     ],
 )
 def test_bash(script: Path, tmp_path: Path, words: tuple[str, ...], offered: set[str]) -> None:
-    (tmp_path / "an-utterance.wav").touch()
+    for name in ("an-utterance.wav", "two words.wav"):
+        (tmp_path / name).touch()
     registered, *replies = shell("bash", "--norc", "-c", BASH, "bash", script, *words, cwd=tmp_path).splitlines()
     assert registered == "complete -o filenames -F _live_protocol live-protocol"
     assert set(replies) == offered

@@ -144,7 +144,7 @@ def _bash(commands: Sequence[_Command]) -> str:
     lines += ["    esac", '    case "$command" in']
     for command in rest:
         words = _quoted(" ".join((*command.names, *command.words)))
-        files = '; [[ $current != -* ]] && COMPREPLY+=( $(compgen -f -- "$current") )' if command.path else ""
+        files = f"; [[ $current != -* ]] && {_BASH_FILES}" if command.path else ""
         lines.append(f'        {command.name}) COMPREPLY=( $(compgen -W {words} -- "$current") ){files} ;;')
     words = _quoted(" ".join((*(command.name for command in rest), *top.names)))
     lines += [
@@ -156,10 +156,14 @@ def _bash(commands: Sequence[_Command]) -> str:
     return "\n".join(lines) + "\n"
 
 
+_BASH_FILES: Final = """{ local IFS=$'\\n'; COMPREPLY+=( $(compgen -f -- "$current") ); }"""
+"""A line each, since names may hold spaces; mapfile would be neater, but macOS has bash 3.2."""
+
+
 def _bash_value(choices: Sequence[str], *, path: bool) -> str:
     if choices:
         return f'COMPREPLY=( $(compgen -W {_quoted(" ".join(choices))} -- "$current") )'
-    return 'COMPREPLY=( $(compgen -f -- "$current") )' if path else ":"
+    return _BASH_FILES if path else ":"
 
 
 def _zsh(commands: Sequence[_Command]) -> str:
