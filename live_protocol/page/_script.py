@@ -249,12 +249,13 @@ function label(svg, text, left, room, top, size, least = 3) {
     shown.length > most ? shown.slice(0, most - 1).trimEnd() + "…" : shown);
 }
 function bars(svg, name, least) {
-  const lane = lanes[name], drawn = [...visible(name, least)];
+  const lane = lanes[name], drawn = [...visible(name, least)], taken = {};
   drawn.forEach((item, index) => {
     const {left, right, top} = bar(svg, lane, item, least);
     const begun = item.connection && item.connection.ready !== undefined ? x(item.connection.ready) : left;
     const from = Math.max(begun, GUTTER);
-    const next = drawn.slice(index + 1, index + 12).find(other => (other.row || 0) === (item.row || 0));
+    const row = item.row || 0;
+    const next = drawn.slice(index + 1, index + 12).find(other => (other.row || 0) === row);
     const room = (next ? Math.min(x(next.start), width) : width - EDGE) - from;
     if (item.turn) turn(svg, item, lane, top);
     if (item.connection) {
@@ -270,7 +271,16 @@ function bars(svg, name, least) {
     if (item.lane === "heard" || item.lane === "said") label(svg, long, from + 2, room, top, lane.size);
     else if (long.length * 7 + 8 <= inside) label(svg, long, from, inside, top, lane.size, long.length);
     else if (item.turn) label(svg, String(item.turn.number), from, inside, top, lane.size, 9);
-    else label(svg, long, right, room - inside, top, lane.size, 6);
+    else {  // beside it: behind it, or before it where there is more room, as at the end of the recording
+      const wanted = long.length * 7 + 8, after = room - inside, before = left - (taken[row] ?? GUTTER);
+      if (wanted <= after || after >= before) {
+        label(svg, long, right, after, top, lane.size, 6);
+        taken[row] = right + Math.min(wanted, after);
+        return;
+      }
+      label(svg, long, left - Math.min(wanted, before), Math.min(wanted, before), top, lane.size, 6);
+    }
+    taken[row] = right;
   });
 }
 function turn(svg, item, lane, top) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from live_protocol.page import render
 from live_protocol.timeline import Timeline
-from live_protocol.trace import read_websocket_log
+from live_protocol.trace import TraceFrame, read_websocket_log
 from timeline import scenes
 from timeline.browser import CHROMIUM, FLAGS, Page, browser, needs_chromium
 from timeline.support import RECORDINGS, begun
@@ -61,6 +62,20 @@ def test_all_lanes_are_drawn(page: Page) -> None:
     assert page.js("document.querySelector('#chart svg').outerHTML").count("NaN") == 0
     assert rows(page) == int(page.js("document.documentElement.dataset.drawn")) > 50
     assert ticks(page)[:2] == ["0:00", "0:05"]
+
+
+def test_a_call_at_the_very_end_has_its_name_before_it(chromium: Page, tmp_path: Path) -> None:
+    setup = {"setup": {"model": "models/m"}}
+    call = {"toolCall": {"functionCalls": [{"id": "1", "name": "get_weather"}]}}
+    messages = [(0.0, True, setup), (0.1, False, {"setupComplete": {}}), (9.0, False, call)]
+    records = [TraceFrame(at=at, sent=sent, data=json.dumps(message).encode()) for at, sent, message in messages]
+    page = opened(chromium, tmp_path, Timeline.of(records))
+    name, bar = page.js(
+        "[[...document.querySelectorAll('#chart .label')].find(node => node.textContent === 'get_weather'),"
+        " document.querySelector('#chart .fill.bad')].map(node => node.getBBox()).map(box => [box.x, box.width])"
+    )
+    assert name[0] > 200
+    assert name[0] + name[1] < bar[0]
 
 
 def test_the_waveform_follows_the_sound(page: Page) -> None:
