@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import select
 import struct
 import subprocess
 import sys
@@ -91,6 +92,15 @@ def running(*arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]
         process.communicate()
 
 
+# What opens a terminal first in a session of its own gets its Ctrl-C, unless it inherited to ignore that.
+_OPENING = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.open(sys.argv[1], os.O_RDWR)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
 def on_terminal(
     arguments: list[str], *, columns: int = 80, typed: Iterable[tuple[bytes, bytes]] = (), stdout: int | None = None
 ) -> tuple[int, bytes]:
@@ -108,10 +118,8 @@ def on_terminal(
     fcntl, pty, termios = (pytest.importorskip(name) for name in ("fcntl", "pty", "termios"))
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
-    # What opens a terminal first in a session of its own is who gets its Ctrl-C.
-    opening = ["sh", "-c", 'terminal=$1; shift; exec "$@" <>"$terminal"', "sh", os.ttyname(theirs)]
     process = subprocess.Popen(
-        [*opening, *arguments],
+        [sys.executable, "-c", _OPENING, os.ttyname(theirs), *arguments],
         env=environment(TERM="xterm"),
         stdin=theirs,
         stdout=theirs if stdout is None else stdout,
@@ -121,7 +129,7 @@ def on_terminal(
     os.close(theirs)
     seen, waiting, position = b"", list(typed), 0
     try:
-        while data := os.read(ours, 65536):
+        while select.select([ours], [], [], TIMEOUT)[0] and (data := os.read(ours, 65536)):
             seen += data
             while waiting and (found := seen.find(waiting[0][0], position)) >= 0:
                 position = found + len(waiting[0][0])
@@ -130,7 +138,10 @@ def on_terminal(
         pass  # how Linux says that the other end is closed
     finally:
         os.close(ours)
-        status = process.wait(TIMEOUT)
+        try:
+            status = process.wait(TIMEOUT)
+        finally:
+            process.kill()
     return status, seen
 
 
