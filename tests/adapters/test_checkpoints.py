@@ -181,14 +181,17 @@ def test_a_thousand_sends_cancelled_at_random(cancelling: Kit, secure: bool) -> 
             async with kit.connect(peer.endpoint(), ssl=tls.client_context() if secure else None) as session:
                 while not session.pending_tool_calls:
                     await anext(session)
-                cut = 0
+                cut, reads = 0, False
 
                 async def send(number: int, verb: str, size: int) -> None:
                     reader.begun.append(f"{number} ")
+                    if reads:  # it may have come to the end of what was begun before this
+                        reader.go.set()
                     await VERBS[verb](session, f"{number} " + size * "x")
 
                 while cut < 1000:
                     async with kit.jobs() as jobs:
+                        reads = False
                         await _fill(kit, session, reader)
                         running = {}
                         for _ in range(dice.randrange(1, 60)):
@@ -201,6 +204,7 @@ def test_a_thousand_sends_cancelled_at_random(cancelling: Kit, secure: bool) -> 
                             job.cancel()
                             if dice.random() < 0.3:
                                 await kit.pass_on()
+                        reads = True
                         reader.go.set()
                         for number, job in running.items():
                             await job.wait()
