@@ -172,7 +172,8 @@ def _enum_reader(cls: type[enum.Enum]) -> Hook:
             type(value) is int and abs(value) < INT64
         ):  # legal in proto3 JSON, but nobody has published the numbers: kept like an unknown name
             return str(value)
-        return members.get(read_str(str(value) if type(value) is cls else value), value)
+        name = value.value if isinstance(value, enum.Enum) else value  # of a caller, ours or another library's
+        return members.get(read_str(name), name)
 
     return read
 

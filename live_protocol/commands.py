@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
 
+from live_protocol._mismatch import remedy
 from live_protocol._shape import given
 from live_protocol._structure import structure
 from live_protocol.audio import AudioFormat
@@ -90,14 +91,17 @@ def _message(cls: type[T], value: Any, path: str) -> T:
         return value
     if isinstance(value, Mapping):
         return structure(cls, value, path)
-    raise InvalidMessage(path, f"expected {cls.__name__} or a dict of its fields, got {type(value).__name__}")
+    got = f"{type(value).__name__}{remedy(value)}"
+    raise InvalidMessage(path, f"expected {cls.__name__} or a dict of its fields, got {got}")
 
 
 def _messages(cls: type[T], value: Any, path: str) -> list[T]:
     if isinstance(value, (cls, Mapping)):
         return [_message(cls, value, path)]
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise InvalidMessage(path, f"expected {cls.__name__} or a list of it, got {type(value).__name__}")
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable) or hasattr(type(value), "model_dump"):
+        raise InvalidMessage(
+            path, f"expected {cls.__name__} or a list of it, got {type(value).__name__}{remedy(value)}"
+        )
     items: Iterable[Any] = value
     return [_message(cls, item, f"{path}[{index}]") for index, item in enumerate(items)]
 
@@ -122,7 +126,7 @@ def build_setup(endpoint: Endpoint, config: ConfigInput | None, model: str | Non
     if isinstance(config, LiveClientSetup):
         setup = attrs.evolve(config, model=endpoint.model_path(name))
     else:
-        options = LiveConnectConfig() if config is None else _message(LiveConnectConfig, config, "config")
+        options = LiveConnectConfig() if config is None else _options(config)
         if options.generation_config is not None:
             _message(GenerationConfig, options.generation_config, "config.generation_config")
         setup = to_setup(options, endpoint.model_path(name))
@@ -134,6 +138,22 @@ def build_setup(endpoint: Endpoint, config: ConfigInput | None, model: str | Non
             setup = attrs.evolve(setup, generation_config=generation)
     check_setup(setup)
     return setup
+
+
+def _options(config: Any) -> LiveConnectConfig:
+    """A configuration, with the liberties that the official SDKs take."""
+    if isinstance(config, Mapping):
+        if any(key in config for key in ("http_options", "httpOptions")):
+            raise InvalidMessage(
+                "config.http_options",
+                "the endpoint has these: Endpoint.gemini(..., base_url=, version=, headers=), .vertex(...) likewise",
+            )
+        for key in ("system_instruction", "systemInstruction"):
+            parts = config.get(key)
+            if isinstance(parts, (list, tuple)):
+                texts = [{"text": part} if isinstance(part, str) else part for part in parts]
+                config = {**config, key: {"role": "user", "parts": texts}}
+    return _message(LiveConnectConfig, config, "config")
 
 
 def check_setup(setup: LiveClientSetup) -> None:
@@ -204,6 +224,7 @@ def realtime_input(
     members: dict[str, Any] = {}
     if audio is not None:
         if isinstance(audio, (bytes, bytearray, memoryview)):
+            pcm_size(audio)
             members["audio"] = Blob(data=bytes(audio), mime_type=pcm_format(rate).mime_type)
         else:
             members["audio"] = _message(Blob, audio, "realtime_input.audio")
@@ -294,8 +315,21 @@ def check_audio(blob: Blob, path: str) -> AudioFormat:
     data = blob.data or b""
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise InvalidMessage(f"{path}.data", f"expected bytes, got {type(data).__name__}")
-    check_samples(memoryview(data).nbytes, audio, path)
+    check_samples(pcm_size(data, path), audio, path)
     return audio
+
+
+def pcm_size(data: bytes | bytearray | memoryview, path: str = "realtime_input.audio") -> int:
+    """Bytes of raw audio.
+
+    Raises:
+        InvalidMessage: It is a view of something else than bytes or 16-bit samples, of floats for example.
+    """
+    if isinstance(data, memoryview) and data.format.lstrip("@=<") not in ("B", "b", "c", "h"):
+        raise InvalidMessage(
+            f"{path}.data", f"16-bit little-endian samples are needed, not items of the format {data.format!r}"
+        )
+    return memoryview(data).nbytes
 
 
 def check_samples(size: int, audio: AudioFormat, path: str = "realtime_input.audio") -> None:

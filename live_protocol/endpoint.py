@@ -328,12 +328,15 @@ class Endpoint:
             express mode.
 
         Raises:
-            InvalidMessage: The name is empty, or holds ``..``, ``?`` or ``&``.
+            InvalidMessage: The name is empty, or holds ``..``, ``?``, ``&``, blanks or control characters.
         """
         if not model:
             raise InvalidMessage("setup.model", "is required")
         if any(part in model for part in ("..", "?", "&")):
             raise InvalidMessage("setup.model", "must not hold '..', '?' or '&'")
+        if not model.isprintable() or " " in model:
+            why = "must not hold blanks or control characters; a name read from a file often ends in a newline"
+            raise InvalidMessage("setup.model", why)
         if self.backend is Backend.GEMINI:
             return model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
         if not model.startswith(("projects/", "models/", "publishers/")):

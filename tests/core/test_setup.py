@@ -252,7 +252,7 @@ def test_the_mapping_of_generation_options_may_be_a_dict() -> None:
     refused("config.generation_config", "expected GenerationConfig", LiveConnectConfig(generation_config=5))
 
 
-@pytest.mark.parametrize("model", [None, "", "a..b", "a?b", "a&b"])
+@pytest.mark.parametrize("model", [None, "", "a..b", "a?b", "a&b", "a b", "m\n", "m\x00"])
 def test_models_that_the_sdks_refuse(model: str | None) -> None:
     refused("setup.model", "", model=model)
 

@@ -159,6 +159,7 @@ def test_senders_that_wait_for_room_go_on_when_the_transport_goes(kit: Kit) -> N
             assert cut.wait(PATIENCE)
             conn.reset()
         else:
+            conn.widen()
             conn.until_gone()
 
     async def scenario() -> None:
