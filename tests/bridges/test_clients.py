@@ -342,6 +342,47 @@ def test_the_functions_are_alike() -> None:
     assert shapes[0] == shapes[1] == shapes[2]
 
 
+def _tasks() -> list[asyncio.Task[Any]]:
+    """Those of the bridges."""
+
+    def file(task: asyncio.Task[Any]) -> str:
+        coroutine: Any = task.get_coro()
+        return str(coroutine.cr_code.co_filename).partition("live_transports")[2]
+
+    return [task for task in asyncio.all_tasks() if "bridges" in file(task)]
+
+
+@pytest.mark.parametrize("what", ["opening", "block", "close"])
+def test_nothing_runs_on_behind_a_cancelled(kit: Kit, what: str) -> None:
+    def silent(conn: Conn) -> None:
+        conn.upgrade()
+        if what != "opening":
+            conn.read_message()
+            conn.say({"setupComplete": {}})
+        with contextlib.suppress(Gone):
+            conn.until_gone()
+
+    async def use(endpoint: Endpoint) -> None:
+        async with kit.connect(endpoint) as session:
+            try:
+                await (session.close() if what == "close" else session.receive())
+            finally:
+                left.append(len(_tasks()))
+
+    async def scenario() -> None:
+        with Peer(silent) as peer:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await use(peer.endpoint())
+            assert _tasks() == []
+            if what == "close":
+                assert left == [0]
+            await kit.join(peer)
+
+    left: list[int] = []
+    kit.run(scenario)
+
+
 def test_tasks(kit: Kit) -> None:
     """Two at most, for a library of coroutines; none for one of callbacks."""
 
@@ -352,12 +393,7 @@ def test_tasks(kit: Kit) -> None:
     async def scenario() -> None:
         with Peer(polite) as peer:
             async with kit.connect(peer.endpoint()):
-                ours = [task for task in asyncio.all_tasks() if "bridges" in _file(task)]
-                assert len(ours) == (0 if kit.name == "picows" else 2)
+                assert len(_tasks()) == (0 if kit.name == "picows" else 2)
             await kit.join(peer)
-
-    def _file(task: asyncio.Task[Any]) -> str:
-        coroutine: Any = task.get_coro()
-        return str(coroutine.cr_code.co_filename).partition("live_transports")[2]
 
     kit.run(scenario)

@@ -32,7 +32,6 @@ WEAKER: Final = {
     ("test_unclean_ends_cannot_be_missed[picows-reset", ("picows",)): "does not say what broke the transport",
     ("test_nobody_reads_the_last_word", ("aiohttp", "picows")): "closes TCP under a peer that still sends",
     ("test_the_peer_leaves_its_connection_open", ("websockets",)): "tells of a close frame when TCP has ended",
-    ("test_a_cancelled_block_does_not_wait", ("websockets",)): "its own block closes first, with 1011",
     ("test_a_slow_peer_and_a_hundred_senders[picows-tls", ("picows",)): "its TLS takes in some megabytes at once",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any, Final, final
 
 import attrs
@@ -28,7 +29,22 @@ class LiveClientSession(AsyncClientSession):
     None: pings are the library's.
     """
 
-    __slots__ = ()
+    __slots__ = ("_bridge",)
+
+    def __init__(self, machine: MessageConnection, wire: BridgeWire) -> None:
+        super().__init__(machine, wire)
+        self._bridge = wire
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """As every session. A cancelled block is left when nothing of ours runs any more, a few steps of the loop later.
+
+        So the library's own block around it finds the WebSocket as the session left it.
+        """
+        await super().__aexit__(kind, error, trace)
+        if isinstance(error, asyncio.CancelledError):
+            await self._bridge.gone.wait()
 
 
 @final
@@ -90,7 +106,7 @@ def opening(client: Client, attach: Callable[[MessageConnection], BridgeWire]) -
             await session._open()
         except BaseException as error:
             wire.abort()
-            if isinstance(error, Exception):
+            if isinstance(error, (Exception, asyncio.CancelledError)):
                 await wire.gone.wait()
             raise
         return session

@@ -172,8 +172,7 @@ class _Wire(BridgeWire):
 
     def disconnected(self) -> None:
         """The transport has ended."""
-        self._ended(self._outcome())
-        self._epilogue = self._loop.create_task(self._forget())
+        self._epilogue = self._loop.create_task(self._finish())
 
     def _outcome(self) -> End:
         shook = self._transport.close_handshake
@@ -185,10 +184,11 @@ class _Wire(BridgeWire):
             return End(fault=DeadlineExpired(Deadline.PONG, after, "a ping was sent and no pong came back"))
         return End(fault=FrameViolation(f"the peer broke the protocol: {what}", close_code=int(code)))
 
-    async def _forget(self) -> None:
+    async def _finish(self) -> None:
         """The library keeps what it found wrong in a future, which complains if nobody asks for it."""
         with contextlib.suppress(Exception):
             await self._transport.wait_disconnected()
+        self._ended(self._outcome())
 
     def stuffed(self, full: bool) -> None:
         """The transport is full, or has room again."""

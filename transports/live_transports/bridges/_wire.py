@@ -227,8 +227,10 @@ class BridgeWire(AsyncWire):
             self.inbox.make_room()
         try:
             await self.gone.wait()
-        except BaseException:
+        except BaseException as error:
             self.abort()
+            if isinstance(error, asyncio.CancelledError):
+                await self.gone.wait()  # a few steps of the loop
             raise
         self.inbox.drain()
 
