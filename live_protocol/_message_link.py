@@ -17,11 +17,12 @@ from live_protocol.errors import (
     AlreadyClosed,
     ConnectionClosing,
     DeadlineExpired,
+    HandshakeFailed,
     IllegalInState,
     LimitExceeded,
     LiveProtocolError,
 )
-from live_protocol.events import Connected, ConnectionClosed, Failed, LinkEvent, Need, UpgradeRequested
+from live_protocol.events import Connected, ConnectionClosed, Failed, LinkEvent, Need, Rejected, UpgradeRequested
 from live_protocol.limits import Limits
 from live_protocol.link import Wants
 from live_protocol.timing import Deadline, Deadlines, Timeouts
@@ -171,17 +172,30 @@ class MessageLink:
             else:
                 self._close_expired(cast("float", self._timeouts.close))
 
-    def connected(self, headers: Sequence[tuple[str, str]]) -> None:
+    def connected(self, headers: Sequence[tuple[str, str]], *, compression: bool) -> None:
         """Client role: the WebSocket is open."""
         self._expect("connected", client=True)
-        self._opened(tuple((name.lower(), value) for name, value in headers))
+        self._opened(_lowered(headers), compression=compression)
+
+    def rejected(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
+        """Client role: the server refused the upgrade."""
+        self._expect("rejected", client=True)
+        error = HandshakeFailed(
+            f"the server refused the upgrade with HTTP {status}",
+            status=status,
+            headers=_lowered(headers),
+            body=bytes(body[: self._limits.max_body]),
+        )
+        self._queue.append(Rejected(status=status, headers=error.headers, body=error.body))
+        self._move(LinkInput.FAIL)
+        self._conclude(_endings.by_refusal(error))
+        self._move(LinkInput.END)
 
     def requested(self, target: str, headers: Sequence[tuple[str, str]]) -> None:
         """Server role: a client asks for a WebSocket."""
         self._expect("requested", client=False)
         self._asked = True
-        fields = tuple((name.lower(), value) for name, value in headers)
-        self._queue.append(UpgradeRequested(target=target, headers=fields))
+        self._queue.append(UpgradeRequested(target=target, headers=_lowered(headers)))
 
     def receive_message(self, data: bytes | str) -> None:
         """A whole message arrived."""
@@ -251,7 +265,7 @@ class MessageLink:
         self._check_asked("accept")
         fields = check_headers(headers, RESERVED)
         self._out.append(AcceptUpgrade(headers=fields))
-        self._opened(tuple((name.lower(), value) for name, value in fields))
+        self._opened(_lowered(fields), compression=False)
 
     def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
         """See `WebSocketLink.reject`."""
@@ -319,10 +333,10 @@ class MessageLink:
         if not self._asked:
             raise IllegalInState(operation, self._state, "wait for UpgradeRequested")
 
-    def _opened(self, headers: Sequence[tuple[str, str]]) -> None:
+    def _opened(self, headers: Sequence[tuple[str, str]], *, compression: bool) -> None:
         self._move(LinkInput.UPGRADED)
         self._deadlines.disarm(Deadline.OPEN)
-        self._queue.append(Connected(headers=headers, compression=False))
+        self._queue.append(Connected(headers=headers, compression=compression))
 
     def _answer(self, status: int) -> None:
         if self._asked:
@@ -393,6 +407,10 @@ class MessageLink:
         self._queue.clear()
         self.buffered_in = 0
         self._paused = False
+
+
+def _lowered(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((name.lower(), value) for name, value in headers)
 
 
 def _size(data: bytes | str) -> int:

@@ -28,9 +28,9 @@ class MessageConnection(LiveMachine[MessageLink]):
     close, and the same `CloseInfo`. Pings, their deadlines and compression are the WebSocket library's.
 
     Build one with `client` or `server`, then for each thing that happens: tell the time with `advance`, report it with
-    `connected` or `requested`, `receive_message` and `closed`, do what `next_action` says until it says nothing, take
-    events until `Need.DATA`, look at `wants` and at `next_deadline`. ``wants.read`` means that there is room for
-    messages, ``wants.close`` that the WebSocket is over, in order or not, and is to be dropped.
+    `connected`, `rejected` or `requested`, `receive_message` and `closed`, do what `next_action` says until it says
+    nothing, take events until `Need.DATA`, look at `wants` and at `next_deadline`. ``wants.read`` means that there is
+    room for messages, ``wants.close`` that the WebSocket is over, in order or not, and is to be dropped.
     """
 
     __slots__ = ()
@@ -106,18 +106,36 @@ class MessageConnection(LiveMachine[MessageLink]):
 
     # --- inputs -------------------------------------------------------------------------------------------------
 
-    def connected(self, headers: Sequence[tuple[str, str]] = ()) -> None:
+    def connected(self, headers: Sequence[tuple[str, str]] = (), *, compression: bool = False) -> None:
         """Client role: the WebSocket is open. Setup is the first message that `next_action` gives.
 
         Args:
             headers: Header fields of the server's response, where they are known.
+            compression: Whether permessage-deflate was agreed on, for the `Connected` event.
 
         Raises:
             IllegalInState: It was reported before, or this is the server's end. Nothing has changed.
             AlreadyClosed: The attempt was given up meanwhile: drop the WebSocket. Nothing has changed.
         """
-        self._link.connected(headers)
+        self._link.connected(headers, compression=compression)
         self._begin()
+
+    def rejected(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
+        """Client role: the server answered the upgrade with something else than a WebSocket, and that is the end.
+
+        `Rejected`, `Failed` with a `HandshakeFailed`, and `ConnectionClosed` follow, which says whether to try again.
+        Where there was no answer at all, report `transport_failed`.
+
+        Args:
+            status: HTTP status of the response.
+            headers: Its header fields, where they are known.
+            body: Its body; cut at ``Limits.max_body``.
+
+        Raises:
+            IllegalInState: The WebSocket was reported as open, or this is the server's end. Nothing has changed.
+            AlreadyClosed: The attempt was given up or has failed before. Nothing has changed.
+        """
+        self._link.rejected(status, headers, body)
 
     def requested(self, target: str, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Server role: a client asks for a WebSocket.

@@ -64,12 +64,14 @@ class Kit(abc.ABC):
     Attributes:
         name: Shown in the ids of tests.
         can_cancel: Whether operations can be cancelled from outside.
+        pings: Whether sessions send pings; where another library has the WebSocket, it does.
         threaded: Whether all runs on threads, whose turns are the system's to choose.
         complaints: What the runtime's handler of last resort was told; must be empty at the end unless taken away.
     """
 
     name: str
     can_cancel = True
+    pings = True
     threaded = False
 
     def __init__(self) -> None:

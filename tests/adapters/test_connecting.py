@@ -240,7 +240,7 @@ def test_the_server_never_answers(kit: Kit, script: Script, timeouts: Timeouts, 
                 error = await fails(kit, peer.endpoint(), timeouts=timeouts)
                 assert isinstance(error, DeadlineExpired)
                 assert error.which is which
-                peer.join()
+                await kit.join(peer)
             assert time.monotonic() - began > 0.15
 
     kit.run(scenario)

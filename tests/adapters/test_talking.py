@@ -102,7 +102,8 @@ def test_text_audio_and_tools(kit: Kit, secure: bool, compression: bool) -> None
                 assert "noon" in (await until(TextChunk)).text
                 assert session.pending_tool_calls == ()
                 await session.send(LiveClientMessage(client_content=LiveClientContent(turns=[user("x")])))
-                await session.ping(b"p")
+                if kit.pings:
+                    await session.ping(b"p")
                 # What came while connecting is the beginning of the one stream.
                 assert [type(event) for event in events[:2]] == [Connected, SetupComplete]
                 assert events[0].compression is compression

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -21,6 +20,8 @@ class BridgeKit(AsyncioKit):
     """One library."""
 
     library = ""
+    dials: frozenset[str] = frozenset({"ssl", "compression"})
+    pings = False
 
     def __init__(self) -> None:
         pytest.importorskip(self.library)
@@ -30,14 +31,14 @@ class BridgeKit(AsyncioKit):
         options.setdefault("model", "test")
         session = {name: options.pop(name) for name in _FOR_THE_SESSION if name in options}
         bounds = {name: session[name] for name in ("limits", "timeouts") if name in session}
-        if not options.get("compression"):
-            options.pop("compression", None)
-        if set(options) - {"ssl"}:
+        if options.pop("compression", False):
+            options["compression"] = True
+        if set(options) - self.dials:
             pytest.skip(f"the library dials: {sorted(options)}")
-        return self._connect(endpoint, config, options.get("ssl"), bounds, session)
+        return self._connect(endpoint, config, options, bounds, session)
 
     def _connect(
-        self, endpoint: Endpoint, config: Any, tls: Any, bounds: dict[str, Any], session: dict[str, Any]
+        self, endpoint: Endpoint, config: Any, dial: dict[str, Any], bounds: dict[str, Any], session: dict[str, Any]
     ) -> AbstractAsyncContextManager[LiveClientSession]:
         raise NotImplementedError
 
@@ -47,13 +48,17 @@ class WebsocketsKit(BridgeKit):
 
     @asynccontextmanager
     async def _connect(
-        self, endpoint: Endpoint, config: Any, tls: Any, bounds: dict[str, Any], session: dict[str, Any]
+        self, endpoint: Endpoint, config: Any, dial: dict[str, Any], bounds: dict[str, Any], session: dict[str, Any]
     ) -> AsyncIterator[LiveClientSession]:
         from websockets.asyncio.client import connect
 
-        more = {} if tls is None else {"ssl": tls}
+        arguments = bridges.websockets_arguments(endpoint, **bounds)
+        if dial.get("ssl"):
+            arguments["ssl"] = dial["ssl"]
+        if "compression" in dial:
+            arguments["compression"] = "deflate"
         async with (
-            connect(**bridges.websockets_arguments(endpoint, **bounds), **more) as connection,
+            bridges.dialling(connect(**arguments), endpoint, timeouts=bounds.get("timeouts")) as connection,
             bridges.over_websockets(connection, endpoint, config, **session) as opened,
         ):
             yield opened
@@ -64,14 +69,18 @@ class AiohttpKit(BridgeKit):
 
     @asynccontextmanager
     async def _connect(
-        self, endpoint: Endpoint, config: Any, tls: Any, bounds: dict[str, Any], session: dict[str, Any]
+        self, endpoint: Endpoint, config: Any, dial: dict[str, Any], bounds: dict[str, Any], session: dict[str, Any]
     ) -> AsyncIterator[LiveClientSession]:
         import aiohttp
 
-        more = {} if tls is None else {"ssl": tls}
+        arguments = bridges.aiohttp_arguments(endpoint, **bounds)
+        if dial.get("ssl"):
+            arguments["ssl"] = dial["ssl"]
+        if "compression" in dial:
+            arguments["compress"] = 15
         async with (
             aiohttp.ClientSession() as http,
-            http.ws_connect(**bridges.aiohttp_arguments(endpoint, **bounds), **more) as websocket,
+            bridges.dialling(http.ws_connect(**arguments), endpoint, timeouts=bounds.get("timeouts")) as websocket,
             bridges.over_aiohttp(websocket, endpoint, config, **session) as opened,
         ):
             yield opened
@@ -79,23 +88,25 @@ class AiohttpKit(BridgeKit):
 
 class PicowsKit(BridgeKit):
     library = "picows"
+    dials = frozenset({"ssl"})
 
     @asynccontextmanager
     async def _connect(
-        self, endpoint: Endpoint, config: Any, tls: Any, bounds: dict[str, Any], session: dict[str, Any]
+        self, endpoint: Endpoint, config: Any, dial: dict[str, Any], bounds: dict[str, Any], session: dict[str, Any]
     ) -> AsyncIterator[LiveClientSession]:
         import picows
 
-        more = {} if tls is None else {"ssl_context": tls}
         arguments = bridges.picows_arguments(endpoint, **bounds)
-        transport, listener = await picows.ws_connect(**arguments, **more)
-        try:
-            async with bridges.over_picows(transport, listener, endpoint, config, **session) as opened:
-                yield opened
-        finally:
-            transport.disconnect(graceful=False)
-            with contextlib.suppress(picows.WSError):
-                await transport.wait_disconnected()
+        if dial.get("ssl"):
+            arguments["ssl_context"] = dial["ssl"]
+        async with (
+            bridges.dialling(picows.ws_connect(**arguments), endpoint, timeouts=bounds.get("timeouts")) as (
+                transport,
+                listener,
+            ),
+            bridges.over_picows(transport, listener, endpoint, config, **session) as opened,
+        ):
+            yield opened
 
 
 KITS = {kit.library: kit for kit in (WebsocketsKit, AiohttpKit, PicowsKit)}

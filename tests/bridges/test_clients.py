@@ -9,18 +9,21 @@ import os
 import struct
 import subprocess
 import sys
+import traceback
 from typing import Any
 
 import pytest
-from adapters.kit import Kit
+from adapters.kit import AsyncioKit, Kit
 from adapters.peer import BINARY, CLOSE, PING, Conn, Gone, Peer, make_frame
 from patience import at_once
 
 from bridges.kits import KITS
 from live_protocol import (
+    Connected,
     DeadlineExpired,
     Endpoint,
     FrameViolation,
+    HandshakeFailed,
     IllegalInState,
     InvalidMessage,
     LimitExceeded,
@@ -141,6 +144,85 @@ def test_the_setup_is_checked_before_anything_is_done(kit: Kit) -> None:
                 async with kit.connect(peer.endpoint(), {"nonsense": 1}):
                     pass
             assert (await kit.join(peer)) == [[]]
+
+    kit.run(scenario)
+
+
+REFUSAL = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\nno"
+
+
+@pytest.mark.parametrize(
+    "answer", [REFUSAL, b"HTTP/1.1 101 No\r\n\r\n", b"\x16\x03\x01\r\n\r\n"], ids=["429", "101", "none"]
+)
+def test_what_the_library_raises_shows_no_credentials(kit: Kit, answer: bytes) -> None:
+    def script(conn: Conn) -> None:
+        conn.read_head()
+        conn.send(answer)
+        conn.until_gone()
+
+    async def scenario() -> None:
+        with Peer(script) as peer:
+            endpoint = peer.endpoint(f"/ws?key={SECRET}", headers={"x-goog-api-key": SECRET})
+            with pytest.raises(HandshakeFailed) as caught:
+                async with kit.connect(endpoint):
+                    raise AssertionError("connected")
+            error = caught.value
+            assert error.status == (429 if answer is REFUSAL else None)
+            assert SECRET not in "".join(traceback.format_exception(error)) + repr(error)
+            assert (error.__cause__, error.__context__) == (None, None)
+            await kit.join(peer)
+
+    kit.run(scenario)
+
+
+def test_what_is_no_failure_to_connect_is_not_disguised() -> None:
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    async def scenario() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await bridges.dialling(broken(), Endpoint.custom("ws://test/"))
+
+    AsyncioKit("asyncio").run(scenario)
+
+
+def test_a_dial_has_one_bound_where_the_library_has_none() -> None:
+    aiohttp = pytest.importorskip("aiohttp")
+
+    def silent(conn: Conn) -> None:
+        conn.until_gone()
+
+    async def scenario() -> None:
+        with Peer(silent) as peer:
+            endpoint = peer.endpoint()
+            async with aiohttp.ClientSession() as http:
+                dial = http.ws_connect(**bridges.aiohttp_arguments(endpoint))
+                with at_once(), pytest.raises(DeadlineExpired) as caught:
+                    await bridges.dialling(dial, endpoint, timeouts=Timeouts(open=0.1))
+                assert (caught.value.which, caught.value.after) == (Deadline.OPEN, 0.1)
+            await kit.join(peer)
+
+    kit = AsyncioKit("asyncio")
+    kit.run(scenario)
+
+
+# --- what the server said to the upgrade ----------------------------------------------------------------------------
+
+
+def test_the_response_is_told_where_it_is_known(kit: Kit) -> None:
+    def script(conn: Conn) -> None:
+        conn.open()
+        conn.farewell()
+
+    async def scenario() -> None:
+        with Peer(script) as peer:
+            async with kit.connect(peer.endpoint()) as session:
+                first = await anext(session)
+                assert isinstance(first, Connected)
+                told = dict(first.headers)
+                assert told == {} if kit.name == "aiohttp" else told["upgrade"] == "websocket"
+                assert not first.compression
+            await kit.join(peer)
 
     kit.run(scenario)
 
@@ -313,6 +395,30 @@ def test_picows_keeps_what_comes_with_the_upgrade(ends: str) -> None:
                 await bridges.over_picows(transport, listener, endpoint, model="m")
             with pytest.raises(IllegalInState, match="listener"):
                 await bridges.over_picows(transport, picows.WSListener(), endpoint, model="m")
+
+    kit.run(scenario)
+
+
+def test_picows_takes_the_end_of_tcp_for_the_end_of_the_upgrade() -> None:
+    """Then its transport is dead from the beginning, and nothing calls the listener."""
+    picows = pytest.importorskip("picows")
+    kit = KITS["picows"]()
+
+    def script(conn: Conn) -> None:
+        conn.read_head()
+
+    async def scenario() -> None:
+        with Peer(script) as peer, at_once():
+            endpoint = peer.endpoint()
+            transport, listener = await picows.ws_connect(**bridges.picows_arguments(endpoint))
+            with pytest.raises(TransportFailed):
+                await bridges.over_picows(transport, listener, endpoint, model="m")
+            await kit.join(peer)
+        with Peer(script) as peer:
+            endpoint = peer.endpoint()
+            with pytest.raises(TransportFailed):
+                await bridges.dialling(picows.ws_connect(**bridges.picows_arguments(endpoint)), endpoint)
+            await kit.join(peer)
 
     kit.run(scenario)
 

@@ -16,6 +16,7 @@ from live_protocol import (
     ConnectionClosing,
     Failed,
     FrameViolation,
+    HandshakeFailed,
     IllegalInState,
     Initiator,
     InvalidMessage,
@@ -27,6 +28,7 @@ from live_protocol import (
     Need,
     Phase,
     RealtimeInputReceived,
+    Rejected,
     SchemaMismatch,
     ServerClosed,
     SetupComplete,
@@ -284,6 +286,37 @@ def test_refused() -> None:
         machine.reject(403)
     machine.closed()
     assert machine.next_event() is Need.DATA
+
+
+@pytest.mark.parametrize(("status", "again"), [(429, True), (401, False)])
+def test_the_server_refused_the_upgrade(status: int, again: bool) -> None:
+    machine = client(limits=Limits(max_body=4))
+    machine.advance(0)
+    machine.rejected(status, [("Retry-After", "7")], b"too long")
+    rejected, failed, closed = machine.events()
+    assert rejected == Rejected(status=status, headers=(("retry-after", "7"),), body=b"too ")
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, HandshakeFailed)
+    assert (failed.error.status, failed.error.body) == (status, b"too ")
+    assert isinstance(closed, ConnectionClosed)
+    assert (closed.info.initiator, closed.info.code, closed.info.retryable) == (Initiator.REMOTE, 1006, again)
+    assert (machine.state, machine.wants.close, actions(machine)) == (LinkState.CLOSED, True, [])
+    for late in (machine.connected, lambda: machine.rejected(400)):
+        with pytest.raises(AlreadyClosed):
+            late()
+
+
+def test_a_refusal_that_cannot_be() -> None:
+    with pytest.raises(IllegalInState):
+        opened().rejected(400)
+    with pytest.raises(IllegalInState):
+        MessageConnection.server().rejected(400)
+
+
+def test_what_was_agreed_on_is_told() -> None:
+    machine = client()
+    machine.connected([("X-One", "1")], compression=True)
+    assert next(machine.events()) == Connected(headers=(("x-one", "1"),), compression=True)
 
 
 def test_given_up() -> None:

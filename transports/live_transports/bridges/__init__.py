@@ -1,10 +1,12 @@
 """Live sessions over a WebSocket that somebody else owns: ``websockets``, ``aiohttp``, ``picows``, and ASGI servers.
 
-Client role: dial with the library and put a session on top. Each library is needed only where it is used. ::
+Client role: dial with the library and put a session on top. Each library is needed only where it is used. `dialling` is
+for errors of ours in place of the library's, which can show the API key. ::
 
     endpoint = Endpoint.gemini(api_key=key)
+    dial = websockets.connect(**bridges.websockets_arguments(endpoint))
     async with (
-        websockets.connect(**bridges.websockets_arguments(endpoint)) as connection,
+        bridges.dialling(dial, endpoint) as connection,
         bridges.over_websockets(connection, endpoint, model="...") as session,
     ):
         ...
@@ -36,15 +38,18 @@ A request's query can hold credentials, and uvicorn logs it with the path: clien
 from live_transports.bridges._aiohttp import aiohttp_arguments, over_aiohttp
 from live_transports.bridges._asgi import AsgiApp, LiveServerSession, asgi_app
 from live_transports.bridges._client import LiveClientSession
+from live_transports.bridges._dialling import Dialling, dialling
 from live_transports.bridges._picows import over_picows, picows_arguments, picows_listener
 from live_transports.bridges._websockets import over_websockets, websockets_arguments
 
 __all__ = [
     "AsgiApp",
+    "Dialling",
     "LiveClientSession",
     "LiveServerSession",
     "aiohttp_arguments",
     "asgi_app",
+    "dialling",
     "over_aiohttp",
     "over_picows",
     "over_websockets",

@@ -54,6 +54,7 @@ def aiohttp_arguments(
         headers=dict(endpoint.headers),
         max_msg_size=limits.max_message,
         heartbeat=heartbeat,
+        autoclose=False,  # it would answer every close frame with 1000
         timeout=ClientWSTimeout(ws_close=timeouts.close),  # pyright: ignore[reportCallIssue] - made by attrs
     )
 
@@ -96,7 +97,7 @@ def over_aiohttp(
     client = Client(
         endpoint=endpoint, config=config, model=model, limits=limits, timeouts=timeouts, codec=codec, strict=strict
     )
-    return over(client, lambda: _WebSocket(websocket))
+    return over(client, lambda: _WebSocket(websocket), compression=bool(websocket.compress))
 
 
 class _WebSocket(WebSocket):
@@ -115,8 +116,10 @@ class _WebSocket(WebSocket):
             data: bytes | str = message.data
             return data
         if message.type is self._types.CLOSE:
-            await self._websocket.close()
-            return End(code=message.data or 1005, reason=message.extra or "")
+            code, reason = message.data or 1005, message.extra or ""
+            # As RFC 6455 section 5.5.1 has it; where the library has answered by itself, this does nothing.
+            await self._websocket.close(code=1000 if code == 1005 else code, message=reason.encode())
+            return End(code=code, reason=reason)
         if self._closing:
             await _never()  # close() reads on
         error = self._websocket.exception() or (message.data if message.type is self._types.ERROR else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Final, final
 
@@ -38,7 +38,7 @@ class LiveClientSession(AsyncClientSession):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """As every session. A cancelled block is left when nothing of ours runs any more, a few steps of the loop later.
+        """As every session; a cancelled block is left when nothing of ours runs any more, a few steps of the loop on.
 
         So the library's own block around it finds the WebSocket as the session left it.
         """
@@ -88,18 +88,26 @@ class Client:
         )
 
 
-def opening(client: Client, attach: Callable[[MessageConnection], BridgeWire]) -> Opening[LiveClientSession]:
+def opening(
+    client: Client,
+    attach: Callable[[MessageConnection], BridgeWire],
+    *,
+    headers: Iterable[tuple[str, str]] = (),
+    compression: bool = False,
+) -> Opening[LiveClientSession]:
     """Open a session.
 
     Args:
         client: What it is to be.
         attach: Makes the wire of a machine and lets it start.
+        headers: Of the response to the upgrade, as far as the library tells.
+        compression: Whether the library compresses.
     """
 
     async def open_session() -> LiveClientSession:
         machine = client.machine()
         machine.advance(asyncio.get_running_loop().time())
-        machine.connected()
+        machine.connected(tuple(headers), compression=compression)
         wire = attach(machine)
         session = LiveClientSession._create(machine, wire)
         try:
@@ -114,15 +122,21 @@ def opening(client: Client, attach: Callable[[MessageConnection], BridgeWire]) -
     return Opening(open_session)
 
 
-def over(client: Client, socket: Callable[[], WebSocket]) -> Opening[LiveClientSession]:
-    """Open a session over a library of coroutines."""
+def over(
+    client: Client,
+    socket: Callable[[], WebSocket],
+    *,
+    headers: Iterable[tuple[str, str]] = (),
+    compression: bool = False,
+) -> Opening[LiveClientSession]:
+    """Open a session over a library of coroutines; see `opening`."""
 
     def attach(machine: MessageConnection) -> BridgeWire:
         wire = TaskWire(machine, socket())
         wire.start()
         return wire
 
-    return opening(client, attach)
+    return opening(client, attach, headers=headers, compression=compression)
 
 
 _STEPS: Final = 2  # of the event loop: the task begins; what it writes is written

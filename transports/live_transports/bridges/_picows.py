@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 from live_protocol.codec import Codec
 from live_protocol.commands import ConfigInput
 from live_protocol.endpoint import Endpoint
-from live_protocol.errors import DeadlineExpired, FrameViolation, IllegalInState, LimitExceeded, RemoteProtocolError
+from live_protocol.errors import (
+    DeadlineExpired,
+    FrameViolation,
+    IllegalInState,
+    LimitExceeded,
+    RemoteProtocolError,
+    TransportFailed,
+)
 from live_protocol.limits import Limits
 from live_protocol.message_connection import CloseWebSocket, MessageConnection
 from live_protocol.timing import Deadline, Timeouts
@@ -97,14 +104,17 @@ def over_picows(
     )
 
     def attach(machine: MessageConnection) -> BridgeWire:
+        if transport.response is None:  # the library takes the end of TCP for the end of the upgrade
+            raise TransportFailed("the connection ended during the opening handshake")
         ours: Any = listener if isinstance(listener, _listener_class()) else None
         if ours is None or ours.wire is not None:
             raise IllegalInState("over_picows", "the listener is of no use", "dial with picows_arguments()")
         wire = _Wire(machine, transport, limits or Limits(), timeouts or Timeouts())
-        ours.attach(wire)
+        ours.attach(wire, gone=transport.is_disconnected)
         return wire
 
-    return opening(client, attach)
+    response = transport.response
+    return opening(client, attach, headers=() if response is None else response.headers.items())
 
 
 class _Wire(BridgeWire):
@@ -230,14 +240,14 @@ def _listener_class() -> Any:
         def __init__(self) -> None:
             self.wire: _Wire | None = None
             self._early: list[tuple[object, bytes, bool, bool]] = []
-            self._disconnected = False
 
-        def attach(self, wire: _Wire) -> None:
+        def attach(self, wire: _Wire, *, gone: bool) -> None:
             self.wire = wire
-            wire.start()
+            if not gone:
+                wire.start()
             for found in self._early:
                 wire.frame(*found)
-            if self._disconnected:
+            if gone:
                 wire.disconnected()
 
         def on_ws_connected(self, transport: WSTransport) -> None:
@@ -252,7 +262,6 @@ def _listener_class() -> Any:
                 self.wire.frame(*found)
 
         def on_ws_disconnected(self, transport: WSTransport) -> None:
-            self._disconnected = True
             if self.wire is not None:
                 self.wire.disconnected()
 

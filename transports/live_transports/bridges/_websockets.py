@@ -95,7 +95,11 @@ def over_websockets(
     client = Client(
         endpoint=endpoint, config=config, model=model, limits=limits, timeouts=timeouts, codec=codec, strict=strict
     )
-    return over(client, lambda: _WebSocket(connection))
+    response = connection.response
+    headers = () if response is None else tuple(response.headers.raw_items())
+    return over(
+        client, lambda: _WebSocket(connection), headers=headers, compression=bool(connection.protocol.extensions)
+    )
 
 
 class _WebSocket(WebSocket):
