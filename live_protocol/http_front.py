@@ -26,7 +26,7 @@ class HttpRequest:
     """A request that asks for no WebSocket.
 
     Attributes:
-        method: Its method, anything but GET.
+        method: Its method; `HttpFront` takes a GET for an upgrade.
         target: Path and query; the query may hold credentials and stays out of ``repr``.
         headers: Header fields, names in lower case; out of ``repr`` for the same reason.
         body: Its whole body.

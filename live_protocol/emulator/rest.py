@@ -25,7 +25,7 @@ _JSON: Final = (("Content-Type", "application/json; charset=UTF-8"),)
 
 
 def token_service(emulator: Emulator, wall: Callable[[], datetime]) -> Answer:
-    """What mints tokens of an emulator, for a `live_protocol.http_front.HttpFront` around its connections.
+    """What mints tokens of an emulator: for `live_protocol.http_front.HttpFront`, or an ASGI application.
 
     Args:
         emulator: The emulator.

@@ -192,7 +192,7 @@ class AsyncioKit(Kit):
         self.complaints.clear()
         with asyncio.Runner(loop_factory=self._loop_factory) as runner:
             runner.run(main())
-        assert not self.complaints
+        assert not self.complaints, self.complaints
 
     def connect(self, endpoint: Endpoint, config: Any = None, **options: Any) -> AbstractAsyncContextManager[Any]:
         options.setdefault("model", "test")

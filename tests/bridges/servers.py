@@ -7,12 +7,13 @@ import socket
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-Running = Callable[[Any], AbstractAsyncContextManager[int]]
-"""Runs an application; gives the port."""
+Running = Callable[..., AbstractAsyncContextManager[int]]
+"""Runs an application, ``run(app, tls=file)`` with the key and the certificate of a PEM file; gives the port."""
 
 
 def _uvicorn(websocket: str) -> Running:
@@ -20,11 +21,13 @@ def _uvicorn(websocket: str) -> Running:
     pytest.importorskip("wsproto" if websocket == "wsproto" else "websockets")
 
     @asynccontextmanager
-    async def run(app: Any) -> AsyncIterator[int]:
+    async def run(app: Any, tls: Path | None = None) -> AsyncIterator[int]:
         with socket.create_server(("127.0.0.1", 0)) as sock:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the older implementation, about itself
-                config = uvicorn.Config(app, ws=websocket, log_config=None, lifespan="on", timeout_graceful_shutdown=2)
+                config = uvicorn.Config(
+                    app, ws=websocket, log_config=None, lifespan="on", timeout_graceful_shutdown=2, ssl_certfile=tls
+                )
                 config.load()
             server = uvicorn.Server(config)
             task = asyncio.create_task(server.serve([sock]))
@@ -42,11 +45,13 @@ def _hypercorn() -> Running:
     configuring = pytest.importorskip("hypercorn.config")
 
     @asynccontextmanager
-    async def run(app: Any) -> AsyncIterator[int]:
+    async def run(app: Any, tls: Path | None = None) -> AsyncIterator[int]:
         sock = socket.create_server(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         config = configuring.Config()
         config.bind = [f"fd://{sock.detach()}"]
+        if tls is not None:
+            config.certfile = config.keyfile = str(tls)
         config.accesslog = config.errorlog = None
         config.graceful_timeout = 2
         over = asyncio.Event()

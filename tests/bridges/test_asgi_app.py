@@ -23,6 +23,7 @@ from live_protocol import (
     UpgradeRequested,
 )
 from live_protocol.emulator import Action, Drop, Emulator, Turn
+from live_protocol.http_front import HttpResponse
 from live_protocol.timing import Deadline
 from live_transports.bridges import AsgiApp, LiveServerSession, asgi_app
 
@@ -353,6 +354,23 @@ def test_lifespan() -> None:
             assert await life.hear() == {"type": "lifespan.shutdown.complete"}
             await living
             await task
+
+    run(test)
+
+
+def test_a_request_that_is_not_finished() -> None:
+    async def test() -> None:
+        app = asgi_app(accept, http=lambda request, now: HttpResponse(body=request.body))
+        about = {"type": "http", "method": "POST", "path": "/", "headers": []}
+        async with serving(app, about) as (server, task):
+            server.say({"type": "http.request", "body": b"a", "more_body": True}, {"type": "http.disconnect"})
+            await task
+            assert server.heard.empty()
+        async with serving(app, about) as (server, task):
+            server.say({"type": "http.request", "body": b"a", "more_body": True}, {"type": "http.request"})
+            await task
+            assert (await server.hear())["status"] == 200
+            assert (await server.hear())["body"] == b"a"
 
     run(test)
 

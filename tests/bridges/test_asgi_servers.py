@@ -7,14 +7,20 @@ import contextlib
 import functools
 import json
 import logging
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from adapters.kit import AsyncioKit
 from adapters.peer import Conn, Gone, Script, dialer
 from patience import PATIENCE
+from tls import authority
 
 from bridges.servers import SERVERS, Running
 from live_protocol import (
@@ -26,6 +32,7 @@ from live_protocol import (
     HandshakeFailed,
     IllegalInState,
     Initiator,
+    Limits,
     LiveProtocolError,
     LiveServerMessage,
     RealtimeInputReceived,
@@ -37,6 +44,7 @@ from live_protocol import (
     UpgradeRequested,
 )
 from live_protocol.emulator import Emulator, EmulatorOptions
+from live_protocol.emulator.rest import token_service
 from live_protocol.messages import Content, LiveServerContent, Part
 from live_transports import asyncio as live_asyncio
 from live_transports.bridges import AsgiApp, LiveServerSession, asgi_app
@@ -457,3 +465,58 @@ async def test_plain_http(server: Running) -> None:
     async with server(asgi_app(Recorder())) as port, httpx.AsyncClient() as http:
         answer = await http.get(f"http://127.0.0.1:{port}{PATH}")
         assert (answer.status_code, answer.headers["upgrade"]) == (426, "websocket")
+        assert (await http.head(f"http://127.0.0.1:{port}{PATH}")).status_code == 426
+
+
+@pytest.mark.parametrize("prefix", ["", "/deep/er"], ids=["root", "mounted"])
+@scenario
+async def test_ephemeral_tokens(server: Running, prefix: str) -> None:
+    httpx = pytest.importorskip("httpx")
+    emulator = Emulator(options=EmulatorOptions(api_keys={"key"}))
+    service = token_service(emulator, lambda: datetime.now(UTC))
+    app = asgi_app(connection_factory=emulator.message_connection, http=service, limits=Limits(max_body=1000))
+    async with server(_mounted(app) if prefix else app) as port, httpx.AsyncClient() as http:
+        url = f"http://127.0.0.1:{port}{prefix}/v1alpha/auth_tokens"
+        answer = await http.post(url, json={"uses": 1}, headers={"x-goog-api-key": "key"})
+        assert answer.status_code == 200
+        where = Endpoint.gemini(token=answer.json()["name"], base_url=f"http://127.0.0.1:{port}{prefix}")
+        async with live_asyncio.connect(where, TEXT, model="m") as session:
+            await session.send_realtime_input(text="hello")
+            assert (await session.turn().finish()).answer == "hello"
+        with pytest.raises(ServerClosed):
+            await live_asyncio.connect(where, TEXT, model="m")
+        assert (await http.post(url, json={}, headers={"x-goog-api-key": "other"})).status_code == 400
+        assert (await http.get(url)).status_code == 404
+        assert (await http.post(url, content=b" " * 1001)).status_code == 413
+
+
+@pytest.mark.parametrize("server", ["uvicorn-websockets", "uvicorn-wsproto"], indirect=True)
+@scenario
+async def test_google_genai(server: Running, tmp_path: Path) -> None:
+    """Unpatched, over TLS, in a process of its own: text, an interruption, ends, a token of its own minting.
+
+    It passes under hypercorn too, but asyncio complains of how that ends TLS.
+    """
+    pytest.importorskip("google.genai")
+    authority().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
+    authority().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    emulator = Emulator()
+    service = token_service(emulator, lambda: datetime.now(UTC))
+    app = asgi_app(connection_factory=emulator.message_connection, http=service)
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("GOOGLE_", "GEMINI_"))}
+    variables |= {"SSL_CERT_FILE": str(tmp_path / "ca.pem"), "no_proxy": "localhost", "PYTHONWARNINGS": "ignore"}
+    variables["PYTHONPATH"] = os.pathsep.join(sys.path)
+    story = Path(__file__).parents[1] / "sdk" / "story.py"
+    async with server(app, tls=tmp_path / "server.pem") as port:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(story), "gemini", f"wss://localhost:{port}", "", "text_only", "ends", "token"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=variables,
+        )
+        out, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    told = {name: chapter for line in out.splitlines() for name, chapter in json.loads(line).items()}
+    assert told["text_only"]["text"]["text"] == "Hello"
+    assert told["text_only"]["cut"]["interrupted"]
+    assert told["token"]["prefix"] == "auth_tokens"

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from live_protocol.codec import Codec
 from live_protocol.errors import IllegalInState, InvalidMessage
 from live_protocol.events import UpgradeRequested
+from live_protocol.http_front import Answer, HttpRequest, HttpResponse
 from live_protocol.limits import Limits
 from live_protocol.message_connection import AcceptUpgrade, CloseWebSocket, MessageConnection, RefuseUpgrade
 from live_protocol.timing import Timeouts
@@ -26,6 +27,7 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Handler: TypeAlias = Callable[["LiveServerSession"], Awaitable[object]]
+Front: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 ProcessRequest: TypeAlias = Callable[[UpgradeRequested], Awaitable[Response | None] | Response | None]
 
 _REFUSAL: Final = "websocket.http.response"
@@ -60,6 +62,7 @@ def asgi_app(
     codec: Codec | None = None,
     process_request: ProcessRequest | None = None,
     connection_factory: Callable[[], ServerMachine] | None = None,
+    http: Answer | None = None,
 ) -> AsgiApp:
     """An ASGI application that serves live sessions, under any server and inside any framework that runs on asyncio.
 
@@ -80,6 +83,9 @@ def asgi_app(
             example ``Emulator().message_connection``, and makes the parameters from ``limits`` to ``codec`` void.
             Unless ``process_request`` is given, that machine answers the upgrade itself, and the handler is called as
             soon as there is a connection; it must drain the events.
+        http: Answers plain HTTP requests, as `live_protocol.http_front.HttpFront` has it, for example
+            `live_protocol.emulator.rest.token_service`; ``Limits.max_body`` bounds what they carry. What it raises goes
+            on to the server. Without it they get 426.
 
     Raises:
         InvalidMessage: Neither ``handler`` nor ``connection_factory`` was given.
@@ -93,7 +99,8 @@ def asgi_app(
     process = process_request
     if process is None and connection_factory is None:
         process = _driver.answer_request
-    return AsgiApp(handler or _drain, connection_factory or machine, process)
+    front = _upgrade_required if http is None else _front(http, limits or Limits())
+    return AsgiApp(handler or _drain, connection_factory or machine, process, front)
 
 
 async def _drain(session: LiveServerSession) -> None:
@@ -103,12 +110,17 @@ async def _drain(session: LiveServerSession) -> None:
 
 @final
 class AsgiApp:
-    """What `asgi_app` makes: an ASGI 3 application for the scopes ``websocket``, ``http`` (426) and ``lifespan``."""
+    """What `asgi_app` makes: an ASGI 3 application for the scopes ``websocket``, ``http`` and ``lifespan``."""
 
     def __init__(
-        self, handler: Handler, machine: Callable[[], ServerMachine], process_request: ProcessRequest | None
+        self,
+        handler: Handler,
+        machine: Callable[[], ServerMachine],
+        process_request: ProcessRequest | None,
+        http: Front,
     ) -> None:
         """Use `asgi_app` instead."""
+        self._http = http
         self._handler = handler
         self._machine = machine
         self._process_request = process_request
@@ -126,7 +138,7 @@ class AsgiApp:
             case "websocket":
                 await self._serve(scope, receive, send)
             case "http":
-                await _upgrade_required(send)
+                await self._http(scope, receive, send)
             case "lifespan":
                 await self._live(receive, send)
             case other:
@@ -194,10 +206,41 @@ class AsgiApp:
         return await session._answer(refusal)
 
 
-async def _upgrade_required(send: Send) -> None:
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"upgrade", b"websocket")]
-    await send({"type": "http.response.start", "status": 426, "headers": headers})
-    await send({"type": "http.response.body", "body": b"this is a WebSocket\n"})
+# --- plain HTTP ---------------------------------------------------------------------------------------------------
+
+
+async def _upgrade_required(scope: Scope, receive: Receive, send: Send) -> None:
+    headers = (("content-type", "text/plain; charset=utf-8"), ("upgrade", "websocket"))
+    await _respond(HttpResponse(status=426, headers=headers, body=b"this is a WebSocket\n"), scope, send)
+
+
+def _front(answer: Answer, limits: Limits) -> Front:
+    async def front(scope: Scope, receive: Receive, send: Send) -> None:
+        body, more = bytearray(), True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                return  # the client has gone
+            body += message.get("body", b"")
+            if len(body) > limits.max_body:
+                await _respond(HttpResponse(status=413), scope, send)
+                return
+            more = message.get("more_body", False)
+        request = HttpRequest(
+            method=scope["method"], target=_target(scope), headers=tuple(_headers(scope)), body=bytes(body)
+        )
+        await _respond(answer(request, asyncio.get_running_loop().time()), scope, send)
+
+    return front
+
+
+async def _respond(response: HttpResponse, scope: Scope, send: Send) -> None:
+    headers = [*_encoded(response.headers), (b"content-length", str(len(response.body)).encode())]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else response.body})
+
+
+# --- the scope ----------------------------------------------------------------------------------------------------
 
 
 def _headers(scope: Scope) -> list[tuple[str, str]]:
