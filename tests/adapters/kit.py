@@ -17,7 +17,7 @@ from typing import Any
 from patience import PATIENCE
 
 from adapters.peer import Peer, Script, dialer
-from live_protocol import Endpoint
+from live_protocol import Endpoint, LiveConnection
 from live_transports import asyncio as live_asyncio
 
 LIMIT = 2 * PATIENCE
@@ -64,6 +64,7 @@ class Kit(abc.ABC):
     Attributes:
         name: Shown in the ids of tests.
         can_cancel: Whether operations can be cancelled from outside.
+        machine: Makes what a self-driving machine of the server's end is built on.
         pings: Whether sessions send pings; where another library has the WebSocket, it does.
         threaded: Whether all runs on threads, whose turns are the system's to choose.
         complaints: What the runtime's handler of last resort was told; must be empty at the end unless taken away.
@@ -71,6 +72,7 @@ class Kit(abc.ABC):
 
     name: str
     can_cancel = True
+    machine: Callable[[], Any] = staticmethod(LiveConnection.server)
     pings = True
     threaded = False
 

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from adapters.kit import AsyncioKit
 
+from bridges.servers import SERVERS
 from live_protocol import Endpoint
+from live_protocol.message_connection import MessageConnection
 from live_transports import bridges
-from live_transports.bridges import LiveClientSession
+from live_transports._driver import GEMINI_PATH
+from live_transports.bridges import AsgiApp, LiveClientSession
 
 _FOR_THE_SESSION = ("model", "limits", "timeouts", "strict", "codec")
 
@@ -107,6 +110,48 @@ class PicowsKit(BridgeKit):
             bridges.over_picows(transport, listener, endpoint, config, **session) as opened,
         ):
             yield opened
+
+
+class AsgiServer:
+    """What a kit's ``serve`` gives, as far as an ASGI server has it."""
+
+    def __init__(self, app: AsgiApp, port: int, secure: bool) -> None:
+        self.port = port
+        self._app = app
+        self._host = f"{'wss://localhost' if secure else 'ws://127.0.0.1'}:{port}"
+
+    def url(self, *, path: str = GEMINI_PATH) -> str:
+        return self._host + path
+
+    async def close(self, code: int = 1001, reason: str = "") -> None:
+        await self._app.aclose(code, reason)
+
+
+class AsgiKit(AsyncioKit):
+    """One ASGI server; the clients are ours."""
+
+    pings = False
+    machine = staticmethod(MessageConnection.server)
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._run = SERVERS[name]()
+
+    @asynccontextmanager
+    async def serve(self, handler: Any, **options: Any) -> AsyncIterator[Any]:
+        tls, compression = options.pop("ssl", None), options.pop("compression", False)
+        if compression:
+            pytest.skip("compression is the server's")
+        app = bridges.asgi_app(handler, **options)
+
+        async def server_hears(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await app(scope, receive, send)
+            except Exception as error:
+                self.complaints.append({"exception": error})
+
+        async with self._run(server_hears, tls=tls) as port:
+            yield AsgiServer(app, port, tls is not None)
 
 
 KITS = {kit.library: kit for kit in (WebsocketsKit, AiohttpKit, PicowsKit)}

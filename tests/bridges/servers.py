@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 Running = Callable[..., AbstractAsyncContextManager[int]]
-"""Runs an application, ``run(app, tls=file)`` with the key and the certificate of a PEM file; gives the port."""
+"""Runs an application, ``run(app, tls=context)`` over TLS; gives the port."""
 
 
 def _uvicorn(websocket: str) -> Running:
@@ -21,14 +21,13 @@ def _uvicorn(websocket: str) -> Running:
     pytest.importorskip("wsproto" if websocket == "wsproto" else "websockets")
 
     @asynccontextmanager
-    async def run(app: Any, tls: Path | None = None) -> AsyncIterator[int]:
+    async def run(app: Any, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
         with socket.create_server(("127.0.0.1", 0)) as sock:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the older implementation, about itself
-                config = uvicorn.Config(
-                    app, ws=websocket, log_config=None, lifespan="on", timeout_graceful_shutdown=2, ssl_certfile=tls
-                )
+                config = uvicorn.Config(app, ws=websocket, log_config=None, lifespan="on", timeout_graceful_shutdown=2)
                 config.load()
+                config.ssl = tls
             server = uvicorn.Server(config)
             task = asyncio.create_task(server.serve([sock]))
             try:
@@ -45,13 +44,14 @@ def _hypercorn() -> Running:
     configuring = pytest.importorskip("hypercorn.config")
 
     @asynccontextmanager
-    async def run(app: Any, tls: Path | None = None) -> AsyncIterator[int]:
+    async def run(app: Any, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
         sock = socket.create_server(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         config = configuring.Config()
         config.bind = [f"fd://{sock.detach()}"]
         if tls is not None:
-            config.certfile = config.keyfile = str(tls)
+            config.certfile = config.keyfile = "of the context"
+            config.create_ssl_context = lambda: tls
         config.accesslog = config.errorlog = None
         config.graceful_timeout = 2
         over = asyncio.Event()

@@ -20,7 +20,7 @@ import pytest
 from adapters.kit import AsyncioKit
 from adapters.peer import Conn, Gone, Script, dialer
 from patience import PATIENCE
-from tls import authority
+from tls import authority, server_context
 
 from bridges.servers import SERVERS, Running
 from live_protocol import (
@@ -498,7 +498,6 @@ async def test_google_genai(server: Running, tmp_path: Path) -> None:
     It passes under hypercorn too, but asyncio complains of how that ends TLS.
     """
     pytest.importorskip("google.genai")
-    authority().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
     authority().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     emulator = Emulator()
     service = token_service(emulator, lambda: datetime.now(UTC))
@@ -507,7 +506,7 @@ async def test_google_genai(server: Running, tmp_path: Path) -> None:
     variables |= {"SSL_CERT_FILE": str(tmp_path / "ca.pem"), "no_proxy": "localhost", "PYTHONWARNINGS": "ignore"}
     variables["PYTHONPATH"] = os.pathsep.join(sys.path)
     story = Path(__file__).parents[1] / "sdk" / "story.py"
-    async with server(app, tls=tmp_path / "server.pem") as port:
+    async with server(app, tls=server_context()) as port:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, str(story), "gemini", f"wss://localhost:{port}", "", "text_only", "ends", "token"),
             stdout=subprocess.PIPE,

@@ -21,7 +21,7 @@ that put a message on the wire whole. What the layer below makes of it is anothe
 - Pings, their deadlines and latency are the library's; `PingReceived` and `PongReceived` do not occur.
 - Bounds on frames and on the opening handshake are the library's; ``Limits`` sees only whole messages.
 - A close frame is the library's to write and to wait for; `Timeouts.close` bounds it, then the connection is dropped.
-- Compression is agreed on by the library and not told. There is no reconnecting.
+- Compression is agreed on by the library. There is no reconnecting.
 - Under ASGI the client's answer to our close frame is not told, hypercorn reports every end of a client as a lost
   connection (1006), an abrupt end is whatever the server does when its application returns, and a refused upgrade
   carries status and body only where the server offers ``websocket.http.response``; otherwise it is a 403.
