@@ -7,10 +7,11 @@ reaches wsproto, nor does a whole ping or pong between messages.
 
 from __future__ import annotations
 
+import codecs
 import struct
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, final
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
@@ -19,7 +20,7 @@ from live_protocol._deflate import Inflate
 from live_protocol.errors import FrameViolation, LimitExceeded
 from live_protocol.limits import Limits
 
-__all__ = ["BINARY", "CLOSE", "PING", "PONG", "TEXT", "FrameReader", "apply_mask", "frame", "peer_may_send"]
+__all__ = ["BINARY", "CLOSE", "PING", "PONG", "TEXT", "FrameReader", "Text", "apply_mask", "frame", "peer_may_send"]
 
 TEXT: Final = 0x1
 BINARY: Final = 0x2
@@ -44,13 +45,29 @@ _LONG: Final = struct.Struct("!BBQ").pack
 # at 1 MB).
 _MASK_SLICE: Final = 8192
 
-# Fed to wsproto in slices, so that one of its events stays small: a deflate bomb grows a slice by 1,030 at most.
+# Fed to wsproto in slices, so that one of its events stays small: a deflate bomb grows a slice by 1,030 at most, which
+# makes it a quarter of the largest message.
 _SLICE: Final = 64 * 1024
 _COMPRESSED_SLICE: Final = 4 * 1024
-_PIECES: Final = 4096
+_GROWTH: Final = 4 * 1024
+_PIECES: Final = 1024
 
 
-def apply_mask(payload: bytes, key: bytes) -> bytes:
+@final
+class Text:
+    """A text message as its UTF-8, known to be valid.
+
+    As `str`, one character from beyond the first plane makes all the others cost four bytes too; what waits is held in
+    the size that was counted.
+    """
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+def apply_mask(payload: bytes | memoryview, key: bytes) -> bytes:
     """Mask or unmask (RFC 6455 section 5.3), by arithmetic on big integers: 1 GB/s without an extension module."""
     size = len(payload)
     if size <= _MASK_SLICE:
@@ -118,13 +135,14 @@ class FrameReader:
     """
 
     __slots__ = (
+        "_chunks",
         "_compressed",
         "_control",
         "_engine",
         "_first",
         "_fragmented",
         "_fragments",
-        "_gathered",
+        "_gathering",
         "_head",
         "_in_frame",
         "_inflate",
@@ -138,11 +156,10 @@ class FrameReader:
         "_on_ping",
         "_on_pong",
         "_partial",
-        "_parts",
+        "_pieces",
         "_plain",
         "_queue",
         "_slice",
-        "_texts",
         "queued",
     )
 
@@ -163,7 +180,7 @@ class FrameReader:
             client: Our role; it decides which way masking must be.
             limits: The bounds.
             inflate: The inbound half of permessage-deflate, where it was agreed on.
-            queue: Where messages go.
+            queue: Where messages go: binary ones as `bytes`, others as `Text`.
             on_ping: Called with each ping's payload.
             on_pong: Called with each pong's payload.
             on_close: Called with code, reason and whether a message was left unfinished; nothing follows.
@@ -178,7 +195,7 @@ class FrameReader:
         self._on_close = on_close
         self._mask_bit = 0 if client else _MASKED
         self._key_size = 0 if client else 4
-        self._slice = _SLICE if inflate is None else _COMPRESSED_SLICE
+        self._slice = _SLICE if inflate is None else max(16, min(_COMPRESSED_SLICE, limits.max_message // _GROWTH))
         self._engine = Connection(
             ConnectionType.CLIENT if client else ConnectionType.SERVER, [] if inflate is None else [inflate]
         )
@@ -189,13 +206,13 @@ class FrameReader:
         self._key: bytes | None = None
         self._left = 0  # payload bytes of the frame in hand still to come
         self._control = bytearray()  # payload of a close frame
-        self._gathered: list[bytes] | None = None  # parts of a simple binary frame
+        self._gathering = False  # a simple binary frame is arriving
         self._fragmented = False
         self._compressed = False
         self._fragments = 0
         self._partial = 0  # bytes of the message in hand as they came on the wire
-        self._texts: list[str] = []  # of the message in hand
-        self._parts: list[bytes] = []
+        self._pieces: list[bytes] = []  # of the message in hand
+        self._chunks: list[bytes] = []  # what came before them, joined once, so that tiny pieces cost linear time
 
     @property
     def partial(self) -> int:
@@ -204,9 +221,9 @@ class FrameReader:
 
     def discard(self) -> None:
         """Forget the message that is not complete; nothing may be fed any more."""
-        self._gathered = None
-        self._texts.clear()
-        self._parts.clear()
+        self._gathering = False
+        self._chunks.clear()
+        self._pieces.clear()
         self._partial = 0
         if self._inflate is not None:
             self._inflate.total = 0
@@ -247,15 +264,19 @@ class FrameReader:
                     stop = start + size
                     if size <= self._max_message and (first < _CONTROL or size < 126):
                         if stop <= end:
-                            payload = data[start:stop]
-                            if self._key_size:
-                                payload = apply_mask(payload, data[start - 4 : start])
+                            if not self._key_size:
+                                payload = data[start:stop]
+                            elif size > _MASK_SLICE:
+                                payload = apply_mask(memoryview(data)[start:stop], data[start - 4 : start])
+                            else:
+                                payload = apply_mask(data[start:stop], data[start - 4 : start])
                             pos = stop
                             if first == _WHOLE_BINARY:
                                 self._queue.append(payload)
                                 self.queued += size
                             elif first == _WHOLE_TEXT:
-                                self._queue.append(_decode(payload, "a text message"))
+                                _check_utf8(payload)
+                                self._queue.append(Text(payload))
                                 self.queued += size
                             elif first == _WHOLE_PING:
                                 self._on_ping(payload)
@@ -264,30 +285,29 @@ class FrameReader:
                             continue
                         if first == _WHOLE_BINARY and start <= end:
                             self._key = data[start - 4 : start] if self._key_size else None
-                            self._gathered = [data[start:]]
-                            self._partial = end - start
-                            self._left = stop - end
+                            self._partial = 0
+                            self._left = size
+                            self._gathering = True
                             self._plain = False
-                            return
-            gathered = self._gathered
-            pos = self._parse(data, pos, end) if gathered is None else self._gather(gathered, data, pos)
+                            pos = start
+            pos = self._gather(data, pos) if self._gathering else self._parse(data, pos, end)
 
-    def _gather(self, parts: list[bytes], data: bytes, pos: int) -> int:
+    def _gather(self, data: bytes, pos: int) -> int:
         """Take more of a simple binary frame; nothing in it can be wrong any more."""
         part = data[pos : pos + self._left]
-        parts.append(part)
-        self._left -= len(part)
-        self._partial += len(part)
-        if len(parts) > _PIECES:
-            parts[:] = [b"".join(parts)]
+        size = len(part)
+        key = self._key
+        if key is not None:
+            part = apply_mask(part, key)
+            self._key = key[size & 3 :] + key[: size & 3]
+        self._add(part)
+        self._left -= size
+        self._partial += size
         if not self._left:
-            payload = b"".join(parts)
-            self._queue.append(payload if self._key is None else apply_mask(payload, self._key))
-            self.queued += self._partial
-            self._partial = 0
-            self._gathered = None
+            self._gathering = False
             self._plain = True
-        return pos + len(part)
+            self._complete(text=False)
+        return pos + size
 
     def _parse(self, data: bytes, pos: int, end: int) -> int:
         """Feed wsproto with one frame or what there is of it; gives the position after that."""
@@ -387,25 +407,26 @@ class FrameReader:
             elif isinstance(event, Pong):
                 self._on_pong(bytes(event.payload))
             elif isinstance(event, TextMessage):
-                texts = self._texts
-                texts.append(event.data)
+                self._add(event.data.encode())
                 if event.message_finished:
-                    self._complete("".join(texts))
-                    texts.clear()
-                elif len(texts) > _PIECES:
-                    texts[:] = ["".join(texts)]
+                    self._complete(text=True)
             elif isinstance(event, BytesMessage):
-                parts = self._parts
-                parts.append(bytes(event.data))
+                self._add(bytes(event.data))
                 if event.message_finished:
-                    self._complete(b"".join(parts))
-                    parts.clear()
-                elif len(parts) > _PIECES:
-                    parts[:] = [b"".join(parts)]
+                    self._complete(text=False)
 
-    def _complete(self, message: str | bytes) -> None:
-        self._queue.append(message)
-        self.queued += self.partial
+    def _add(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        if len(self._pieces) == _PIECES:
+            self._chunks.append(b"".join(self._pieces))
+            self._pieces.clear()
+
+    def _complete(self, *, text: bool) -> None:
+        message = b"".join(self._chunks + self._pieces)
+        self._chunks.clear()
+        self._pieces.clear()
+        self._queue.append(Text(message) if text else message)
+        self.queued += len(message)
         self._partial = 0
         if self._inflate is not None:
             self._inflate.total = 0
@@ -426,6 +447,21 @@ class FrameReader:
 
 def _not_utf8(what: str) -> FrameViolation:
     return FrameViolation(f"{what} is not UTF-8", close_code=1007)
+
+
+def _check_utf8(payload: bytes) -> None:
+    """Refuse a text message that is not UTF-8, in slices: decoded, it may take four times its size."""
+    if payload.isascii():
+        return
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    try:
+        for at in range(0, len(payload), _SLICE):
+            decode(payload[at : at + _SLICE], at + _SLICE >= len(payload))
+    except UnicodeDecodeError:
+        pass  # as below
+    else:
+        return
+    raise _not_utf8("a text message")
 
 
 def _decode(payload: bytes, what: str) -> str:

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias, cast
 
 from live_protocol import _endings
 from live_protocol._deflate import Deflate, Inflate
-from live_protocol._frames import PING, FrameReader
+from live_protocol._frames import PING, FrameReader, Text
 from live_protocol._liveness import Liveness
 from live_protocol._outbox import Outbox
 from live_protocol._tables import LINK, LinkInput, LinkState
@@ -88,7 +88,7 @@ class LinkMachine:
         self._timeouts = timeouts
         self._tap = tap
         self._state = _CONNECTING
-        self._queue: deque[bytes | str | LinkEvent] = deque()
+        self._queue: deque[bytes | Text | LinkEvent] = deque()
         self._max_in = limits.max_buffered_in
         self._max_items = max(_MIN_ITEMS, limits.max_buffered_in // _ITEM_COST)
         self._paused = False  # the queue is full

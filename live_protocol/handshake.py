@@ -215,11 +215,13 @@ class ClientHandshake:
         refused = self._refused
         if refused is None:
             return None
+        with memoryview(self._body) as body:
+            kept = bytes(body[: self._limits.max_body])
         return HandshakeFailed(
             f"the server refused the upgrade with HTTP {refused.status_code}",
             status=refused.status_code,
             headers=decoded(refused.headers),
-            body=bytes(self._body[: self._limits.max_body]),
+            body=kept,
         )
 
     def _receive_body(self, data: bytes) -> HandshakeFailed | None:

@@ -9,7 +9,7 @@ from typing import Final, Literal, Self, TypeAlias, cast, final
 import attrs
 
 from live_protocol import _endings
-from live_protocol._frames import BINARY, TEXT
+from live_protocol._frames import BINARY, TEXT, Text
 from live_protocol._link import LinkMachine, Tap
 from live_protocol._tables import LinkInput, LinkState
 from live_protocol.errors import (
@@ -242,11 +242,15 @@ class WebSocketLink(LinkMachine):
         queue = self._queue
         if not queue:
             return Need.DATA
-        item = queue.popleft()
-        if isinstance(item, bytes):
-            self._reader.queued -= len(item)
-        elif isinstance(item, str):
-            self._reader.queued -= len(item) if item.isascii() else len(item.encode())
+        item: bytes | str | LinkEvent
+        taken = queue.popleft()
+        if isinstance(taken, Text):
+            self._reader.queued -= len(taken.data)
+            item = taken.data.decode()
+        else:
+            item = taken
+            if isinstance(taken, bytes):
+                self._reader.queued -= len(taken)
         if self._paused and self._reader.queued <= self._max_in and len(queue) <= self._max_items:
             self._resume()
         if self._tap is not None:

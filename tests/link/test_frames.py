@@ -13,7 +13,7 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, TextMessage
 
 from link.harness import MASK, open_link, outcome, parse, pull, raw
-from live_protocol._frames import BINARY, TEXT, FrameReader, apply_mask, frame, peer_may_send
+from live_protocol._frames import BINARY, TEXT, FrameReader, Text, apply_mask, frame, peer_may_send
 from live_protocol.errors import RemoteProtocolError
 from live_protocol.limits import Limits
 
@@ -87,6 +87,9 @@ def read(role: str, chunks: list[bytes], *, short_cut: bool) -> list[object]:
     told: deque[object] = deque()
     over = False
 
+    def all_told() -> list[object]:
+        return [("text", item.data) if isinstance(item, Text) else item for item in told]
+
     def on_close(code: int, reason: str, cut: bool) -> None:
         nonlocal over
         over = True
@@ -106,10 +109,10 @@ def read(role: str, chunks: list[bytes], *, short_cut: bool) -> list[object]:
             try:
                 reader.feed(part)
             except RemoteProtocolError as error:
-                return [*told, ("failed", type(error), str(error), error.close_code)]
+                return [*all_told(), ("failed", type(error), str(error), error.close_code)]
             if over:
-                return list(told)
-    return [*told, ("held", reader.partial, reader.queued)]
+                return all_told()
+    return [*all_told(), ("held", reader.partial, reader.queued)]
 
 
 @pytest.mark.parametrize("role", ["client", "server"])
