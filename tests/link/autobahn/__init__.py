@@ -1,0 +1,1 @@
+"""The Autobahn test suite against our link, both roles; `run.py` says how."""
