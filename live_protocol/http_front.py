@@ -8,9 +8,10 @@ from typing import Final, TypeAlias, TypeVar, final
 import attrs
 import h11
 
-from live_protocol._http import check_refusal, decoded, encoded
+from live_protocol._http import Head, check_refusal, decoded, encoded
 from live_protocol._server_machine import MachineWrapper, ServerMachine
 from live_protocol._tables import LinkState
+from live_protocol.errors import LimitExceeded
 from live_protocol.limits import Limits
 from live_protocol.link import Wants
 
@@ -76,7 +77,7 @@ class HttpFront(MachineWrapper[M]):
     Args:
         machine: The server's machine.
         answer: Answers the requests; what it raises comes out of `receive_data`.
-        limits: ``max_handshake`` bounds the head of a request, ``max_body`` its body.
+        limits: ``max_handshake`` and ``max_headers`` bound the head of a request, ``max_body`` its body.
     """
 
     def __init__(self, machine: M, answer: Answer, *, limits: Limits | None = None) -> None:
@@ -87,6 +88,7 @@ class HttpFront(MachineWrapper[M]):
         self._begun = b""  # too little yet to tell what it is
         self._decided = False
         self._http: h11.Connection | None = None
+        self._head = Head(self._limits)
         self._request: h11.Request | None = None
         self._body = bytearray()
         self._out = b""
@@ -107,7 +109,7 @@ class HttpFront(MachineWrapper[M]):
             self._decided = True
             # What begins otherwise, TLS for one, is no HTTP; the machine inside says so.
             if data[:1].isalpha() and not data.startswith(_UPGRADE):
-                self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.max_handshake)
+                self._http = h11.Connection(h11.SERVER)
         if self._http is None:
             super().receive_data(data)
         elif self.machine.state is LinkState.CONNECTING:  # otherwise it was answered, or took too long
@@ -130,6 +132,13 @@ class HttpFront(MachineWrapper[M]):
 
     def _receive(self, http: h11.Connection, data: bytes) -> None:
         try:
+            if self._request is None:
+                self._head.buffer += data
+                head = self._head.take()
+                if head is None:
+                    return
+                data = head + self._head.buffer
+                self._head.buffer.clear()
             http.receive_data(data)
             while True:
                 event = http.next_event()
@@ -151,6 +160,9 @@ class HttpFront(MachineWrapper[M]):
                     return
                 else:
                     return
+        except LimitExceeded:
+            self._head.buffer.clear()
+            self._respond(http, HttpResponse(status=431))
         except h11.RemoteProtocolError:
             self._respond(http, HttpResponse(status=400))
 
