@@ -265,6 +265,8 @@ def test_close_with_a_bad_code_changes_nothing() -> None:
 
 @pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
 def test_a_hundred_senders_keep_their_order(secure: bool) -> None:
+    """W26: a frame is made and queued under one lock."""
+
     each = 20
 
     def script(conn: Conn) -> list[tuple[int, int, int]]:

@@ -132,6 +132,7 @@ def test_codes_that_may_be_sent(role: str, code: int) -> None:
     "code", [-1, 0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535, 99999, True, 1000.0, "1000", None]
 )
 def test_codes_that_may_not(code: object) -> None:
+    """W22, W23, A6."""
     for link in (open_client(), new_client(), new_server()):
         state = link.state
         with pytest.raises(InvalidMessage):
@@ -141,6 +142,7 @@ def test_codes_that_may_not(code: object) -> None:
 
 @pytest.mark.parametrize("reason", ["x" * 124, "€" * 42, "\ud800", b"bytes", None])
 def test_reasons_that_cannot_be_sent(reason: object) -> None:
+    """W22, W23."""
     link = open_client()
     with pytest.raises(InvalidMessage):
         link.close(1000, reason)  # type: ignore[arg-type]
@@ -356,6 +358,7 @@ def test_a_fault_found_above_while_connecting() -> None:
 
 
 def test_the_state_right_after_a_close_frame_was_read_refuses_to_send() -> None:
+    """A5."""
     link = open_client()
     link.receive_data(close_frame(1000))
     with pytest.raises(ConnectionClosing):

@@ -49,6 +49,7 @@ PMD = "permessage-deflate"
     ],
 )
 def test_a_client_takes_what_it_offered(chosen: str) -> None:
+    """W28."""
     link = new_client(compression=True)
     link.receive_data(response(*RESPONSE_FIELDS, f"Sec-WebSocket-Extensions: {chosen}"))
     (event,) = pull(link)
@@ -87,6 +88,7 @@ def test_a_client_takes_what_it_offered(chosen: str) -> None:
 )
 @pytest.mark.parametrize("lines", [1, 2])
 def test_a_client_refuses_what_it_did_not_offer(chosen: str, lines: int) -> None:
+    """W28, W29."""
     link = new_client(compression=True)
     values = chosen.split(", ") if lines == 2 else [chosen]
     link.receive_data(response(*RESPONSE_FIELDS, *(f"Sec-WebSocket-Extensions: {value}" for value in values)))
@@ -94,6 +96,7 @@ def test_a_client_refuses_what_it_did_not_offer(chosen: str, lines: int) -> None
 
 
 def test_a_second_line_cannot_hide_an_extension() -> None:
+    """W29."""
     link = new_client(compression=True)
     fields = ("Sec-WebSocket-Extensions: x-evil", f"Sec-WebSocket-Extensions: {PMD}")
     link.receive_data(response(*RESPONSE_FIELDS, *fields))
@@ -121,6 +124,7 @@ def test_a_second_line_cannot_hide_an_extension() -> None:
     ],
 )
 def test_a_server_accepts_the_first_offer_that_it_can_meet_or_declines(offer: str, answer: str | None) -> None:
+    """W46."""
     link = new_server(compression=True)
     link.receive_data(request(*REQUEST_FIELDS, f"Sec-WebSocket-Extensions: {offer}"))
     link.accept()
@@ -175,6 +179,7 @@ def test_what_we_compress_can_be_inflated(role: str, keep: bool) -> None:
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 @pytest.mark.parametrize("cut", [0, 1, 5])
 def test_a_ping_inside_a_compressed_message_leaves_it_whole(role: str, opcode: int, cut: int) -> None:
+    """W1."""
     link = open_link(role, compression=True, extensions=PMD)
     message = b"the quick brown fox"
     (payload,) = deflated(message)
@@ -190,6 +195,7 @@ def test_a_ping_inside_a_compressed_message_leaves_it_whole(role: str, opcode: i
 @ROLES
 @pytest.mark.parametrize("slow", [False, True], ids=["whole", "in pieces"])
 def test_a_deflate_bomb_is_stopped_at_the_limit(role: str, slow: bool) -> None:
+    """W2."""
     stream = zlib.compressobj(9, wbits=-15)
     bomb = b"".join(stream.compress(bytes(1 << 20)) for _ in range(64)) + stream.flush(zlib.Z_SYNC_FLUSH)[:-4]
     limits = Limits(max_message=1 << 20)
@@ -242,6 +248,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("row", BROKEN, ids=str)
 def test_broken_compression_fails_with_its_code(row: str) -> None:
+    """W14."""
     data, code = BROKEN[row]
     link = open_client(compression=True, extensions=PMD)
     link.receive_data(data + raw(BINARY, b"later"))

@@ -37,6 +37,7 @@ def test_a_frame_is_what_wsproto_reads(size: int, mask: bytes | None) -> None:
 @given(st.binary(max_size=40_000), st.binary(min_size=4, max_size=4))
 @settings(max_examples=100)
 def test_masking_is_the_exclusive_or_of_rfc_6455_and_its_own_inverse(payload: bytes, key: bytes) -> None:
+    """W25."""
     masked = apply_mask(payload, key)
     assert masked == bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
     assert apply_mask(masked, key) == payload

@@ -102,6 +102,7 @@ def test_a_broken_frame_ends_the_connection_with_its_code(row: str, role: str, s
 
 @ROLES
 def test_after_our_failure_everything_is_ignored_and_nothing_is_kept(role: str) -> None:
+    """W6, A2."""
     link = open_link(role)
     link.receive_data(raw(3, to=role))
     pull(link)
@@ -114,6 +115,7 @@ def test_after_our_failure_everything_is_ignored_and_nothing_is_kept(role: str) 
 
 
 def test_the_answer_to_our_failure_is_not_waited_for() -> None:
+    """W7."""
     link = open_client()
     link.receive_data(raw(3))
     pull(link)
@@ -124,6 +126,7 @@ def test_the_answer_to_our_failure_is_not_waited_for() -> None:
 
 
 def test_a_peers_close_and_our_failure_with_the_same_code_differ() -> None:
+    """W8, A2."""
     ours, theirs = open_client(), open_client()
     ours.receive_data(raw(3))
     theirs.receive_data(close_frame(1002, "bad"))
@@ -142,6 +145,7 @@ def test_a_header_that_announces_too_much_is_refused_before_its_payload() -> Non
 
 
 def test_an_announced_size_of_2_to_the_63_less_one_is_never_streamed() -> None:
+    """W3."""
     link = open_client()
     link.receive_data(raw(BINARY, b"x" * 100, length=2**63 - 1, width=8))
     assert link.buffered_in == 0
@@ -149,6 +153,7 @@ def test_an_announced_size_of_2_to_the_63_less_one_is_never_streamed() -> None:
 
 
 def test_endless_empty_fragments_are_counted() -> None:
+    """W4."""
     link = open_client()
     link.receive_data(raw(TEXT, fin=False) + raw(0, fin=False) * 100_000)
     _, error, _ = outcome(link)
@@ -157,6 +162,7 @@ def test_endless_empty_fragments_are_counted() -> None:
 
 
 def test_input_is_framed_at_once_so_nothing_piles_up_unparsed() -> None:
+    """W5."""
     link = open_client(limits=Limits(max_buffered_in=1_000_000))
     for _ in range(200):
         if link.wants.read:
@@ -165,6 +171,7 @@ def test_input_is_framed_at_once_so_nothing_piles_up_unparsed() -> None:
 
 
 def test_messages_before_the_end_of_the_stream_come_before_its_report() -> None:
+    """W9."""
     link = open_client()
     link.receive_data(raw(TEXT, b"last") + close_frame(1000))
     link.receive_eof()
@@ -174,6 +181,7 @@ def test_messages_before_the_end_of_the_stream_come_before_its_report() -> None:
 
 
 def test_the_end_of_the_stream_after_a_close_or_twice_says_nothing_new() -> None:
+    """W10, A3."""
     link = open_client()
     link.receive_data(close_frame(1000))
     link.receive_eof()
@@ -184,6 +192,7 @@ def test_the_end_of_the_stream_after_a_close_or_twice_says_nothing_new() -> None
 
 @pytest.mark.parametrize("cut", [raw(TEXT, b"abc")[:-1], raw(BINARY, b"abc")[:-1], raw(TEXT, b"ab", fin=False)])
 def test_a_message_cut_off_by_the_end_of_the_stream_is_dropped(cut: bytes) -> None:
+    """W11."""
     link = open_client()
     link.receive_data(cut)
     assert link.buffered_in > 0
@@ -196,6 +205,7 @@ def test_a_message_cut_off_by_the_end_of_the_stream_is_dropped(cut: bytes) -> No
 
 @ROLES
 def test_bytes_after_the_end_are_dropped_without_a_word(role: str) -> None:
+    """W12, A4."""
     link = open_link(role)
     link.receive_eof()
     pull(link)
@@ -205,6 +215,7 @@ def test_bytes_after_the_end_are_dropped_without_a_word(role: str) -> None:
 
 @ROLES
 def test_bytes_behind_the_peers_close_frame_are_dropped(role: str) -> None:
+    """W13."""
     link = open_link(role)
     link.receive_data(close_frame(1000, to=role) + raw(TEXT, b"late", to=role) + raw(PING, to=role))
     link.receive_data(raw(3, to=role))
@@ -214,6 +225,7 @@ def test_bytes_behind_the_peers_close_frame_are_dropped(role: str) -> None:
 
 @ROLES
 def test_a_ping_after_our_close_frame_is_not_answered(role: str) -> None:
+    """W15, A7."""
     link = open_link(role)
     link.close()
     link.data_to_send()
@@ -223,6 +235,7 @@ def test_a_ping_after_our_close_frame_is_not_answered(role: str) -> None:
 
 
 def test_close_code_1014_of_a_gateway_is_reported_as_it_came() -> None:
+    """W16."""
     link = open_client()
     link.receive_data(close_frame(1014, "bad gateway"))
     _, error, info = outcome(link)
@@ -233,6 +246,7 @@ def test_close_code_1014_of_a_gateway_is_reported_as_it_came() -> None:
 
 @pytest.mark.parametrize("first", [raw(TEXT, b"par", fin=False), raw(BINARY, b"par", fin=False)])
 def test_a_close_frame_inside_a_message_says_so(first: bytes) -> None:
+    """W17."""
     link = open_client()
     link.receive_data(first + close_frame(1000))
     events, error, info = outcome(link)
@@ -241,6 +255,7 @@ def test_a_close_frame_inside_a_message_says_so(first: bytes) -> None:
 
 
 def test_of_a_fragmented_text_only_the_whole_is_handed_out() -> None:
+    """W18."""
     link = open_client()
     link.receive_data(raw(TEXT, "gü".encode()[:2], fin=False))
     link.receive_data(raw(PING, b"1"))
@@ -251,6 +266,7 @@ def test_of_a_fragmented_text_only_the_whole_is_handed_out() -> None:
 
 
 def test_a_text_that_comes_byte_by_byte_is_one_message() -> None:
+    """W19, A1."""
     link = open_client()
     text = "ä€😀" * 2000
     feed(link, *[bytes([byte]) for byte in raw(TEXT, text.encode())])
@@ -272,6 +288,7 @@ def test_very_many_tiny_frames_in_one_read_are_bounded_by_wants() -> None:
 
 
 def test_of_a_burst_of_pings_only_the_newest_are_answered() -> None:
+    """W21."""
     link = open_client()
     for number in range(1000):
         link.receive_data(raw(PING, str(number).encode()))
@@ -284,6 +301,7 @@ def test_of_a_burst_of_pings_only_the_newest_are_answered() -> None:
 
 @ROLES
 def test_a_flood_of_pings_between_two_writes_ends_the_connection(role: str) -> None:
+    """W21."""
     link = open_link(role, limits=Limits(max_buffered_out=10_000))
     link.receive_data(raw(PING, to=role) * 10_000)
     events = pull(link)

@@ -31,6 +31,7 @@ def client() -> WebSocketLink:
 
 
 def test_a_request_shows_neither_query_nor_values() -> None:
+    """W43."""
     asked = HandshakeRequest(host="h", target=f"/ws?key={CANARY}", headers=[("x-goog-api-key", CANARY)])
     assert repr(asked) == "HandshakeRequest(host='h', target='/ws', headers=['x-goog-api-key'])"
     assert CANARY not in repr(client())
@@ -121,6 +122,7 @@ def test_a_broken_frame_shows_no_payload(data: bytes) -> None:
 
 
 def test_a_refused_command_shows_no_payload() -> None:
+    """W24."""
     payload = CANARY.encode() * 1_000_000
     link = open_client()
     commands: list[Callable[[], None]] = [lambda: link.send_text(payload[:1000]), lambda: link.ping(payload[:126])]

@@ -91,6 +91,7 @@ def test_every_cell_of_the_table_is_taken(state: LinkState, what: LinkInput, rol
 @pytest.mark.parametrize("state", LinkState, ids=str)
 @pytest.mark.parametrize("command", ["send_text", "send_binary", "ping"])
 def test_what_may_be_sent_when(state: LinkState, command: str, role: str) -> None:
+    """W24."""
     if state is LinkState.CLOSED:
         link = open_link(role)
         link.receive_eof()
@@ -134,6 +135,7 @@ def test_a_message_may_be_as_large_as_its_limit(role: str, command: str, extra: 
 @pytest.mark.parametrize("command", ["send_text", "send_binary", "ping"])
 @pytest.mark.parametrize("data", ["text", bytearray(b"x"), None, 5])
 def test_only_bytes_are_sent(command: str, data: object) -> None:
+    """W22, A9."""
     link = open_client()
     with pytest.raises(InvalidMessage):
         getattr(link, command)(data)
@@ -142,6 +144,7 @@ def test_only_bytes_are_sent(command: str, data: object) -> None:
 
 @pytest.mark.parametrize("size", [124, 125, 126])
 def test_a_ping_has_125_bytes_at_most(size: int) -> None:
+    """W22."""
     link = open_client()
     if size <= 125:
         link.ping(bytes(size))
@@ -180,6 +183,7 @@ def test_buffered_out_is_what_will_be_handed_out(role: str) -> None:
 
 
 def test_only_the_client_masks() -> None:
+    """A10."""
     client, server = open_client(), open_server()
     for link in (client, server):
         link.send_text(b"hello")

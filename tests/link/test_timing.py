@@ -62,6 +62,7 @@ def test_a_request_that_was_never_taken_is_not_sent_after_the_deadline() -> None
 
 
 def test_an_ssh_banner_that_drips_or_a_mute_server_runs_into_the_deadline() -> None:
+    """W36."""
     link = new_client(timeouts=T)
     link.advance(0)
     link.receive_data(b"HTTP/1")

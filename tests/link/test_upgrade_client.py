@@ -61,6 +61,7 @@ GOOD = {
 @pytest.mark.parametrize("row", GOOD, ids=str)
 @pytest.mark.parametrize("slow", [False, True], ids=["whole", "byte by byte"])
 def test_a_good_response_connects_once(row: str, slow: bool) -> None:
+    """W31, W32."""
     link = new_client()
     feed(link, *([bytes([byte]) for byte in GOOD[row]] if slow else [GOOD[row]]))
     (event,) = pull(link)
@@ -102,6 +103,7 @@ BAD = {
 @pytest.mark.parametrize("row", BAD, ids=str)
 @pytest.mark.parametrize("slow", [False, True], ids=["whole", "byte by byte"])
 def test_a_bad_response_fails_once_and_for_good(row: str, slow: bool) -> None:
+    """W27, W30, W33, W36."""
     link = new_client()
     feed(link, *([bytes([byte]) for byte in BAD[row]] if slow else [BAD[row]]))
     link.receive_data(GOOD_RESPONSE + raw(TEXT, b"too late"))
@@ -115,6 +117,7 @@ def test_a_bad_response_fails_once_and_for_good(row: str, slow: bool) -> None:
 
 
 def test_what_the_answer_was_is_told_without_its_bytes() -> None:
+    """W35."""
     for data, text in (
         (b"\x15\x03\x01", "TLS came as the answer on a plain-text connection"),
         (b"SSH-2.0", "the answer is not HTTP"),
@@ -131,6 +134,7 @@ def test_what_the_answer_was_is_told_without_its_bytes() -> None:
 
 @pytest.mark.parametrize("slow", [False, True], ids=["whole", "byte by byte"])
 def test_frames_behind_the_response_are_not_lost(slow: bool) -> None:
+    """W40."""
     data = GOOD_RESPONSE + raw(BINARY, b"early") + raw(TEXT, b"birds")
     link = new_client()
     feed(link, *([bytes([byte]) for byte in data] if slow else [data]))
@@ -146,6 +150,7 @@ def test_a_fault_behind_the_response_comes_after_the_connection() -> None:
 
 
 def test_no_bytes_are_no_end_of_the_stream() -> None:
+    """W34."""
     link = new_client()
     feed(link, GOOD_RESPONSE[:10], b"", GOOD_RESPONSE[10:], b"")
     assert link.state is LinkState.OPEN
@@ -168,6 +173,7 @@ def test_no_bytes_are_no_end_of_the_stream() -> None:
     ],
 )
 def test_a_refusal_keeps_status_headers_and_body(status: int, retryable: bool, hint: str) -> None:
+    """W39."""
     link = new_client()
     head = f"HTTP/1.1 {status} Whatever\r\nContent-Length: 4\r\nX-A: B\r\nLocation: https://elsewhere/\r\n\r\n"
     link.receive_data(head.encode() + b"bo")
@@ -202,6 +208,7 @@ def test_a_refusal_keeps_status_headers_and_body(status: int, retryable: bool, h
 def test_a_body_that_never_ends_well_costs_nothing_but_itself(
     head: bytes, body: bytes, expected: bytes, end: str, slow: bool
 ) -> None:
+    """W38, A8."""
     link = new_client()
     link.advance(0)
     data = b"HTTP/1.1 429 Slow down\r\n" + head + b"\r\n" + body
@@ -232,6 +239,7 @@ def test_the_body_of_a_refusal_is_cut_at_its_bound(extra: int, slow: bool) -> No
 
 
 def test_an_endless_body_is_not_waited_for() -> None:
+    """W38."""
     link = new_client()
     link.receive_data(b"HTTP/1.1 500 Oops\r\n\r\n")
     for _ in range(100):
@@ -245,6 +253,7 @@ def test_an_endless_body_is_not_waited_for() -> None:
 @pytest.mark.parametrize("extra", [-1, 0, 1])
 @pytest.mark.parametrize("slow", [False, True], ids=["whole", "byte by byte"])
 def test_the_head_of_the_response_has_a_bound_that_no_cutting_changes(extra: int, slow: bool) -> None:
+    """W37."""
     head = response(*RESPONSE_FIELDS, "X: " + "y" * 500)
     link = new_client(limits=Limits(max_handshake=len(head) - extra))
     data = head + raw(TEXT, b"z" * 1000)
@@ -280,6 +289,7 @@ def test_informational_responses_count_together() -> None:
 
 
 def test_50_megabytes_of_header_are_refused_in_one_piece_too() -> None:
+    """W37."""
     link = new_client()
     link.receive_data(b"HTTP/1.1 101 x\r\nX: " + b"y" * 50_000_000)
     assert isinstance(outcome(link)[1], LimitExceeded)
@@ -288,6 +298,7 @@ def test_50_megabytes_of_header_are_refused_in_one_piece_too() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"HTTP/1.1 101 Swit", response(start="HTTP/1.1 100 Continue")])
 def test_the_end_of_the_stream_before_a_response_is_the_transports(data: bytes) -> None:
+    """W35, A8."""
     link = new_client()
     link.receive_data(data)
     link.receive_eof()
@@ -327,6 +338,7 @@ BAD_REQUESTS = {
 
 @pytest.mark.parametrize("row", BAD_REQUESTS, ids=str)
 def test_a_request_that_cannot_be_sent_is_refused_without_its_values(row: str) -> None:
+    """W41, W42, W44, A9."""
     path, members = BAD_REQUESTS[row]
     arguments = {"host": "h", "target": "/", **members}
     with pytest.raises(InvalidMessage) as caught:
@@ -353,6 +365,7 @@ def test_a_request_that_cannot_be_sent_is_refused_without_its_values(row: str) -
     ],
 )
 def test_fields_of_the_handshake_are_not_the_callers(name: str) -> None:
+    """W44."""
     with pytest.raises(InvalidMessage):
         HandshakeRequest(host="h", target="/", headers=[(name, "x")])
 

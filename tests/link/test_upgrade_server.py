@@ -55,6 +55,7 @@ GOOD = {
 @pytest.mark.parametrize("row", GOOD, ids=str)
 @pytest.mark.parametrize("slow", [False, True], ids=["whole", "byte by byte"])
 def test_a_good_request_is_handed_out_and_can_be_accepted(row: str, slow: bool) -> None:
+    """W45."""
     link = new_server()
     assert link.wants.read
     feed(link, *([bytes([byte]) for byte in GOOD[row]] if slow else [GOOD[row]]))
@@ -110,6 +111,7 @@ BAD = {
 @pytest.mark.parametrize("row", BAD, ids=str)
 @pytest.mark.parametrize("slow", [False, True], ids=["whole", "byte by byte"])
 def test_a_bad_request_gets_one_status_and_ends(row: str, slow: bool) -> None:
+    """W45, W47."""
     expected, data = BAD[row]
     link = new_server()
     feed(link, *([bytes([byte]) for byte in data] if slow else [data]))
@@ -149,6 +151,7 @@ def test_why_a_request_was_refused_is_told_without_its_bytes() -> None:
 
 @pytest.mark.parametrize("slow", [False, True], ids=["whole", "byte by byte"])
 def test_frames_in_the_segment_of_the_request_are_not_lost(slow: bool) -> None:
+    """W48."""
     link = new_server()
     data = GOOD_REQUEST + raw(TEXT, b"early", to="server")
     feed(link, *([bytes([byte]) for byte in data] if slow else [data]))
@@ -163,6 +166,7 @@ def test_frames_in_the_segment_of_the_request_are_not_lost(slow: bool) -> None:
 @pytest.mark.parametrize("extra", [-1, 0, 1])
 @pytest.mark.parametrize("slow", [False, True], ids=["whole", "in pieces"])
 def test_before_the_answer_little_is_kept(extra: int, slow: bool) -> None:
+    """W49."""
     link = new_server(limits=Limits(max_handshake=1000))
     flood = bytes(1000 + extra)
     if slow:
@@ -198,6 +202,7 @@ def test_the_head_of_the_request_has_a_bound_that_no_cutting_changes(extra: int,
 
 @pytest.mark.parametrize("extra", [-1, 0, 1])
 def test_the_number_of_header_lines_has_a_bound(extra: int) -> None:
+    """W50."""
     link = new_server(limits=Limits(max_headers=len(REQUEST_FIELDS) - extra))
     link.receive_data(GOOD_REQUEST)
     if extra <= 0:
@@ -210,12 +215,14 @@ def test_the_number_of_header_lines_has_a_bound(extra: int) -> None:
 
 
 def test_5000_header_lines_in_one_feed_are_refused() -> None:
+    """W50."""
     link = new_server()
     link.receive_data(request(*REQUEST_FIELDS, *(f"X-{n}: yyyyyyyy" for n in range(5000))))
     assert isinstance(outcome(link)[1], LimitExceeded)
 
 
 def test_13_megabytes_before_the_answer_are_not_kept() -> None:
+    """W49."""
     link = new_server()
     link.receive_data(GOOD_REQUEST)
     for _ in range(100):

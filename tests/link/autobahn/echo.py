@@ -52,7 +52,7 @@ def serve(link: WebSocketLink, sock: socket.socket) -> list[str]:
         if not received:
             link.receive_eof()
         # The link frames at once all that it is given, and after a fault no echo leaves any more. The suite calls it
-        # strict to answer, before the fault, what came ahead of it in the same segment: so feed small segments by bytes.
+        # strict to answer, before the fault, what came ahead of it in the same segment: so feed it bytes.
         step = 1 if len(received) <= _SMALL else _READ
         for at in range(0, len(received), step):
             link.receive_data(received[at : at + step])
