@@ -313,15 +313,14 @@ class Emulation(abc.ABC, Generic[M]):
         return setup, Conversation(model=setup.model or "", alive=self._is_alive, most=options.max_history)
 
     def _resumed(self, setup: LiveClientSetup, handle: str) -> Conversation | Refusal:
-        found = self._shared.store.find(handle)
-        if found is None:
+        conversation = self._shared.store.find(handle)
+        if conversation is None:
             return NO_SESSION
-        conversation, length = found
         if conversation.alive():
             return STILL_ALIVE
         if conversation.model != setup.model:
             return INVALID
-        conversation.back_to(length)
+        self._shared.store.rewind(handle)
         conversation.alive = self._is_alive
         return conversation
 

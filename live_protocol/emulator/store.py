@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 import attrs
 
 from live_protocol._mismatch import fields, plain
-from live_protocol.emulator.conversation import Conversation
+from live_protocol.emulator.conversation import Conversation, PendingCall
 from live_protocol.errors import InvalidMessage
 from live_protocol.messages import AuthToken, AuthTokenCreateRequest, LiveClientSetup
 
@@ -52,6 +52,21 @@ class Ids:
         return f"{kind}-{number if self._entropy is None else self._entropy(16).hex()}"
 
 
+@attrs.frozen
+class _Moment:
+    """What a handle stands for.
+
+    Attributes:
+        conversation: Which conversation.
+        length: How many entries its history had had.
+        pending: The calls that were open.
+    """
+
+    conversation: Conversation
+    length: int
+    pending: Mapping[str, PendingCall]
+
+
 class Store:
     """Conversations by handle.
 
@@ -63,19 +78,34 @@ class Store:
     def __init__(self, ids: Ids, most: int) -> None:
         self._ids = ids
         self._most = most
-        self._handles: OrderedDict[str, tuple[Conversation, int]] = OrderedDict()
+        self._handles: OrderedDict[str, _Moment] = OrderedDict()
 
     def issue(self, conversation: Conversation) -> str:
         """A handle for a conversation as it is now."""
         handle = self._ids.name("handle")
-        self._handles[handle] = (conversation, conversation.length)
+        self._handles[handle] = _Moment(conversation, conversation.length, dict(conversation.pending))
         if len(self._handles) > self._most:
             self._handles.popitem(last=False)
         return handle
 
-    def find(self, handle: str) -> tuple[Conversation, int] | None:
-        """The conversation of a handle, and how much of its history the handle covers."""
-        return self._handles.get(handle)
+    def find(self, handle: str) -> Conversation | None:
+        """The conversation of a handle, as it is now."""
+        moment = self._handles.get(handle)
+        return None if moment is None else moment.conversation
+
+    def rewind(self, handle: str) -> None:
+        """Take a conversation back to the moment of its handle.
+
+        What was said since is forgotten, answers to calls too. Calls that were made since stay open: the old ids may
+        be answered on another connection (wire.md section 10).
+        """
+        moment = self._handles[handle]
+        conversation = moment.conversation
+        conversation.back_to(moment.length)
+        since = conversation.pending
+        conversation.pending = {
+            key: entry for key, entry in moment.pending.items() if key not in conversation.cancelled
+        } | since
 
 
 # --- ephemeral tokens: wire.md section 2 ------------------------------------------------------------------------

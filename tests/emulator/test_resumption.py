@@ -105,6 +105,21 @@ def test_pending_calls_survive() -> None:
     assert said(pair.run()) == '{"late": 1}'
 
 
+def test_a_handle_goes_back_to_before_answers_too() -> None:
+    server = Emulator()
+    tools = [{"function_declarations": [{"name": "f", "behavior": "NON_BLOCKING"}]}]
+    pair = open_pair(server, tools=tools)
+    (call,) = of(pair.text("/call f {}"), ev.ToolCallRequested)
+    older = pair.client.resumption.handle
+    answer = {"id": call.call.id, "name": "f", "response": {"late": 1}}
+    pair.client.send_tool_response(answer)
+    pair.run()
+    leave(pair)
+    pair = open_pair(server, older, tools=tools)
+    pair.client.send_tool_response(answer)
+    assert said(pair.run()) == '{"late": 1}'
+
+
 def test_a_resume_while_the_old_connection_lives() -> None:
     server = Emulator()
     pair = open_pair(server)
