@@ -372,7 +372,7 @@ class PersistentMachine(ClientVerbs):
     def _resumption_updated(self, event: ev.ResumptionUpdated) -> bool:
         if self._config.session_resumption is not None:  # some models send handles unasked
             self._reconnector.observed(event, self._clock)
-            if event.handle is not None:
+            if event.resumable and event.handle is not None:
                 self._calls.settle()
                 self._input.resumable(event.last_consumed_client_message_index)
             self._consider_leaving()

@@ -315,7 +315,8 @@ class ResumptionUpdated(_FromServer):
     """News about resuming this session (wire.md section 10).
 
     Attributes:
-        handle: The new handle, None where this update carries none (an older one stays good).
+        handle: The new handle, None where this update carries none (an older one stays good). One that comes
+            without ``resumable`` is shown here and used nowhere.
         resumable: Whether the session can be resumed from this very moment.
         last_consumed_client_message_index: Newest client message inside the handle; transparent mode only.
     """

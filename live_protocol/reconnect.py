@@ -110,8 +110,11 @@ class ReconnectPolicy:
         healthy_after: How long a connection must have been ready for the count of tries to start anew.
         resume_conflict_delay: Delay at least after a resumption that was refused while the old connection still seemed
             to live (wire.md section 10).
+        resume_conflict_for: Time after the loss of the connection for which such refusals are put down to that, and do
+            not count as tries; after it they mean that the handle is no good.
         poisoned_after: Resumed connections in a row which the server ends before they are healthy, after which the
-            handle counts as poisoned.
+            handle counts as poisoned. Refused upgrades, and ends that the service puts down to
+            itself (it restarts, it is overloaded), do not count.
         without_handle: What to do where the session cannot be resumed.
         retry_first: Whether the very first connection is retried too; otherwise its failure is final, so that a wrong
             address or setup shows at once.
@@ -139,6 +142,7 @@ class ReconnectPolicy:
     jitter: float = attrs.field(default=0.5, validator=_share)
     healthy_after: float = attrs.field(default=10.0, validator=_at_least(0))
     resume_conflict_delay: float = attrs.field(default=1.0, validator=_at_least(0))
+    resume_conflict_for: float = attrs.field(default=30.0, validator=_at_least(0))
     poisoned_after: int = attrs.field(default=5, validator=_at_least(1))
     without_handle: WithoutHandle = WithoutHandle.FRESH
     retry_first: bool = False
@@ -175,6 +179,7 @@ class Verdict(enum.StrEnum):
 _DEAD_HANDLE: Final = ("invalid session handle", "session not found", "requested entity was not found")
 _PASSING: Final = ("requested entity was not found", "operation is not implemented")
 _CONFLICT: Final = "internal error"
+_OUTAGE: Final = "currently unavailable"
 _UNSPECIFIC: Final = ("", "request contains an invalid argument")
 
 
@@ -200,6 +205,15 @@ def verdict(info: CloseInfo, *, resumed: bool, ready: bool, accepted: bool = Fal
     if info.retryable:
         return Verdict.RETRY
     return Verdict.OVER if info.clean else Verdict.FATAL
+
+
+def _blames_handle(info: CloseInfo, *, ready: bool) -> bool:
+    """Whether such an end of a resumed connection can be the handle's fault: the server closed it, and not for itself.
+
+    A refused upgrade cannot be, for the handle only comes after it.
+    """
+    outage = not ready and _OUTAGE in info.reason.lower()
+    return info.initiator is Initiator.REMOTE and info.code in (1007, 1008, 1011) and not outage
 
 
 # --- decisions --------------------------------------------------------------------------------------------------
@@ -283,6 +297,7 @@ class Reconnector:
         self._lost_at: float | None = None
         self._ready_at = 0.0
         self._strikes = 0
+        self._conflicts = 0  # tries among ``attempt`` that only found the old connection alive
         self._left = False
 
     def __repr__(self) -> str:
@@ -307,7 +322,8 @@ class Reconnector:
             self.ready = self._ever = self._accepted = True
             self._ready_at = now
         elif isinstance(event, ResumptionUpdated):
-            self.handle = event.handle or self.handle
+            if event.resumable:  # one that comes without it is no better than the one at hand
+                self.handle = event.handle or self.handle
         elif isinstance(event, GoAway):
             rules = self.policy.go_away
             left = rules.unknown if event.time_left is None else event.time_left
@@ -343,7 +359,7 @@ class Reconnector:
         """
         policy, ready = self.policy, self.ready
         if ready and now - self._ready_at >= policy.healthy_after:
-            self.attempt = self._strikes = 0
+            self.attempt = self._strikes = self._conflicts = 0
             self._failing_since = None
         self._lost(now)
         if self.leave_at is not None and (self._left or info.clean or info.retryable):
@@ -355,15 +371,16 @@ class Reconnector:
             return GiveUp(why="" if found is Verdict.OVER else "dialling again would not help")
         if not self._ever and not policy.retry_first:
             return GiveUp(why="the first connection failed, and ReconnectPolicy.retry_first is off")
-        if self._used is not None and info.initiator is Initiator.REMOTE:
-            self._strikes += 1
-        if self._strikes >= policy.poisoned_after:
+        if found is Verdict.CONFLICT:
+            if self.gap(now) < policy.resume_conflict_for:
+                self._conflicts += 1
+                return self._dial(now, ReconnectReason.CONFLICT, policy.resume_conflict_delay)
             found = Verdict.HANDLE
-        if found is Verdict.HANDLE:
+        if self._used is not None and _blames_handle(info, ready=ready):
+            self._strikes += 1
+        if found is Verdict.HANDLE or self._strikes >= policy.poisoned_after:
             self.handle, self._strikes = None, 0
             return self._dial(now, ReconnectReason.HANDLE_REFUSED, 0.0)
-        if found is Verdict.CONFLICT:
-            return self._dial(now, ReconnectReason.CONFLICT, self.policy.resume_conflict_delay)
         return self._dial(now, ReconnectReason.DROPPED)
 
     def dial_failed(self, now: float, *, retryable: bool = True) -> Decision:
@@ -399,7 +416,7 @@ class Reconnector:
         if self.handle is None and self._ever and policy.without_handle is WithoutHandle.GIVE_UP:
             return GiveUp(why="there is no handle to resume from, and ReconnectPolicy.without_handle says so")
         self.attempt += 1
-        if self.attempt > policy.max_attempts:
+        if self.attempt - self._conflicts > policy.max_attempts:
             return GiveUp(why=f"{policy.max_attempts} tries in a row failed")
         delay = 0.0
         if least != 0.0:

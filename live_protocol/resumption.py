@@ -17,7 +17,7 @@ class Resumption:
     """State of resumption at one moment.
 
     Attributes:
-        handle: Newest handle that came; an update without one does not void it.
+        handle: Newest handle that came and was said to be resumable; an update without one does not void it.
         resumable: Whether the newest update says that the session can be resumed from here. If not, resuming with
             ``handle`` may lose what happened since it came.
         issued_at: Clock reading at which ``handle`` came.
@@ -34,15 +34,14 @@ class Resumption:
 
     def updated(self, update: LiveServerSessionResumptionUpdate, now: float | None) -> Resumption:
         """The state after an update of the server."""
-        handle = update.new_handle or None
+        handle = update.new_handle if update.resumable else None
+        if not handle:
+            return attrs.evolve(self, resumable=False, updates=self.updates + 1)
+        index = update.last_consumed_client_message_index
         return Resumption(
-            handle=handle or self.handle,
-            resumable=bool(update.resumable and handle),
-            issued_at=now if handle else self.issued_at,
-            last_consumed_client_message_index=(
-                self.last_consumed_client_message_index
-                if update.last_consumed_client_message_index is None
-                else update.last_consumed_client_message_index
-            ),
+            handle=handle,
+            resumable=True,
+            issued_at=now,
+            last_consumed_client_message_index=(self.last_consumed_client_message_index if index is None else index),
             updates=self.updates + 1,
         )

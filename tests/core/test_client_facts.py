@@ -147,6 +147,13 @@ def test_resumption() -> None:
     assert now.last_consumed_client_message_index == 7
     tell(session, {"sessionResumptionUpdate": {"newHandle": "", "resumable": True}})
     assert (session.resumption.handle, session.resumption.resumable) == (CANARY, False)
+    # wire.md section 10: keep the latest resumable handle.
+    update = {"newHandle": "worse", "resumable": False, "lastConsumedClientMessageIndex": "9"}
+    (event,) = tell(session, {"sessionResumptionUpdate": update})
+    assert (event.handle, event.resumable, event.last_consumed_client_message_index) == ("worse", False, 9)
+    now = session.resumption
+    assert (now.handle, now.resumable, now.issued_at, now.updates) == (CANARY, False, 5.0, 4)
+    assert now.last_consumed_client_message_index == 7
 
 
 def test_go_away() -> None:

@@ -290,6 +290,49 @@ def test_a_bad_network_is_no_poison() -> None:
         assert again(made, made.dropped(DROP, 100.0)).handle == "h"
 
 
+def refused(status: int) -> CloseInfo:
+    return _endings.by_refusal(HandshakeFailed(f"refused with {status}", status=status))
+
+
+@pytest.mark.parametrize(
+    "info",
+    [refused(503), refused(429), closed(1001), closed(1013), closed(1011, "The service is currently unavailable.")],
+)
+def test_an_outage_is_no_poison(info: CloseInfo) -> None:
+    made = machine(ReconnectPolicy(poisoned_after=3, max_attempts=100, give_up_after=None))
+    again(made, made.dropped(DROP, 100.0))
+    for _ in range(20):
+        assert again(made, made.dropped(info, 100.0)).handle == "h"
+
+
+CONFLICTED = closed(1011, "Internal error encountered.")
+
+
+def test_a_conflict_costs_no_try_and_not_the_handle() -> None:
+    made = machine(ReconnectPolicy(max_attempts=2, poisoned_after=2, resume_conflict_for=30.0))
+    decision = again(made, made.dropped(DROP, 100.0))
+    for now in range(100, 130, 3):
+        decision = again(made, made.dropped(CONFLICTED, float(now)))
+        assert (decision.handle, decision.reason) == ("h", ReconnectReason.CONFLICT)
+        assert decision.delay >= 1.0
+    made.observed(READY, 131.0)
+    decision = again(made, made.dropped(DROP, 141.0))
+    assert (decision.attempt, decision.handle) == (1, "h")
+
+
+@pytest.mark.parametrize("rule", list(WithoutHandle))
+def test_a_conflict_that_never_ends_is_a_dead_handle(rule: WithoutHandle) -> None:
+    made = machine(ReconnectPolicy(resume_conflict_for=30.0, without_handle=rule))
+    again(made, made.dropped(DROP, 100.0))
+    again(made, made.dropped(CONFLICTED, 129.9))
+    decision = made.dropped(CONFLICTED, 130.0)
+    if rule is WithoutHandle.GIVE_UP:
+        assert isinstance(decision, GiveUp)
+    else:
+        assert isinstance(decision, Dial)
+        assert (decision.handle, decision.reason) == (None, ReconnectReason.HANDLE_REFUSED)
+
+
 def test_an_update_without_a_handle_does_not_void_the_old_one() -> None:
     made = machine()
     made.observed(ev.ResumptionUpdated(handle=None, resumable=False), 1.0)

@@ -64,6 +64,20 @@ def test_a_dead_handle_begins_a_new_session() -> None:
     assert world.model.heard == ["who are you?"]
 
 
+def test_a_handle_that_is_not_resumable_replaces_none() -> None:
+    server = Scripted()
+    world = World(ONE, emulator=server)
+    world.say("hello")
+    server.handle("worse", resumable=False)
+    world.run()
+    assert (world.machine.resumption.handle, world.machine.resumption.resumable) == ("h1", False)
+    world.cut()
+    world.until_ready()
+    assert server.setups[1].session_resumption == SessionResumptionConfig(handle="h1")
+    (lost,) = of(world.events, ev.InputLost)  # what only the other handle included
+    assert lost.numbers == ((1, 1),)
+
+
 def test_or_the_end() -> None:
     world = World(attrs.evolve(ONE, without_handle=WithoutHandle.GIVE_UP), max_handles=1)
     World(EAGER, emulator=world.emulator, model=world.model).say("somebody else")
