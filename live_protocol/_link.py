@@ -28,6 +28,8 @@ from live_protocol.events import (
     PingReceived,
     PongReceived,
     Rejected,
+    StallKind,
+    StallSuspected,
     UpgradeRequested,
 )
 from live_protocol.handshake import ClientHandshake, ServerHandshake, Upgraded
@@ -223,6 +225,10 @@ class LinkMachine:
             payload = self._liveness.silence()
             if payload is not None:
                 self._ping(payload)
+
+    def _suspect(self) -> None:
+        if self._state is _OPEN:
+            self._queue.append(StallSuspected(kind=StallKind.SILENT_LINK, silence=self._liveness.quiet()))
 
     def _ping(self, payload: bytes) -> None:
         self._outbox.control(PING, payload)

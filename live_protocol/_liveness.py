@@ -42,6 +42,7 @@ class Liveness:
         if self._unanswered:
             self._unanswered = False
             self._deadlines.disarm(Deadline.PONG)
+            self._deadlines.disarm(Deadline.STALL)
 
     def silence(self) -> bytes | None:
         """The ping deadline fired; gives the payload of the ping to send, if the silence has lasted that long."""
@@ -86,6 +87,13 @@ class Liveness:
         """Reading goes on: the wait for a pong that could not have been seen meanwhile begins anew."""
         if self._unanswered:
             self._deadlines.arm(Deadline.PONG, self._timeouts.ping_timeout)
+            self._deadlines.arm(Deadline.STALL, self._timeouts.stall)
+
+    def quiet(self) -> float:
+        """Seconds since the newest byte came, when the stall deadline fires."""
+        if self._heard is None:  # before the clock ran
+            return cast("float", self._timeouts.stall)
+        return cast("float", self._deadlines.now) - self._heard
 
     def pong(self, payload: bytes) -> float | None:
         """A pong came; gives the seconds since its ping was taken, None if it answers none of ours."""

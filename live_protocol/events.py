@@ -415,6 +415,8 @@ class StallKind(enum.StrEnum):
     """Client content asked for an answer, none has begun."""
     NO_GENERATION_COMPLETE = "NO_GENERATION_COMPLETE"
     """A turn is running, nothing has come for a while."""
+    SILENT_LINK = "SILENT_LINK"
+    """A ping went out, and not one byte has come since: not even a pong. Needs ``Timeouts.ping_interval``."""
 
 
 @final
@@ -424,7 +426,7 @@ class StallSuspected:
 
     Attributes:
         kind: What is missing.
-        silence: Seconds since the session last made progress.
+        silence: Seconds since the session last made progress; of a silent link, since the newest byte.
     """
 
     kind: StallKind
@@ -834,7 +836,9 @@ class InputLost:
     numbers: Sequence[tuple[int, int]] = ()
 
 
-LinkEvent: TypeAlias = UpgradeRequested | Connected | Rejected | PingReceived | PongReceived | Failed | ConnectionClosed
+LinkEvent: TypeAlias = (
+    UpgradeRequested | Connected | Rejected | PingReceived | PongReceived | StallSuspected | Failed | ConnectionClosed
+)
 """What the WebSocket link tells, besides messages."""
 
 SessionEvent: TypeAlias = (

@@ -190,6 +190,8 @@ class WebSocketLink(LinkMachine):
             elif which is Deadline.PONG:
                 after = cast("float", self._timeouts.ping_timeout)
                 self._fail(DeadlineExpired(which, after, "a ping was sent and nothing came back"))
+            elif which is Deadline.STALL:
+                self._suspect()
             elif which is Deadline.OPEN:
                 self._open_expired(cast("float", self._timeouts.open))
             else:

@@ -29,7 +29,7 @@ class Timeouts:
         ping_timeout: From the moment a ping's bytes were taken to the next received byte. Pongs of 8 to 30 s were
             measured on the real service (wire.md section 5), so the common 20 s would end healthy sessions.
         close: From our close frame to the end of the transport.
-        stall: Silence while output is due, after which `StallSuspected` is reported; off by default.
+        stall: Silence while output, or a pong, is due, after which `StallSuspected` is reported; off by default.
     """
 
     open: float | None = attrs.field(default=10.0, validator=_seconds)

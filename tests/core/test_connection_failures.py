@@ -321,6 +321,71 @@ def test_stalls_are_reported_and_nothing_more() -> None:
     assert pair.client.state is LinkState.OPEN
 
 
+def silent(timeouts: Timeouts) -> tuple[Pair, list[Any]]:
+    """A session whose peer has stopped to answer, and what it tells up to one second after its first ping."""
+    pair = open_pair(dial(timeouts=timeouts))
+    start = pair.clock.now
+    pair.client.advance(start + 20.0)
+    assert pair.client.data_to_send()  # the ping
+    pair.client.advance(start + 21.0)
+    return pair, list(pair.client.events())
+
+
+def test_a_silent_link_is_suspected_before_it_is_given_up() -> None:
+    pair, events = silent(Timeouts(stall=3.0))
+    assert events == []
+    pair.client.advance(pair.clock.now + 23.0)
+    assert list(pair.client.events()) == [StallSuspected(kind=StallKind.SILENT_LINK, silence=23.0)]
+    pair.client.advance(pair.clock.now + 79.0)
+    assert list(pair.client.events()) == []  # once
+    pair.client.advance(pair.clock.now + 80.0)
+    assert names(pair.client.events()) == ["Failed", "ConnectionClosed"]
+
+
+def test_any_byte_lifts_the_suspicion() -> None:
+    pair, _ = silent(Timeouts(stall=3.0))
+    pair.client.receive_data(frame(dumps(COMPLETE))[:1])
+    pair.client.advance(pair.clock.now + 39.0)
+    assert list(pair.client.events()) == []
+    assert not pair.client.data_to_send()
+
+
+def test_a_link_that_is_about_to_end_is_not_suspected() -> None:
+    pair, _ = silent(Timeouts(stall=70.0))
+    pair.client.advance(pair.clock.now + 100.0)
+    assert names(pair.client.events()) == ["Failed", "ConnectionClosed"]
+    pair, _ = silent(Timeouts(stall=3.0))
+    pair.client.close()
+    pair.client.advance(pair.clock.now + 24.0)
+    assert list(pair.client.events()) == []
+
+
+def test_an_idle_link_that_answers_is_never_suspected() -> None:
+    pair = open_pair(dial(timeouts=Timeouts(stall=0.5)))
+    pair.wait(600.0)
+    assert "PongReceived" in names(pair.client_events)
+    assert "StallSuspected" not in names(pair.client_events)
+    pair = open_pair(dial(timeouts=Timeouts(stall=0.5, ping_interval=None)))
+    pair.wait(600.0)
+    assert set(names(pair.client_events)) == {"PingReceived"}
+
+
+def test_a_ping_from_before_the_clock() -> None:
+    client, server = dial(timeouts=Timeouts(stall=3.0)), LiveConnection.server()
+    server.receive_data(client.data_to_send())
+    for _ in server.events():
+        server.accept()
+        break
+    client.receive_data(server.data_to_send())
+    client.ping(b"?")
+    assert names(client.events()) == ["Connected"]
+    client.data_to_send()
+    client.advance(100.0)
+    client.advance(103.0)
+    found = [event for event in client.events() if isinstance(event, StallSuspected)]
+    assert StallSuspected(kind=StallKind.SILENT_LINK, silence=3.0) in found
+
+
 def test_a_connection_that_closes_waits_for_no_setup() -> None:
     pair = Pair(dial(timeouts=Timeouts(setup=7.0, close=20.0, stall=1.0)))
     pair.pump()
