@@ -111,6 +111,7 @@ class PersistentMachine(ClientVerbs):
         "_ended",
         "_endpoint",
         "_epoch",
+        "_handing_over",
         "_held",
         "_input",
         "_link",
@@ -169,6 +170,7 @@ class PersistentMachine(ClientVerbs):
         self._live = False  # there is a connection, and it has not ended
         self._started = False  # a setup was completed
         self._closing = False
+        self._handing_over = False  # somebody else goes on with what is left
         self._ended = False
         self._muted = False  # what the last connection would still write must not go out
         self._close_info: CloseInfo | None = None
@@ -283,6 +285,7 @@ class PersistentMachine(ClientVerbs):
         self._live = False
         losses = self._input.dropped(self._calls.recent, closing=False)
         if isinstance(decision, GiveUp):
+            self._handing_over = False
             self._queue.extend(losses)
             hint = f"Gave up: {decision.why}. {info.hint}".rstrip() if decision.why else info.hint
             self._finish(attrs.evolve(info, hint=hint))
@@ -313,7 +316,7 @@ class PersistentMachine(ClientVerbs):
         """There will be no other connection."""
         self._live = False
         self._ended = True
-        self._queue.extend(self._input.ended(closing=self._closing))
+        self._queue.extend(self._input.losses() if self._handing_over else self._input.ended(closing=self._closing))
         self._queue.extend(self._held)
         if info.error is not None and not any(type(event) is ev.Failed for event in self._held):
             self._queue.append(ev.Failed(error=info.error))
@@ -327,13 +330,18 @@ class PersistentMachine(ClientVerbs):
         return False
 
     def _closed(self, event: ev.ConnectionClosed) -> bool:
-        if self._closing:
-            self._muted = self._input.outbox.queued
-            self._input.dropped(self._calls.recent, closing=True)
-            self._forget_recent_calls()
-            self._finish(event.info)
-        else:
-            self._lost(event.info, self._reconnector.dropped(event.info, self._clock))
+        info = event.info
+        if not self._closing:
+            decision = self._reconnector.dropped(info, self._clock)
+            if isinstance(decision, GiveUp) or not self._handing_over:
+                self._lost(info, decision)
+                return False
+            self._held.clear()
+            info = _endings.given_up()  # another connection would follow, elsewhere
+        self._muted = self._input.outbox.queued
+        self._input.dropped(self._calls.recent, closing=True)
+        self._forget_recent_calls()
+        self._finish(info)
         return False
 
     def _ready(self, event: ev.SetupComplete) -> bool:
@@ -388,7 +396,7 @@ class PersistentMachine(ClientVerbs):
         return True
 
     def _consider_leaving(self) -> None:
-        """After a goAway: leave, if this is the moment for it."""
+        """After a goAway, or when the session is to go on elsewhere: leave, if this is the moment for it."""
         reconnector = self._reconnector
         if not self._live or reconnector.leave_at is None or self._link.state is not LinkState.OPEN:
             return
@@ -402,6 +410,7 @@ class PersistentMachine(ClientVerbs):
         )
         if reconnector.should_leave(self._clock, safe=safe):
             reconnector.left()
+            self._closing = self._handing_over
             self._connection.close()
 
     # --- sending ------------------------------------------------------------------------------------------------

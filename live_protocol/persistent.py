@@ -345,11 +345,37 @@ class PersistentConnection(PersistentMachine):
             self._connection.receive_eof()
             self._finish(_endings.given_up())
 
+    def drain(self, within: float) -> None:
+        """End the session so that another process can go on with it: at the next safe moment, see `GoAwayPolicy`.
+
+        `ConnectionClosed` comes then, and `snapshot` is to be taken after it. Until then everything goes on as before;
+        there is no further connection. What could not be delivered is no loss: the snapshot holds it. Between two
+        connections, and while one is being set up, the session ends at once. Calling it again can only bring the end
+        nearer; `close` ends a session that drains at once, in the same way.
+
+        Args:
+            within: Seconds after which to leave at the latest, in the middle of a turn if need be.
+
+        Raises:
+            InvalidMessage: ``within`` is no number from 0. Nothing has changed.
+        """
+        if not isinstance(within, int | float) or not 0 <= within < float("inf"):
+            raise InvalidMessage("within", f"must be a number of seconds from 0, not {within!r}")
+        if self._closing or self._ended:
+            return
+        self._handing_over = True
+        if self._live and self._reconnector.ready:
+            self._reconnector.leave_by(self._clock + within)
+            self._consider_leaving()
+        else:
+            self.close()
+
     def snapshot(self) -> Snapshot:
         """What another process needs to go on with this session, as of now; changes nothing.
 
-        To move a session, `close` it, wait for `ConnectionClosed`, then take the snapshot: the service does not let a
-        session be resumed while its connection lives. What `InputLost` has reported is not in it.
+        To move a session, `drain` it, wait for `ConnectionClosed`, then take the snapshot: the service does not let a
+        session be resumed while its connection lives. What `InputLost` has reported is not in it: `close` in place of
+        `drain` reports what never left as lost.
         """
         codec, outbox, context = self._settings.codec, self._input.outbox, self._input.context
         recent = self._calls.recent if outbox.transparent else ()

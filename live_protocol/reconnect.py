@@ -273,7 +273,7 @@ class Reconnector:
         handle: Newest handle; None where there is nothing to resume from.
         attempt: Tries in a row so far; 0 while all is well.
         ready: Whether the present connection has completed its setup.
-        leave_at: Clock reading at which to leave the present connection at the latest; None without a goAway.
+        leave_at: Clock reading at which to leave the present connection at the latest; None while there is no need.
     """
 
     def __init__(
@@ -327,10 +327,18 @@ class Reconnector:
         elif isinstance(event, GoAway):
             rules = self.policy.go_away
             left = rules.unknown if event.time_left is None else event.time_left
-            self.leave_at = now + max(0.0, left - rules.margin) if rules.wait else now
+            self.leave_by(now + max(0.0, left - rules.margin) if rules.wait else now)
+
+    def leave_by(self, at: float) -> None:
+        """The present connection is to be left by then, before that at the first safe moment; the earliest time counts.
+
+        Args:
+            at: Clock reading.
+        """
+        self.leave_at = at if self.leave_at is None else min(at, self.leave_at)
 
     def left(self) -> None:
-        """We have begun to leave the present connection, because of its goAway."""
+        """We have begun to leave the present connection."""
         self._left = True
 
     # --- outputs ------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from live_transports import sync as live_sync
 BLOCKING: Final = frozenset(
     {
         "close",
+        "drain",
         "ping",
         "receive",
         "send",

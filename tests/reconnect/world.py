@@ -166,9 +166,10 @@ class World:
         cut_up: Bytes to the server after which the wire breaks, None for never.
         cut_down: The same for bytes from the server.
         dials: What was dialled.
+        at_close: Called before the last bytes of a connection that the machine leaves are carried.
         fail_dials: How many dials are to fail from now on.
         cuts: How often the wire was cut.
-        cut_in: How often in which state of the machine.
+        cut_in: How often in which state of the machine, on the first connection or a further one, and which way.
     """
 
     def __init__(
@@ -192,6 +193,7 @@ class World:
             endpoint, config, model="m", policy=policy, timeouts=QUIET, jitter=jitter, strict=True
         )
         self.server: Any = None
+        self.at_close: Callable[[], None] = lambda: None
         self.events: list[Any] = []
         self.dials: list[DialRequest] = []
         self.fail_dials = 0
@@ -244,10 +246,12 @@ class World:
             return False
         if self.server is None:
             return True
+        if self.machine.state is LinkState.CLOSING:
+            self.at_close()
         if self.cut_up is not None:
             if len(data) >= self.cut_up:
                 self.server.receive_data(data[: self.cut_up])
-                self.cut()
+                self.cut("up")
                 return True
             self.cut_up -= len(data)
         self.server.receive_data(data)
@@ -262,7 +266,7 @@ class World:
         if self.cut_down is not None:
             if len(data) >= self.cut_down:
                 self.machine.receive_data(data[: self.cut_down])
-                self.cut()
+                self.cut("down")
                 return True
             self.cut_down -= len(data)
         self.machine.receive_data(data)
@@ -274,13 +278,19 @@ class World:
             moved = True
         return moved
 
-    def cut(self, *, reset: bool = False) -> None:
-        """Break the wire; the server has seen all that was carried so far, and notices too."""
+    def cut(self, way: str = "between", *, reset: bool = False) -> None:
+        """Break the wire; the server has seen all that was carried so far, and notices too.
+
+        Args:
+            way: Whose bytes it cuts: ``up``, to the server, ``down``, or nobody's.
+            reset: Whether the client hears of it as an error.
+        """
         assert self.server is not None
         self.cut_up = self.cut_down = None
         self.cuts += 1
         machine = self.machine
-        self.cut_in[f"{machine.state} {machine.phase} {machine.turn}"] += 1
+        which = "first" if machine.epoch == 1 else "further"
+        self.cut_in[f"{machine.state} {machine.phase} {machine.turn} {which} {way}"] += 1
         self.drain()
         self.server.transport_failed("cut")
         self.drain()

@@ -14,7 +14,7 @@ from live_protocol.codec import Codec
 from live_protocol.commands import ConfigInput
 from live_protocol.connection import LiveConnection
 from live_protocol.endpoint import Endpoint
-from live_protocol.errors import InvalidMessage, LiveProtocolError
+from live_protocol.errors import IllegalInState, InvalidMessage, LiveProtocolError
 from live_protocol.limits import Limits
 from live_protocol.link import Tap
 from live_protocol.persistent import EndpointSource, PersistentConnection
@@ -24,7 +24,7 @@ from live_protocol.snapshot import Snapshot
 from live_protocol.timing import Timeouts
 from live_transports._dialling import Dial
 
-__all__ = ["Client", "Plan", "Redial", "StreamClient", "client"]
+__all__ = ["Client", "Plan", "Redial", "StreamClient", "client", "reconnecting"]
 
 Client: TypeAlias = LiveMachine[Any] | PersistentConnection
 """The machine behind a client's session."""
@@ -32,6 +32,17 @@ StreamClient: TypeAlias = LiveConnection | PersistentConnection
 """The same, over bytes."""
 Plan: TypeAlias = Callable[[Endpoint], Dial]
 """Checks the parameters of a dial against the endpoint it goes to; raises `InvalidMessage`."""
+
+
+def reconnecting(machine: Client, operation: str) -> PersistentConnection:
+    """The machine behind a session that reconnects.
+
+    Raises:
+        IllegalInState: It does not.
+    """
+    if not isinstance(machine, PersistentConnection):
+        raise IllegalInState(operation, "the session ends with its connection", "connect with reconnect=")
+    return machine
 
 
 @final

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from live_protocol import commands
 from live_protocol._machine import LiveMachine
-from live_protocol._tables import TurnState
+from live_protocol._tables import Phase, TurnState
 from live_protocol.errors import IllegalInState
 from live_protocol.events import Event, SetupComplete, UpgradeRequested
 from live_protocol.messages import (
@@ -21,7 +21,7 @@ from live_protocol.snapshot import Snapshot
 from live_protocol.usage import Usage
 from live_transports._async_session import AsyncSession, AsyncWire, Opening
 from live_transports._driver import Core, Response
-from live_transports._redial import Client
+from live_transports._redial import Client, reconnecting
 from live_transports._turns import MAX_AUDIO, Turn, collector
 
 __all__ = ["AsyncClientSession", "AsyncServerSession", "AsyncSession", "AsyncWire", "Opening"]
@@ -83,14 +83,32 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, Client]):
         return self._machine.epoch if isinstance(self._machine, PersistentConnection) else 0
 
     def snapshot(self) -> Snapshot:
-        """What another process needs to go on with this session, after this one was closed.
+        """What another process needs to go on with this session, after this one has ended; see `drain`.
 
         Raises:
             IllegalInState: The session does not reconnect.
         """
-        if not isinstance(self._machine, PersistentConnection):
-            raise IllegalInState("snapshot", "the session ends with its connection", "connect with reconnect=")
-        return self._machine.snapshot()
+        return reconnecting(self._machine, "snapshot").snapshot()
+
+    async def drain(self, within: float) -> None:
+        """Let the session end at the next safe moment, to go on in another process; does not wait for it.
+
+        Keep receiving: the stream ends in peace, and then `snapshot` has all that the other process needs. See
+        `PersistentConnection.drain`.
+
+        Args:
+            within: Seconds after which it ends at the latest, in the middle of a turn if need be.
+
+        Raises:
+            InvalidMessage: ``within`` is no number from 0. Nothing has changed.
+            IllegalInState: The session does not reconnect.
+        """
+        machine = reconnecting(self._machine, "drain")
+        self._wire.tick()
+        machine.drain(within)
+        if machine.phase is Phase.ENDED:  # there was no connection to leave
+            await self._wire.close(1000, "")
+        self._wire.settle()
 
     # --- turns --------------------------------------------------------------------------------------------------
 

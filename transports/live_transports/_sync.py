@@ -58,7 +58,7 @@ class Wire:
         open: Open | None = None,  # noqa: A002 - it is what it does
     ) -> None:
         self.machine = machine
-        self.inbox: Inbox[Any] = Inbox(machine, self._settle)
+        self.inbox: Inbox[Any] = Inbox(machine, self.settle)
         self.lock: threading.Lock = threading.Lock()
         self.gone: threading.Event = threading.Event()
         self._arrival = threading.Condition(self.lock)
@@ -115,7 +115,7 @@ class Wire:
         self._reading = True
         self._half_closed = self._leaving = self._wreck = False
         self.machine.advance(time.monotonic())
-        self._settle()
+        self.settle()
 
     # --- the next connection, all but the dial under the lock ---------------------------------------------------
 
@@ -239,7 +239,7 @@ class Wire:
                 else:
                     late = False
                     self.machine.advance(now)
-                    self._settle(pressing=True)
+                    self.settle(pressing=True)
                     self._arrival.notify_all()
 
     def _events(self, stream: Stream) -> int:
@@ -265,7 +265,7 @@ class Wire:
         self._received()
 
     def _received(self) -> None:
-        self._settle()
+        self.settle()
         if not self._reading:
             self.inbox.make_room()
         self._arrival.notify_all()
@@ -280,7 +280,7 @@ class Wire:
         """Let senders go on, where there is room again."""
         if self._full and stream.unsent <= _driver.LOW_WATER:
             self._full = False
-            self._settle()
+            self.settle()
             if not self._full:
                 self._room.notify_all()
 
@@ -299,7 +299,7 @@ class Wire:
             if not data:
                 break
             _driver.arrived(self.machine, time.monotonic(), data)
-            self._settle()
+            self.settle()
         self._fail(stream.error or broken)
 
     def _end(self, stream: Stream) -> None:
@@ -338,7 +338,7 @@ class Wire:
         """Tell the machine the time, before a command or a pull."""
         _driver.tick(self.machine, time.monotonic())
 
-    def _settle(self, *, pressing: bool = False) -> None:
+    def settle(self, *, pressing: bool = False) -> None:
         stream = self._stream
         if stream is None or self.gone.is_set():
             return
@@ -411,7 +411,7 @@ class Wire:
         with self.lock:
             self.tick()
             command()
-            self._settle()
+            self.settle()
             if not self._full:
                 return
             left = Countdown(timeout)
@@ -467,7 +467,7 @@ class Wire:
         if self._stream is not None or self._redial is not None:
             self.tick()
             self.machine.close()
-            self._settle()
+            self.settle()
         self._bell.ring()
         self._interrupt()
 

@@ -14,18 +14,13 @@ from live_protocol.closing import CloseInfo
 from live_protocol.connection import LiveConnection
 from live_protocol.errors import IllegalInState
 from live_protocol.events import Event, Need, SetupComplete, UpgradeRequested
-from live_protocol.messages import (
-    FunctionCall,
-    LiveClientMessage,
-    LiveServerMessage,
-    LiveServerSetupComplete,
-)
+from live_protocol.messages import FunctionCall, LiveClientMessage, LiveServerMessage, LiveServerSetupComplete
 from live_protocol.persistent import PersistentConnection
 from live_protocol.resumption import Resumption
 from live_protocol.snapshot import Snapshot
 from live_protocol.usage import Usage
 from live_transports._driver import Carried, Machine, NoPublicConstructor, Response
-from live_transports._redial import StreamClient
+from live_transports._redial import StreamClient, reconnecting
 from live_transports._sync import Wire
 from live_transports._turns import MAX_AUDIO, SyncTurn, collector
 
@@ -263,15 +258,22 @@ class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
         return self._machine.epoch if isinstance(self._machine, PersistentConnection) else 0
 
     def snapshot(self) -> Snapshot:
-        """What another process needs to go on with this session, after this one was closed.
-
-        Raises:
-            IllegalInState: The session does not reconnect.
-        """
-        if not isinstance(self._machine, PersistentConnection):
-            raise IllegalInState("snapshot", "the session ends with its connection", "connect with reconnect=")
+        """What another process needs to go on, once this session has ended. Needs ``reconnect=``: `IllegalInState`."""
         with self._wire.lock:
-            return self._machine.snapshot()
+            return reconnecting(self._machine, "snapshot").snapshot()
+
+    def drain(self, within: float) -> None:
+        """Let the session end at the next safe moment; keep receiving. Its errors are `PersistentConnection.drain`'s.
+
+        Raises `IllegalInState` too, where the session does not reconnect. Nothing has changed then.
+        """
+        machine = reconnecting(self._machine, "drain")
+        with self._wire.lock:
+            self._wire.tick()
+            machine.drain(within)
+            self._wire.settle()
+        if machine.phase is Phase.ENDED:  # there was no connection to leave
+            self._wire.close(1000, "")
 
     # --- turns --------------------------------------------------------------------------------------------------
 
