@@ -8,9 +8,9 @@ from typing import Final, Literal, TypeAlias, cast, final
 
 import attrs
 
-from live_protocol import _endings
 from live_protocol._http import RESERVED, check_headers, check_refusal
-from live_protocol._link import Tap
+from live_protocol._link import endings
+from live_protocol._link.machine import Tap
 from live_protocol._tables import LINK, LinkInput, LinkState
 from live_protocol.closing import CloseInfo
 from live_protocol.errors import (
@@ -188,7 +188,7 @@ class MessageLink:
         )
         self._queue.append(Rejected(status=status, headers=error.headers, body=error.body))
         self._move(LinkInput.FAIL)
-        self._conclude(_endings.by_refusal(error))
+        self._conclude(endings.by_refusal(error))
         self._move(LinkInput.END)
 
     def requested(self, target: str, headers: Sequence[tuple[str, str]]) -> None:
@@ -219,7 +219,7 @@ class MessageLink:
             if self._info is None:
                 self._move(LinkInput.REMOTE_CLOSE)
                 self._conclude(
-                    _endings.by_close_frame(code, reason, sent=self._close_sent, cut=False, client=self._client)
+                    endings.by_close_frame(code, reason, sent=self._close_sent, cut=False, client=self._client)
                 )
             self._end()
 
@@ -230,7 +230,7 @@ class MessageLink:
 
     def transport_failed(self, error: BaseException | str) -> None:
         """The WebSocket broke; see `WebSocketLink.transport_failed`."""
-        what = error if isinstance(error, str) else _endings.scrub(error)
+        what = error if isinstance(error, str) else endings.scrub(error)
         self._transport_ended(f"the transport failed ({what})")
 
     # --- output -------------------------------------------------------------------------------------------------
@@ -290,7 +290,7 @@ class MessageLink:
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """See `WebSocketLink.close`."""
-        _endings.check_close(code, reason)
+        endings.check_close(code, reason)
         if self._state is _OPEN:
             self._say_goodbye(code, reason)
             self._move(LinkInput.LOCAL_CLOSE)
@@ -345,7 +345,7 @@ class MessageLink:
     def _give_up(self) -> None:
         """There will be no WebSocket, because we said so."""
         self._move(LinkInput.LOCAL_CLOSE)
-        self._conclude(_endings.given_up())
+        self._conclude(endings.given_up())
         self._move(LinkInput.END)
 
     def _say_goodbye(self, code: int, reason: str) -> None:
@@ -357,12 +357,12 @@ class MessageLink:
         code, reason = 1006, ""
         before = self._state
         if before is _OPEN:
-            code, reason = _endings.last_words(error)
+            code, reason = endings.last_words(error)
             self._say_goodbye(code, reason)
         elif before is _CONNECTING:
             self._answer(status)
         self._move(LinkInput.FAIL)
-        self._conclude(_endings.by_failure(error, code, reason))
+        self._conclude(endings.by_failure(error, code, reason))
         if before is _CONNECTING:
             self._move(LinkInput.END)
 
@@ -371,13 +371,13 @@ class MessageLink:
             return
         if self._info is None:
             closing = self._state is _CLOSING
-            self._conclude(_endings.by_transport(f"{why} {_endings.MEANWHILE[self._state]}", closing=closing))
+            self._conclude(endings.by_transport(f"{why} {endings.MEANWHILE[self._state]}", closing=closing))
         self._end()
 
     def _close_expired(self, after: float) -> None:
         if self._info is None:
             error = DeadlineExpired(Deadline.CLOSE, after, "the peer did not answer our close frame")
-            self._conclude(_endings.by_failure(error, 1006, ""))
+            self._conclude(endings.by_failure(error, 1006, ""))
         self._end()
 
     def _end(self) -> None:

@@ -9,10 +9,10 @@ from typing import Any, Final, TypeAlias, final
 
 import attrs
 
-from live_protocol import _endings
 from live_protocol import events as ev
 from live_protocol._continuation import send_encoded, take_over
 from live_protocol._input import ClientInput
+from live_protocol._link import endings
 from live_protocol._shape import is_manual
 from live_protocol._tables import LinkState, TurnState
 from live_protocol.closing import CloseInfo
@@ -256,7 +256,7 @@ class PersistentMachine(ClientVerbs):
 
     def _failed_to_dial(self, error: BaseException | str, *, retryable: bool) -> None:
         self._request = None
-        info = _endings.by_transport(error if isinstance(error, str) else _endings.scrub(error), closing=False)
+        info = endings.by_transport(error if isinstance(error, str) else endings.scrub(error), closing=False)
         if isinstance(error, LiveProtocolError):
             info = attrs.evolve(info, error=error)
         self._connection.receive_eof()  # the old transport was closed before

@@ -12,9 +12,9 @@ from typing import Any, Final, Literal, Self, TypeVar, final
 
 import attrs
 
+from live_protocol._advice import near
 from live_protocol._fault_frames import Http, Item, Splitter
-from live_protocol._frames import BINARY, CLOSE, PONG, TEXT, frame
-from live_protocol._playbook_make import near
+from live_protocol._link.frames import BINARY, CLOSE, PONG, TEXT, frame
 from live_protocol._server_machine import MachineWrapper, ServerMachine
 from live_protocol._tables import LinkState
 from live_protocol.errors import InvalidMessage

@@ -12,7 +12,6 @@ from typing import Final, cast
 import attrs
 import h11
 
-from live_protocol._deflate import OFFER, Agreement, accept_offer, read_response
 from live_protocol._http import (
     RESERVED,
     TOKEN,
@@ -27,6 +26,7 @@ from live_protocol._http import (
     tokens,
     values,
 )
+from live_protocol._link.deflate import OFFER, Agreement, accept_offer, read_response
 from live_protocol.errors import HandshakeFailed, InvalidMessage, LimitExceeded, RemoteProtocolError
 from live_protocol.events import UpgradeRequested
 from live_protocol.limits import Limits

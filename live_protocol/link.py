@@ -8,9 +8,9 @@ from typing import Final, Literal, Self, TypeAlias, cast, final
 
 import attrs
 
-from live_protocol import _endings
-from live_protocol._frames import BINARY, TEXT, Text
-from live_protocol._link import LinkMachine, Tap
+from live_protocol._link import endings
+from live_protocol._link.frames import BINARY, TEXT, Text
+from live_protocol._link.machine import LinkMachine, Tap
 from live_protocol._tables import LinkInput, LinkState
 from live_protocol.errors import (
     AlreadyClosed,
@@ -137,7 +137,7 @@ class WebSocketLink(LinkMachine):
     def wants(self) -> Wants:
         """What the owner of the transport should do next."""
         bits = 0
-        if self._outbox.size:
+        if self._outgoing.size:
             bits = 2
         elif self._hang_up or self._state is _CLOSED:
             bits = 12 if self._linger and self._state is not _CLOSED else 8
@@ -162,7 +162,7 @@ class WebSocketLink(LinkMachine):
     @property
     def buffered_out(self) -> int:
         """Bytes that `data_to_send` would give."""
-        return self._outbox.size
+        return self._outgoing.size
 
     @property
     def latency(self) -> float | None:
@@ -228,9 +228,9 @@ class WebSocketLink(LinkMachine):
                 kept as it is, so it must hold no secret.
         """
         if self._state is not _CLOSED:
-            what = error if isinstance(error, str) else _endings.scrub(error)
+            what = error if isinstance(error, str) else endings.scrub(error)
             self._transport_ended(f"the transport failed ({what})")
-        self._outbox.clear()
+        self._outgoing.clear()
 
     # --- output -------------------------------------------------------------------------------------------------
 
@@ -264,7 +264,7 @@ class WebSocketLink(LinkMachine):
 
         The clock of a ping among them starts here.
         """
-        data = self._outbox.take()
+        data = self._outgoing.take()
         if data:
             self._taken()
         return data
@@ -284,7 +284,7 @@ class WebSocketLink(LinkMachine):
             AlreadyClosed: The connection ended meanwhile. Nothing was sent.
         """
         data, outcome = self._asked("accept").accept(headers)
-        self._outbox.write(data)
+        self._outgoing.write(data)
         self._upgraded(outcome)
 
     def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
@@ -301,7 +301,7 @@ class WebSocketLink(LinkMachine):
             ConnectionClosing: The attempt was given up meanwhile. Nothing was sent.
             AlreadyClosed: The connection ended meanwhile. Nothing was sent.
         """
-        self._outbox.write(self._asked("reject").refuse(status, headers, body))
+        self._outgoing.write(self._asked("reject").refuse(status, headers, body))
         self._give_up()
 
     def send_text(self, data: bytes) -> None:
@@ -370,9 +370,9 @@ class WebSocketLink(LinkMachine):
         Raises:
             InvalidMessage: An argument cannot stand in a close frame. Nothing changed.
         """
-        _endings.check_close(code, reason)
+        endings.check_close(code, reason)
         if self._state is _OPEN:
-            self._outbox.close(code, reason)
+            self._outgoing.close(code, reason)
             self._move(LinkInput.LOCAL_CLOSE)
         elif self._state is _CONNECTING:
             self._answer(503)
@@ -418,7 +418,7 @@ class WebSocketLink(LinkMachine):
             raise InvalidMessage("data", "must be bytes")
         if len(data) > self._limits.max_send:
             raise MessageTooLarge(len(data), self._limits.max_send)
-        self._outbox.message(opcode, data)
+        self._outgoing.message(opcode, data)
         if self._tap is not None:
             shown = data if opcode == BINARY else data.decode(errors="replace")
             self._tap(self._deadlines.now, self._client, shown)

@@ -8,8 +8,9 @@ from typing import Literal, Self, TypedDict, Unpack, final
 
 import attrs
 
-from live_protocol import _endings, commands
+from live_protocol import commands
 from live_protocol import events as ev
+from live_protocol._link import endings
 from live_protocol._persistent import (
     REACTIONS,
     DialRequest,
@@ -343,7 +344,7 @@ class PersistentConnection(PersistentMachine):
         self._closing = True
         if not self._live:
             self._connection.receive_eof()
-            self._finish(_endings.given_up())
+            self._finish(endings.given_up())
 
     def drain(self, within: float) -> None:
         """End the session so that another process can go on with it: at the next safe moment, see `GoAwayPolicy`.

@@ -13,7 +13,7 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, TextMessage
 
 from link.harness import MASK, open_link, outcome, parse, pull, raw
-from live_protocol._frames import BINARY, TEXT, FrameReader, Text, apply_mask, frame, peer_may_send
+from live_protocol._link.frames import BINARY, TEXT, FrameReader, Text, apply_mask, frame, peer_may_send
 from live_protocol.errors import RemoteProtocolError
 from live_protocol.limits import Limits
 

@@ -10,9 +10,9 @@ import attrs
 import pytest
 
 from live_protocol import LocalProtocolError
-from live_protocol._playbook_load import STEPS
 from live_protocol.faults import Faults
 from live_protocol.playbook import InvalidPlaybook, Playbook
+from live_protocol.playbook._load import STEPS
 from playbook.support import HI, Scene
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 import pytest
 
-from live_protocol import _endings
 from live_protocol import events as ev
+from live_protocol._link import endings
 from live_protocol.closing import CloseInfo
 from live_protocol.errors import DeadlineExpired, FrameViolation, HandshakeFailed
 from live_protocol.events import ReconnectReason
@@ -90,10 +90,10 @@ ROWS: list[tuple[int, str, Verdict, Verdict | None, Verdict | None]] = [
 
 
 def closed(code: int, reason: str = "") -> CloseInfo:
-    return _endings.by_close_frame(code, reason, sent=None, cut=False, client=True)
+    return endings.by_close_frame(code, reason, sent=None, cut=False, client=True)
 
 
-DROP = _endings.by_transport("the stream ended", closing=False)
+DROP = endings.by_transport("the stream ended", closing=False)
 
 
 @pytest.mark.parametrize(("code", "reason", "running", "resuming", "known"), ROWS)
@@ -116,7 +116,7 @@ def test_every_known_close(
     [(400, FATAL), (401, FATAL), (403, FATAL), (404, FATAL), (408, RETRY), (429, RETRY), (500, RETRY), (503, RETRY)],
 )
 def test_refused_upgrades(status: int, expected: Verdict) -> None:
-    info = _endings.by_refusal(HandshakeFailed(f"refused with {status}", status=status))
+    info = endings.by_refusal(HandshakeFailed(f"refused with {status}", status=status))
     assert info.retryable == refusal_hint(status)[0] == (expected is RETRY)
     assert verdict(info, resumed=False, ready=False) is expected
 
@@ -125,10 +125,10 @@ def test_refused_upgrades(status: int, expected: Verdict) -> None:
     ("info", "expected"),
     [
         (DROP, RETRY),
-        (_endings.by_failure(DeadlineExpired(Deadline.OPEN, 10, "x"), 1006, ""), RETRY),
-        (_endings.by_failure(DeadlineExpired(Deadline.PONG, 60, "x"), 1011, "keepalive ping timeout"), RETRY),
-        (_endings.by_failure(DeadlineExpired(Deadline.SETUP, 30, "x"), 1011, "the setup deadline expired"), RETRY),
-        (_endings.by_failure(FrameViolation("bad opcode"), 1002, "bad opcode"), FATAL),
+        (endings.by_failure(DeadlineExpired(Deadline.OPEN, 10, "x"), 1006, ""), RETRY),
+        (endings.by_failure(DeadlineExpired(Deadline.PONG, 60, "x"), 1011, "keepalive ping timeout"), RETRY),
+        (endings.by_failure(DeadlineExpired(Deadline.SETUP, 30, "x"), 1011, "the setup deadline expired"), RETRY),
+        (endings.by_failure(FrameViolation("bad opcode"), 1002, "bad opcode"), FATAL),
     ],
 )
 def test_ends_of_our_own_making(info: CloseInfo, expected: Verdict) -> None:
@@ -358,7 +358,7 @@ def test_it_waits_for_a_safe_moment_until_the_margin() -> None:
     made.left()
     assert made.next_deadline() is None
     assert not made.should_leave(1056.0, safe=True)
-    decision = made.dropped(_endings.by_close_frame(1000, "", sent=(1000, ""), cut=False, client=True), 1056.0)
+    decision = made.dropped(endings.by_close_frame(1000, "", sent=(1000, ""), cut=False, client=True), 1056.0)
     assert isinstance(decision, Dial)
     assert (decision.delay, decision.reason, decision.handle) == (0.0, ReconnectReason.GO_AWAY, "h")
 

@@ -16,7 +16,7 @@ from typing import Final, final
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 
-from live_protocol._deflate import Inflate
+from live_protocol._link.deflate import Inflate
 from live_protocol.errors import FrameViolation, LimitExceeded
 from live_protocol.limits import Limits
 

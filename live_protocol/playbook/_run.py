@@ -6,8 +6,18 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal, cast, final
 
-from live_protocol._playbook_match import diff
-from live_protocol._playbook_steps import (
+from live_protocol._tables import LinkState, Phase, TurnState
+from live_protocol.closing import CloseInfo
+from live_protocol.codec import Codec
+from live_protocol.connection import LiveConnection
+from live_protocol.endpoint import match_target
+from live_protocol.errors import IllegalInState, LiveProtocolError, RemoteProtocolError
+from live_protocol.events import ConnectionClosed, Event, Need, UpgradeRequested
+from live_protocol.limits import Limits
+from live_protocol.link import Tap, Wants
+from live_protocol.messages import Backend, FunctionCall, LiveServerMessage
+from live_protocol.playbook._match import diff
+from live_protocol.playbook._steps import (
     Close,
     Drop,
     Expectation,
@@ -27,16 +37,6 @@ from live_protocol._playbook_steps import (
     is_heard,
     kind_of,
 )
-from live_protocol._tables import LinkState, Phase, TurnState
-from live_protocol.closing import CloseInfo
-from live_protocol.codec import Codec
-from live_protocol.connection import LiveConnection
-from live_protocol.endpoint import match_target
-from live_protocol.errors import IllegalInState, LiveProtocolError, RemoteProtocolError
-from live_protocol.events import ConnectionClosed, Event, Need, UpgradeRequested
-from live_protocol.limits import Limits
-from live_protocol.link import Tap, Wants
-from live_protocol.messages import Backend, FunctionCall, LiveServerMessage
 from live_protocol.timing import Timeouts
 
 __all__ = ["PlaybookConnection", "PlaybookMismatch"]

@@ -21,10 +21,10 @@ import attrs
 import cattrs
 from cattrs.strategies import configure_union_passthrough
 
-from live_protocol._docstrings import read_docstring
-from live_protocol._hints import Shape, described, is_alias, object_check, shape_of
 from live_protocol._mismatch import Mismatch, at
 from live_protocol.codec import Codec
+from live_protocol.declare._docstrings import read_docstring
+from live_protocol.declare._hints import Shape, described, is_alias, object_check, shape_of
 from live_protocol.errors import InvalidMessage, LiveProtocolError
 from live_protocol.messages import (
     Behavior,

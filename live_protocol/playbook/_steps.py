@@ -8,8 +8,6 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from live_protocol._playbook_actions import Close, Drop, Ignore, Label, Reject, Send, SendRaw, Wait
-from live_protocol._playbook_match import Comparison, brief, shown
 from live_protocol.audio import INPUT_RATE, AudioFormat
 from live_protocol.closing import CloseInfo, Initiator
 from live_protocol.emulator.actions import declared, text_of
@@ -25,6 +23,8 @@ from live_protocol.events import (
     UpgradeRequested,
 )
 from live_protocol.messages import LiveClientContent, LiveClientSetup, LiveClientToolResponse
+from live_protocol.playbook._actions import Close, Drop, Ignore, Label, Reject, Send, SendRaw, Wait
+from live_protocol.playbook._match import Comparison, brief, shown
 
 __all__ = [
     "KINDS",

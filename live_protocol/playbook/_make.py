@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
@@ -10,19 +9,8 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from live_protocol._advice import near
 from live_protocol._mismatch import fields
-from live_protocol._playbook_steps import (
-    KINDS,
-    MEMBERS,
-    Close,
-    Drop,
-    Expect,
-    ExpectUpgrade,
-    Ignore,
-    Label,
-    Reject,
-    Step,
-)
 from live_protocol._structure import structure
 from live_protocol.audio import AudioFormat
 from live_protocol.errors import InvalidMessage
@@ -38,6 +26,18 @@ from live_protocol.messages import (
     LiveServerMessage,
     Part,
 )
+from live_protocol.playbook._steps import (
+    KINDS,
+    MEMBERS,
+    Close,
+    Drop,
+    Expect,
+    ExpectUpgrade,
+    Ignore,
+    Label,
+    Reject,
+    Step,
+)
 
 __all__ = [
     "audio_messages",
@@ -45,7 +45,6 @@ __all__ = [
     "check_seconds",
     "expectation",
     "kinds_of",
-    "near",
     "raw",
     "server_message",
     "snake",
@@ -66,15 +65,6 @@ def snake(name: str) -> str:
     """A name in snake_case, whatever casing it came in."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return re.sub(r"[\s-]+", "_", name.strip()).lower()
-
-
-def near(name: str, names: Iterable[str]) -> str:
-    """Advice for a name that is not one of these."""
-    known = list(names)
-    close = difflib.get_close_matches(name, known, n=2)
-    if close:
-        return f"did you mean {' or '.join(map(repr, close))}?"
-    return f"there are {', '.join(known)}"
 
 
 def _kind(what: object) -> str:

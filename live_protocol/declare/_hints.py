@@ -13,9 +13,9 @@ from uuid import UUID
 
 import attrs
 
-from live_protocol._docstrings import read_docstring
 from live_protocol._mismatch import Hook, Mismatch, at, expected, kind_of, plain
 from live_protocol._structure import read_bool, read_str
+from live_protocol.declare._docstrings import read_docstring
 from live_protocol.messages import Schema, Type
 
 __all__ = ["Shape", "described", "is_alias", "object_check", "shape_of"]

@@ -17,19 +17,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Self, final
 
-from live_protocol._endings import check_close
 from live_protocol._http import check_refusal
-from live_protocol._playbook_load import InvalidPlaybook, Loader
-from live_protocol._playbook_make import (
+from live_protocol._link.endings import check_close
+from live_protocol.errors import InvalidMessage
+from live_protocol.limits import Limits
+from live_protocol.link import Tap
+from live_protocol.messages import LiveClientMessage
+from live_protocol.playbook._load import InvalidPlaybook, Loader
+from live_protocol.playbook._make import (
     check_order,
     check_seconds,
     expectation,
     kinds_of,
 )
-from live_protocol._playbook_match import Exactly, shown
-from live_protocol._playbook_run import PlaybookConnection, PlaybookMismatch
-from live_protocol._playbook_sending import SendingSteps
-from live_protocol._playbook_steps import (
+from live_protocol.playbook._match import Exactly, shown
+from live_protocol.playbook._run import PlaybookConnection, PlaybookMismatch
+from live_protocol.playbook._sending import SendingSteps
+from live_protocol.playbook._steps import (
     AnyOrder,
     Close,
     Drop,
@@ -44,10 +48,6 @@ from live_protocol._playbook_steps import (
     Step,
     Wait,
 )
-from live_protocol.errors import InvalidMessage
-from live_protocol.limits import Limits
-from live_protocol.link import Tap
-from live_protocol.messages import LiveClientMessage
 from live_protocol.timing import Timeouts
 
 __all__ = ["InvalidPlaybook", "Playbook", "PlaybookConnection", "PlaybookMismatch", "Stage"]

@@ -6,9 +6,6 @@ import abc
 from collections.abc import Mapping
 from typing import Any, Self
 
-from live_protocol._playbook_make import audio_messages, check_seconds, raw, server_message
-from live_protocol._playbook_match import shown
-from live_protocol._playbook_steps import Send, SendRaw, Step
 from live_protocol.audio import OUTPUT_RATE
 from live_protocol.messages import (
     Content,
@@ -24,6 +21,9 @@ from live_protocol.messages import (
     Part,
     Transcription,
 )
+from live_protocol.playbook._make import audio_messages, check_seconds, raw, server_message
+from live_protocol.playbook._match import shown
+from live_protocol.playbook._steps import Send, SendRaw, Step
 
 __all__ = ["SendingSteps"]
 

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias, cast
 
-from live_protocol import _endings
-from live_protocol._deflate import Deflate, Inflate
-from live_protocol._frames import PING, FrameReader, Text
-from live_protocol._liveness import Liveness
-from live_protocol._outbox import Outbox
+from live_protocol._link import endings
+from live_protocol._link.deflate import Deflate, Inflate
+from live_protocol._link.frames import PING, FrameReader, Text
+from live_protocol._link.liveness import Liveness
+from live_protocol._link.outgoing import Outgoing
 from live_protocol._tables import LINK, LinkInput, LinkState
 from live_protocol.closing import CloseInfo
 from live_protocol.errors import (
@@ -66,7 +66,7 @@ class LinkMachine:
         "_liveness",
         "_max_in",
         "_max_items",
-        "_outbox",
+        "_outgoing",
         "_paused",
         "_queue",
         "_reader",
@@ -96,7 +96,7 @@ class LinkMachine:
         self._paused = False  # the queue is full
         self._framing = False  # frames are being parsed
         self._reader = self._new_reader(None)
-        self._outbox = Outbox(client=self._client, entropy=entropy)
+        self._outgoing = Outgoing(client=self._client, entropy=entropy)
         self._info: CloseInfo | None = None
         self._hang_up = False  # the transport is ours to close
         self._linger = False  # and the peer may still be sending then
@@ -104,7 +104,7 @@ class LinkMachine:
         self._liveness = Liveness(self._deadlines, timeouts)
         self._deadlines.arm(Deadline.OPEN, timeouts.open)
         if isinstance(handshake, ClientHandshake):
-            self._outbox.write(handshake.request)
+            self._outgoing.write(handshake.request)
 
     # --- opening handshake --------------------------------------------------------------------------------------
 
@@ -127,25 +127,25 @@ class LinkMachine:
 
     def _answer(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Server role: refuse on our own account. A client's request, if it was not taken yet, need not go any more."""
-        self._outbox.clear()
+        self._outgoing.clear()
         if isinstance(self._handshake, ServerHandshake):
-            self._outbox.write(self._handshake.refuse(status, headers))
+            self._outgoing.write(self._handshake.refuse(status, headers))
 
     def _give_up(self) -> None:
         """While connecting, because we were told so."""
         self._move(LinkInput.LOCAL_CLOSE)
         self._hang_up = True
         self._linger = not self._client
-        self._conclude(_endings.given_up())
+        self._conclude(endings.given_up())
 
     def _refused(self, error: RemoteProtocolError) -> None:
         """Client role: there will be no WebSocket."""
         if isinstance(error, HandshakeFailed) and error.status is not None:
             self._queue.append(Rejected(status=error.status, headers=error.headers, body=error.body))
-        self._outbox.clear()
+        self._outgoing.clear()
         self._move(LinkInput.FAIL)
         self._hang_up = True
-        self._conclude(_endings.by_refusal(error))
+        self._conclude(endings.by_refusal(error))
 
     def _upgraded(self, outcome: Upgraded) -> None:
         agreement = outcome.agreement
@@ -154,7 +154,7 @@ class LinkMachine:
             theirs = (agreement.server_bits, agreement.server_keeps)
             if not self._client:
                 ours, theirs = theirs, ours
-            self._outbox.deflate = Deflate(bits=ours[0], keeps=ours[1])
+            self._outgoing.deflate = Deflate(bits=ours[0], keeps=ours[1])
             self._reader = self._new_reader(Inflate(limit=self._limits.max_message, keeps=theirs[1]))
         self._handshake.discard()
         self._framing = True
@@ -174,7 +174,7 @@ class LinkMachine:
         elif (refused := handshake.cut_off()) is not None:
             self._refused(refused)
         else:
-            self._outbox.clear()
+            self._outgoing.clear()
             self._fail(DeadlineExpired(Deadline.OPEN, after, "no complete response to the upgrade came"))
 
     # --- frames -------------------------------------------------------------------------------------------------
@@ -205,20 +205,20 @@ class LinkMachine:
         if self._state is not _OPEN:
             return  # RFC 6455 section 5.5.1: nothing follows our close frame
         self._queue.append(PingReceived(payload=payload))
-        self._outbox.pong(payload)
-        if self._outbox.owed > self._limits.max_buffered_out:
+        self._outgoing.pong(payload)
+        if self._outgoing.owed > self._limits.max_buffered_out:
             raise LimitExceeded("max_buffered_out", self._limits.max_buffered_out, close_code=1008)
 
     def _on_pong(self, payload: bytes) -> None:
         self._queue.append(PongReceived(payload=payload, rtt=self._liveness.pong(payload)))
 
     def _on_close(self, code: int, reason: str, cut: bool) -> None:
-        sent = self._outbox.close_sent
+        sent = self._outgoing.close_sent
         if sent is None:
-            self._outbox.close(code, reason)  # RFC 6455 section 5.5.1: typically the code is echoed
+            self._outgoing.close(code, reason)  # RFC 6455 section 5.5.1: typically the code is echoed
         self._move(LinkInput.REMOTE_CLOSE)
         self._hang_up = not self._client  # RFC 6455 section 7.1.1: the server closes the TCP connection first
-        self._conclude(_endings.by_close_frame(code, reason, sent=sent, cut=cut, client=self._client))
+        self._conclude(endings.by_close_frame(code, reason, sent=sent, cut=cut, client=self._client))
 
     def _silence(self) -> None:
         if self._state is _OPEN:  # else the pong deadline of the same moment has ended it
@@ -231,7 +231,7 @@ class LinkMachine:
             self._queue.append(StallSuspected(kind=StallKind.SILENT_LINK, silence=self._liveness.quiet()))
 
     def _ping(self, payload: bytes) -> None:
-        self._outbox.control(PING, payload)
+        self._outgoing.control(PING, payload)
         self._liveness.queue(payload)
 
     def _taken(self) -> None:
@@ -252,11 +252,11 @@ class LinkMachine:
         """The peer broke a rule or a deadline: say so, stop reading, hang up."""
         code, reason = 1006, ""
         if self._state is _OPEN:
-            code, reason = _endings.last_words(error)
-            self._outbox.close(code, reason)
+            code, reason = endings.last_words(error)
+            self._outgoing.close(code, reason)
         self._move(LinkInput.FAIL)
         self._hang_up = self._linger = True
-        self._conclude(_endings.by_failure(error, code, reason))
+        self._conclude(endings.by_failure(error, code, reason))
 
     def _transport_ended(self, why: str) -> None:
         if isinstance(self._handshake, ClientHandshake) and self._state is _CONNECTING:
@@ -264,19 +264,19 @@ class LinkMachine:
             if refused is not None:
                 self._refused(refused)
         if self._info is None:
-            self._outbox.clear()
+            self._outgoing.clear()
             closing = self._state is _CLOSING
-            self._conclude(_endings.by_transport(f"{why} {_endings.MEANWHILE[self._state]}", closing=closing))
+            self._conclude(endings.by_transport(f"{why} {endings.MEANWHILE[self._state]}", closing=closing))
         self._move(LinkInput.END)
 
     def _close_expired(self, after: float) -> None:
         if self._info is None:
             self._conclude(
-                _endings.by_failure(
+                endings.by_failure(
                     DeadlineExpired(Deadline.CLOSE, after, "the peer did not answer our close frame"), 1006, ""
                 )
             )
-        self._outbox.clear()
+        self._outgoing.clear()
         if self._state is _CLOSING:
             self._move(LinkInput.END)
 
@@ -298,7 +298,7 @@ class LinkMachine:
         if self._state is _CLOSING and before is not _CLOSING:
             self._deadlines.clear()
             self._deadlines.arm(Deadline.CLOSE, self._timeouts.close)
-        elif self._state is _CLOSED and not self._outbox.size:
+        elif self._state is _CLOSED and not self._outgoing.size:
             self._deadlines.clear()
 
     def _drop_input(self) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from live_protocol._deflate import Deflate
-from live_protocol._frames import CLOSE, PONG, frame
+from live_protocol._link.deflate import Deflate
+from live_protocol._link.frames import CLOSE, PONG, frame
 
-__all__ = ["Outbox"]
+__all__ = ["Outgoing"]
 
 # RFC 6455 section 5.5.3 asks for an answer to the newest ping only; a few more cost little, and peers count them.
 _MAX_PONGS = 16
 _KEYS = 256  # bytes, a multiple of the four of a masking key
 
 
-class Outbox:
+class Outgoing:
     """Frames of one end, masked in the client role.
 
     Attributes:

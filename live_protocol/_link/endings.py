@@ -6,7 +6,7 @@ import errno
 import os
 from typing import Final
 
-from live_protocol._frames import peer_may_send
+from live_protocol._link.frames import peer_may_send
 from live_protocol._tables import LinkState
 from live_protocol.closing import CLEAN_CODES, CloseInfo, Initiator, diagnose
 from live_protocol.errors import (

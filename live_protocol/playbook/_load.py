@@ -6,8 +6,9 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from live_protocol._playbook_make import near, snake
+from live_protocol._advice import near
 from live_protocol.errors import LocalProtocolError
+from live_protocol.playbook._make import snake
 
 __all__ = ["InvalidPlaybook", "Loader"]
 
