@@ -337,7 +337,7 @@ class PersistentMachine(ClientVerbs):
                 self._lost(info, decision)
                 return False
             self._held.clear()
-            info = _endings.given_up()  # another connection would follow, elsewhere
+            info = endings.given_up()  # another connection would follow, elsewhere
         self._muted = self._input.outbox.queued
         self._input.dropped(self._calls.recent, closing=True)
         self._forget_recent_calls()

@@ -291,7 +291,7 @@ def test_a_bad_network_is_no_poison() -> None:
 
 
 def refused(status: int) -> CloseInfo:
-    return _endings.by_refusal(HandshakeFailed(f"refused with {status}", status=status))
+    return endings.by_refusal(HandshakeFailed(f"refused with {status}", status=status))
 
 
 @pytest.mark.parametrize(
