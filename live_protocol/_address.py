@@ -7,7 +7,7 @@ reachable from it (reliability.md W41, W42, W44).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv6Address
 from typing import Final, TypeAlias, cast
 
@@ -84,9 +84,14 @@ def location_id(value: object) -> str:
 def checked_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
     """The fields, names in lower case. Errors name the position only: name and value may be swapped."""
     fields: dict[str, str] = {}
-    pairs = cast("Mapping[str, str]", headers).items() if isinstance(headers, Mapping) else headers
-    for index, (given, value) in enumerate(pairs):
+    pairs: object = headers.items() if isinstance(headers, Mapping) else headers
+    if isinstance(pairs, (str, bytes)) or not isinstance(pairs, Iterable):
+        raise InvalidMessage("headers", "must be a mapping, or pairs of name and value")
+    for index, pair in enumerate(cast("Iterable[object]", pairs)):
         path = f"headers[{index}]"
+        if not isinstance(pair, (tuple, list)) or len(cast("Sequence[object]", pair)) != 2:
+            raise InvalidMessage(path, "must be a pair of name and value")
+        given, value = cast("Sequence[object]", pair)
         name = _matched(path, given, _HEADER_NAME, "named by an HTTP token (RFC 9110 section 5.1)").lower()
         if name in _RESERVED or name.startswith("sec-websocket-"):
             raise InvalidMessage(path, "is a field that the opening handshake writes itself")

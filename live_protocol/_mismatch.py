@@ -13,7 +13,7 @@ import attrs
 
 from live_protocol.messages._fields import Backend
 
-__all__ = ["Field", "Hook", "Mismatch", "at", "enum_of", "expected", "fields", "is_enum", "kind_of", "plain", "remedy"]
+__all__ = ["Field", "Hook", "Mismatch", "at", "enum_of", "expected", "fields", "is_enum", "kind_of", "plain"]
 
 Hook = Callable[[Any], Any]
 
@@ -55,18 +55,7 @@ def kind_of(value: object) -> str:
 
 
 def expected(what: str, value: object) -> Mismatch:
-    return Mismatch(f"expected {what}, got {kind_of(value)}{remedy(value)}")
-
-
-def remedy(value: object) -> str:
-    """What to do about a value that callers bring along from elsewhere; empty where there is nothing to say."""
-    if isinstance(value, types.FunctionType | types.MethodType):
-        return "; describe a function with live_protocol.declare and pass Tool(function_declarations=[declare(it)])"
-    if hasattr(type(value), "model_dump"):
-        return f" of {type(value).__module__}; pass its model_dump(exclude_none=True)"
-    if hasattr(type(value), "tobytes"):
-        return "; pass its tobytes(), for audio with rate= beside it"
-    return ""
+    return Mismatch(f"expected {what}, got {kind_of(value)}")
 
 
 # --- what an annotation means -----------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ class ClientOutbound:
         if form is None or form.rate != rate or form.channels != 1:
             form = commands.pcm_format(rate)
             window.check_format(form)
-        commands.check_samples(len(audio) if type(audio) is bytes else commands.pcm_size(audio), form)
+        commands.check_samples(len(audio) if type(audio) is bytes else commands.sample_bytes(audio), form)
         state = window.check(ActivityInput.MEDIA)
         if self._gate is not None:
             self._gate()

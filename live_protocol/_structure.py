@@ -9,17 +9,27 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final, TypeVar, cast, get_args, get_origin
+from typing import Annotated, Any, Final, NamedTuple, TypeVar, cast, get_args, get_origin
 
 import attrs
 import cattrs
 
 from live_protocol import _base64
-from live_protocol._mismatch import Hook, Mismatch, expected, fields, is_enum, plain
+from live_protocol._mismatch import Hook, Mismatch, expected, fields, is_enum, kind_of, plain
 from live_protocol.errors import InvalidMessage
 from live_protocol.messages._fields import Extra, Format
 
-__all__ = ["Imprecise", "decoder", "read_bool", "read_float", "read_int", "read_json_object", "read_str", "structure"]
+__all__ = [
+    "Imprecise",
+    "decoder",
+    "members_of",
+    "read_bool",
+    "read_float",
+    "read_int",
+    "read_json_object",
+    "read_str",
+    "structure",
+]
 
 T = TypeVar("T")
 
@@ -38,6 +48,8 @@ class Imprecise(Exception):
 def read_str(value: Any) -> str:
     if type(value) is str:
         return value
+    if isinstance(value, str):  # an enum of somebody else's, whose own str() may say more than its value
+        return str.__str__(value)
     raise expected("a string", value)
 
 
@@ -77,8 +89,8 @@ def read_float(value: Any) -> float:
 
 
 def _read_bytes(value: Any) -> bytes:
-    if isinstance(value, bytes):
-        return value
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
     data = _base64.decode(read_str(value))
     if data is None:
         raise Mismatch("the string is not base64")
@@ -144,36 +156,54 @@ _READ_PLAIN: Final[Mapping[Any, Hook]] = {
 }
 
 
-def _reader(hint: Any, conv: cattrs.Converter, json_value: Hook) -> Hook:
+class _Reading(NamedTuple):
+    """How a converter reads.
+
+    Attributes:
+        conv: The converter.
+        json_value: Hook of free-form values.
+        strict: Whether unknown fields are refused.
+        liberal: Whether the values are a caller's, with all that the official SDK would take.
+    """
+
+    conv: cattrs.Converter
+    json_value: Hook
+    strict: bool
+    liberal: bool
+
+
+def _reader(hint: Any, how: _Reading) -> Hook:
     options = plain(hint)
     if len(options) == 2 and str in options:  # an open enum, or text as a shorthand for a message
         other = options[0] if options[1] is str else options[1]
-        return _enum_reader(other) if is_enum(other) else _or_text(_reader(other, conv, json_value))
+        return _enum_reader(other, how) if is_enum(other) else _or_text(_reader(other, how))
     hint = options[0]
     if get_origin(hint) is Annotated:
         base, form = get_args(hint)
         if form is Format.JSON:
+            json_value = how.json_value
             return json_value if base is Any else lambda value: json_value(read_json_object(value))
         return _READ_ANNOTATED[form]
     if get_origin(hint) is Sequence:
-        return _list_reader(_reader(get_args(hint)[0], conv, json_value))
+        return _list_reader(_reader(get_args(hint)[0], how), how)
     if get_origin(hint) is Mapping:
-        return _map_reader(_reader(get_args(hint)[1], conv, json_value))
+        return _map_reader(_reader(get_args(hint)[1], how))
     if hint in _READ_PLAIN:
         return _READ_PLAIN[hint]
-    return cast("Hook", conv.get_structure_hook(hint))  # one of `_message_reader`, for which the class is settled
+    return cast("Hook", how.conv.get_structure_hook(hint))  # one of `_message_reader`, for which the class is settled
 
 
-def _enum_reader(cls: type[enum.Enum]) -> Hook:
+def _enum_reader(cls: type[enum.Enum], how: _Reading) -> Hook:
     members: dict[str, Any] = {member.value: member for member in cls}
+    spoken = {name.upper(): member for name, member in members.items()} if how.liberal else {}
 
     def read(value: Any) -> Any:
         if (
             type(value) is int and abs(value) < INT64
         ):  # legal in proto3 JSON, but nobody has published the numbers: kept like an unknown name
             return str(value)
-        name = value.value if isinstance(value, enum.Enum) else value  # of a caller, ours or another library's
-        return members.get(read_str(name), name)
+        text = read_str(value)
+        return members.get(text) or spoken.get(text.upper(), text)
 
     return read
 
@@ -182,10 +212,12 @@ def _or_text(read_message: Hook) -> Hook:
     return lambda value: value if type(value) is str else read_message(value)
 
 
-def _list_reader(read_item: Hook) -> Hook:
+def _list_reader(read_item: Hook, how: _Reading) -> Hook:
+    advice = "; put it into one: [...]" if how.liberal else ""
+
     def read(value: Any) -> Any:
         if not isinstance(value, (list, tuple)):
-            raise expected("a list", value)
+            raise Mismatch(f"expected a list, got {kind_of(value)}{advice}")
         items: list[Any] = []
         try:
             for item in value:
@@ -214,12 +246,30 @@ def _map_reader(read_item: Hook) -> Hook:
     return read
 
 
-def _message_reader(cls: type, conv: cattrs.Converter, json_value: Hook, *, strict: bool) -> Callable[..., Any]:
+def members_of(value: object) -> Mapping[str, Any] | None:
+    """A caller's dict, or what a model of pydantic would dump itself to, such as the official SDK's types.
+
+    Returns:
+        None for anything else, and for what cannot be dumped.
+    """
+    if isinstance(value, Mapping):
+        return cast("Mapping[str, Any]", value)
+    if isinstance(value, type):
+        return None
+    try:
+        members = value.model_dump(exclude_none=True)  # type: ignore[attr-defined]
+    except Exception:  # whatever a stranger's object raises, it is no dict
+        return None
+    return cast("Mapping[str, Any]", members) if isinstance(members, Mapping) else None
+
+
+def _message_reader(cls: type, how: _Reading) -> Callable[..., Any]:
     table: dict[str, tuple[str, Hook]] = {}
+    strict, json_value = how.strict, how.json_value
 
     def compile_table() -> None:  # on first use, since messages may contain themselves
         for field in fields(cls):
-            entry = (field.name, _reader(field.hint, conv, json_value))
+            entry = (field.name, _reader(field.hint, how))
             for key in (field.json, field.json_vertex, field.name):
                 table.setdefault(key, entry)
 
@@ -227,7 +277,11 @@ def _message_reader(cls: type, conv: cattrs.Converter, json_value: Hook, *, stri
         if type(value) is not dict and not isinstance(value, Mapping):  # the former is nearly always so, and cheap
             if isinstance(value, cls):
                 return value
-            raise expected("an object", value)
+            if not how.liberal:
+                raise expected("an object", value)
+            value, given = members_of(value), value
+            if value is None:
+                raise expected(f"{cls.__name__} or a dict of its fields", given)
         if not table:
             compile_table()
         found: dict[str, Any] = {}
@@ -264,32 +318,36 @@ def _unknown(cls: type, key: str) -> Mismatch:
 
 
 @functools.cache
-def decoder(*, strict: bool, wary: bool) -> cattrs.Converter:
+def decoder(*, strict: bool, wary: bool, liberal: bool = False) -> cattrs.Converter:
     """The converter from JSON objects to messages.
 
     Args:
         strict: Refuse unknown fields.
         wary: Raise `Imprecise` where a parser without big integers may have lost digits in a free-form value.
+        liberal: Take what the official SDK takes from its callers: its own types, and enum names in any casing.
     """
     conv = cattrs.Converter()
-    json_value = _read_json_warily if wary else _read_json
-    conv.register_structure_hook_factory(attrs.has, lambda cls: _message_reader(cls, conv, json_value, strict=strict))
+    how = _Reading(conv, _read_json_warily if wary else _read_json, strict, liberal)
+    conv.register_structure_hook_factory(attrs.has, lambda cls: _message_reader(cls, how))
     return conv
 
 
-def structure(cls: type[T], value: Mapping[str, Any], path: str = "") -> T:
+def structure(cls: type[T], value: Mapping[str, Any], path: str = "", *, liberal: bool = False) -> T:
     """Build a message from a plain dict of the caller, in snake_case or camelCase, unknown keys refused.
 
     Args:
         cls: Class to build.
         value: The dict; messages may stand inside it.
         path: Where it belongs, for the error.
+        liberal: As for `decoder`.
 
     Raises:
         InvalidMessage: With the path of what is wrong; nothing was built.
     """
     try:
-        return decoder(strict=True, wary=False).structure(value, cls)
+        return decoder(strict=True, wary=False, liberal=liberal).structure(value, cls)
     except Mismatch as mismatch:
         failure = InvalidMessage(mismatch.path(path), mismatch.why)
+    except RecursionError:
+        failure = InvalidMessage(path, "it is nested too deeply, or contains itself")
     raise failure

@@ -8,6 +8,7 @@ from typing import Final, final
 
 import attrs
 
+from live_protocol._redaction import redact_credentials
 from live_protocol._tables import Phase
 from live_protocol.errors import LiveProtocolError
 
@@ -66,7 +67,7 @@ class CloseInfo:
     """
 
     code: int
-    reason: str = ""
+    reason: str = attrs.field(default="", repr=lambda reason: repr(redact_credentials(reason)))
     clean: bool
     initiator: Initiator
     error: LiveProtocolError | None = None

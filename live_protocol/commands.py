@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
 
-from live_protocol._mismatch import remedy
+from live_protocol._intake import connect_config, content_of, message_from, messages_from, tools_of
 from live_protocol._shape import given
-from live_protocol._structure import structure
+from live_protocol._structure import members_of
 from live_protocol.audio import AudioFormat
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import InvalidMessage
@@ -19,6 +19,7 @@ from live_protocol.messages import (
     Backend,
     Blob,
     Content,
+    FunctionDeclaration,
     FunctionResponse,
     GenerationConfig,
     LiveClientContent,
@@ -38,6 +39,7 @@ __all__ = [
     "AudioInput",
     "ConfigInput",
     "ContentInput",
+    "InstructionInput",
     "Marker",
     "ResponseInput",
     "Responses",
@@ -58,6 +60,8 @@ ConfigInput: TypeAlias = LiveConnectConfig | LiveClientSetup | Mapping[str, Any]
 """A configuration, a whole setup, or the plain data of a configuration in either casing."""
 ContentInput: TypeAlias = Content | Mapping[str, Any]
 """One turn, or its plain data."""
+InstructionInput: TypeAlias = str | Part | ContentInput | Sequence[str | Part | Mapping[str, Any]]
+"""Text, parts, or content made of them."""
 Turns: TypeAlias = ContentInput | Iterable[ContentInput]
 """One turn, or several in order."""
 AudioInput: TypeAlias = bytes | bytearray | memoryview | Blob | Mapping[str, Any]
@@ -70,8 +74,11 @@ ResponseInput: TypeAlias = FunctionResponse | Mapping[str, Any]
 """The answer to one call, or its plain data."""
 Responses: TypeAlias = ResponseInput | Iterable[ResponseInput]
 """The answer to one call, or to several."""
-ToolInput: TypeAlias = Tool | Mapping[str, Any]
-"""A tool, or its plain data."""
+ToolInput: TypeAlias = Tool | FunctionDeclaration | Mapping[str, Any] | Callable[..., Any]
+"""A tool, its plain data, or a function: declared, of MCP, or a Python function with type hints."""
+
+_SAMPLES: Final = frozenset({"B", "b", "c", "h", "<h"})
+"""Formats of a buffer whose bytes can be PCM; of the host's order only "h", and no host with another runs this."""
 
 # Generation options of the request API that the live service does not have (wire.md section 6).
 _NOT_LIVE: Final = (
@@ -84,26 +91,6 @@ _NOT_LIVE: Final = (
     "routing_config",
     "audio_timestamp",
 )
-
-
-def _message(cls: type[T], value: Any, path: str) -> T:
-    if isinstance(value, cls):
-        return value
-    if isinstance(value, Mapping):
-        return structure(cls, value, path)
-    got = f"{type(value).__name__}{remedy(value)}"
-    raise InvalidMessage(path, f"expected {cls.__name__} or a dict of its fields, got {got}")
-
-
-def _messages(cls: type[T], value: Any, path: str) -> list[T]:
-    if isinstance(value, (cls, Mapping)):
-        return [_message(cls, value, path)]
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable) or hasattr(type(value), "model_dump"):
-        raise InvalidMessage(
-            path, f"expected {cls.__name__} or a list of it, got {type(value).__name__}{remedy(value)}"
-        )
-    items: Iterable[Any] = value
-    return [_message(cls, item, f"{path}[{index}]") for index, item in enumerate(items)]
 
 
 # --- setup ------------------------------------------------------------------------------------------------------
@@ -126,9 +113,9 @@ def build_setup(endpoint: Endpoint, config: ConfigInput | None, model: str | Non
     if isinstance(config, LiveClientSetup):
         setup = attrs.evolve(config, model=endpoint.model_path(name))
     else:
-        options = LiveConnectConfig() if config is None else _options(config)
+        options = LiveConnectConfig() if config is None else connect_config(config)
         if options.generation_config is not None:
-            _message(GenerationConfig, options.generation_config, "config.generation_config")
+            message_from(GenerationConfig, options.generation_config, "config.generation_config")
         setup = to_setup(options, endpoint.model_path(name))
         generation = setup.generation_config or GenerationConfig()
         # As the official SDKs do: Vertex with a project, but not in express mode, has no default of its own.
@@ -138,22 +125,6 @@ def build_setup(endpoint: Endpoint, config: ConfigInput | None, model: str | Non
             setup = attrs.evolve(setup, generation_config=generation)
     check_setup(setup)
     return setup
-
-
-def _options(config: Any) -> LiveConnectConfig:
-    """A configuration, with the liberties that the official SDKs take."""
-    if isinstance(config, Mapping):
-        if any(key in config for key in ("http_options", "httpOptions")):
-            raise InvalidMessage(
-                "config.http_options",
-                "the endpoint has these: Endpoint.gemini(..., base_url=, version=, headers=), .vertex(...) likewise",
-            )
-        for key in ("system_instruction", "systemInstruction"):
-            parts = config.get(key)
-            if isinstance(parts, (list, tuple)):
-                texts = [{"text": part} if isinstance(part, str) else part for part in parts]
-                config = {**config, key: {"role": "user", "parts": texts}}
-    return _message(LiveConnectConfig, config, "config")
 
 
 def check_setup(setup: LiveClientSetup) -> None:
@@ -199,7 +170,7 @@ def client_content(turns: Turns | None, *, turn_complete: bool) -> LiveClientCon
             "a plain string is not a turn; pass Content(role='user', parts=[Part(text=...)]), "
             "or send_realtime_input(text=...)",
         )
-    contents = _messages(Content, turns, "client_content.turns")
+    contents = messages_from(Content, turns, "client_content.turns")
     return LiveClientContent(turns=contents, turn_complete=turn_complete)
 
 
@@ -224,12 +195,13 @@ def realtime_input(
     members: dict[str, Any] = {}
     if audio is not None:
         if isinstance(audio, (bytes, bytearray, memoryview)):
-            pcm_size(audio)
             members["audio"] = Blob(data=bytes(audio), mime_type=pcm_format(rate).mime_type)
         else:
-            members["audio"] = _message(Blob, audio, "realtime_input.audio")
+            members["audio"] = _audio_blob(audio)
+    if rate is not None and not isinstance(audio, (bytes, bytearray, memoryview)):
+        raise InvalidMessage("realtime_input.audio", "rate= is for raw bytes; a Blob has the rate in its mime_type")
     if video is not None:
-        members["video"] = _message(Blob, video, "realtime_input.video")
+        members["video"] = message_from(Blob, video, "realtime_input.video")
     if text is not None:
         members["text"] = text
     if activity_start is not None and activity_start is not False:
@@ -243,8 +215,18 @@ def realtime_input(
     return message
 
 
+def _audio_blob(audio: Any) -> Blob:
+    if isinstance(audio, Blob) or members_of(audio) is not None:
+        return message_from(Blob, audio, "realtime_input.audio")
+    raise InvalidMessage(
+        "realtime_input.audio",
+        f"expected bytes with rate=, or a Blob or a dict of its fields, got {type(audio).__name__}; "
+        "an array of 16-bit integers gives bytes by tobytes()",
+    )
+
+
 def _marker(cls: type[T], value: Any, path: str) -> T:
-    return cls() if value is True else _message(cls, value, path)
+    return cls() if value is True else message_from(cls, value, path)
 
 
 def pcm_format(rate: int | None) -> AudioFormat:
@@ -278,12 +260,12 @@ def check_realtime_input(message: LiveClientRealtimeInput) -> AudioFormat | None
     if message.text == "":
         raise InvalidMessage("realtime_input.text", "an empty text says nothing; leave the message out")
     if message.video is not None:
-        _check_video(_message(Blob, message.video, "realtime_input.video"))
+        _check_video(message_from(Blob, message.video, "realtime_input.video"))
     if message.media_chunks:
-        chunks = _messages(Blob, message.media_chunks, "realtime_input.media_chunks")
+        chunks = messages_from(Blob, message.media_chunks, "realtime_input.media_chunks")
         return check_audio(chunks[0], "realtime_input.media_chunks[0]")
     if message.audio is not None:
-        return check_audio(_message(Blob, message.audio, "realtime_input.audio"), "realtime_input.audio")
+        return check_audio(message_from(Blob, message.audio, "realtime_input.audio"), "realtime_input.audio")
     return None
 
 
@@ -312,24 +294,26 @@ def check_audio(blob: Blob, path: str) -> AudioFormat:
             f"audio is raw 16-bit little-endian PCM with its rate, 'audio/pcm;rate=16000' for example, "
             f"not {mime_type!r}",
         )
-    data = blob.data or b""
+    data = b"" if blob.data is None else blob.data
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise InvalidMessage(f"{path}.data", f"expected bytes, got {type(data).__name__}")
-    check_samples(pcm_size(data, path), audio, path)
+    check_samples(sample_bytes(data, path), audio, path)
     return audio
 
 
-def pcm_size(data: bytes | bytearray | memoryview, path: str = "realtime_input.audio") -> int:
-    """Bytes of raw audio.
+def sample_bytes(data: bytes | bytearray | memoryview, path: str = "realtime_input.audio") -> int:
+    """How many bytes these samples have.
 
     Raises:
-        InvalidMessage: It is a view of something else than bytes or 16-bit samples, of floats for example.
+        InvalidMessage: A view of something else than bytes or 16-bit integers, of floats for example.
     """
-    if isinstance(data, memoryview) and data.format.lstrip("@=<") not in ("B", "b", "c", "h"):
+    view = memoryview(data)
+    if view.format not in _SAMPLES:
         raise InvalidMessage(
-            f"{path}.data", f"16-bit little-endian samples are needed, not items of the format {data.format!r}"
+            f"{path}.data",
+            f"the memoryview has items of format {view.format!r}; give 16-bit little-endian integers, or their bytes",
         )
-    return memoryview(data).nbytes
+    return view.nbytes
 
 
 def check_samples(size: int, audio: AudioFormat, path: str = "realtime_input.audio") -> None:
@@ -356,11 +340,11 @@ def tool_responses(responses: Responses) -> list[FunctionResponse]:
     Raises:
         InvalidMessage: Something in it is no `FunctionResponse`.
     """
-    return _messages(FunctionResponse, responses, "tool_response.function_responses")
+    return messages_from(FunctionResponse, responses, "tool_response.function_responses")
 
 
 def context_update(
-    system_instruction: ContentInput | str | None, tools: Iterable[ToolInput] | None
+    system_instruction: InstructionInput | None, tools: Iterable[ToolInput] | None
 ) -> LiveClientContextUpdate:
     """New instructions or tools.
 
@@ -370,11 +354,9 @@ def context_update(
     if system_instruction is None and tools is None:
         raise InvalidMessage("context_update", "give system_instruction or tools; tools=[] removes all tools")
     content: Content | None = None
-    if isinstance(system_instruction, str):
-        content = Content(role="user", parts=[Part(text=system_instruction)])
-    elif system_instruction is not None:
-        content = _message(Content, system_instruction, "context_update.system_instruction")
+    if system_instruction is not None:
+        content = content_of(system_instruction, "context_update.system_instruction")
     wrapper: LiveClientContextUpdateTools | None = None
     if tools is not None:
-        wrapper = LiveClientContextUpdateTools(tools=_messages(Tool, tools, "context_update.tools.tools"))
+        wrapper = LiveClientContextUpdateTools(tools=tools_of(tools, "context_update.tools.tools"))
     return LiveClientContextUpdate(system_instruction=content, tools=wrapper)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from live_protocol._redaction import redact_credentials
 from live_protocol.timing import Deadline
 
 __all__ = [
@@ -299,12 +300,12 @@ class PeerClosed(LiveProtocolError):
 
     Attributes:
         code: Close code (RFC 6455 section 7.4).
-        reason: The peer's text.
+        reason: The peer's text as it came; should it quote a credential, the text of the error does not.
         hint: What to do about it, where the reason is a known one (wire.md section 11).
     """
 
     def __init__(self, code: int, reason: str, hint: str = "") -> None:
-        text = f"closed by the peer with {code}" + (f" {reason!r}" if reason else "")
+        text = f"closed by the peer with {code}" + (f" {redact_credentials(reason)!r}" if reason else "")
         super().__init__(f"{text}: {hint}" if hint else text)
         self.code = code
         self.reason = reason

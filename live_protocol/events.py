@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, final
 
 import attrs
 
+from live_protocol._redaction import redact_credentials
 from live_protocol.audio import AudioFormat
 from live_protocol.closing import CloseInfo
 from live_protocol.errors import LiveProtocolError, RemoteProtocolError
@@ -665,8 +666,8 @@ class ServerError(_FromServer):
     """
 
     code: int | None = None
-    text: str = ""
-    status: str = ""
+    text: str = attrs.field(default="", repr=lambda text: repr(redact_credentials(text)))
+    status: str = attrs.field(default="", repr=lambda status: repr(redact_credentials(status)))
 
 
 # --- session, server role ---------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ class ClientVerbs(abc.ABC):
     def send_context_update(
         self,
         *,
-        system_instruction: commands.ContentInput | str | None = None,
+        system_instruction: commands.InstructionInput | None = None,
         tools: Iterable[commands.ToolInput] | None = None,
     ) -> None:
         """Replace instructions or tools in mid-session, where the model allows it (wire.md section 6).

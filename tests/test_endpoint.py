@@ -191,6 +191,22 @@ def test_header_values_that_are_refused(value: Any) -> None:
     refused(lambda: Endpoint.custom("ws://h", headers=[("x-a", value)]), "headers[0]", "visible ASCII")
 
 
+@pytest.mark.parametrize(
+    ("headers", "path"),
+    [
+        (5, "headers"),
+        (KEY, "headers"),
+        (KEY.encode(), "headers"),
+        ([KEY], "headers[0]"),
+        ([("a", "b"), (KEY,)], "headers[1]"),
+        ([(KEY, "b", "c")], "headers[0]"),
+        ([5], "headers[0]"),
+    ],
+)
+def test_what_are_no_headers(headers: Any, path: str) -> None:
+    refused(lambda: Endpoint.custom("ws://h", headers=headers), path, "name and value")
+
+
 def test_headers_that_are_taken() -> None:
     endpoint = Endpoint.custom("ws://h", headers=[("X-A", ""), ("x-b", "a\tb  c"), ("User-Agent", "mine/1")])
     assert endpoint.headers == (("x-a", ""), ("x-b", "a\tb  c"), ("user-agent", "mine/1"))

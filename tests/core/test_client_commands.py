@@ -172,7 +172,7 @@ IMAGE = Blob(data=b"x", mime_type="image/png")
         ({"audio": PCM, "rate": True}, "realtime_input.audio", "not True"),
         ({"audio": b"", "rate": 16000}, "realtime_input.audio.data", "empty"),
         ({"audio": b"\0\0\0", "rate": 16000}, "realtime_input.audio.data", "3 bytes are not whole samples"),
-        ({"audio": "AAA=", "rate": 16000}, "realtime_input.audio", "expected Blob or a dict"),
+        ({"audio": "AAA=", "rate": 16000}, "realtime_input.audio", "expected bytes with rate=, or a Blob"),
         ({"audio": Blob(data=b"", mime_type="audio/pcm;rate=16000")}, "realtime_input.audio.data", "empty"),
         ({"audio": Blob(data=b"x", mime_type="audio/pcm;rate=16000")}, "realtime_input.audio.data", "1 bytes"),
         ({"audio": Blob(data="AAA=", mime_type="audio/pcm;rate=16000")}, "realtime_input.audio.data", "got str"),

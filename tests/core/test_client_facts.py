@@ -12,8 +12,11 @@ from core.support import (
     SETUP_COMPLETE,
     TEXT,
     call,
+    check_end,
+    close_frame,
     names,
     new_client,
+    open_pair,
     ready_client,
     tell,
 )
@@ -53,6 +56,18 @@ def test_unknown_undecodable_and_errors() -> None:
     assert (events[4].code, events[4].text, events[4].status) == (None, CANARY, "")
     assert session.phase is Phase.READY
     assert CANARY not in repr(session.last_frames)
+
+
+def test_a_server_that_quotes_the_key() -> None:
+    quoted = {"error": {"message": f"API key {CANARY} not valid, key={CANARY}", "status": f"BAD {CANARY}"}}
+    (event,) = tell(ready_client(), quoted)
+    assert CANARY in event.text
+    assert CANARY not in repr(event)
+    pair = open_pair()
+    pair.client.receive_data(close_frame(1008, f"key {CANARY} is unknown"))
+    info = check_end(list(pair.client.events()), pair.client, failed=True)
+    assert CANARY in info.reason
+    assert CANARY not in f"{info!r} {info.error} {info.error!r} {info.error.args}"
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
     def send_context_update(
         self,
         *,
-        system_instruction: commands.ContentInput | str | None = None,
+        system_instruction: commands.InstructionInput | None = None,
         tools: Iterable[commands.ToolInput] | None = None,
         timeout: float | None = None,
     ) -> None:
