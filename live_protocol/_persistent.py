@@ -19,7 +19,14 @@ from live_protocol.closing import CloseInfo
 from live_protocol.codec import Codec
 from live_protocol.connection import LiveConnection
 from live_protocol.endpoint import Endpoint
-from live_protocol.errors import AlreadyClosed, ConnectionClosing, IllegalInState, InvalidMessage, LiveProtocolError
+from live_protocol.errors import (
+    AlreadyClosed,
+    ConnectionClosing,
+    IllegalInState,
+    InvalidMessage,
+    LiveProtocolError,
+    RemoteProtocolError,
+)
 from live_protocol.events import Event, ReconnectReason
 from live_protocol.handshake import HandshakeRequest
 from live_protocol.limits import Limits
@@ -197,7 +204,10 @@ class PersistentMachine(ClientVerbs):
                 "or start a new session",
             )
         if snapshot.context is not None:
-            self._input.context = codec.decode_client(snapshot.context).context_update
+            try:
+                self._input.context = codec.decode_client(snapshot.context).context_update
+            except RemoteProtocolError:
+                raise InvalidMessage("snapshot.context", "is no message") from None
         self._epoch = snapshot.epoch
         outbox.accepted = snapshot.accepted
         outbox.kept.merge(snapshot.kept)

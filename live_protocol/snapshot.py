@@ -123,7 +123,7 @@ class Snapshot:
         try:
             value = json.loads(text)
             version = value["version"]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             raise InvalidMessage("snapshot", "is not the JSON of a snapshot") from None
         if version != VERSION:
             raise InvalidMessage(
@@ -131,7 +131,7 @@ class Snapshot:
             )
         try:
             return cls(**_members(value))
-        except (KeyError, ValueError, TypeError, AttributeError, Mismatch):
+        except (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, Mismatch):
             raise InvalidMessage("snapshot", "has a member that is missing or of another type") from None
 
 
@@ -148,7 +148,7 @@ def _members(value: Mapping[str, Any]) -> dict[str, Any]:
             Entry(
                 number=int(entry["number"]),
                 kind=str(entry["kind"]),
-                payload=str(entry["text"]).encode(),
+                payload=_message(entry["text"]),
                 at=0.0,
                 media=bool(entry["media"]),
                 again=bool(entry["again"]),
@@ -175,6 +175,12 @@ def _text(value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
         raise TypeError
     return value
+
+
+def _message(value: str) -> bytes:
+    if not isinstance(json.loads(value), dict):  # or the server would be the one to find out
+        raise ValueError
+    return value.encode()
 
 
 def _usage(value: Mapping[str, Any]) -> Usage:

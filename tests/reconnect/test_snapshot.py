@@ -159,6 +159,7 @@ def test_it_reads_what_it_writes() -> None:
         ("{}", "snapshot"),
         ('{"version": 2}', "snapshot.version"),
         ('{"version": 1}', "snapshot"),
+        ("[" * 100_000, "snapshot"),
     ],
 )
 def test_what_is_no_snapshot(text: str, path: str) -> None:
@@ -167,17 +168,27 @@ def test_what_is_no_snapshot(text: str, path: str) -> None:
     assert caught.value.path == path
 
 
+def test_a_context_that_is_no_message() -> None:
+    snapshot = attrs.evolve(World(POLICY).machine.snapshot(), context="nonsense")
+    with pytest.raises(InvalidMessage) as caught:
+        PersistentConnection.restore(snapshot, GEMINI, TEXT, model="m", policy=POLICY)
+    assert caught.value.path == "snapshot.context"
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"handle": 1},
         {"backend": "other"},
         {"outbox": [1]},
+        {"outbox": [{"number": 1, "kind": "x", "media": False, "again": False, "text": "no JSON"}]},
+        {"outbox": [{"number": 1, "kind": "x", "media": False, "again": False, "text": "[]"}]},
         {"kept": None},
         {"calls": [{"call": {"id": 1}, "state": "PENDING", "epoch": 1}]},
         {"calls": [{"call": {"id": "c"}, "state": "ANSWERED", "epoch": 1}]},
         {"usage": {}},
         {"epoch": "x"},
+        {"epoch": float("inf")},
         {"created": "x"},
     ],
 )
