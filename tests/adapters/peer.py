@@ -96,10 +96,6 @@ class Conn:
                 self.buffer.clear()
                 self._fill()
 
-    def widen(self) -> None:
-        """Take in more at a time from now on: Linux may pause for minutes where a segment does not fit the buffer."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024 * 1024)
-
     # --- ways to leave ------------------------------------------------------------------------------------------
 
     def reset(self) -> None:
