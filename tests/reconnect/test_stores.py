@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -256,6 +257,35 @@ def test_a_save_that_fails_leaves_the_old_one(
     assert loaded is not None
     assert loaded[0].handle == snapshot.handle
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_crash_in_the_middle_of_a_save_leaves_the_old_one_and_no_litter(tmp_path: Path, snapshot: Snapshot) -> None:
+    kept = FileStore(tmp_path)
+    version = kept.save("k", snapshot, expected=None)
+    crash = (
+        "import os, signal, sys\n"
+        "from live_protocol.snapshot import Snapshot\n"
+        "from live_transports.stores import FileStore\n"
+        "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "FileStore(sys.argv[1]).save('k', Snapshot.from_json(sys.stdin.read()), expected=int(sys.argv[2]))\n"
+    )
+    for _ in range(2):
+        died = subprocess.run(
+            [sys.executable, "-c", crash, str(tmp_path), str(version)],
+            input=handle_of(snapshot, "newer").to_json(),
+            text=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "transports")))},
+        )
+        assert died.returncode == -signal.SIGKILL
+        loaded = kept.load("k")  # the lock died with its holder
+        assert loaded is not None
+        assert (loaded[0].handle, loaded[1]) == (snapshot.handle, version)
+        assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".lock", ".tmp"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+    kept.save("k", snapshot, expected=version)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".lock"]
 
 
 def test_many_threads_one_winner_each_time(tmp_path: Path, snapshot: Snapshot) -> None:

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -149,7 +148,8 @@ class FileStore:
 
     def _write(self, key: str, state: dict[str, Any]) -> None:
         path = self._path(key)
-        descriptor, name = tempfile.mkstemp(dir=self._directory, suffix=".tmp")  # readable by its owner only
+        name = path.with_suffix(".tmp")  # one for each key, so that a crash here leaves no more than one behind
+        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
                 json.dump(state, file)
