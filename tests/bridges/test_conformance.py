@@ -16,6 +16,7 @@ PINGS: Final = "pings and their deadlines are the library's"
 
 WEAKER: Final = {
     ("test_upgrade_refused", ("aiohttp",)): "does not show the body of a refusal",
+    ("test_upgrade_refused[picows-bytewise", ("picows",)): "shows of a refusal's body what came with the head",
     ("test_bad_arguments_dial_nothing", ALL): "the library dials first, and what it takes is its own",
     ("test_a_limit_broken_in_the_handshake", ALL): "the bound is the library's",
     ("test_the_transport_ends[websockets-reset-requested", ("websockets",)): "does not say what broke the transport",

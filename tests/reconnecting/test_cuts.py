@@ -82,7 +82,7 @@ def test_nothing_is_lost_in_silence(kit: Kit, transparent: bool, length: Callabl
             await session.close()
             assert (await taking.wait()).error is None
 
-    with Service(model) as service, Cutter(service.port, cuts=cuts, seed=7) as cutter:
+    with Service(model, max_history=1_000_000) as service, Cutter(service.port, cuts=cuts, seed=7) as cutter:
         kit.run(scenario)
         assert cutter.cut >= cuts
     heard = model.heard

@@ -41,8 +41,8 @@ def dialling(connecting: Awaitable[T], endpoint: Endpoint, *, timeouts: Timeouts
         timeouts: ``Timeouts.open`` bounds name, TCP, TLS and upgrade together; the defaults if left out.
 
     Raises:
-        HandshakeFailed: The server refused the upgrade, with status, headers and, but for ``aiohttp``, body; or it is
-            no WebSocket server.
+        HandshakeFailed: The server refused the upgrade, with status, headers and body; or it is no WebSocket server.
+            ``aiohttp`` does not show the body, ``picows`` only what came together with the end of the headers.
         TransportFailed: Name, TCP or TLS failed, or the connection ended before there was a WebSocket.
         DeadlineExpired: It took too long. In each case there is no WebSocket, and nothing to close.
     """
