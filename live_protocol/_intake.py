@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from live_protocol._mismatch import fields
+from live_protocol._mismatch import fields, snake
 from live_protocol._structure import members_of, read_str, structure
 from live_protocol.errors import InvalidMessage
 from live_protocol.messages import (
@@ -59,10 +59,6 @@ _ELSEWHERE: Final[Mapping[type, Mapping[str, str]]] = {
 """Names that are known, but have no place in a class, and where what they mean belongs."""
 
 
-def _snake(key: object) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in str(key)[:100])
-
-
 def message_from(cls: type[T], value: Any, path: str) -> T:
     """A message of this class, from one or from what would make one.
 
@@ -77,7 +73,7 @@ def message_from(cls: type[T], value: Any, path: str) -> T:
     elsewhere = _ELSEWHERE.get(cls, {})
     found: dict[str, Any] = {}
     for key, member in members.items():
-        name = _snake(key)
+        name = snake(key)
         if name in elsewhere:
             if member is None:
                 continue

@@ -13,7 +13,7 @@ import attrs
 
 from live_protocol.messages._fields import Backend
 
-__all__ = ["Field", "Hook", "Mismatch", "at", "enum_of", "expected", "fields", "is_enum", "kind_of", "plain"]
+__all__ = ["Field", "Hook", "Mismatch", "at", "enum_of", "expected", "fields", "is_enum", "kind_of", "plain", "snake"]
 
 Hook = Callable[[Any], Any]
 
@@ -96,6 +96,10 @@ class Field(NamedTuple):
 def _camel(name: str) -> str:
     head, *tail = name.split("_")
     return head + "".join(word[:1].upper() + word[1:] for word in tail)
+
+
+def snake(key: object) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in str(key)[:100])
 
 
 @functools.cache

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any, Final, TypeVar, cast, final
 
 import orjson
 
 from live_protocol import _base64
-from live_protocol._mismatch import Mismatch
+from live_protocol._mismatch import Mismatch, at, snake
 from live_protocol._structure import Imprecise, decoder
 from live_protocol._unstructure import converter
 from live_protocol.errors import InvalidJson, InvalidMessage, SchemaMismatch
@@ -172,8 +173,9 @@ class Codec:
                 return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
             return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            failure = InvalidMessage("", "a string holds a lone surrogate, which UTF-8 cannot carry")
-        raise failure
+            pass
+        found = cast("Mismatch", _lone_surrogate(value))
+        raise InvalidMessage(found.path(), found.why)
 
     # --- the two messages that make up a call -------------------------------------------------------------------
 
@@ -200,6 +202,24 @@ def _raw(data: bytes | str) -> bytes:
     except UnicodeEncodeError as error:
         failure = InvalidJson("a lone surrogate, which UTF-8 cannot carry", error.start)
     raise failure
+
+
+def _lone_surrogate(value: Any) -> Mismatch | None:
+    """The first text that UTF-8 cannot carry, with the path to it."""
+    if isinstance(value, str):
+        whole = value.encode(errors="replace").decode() == value
+        return None if whole else Mismatch("a string holds a lone surrogate, which UTF-8 cannot carry")
+    members: Iterable[tuple[str | int, Any]]
+    if isinstance(value, dict):
+        if found := _lone_surrogate("".join(value)):
+            return found
+        members = ((snake(key), item) for key, item in value.items())
+    else:
+        members = enumerate(value) if isinstance(value, list) else ()
+    for step, item in members:
+        if found := _lone_surrogate(item):
+            return at(step, found)
+    return None
 
 
 def _deeper(value: dict[str, Any], levels: int) -> bool:

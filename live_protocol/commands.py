@@ -208,8 +208,8 @@ def realtime_input(
         members["activity_start"] = _marker(ActivityStart, activity_start, "realtime_input.activity_start")
     if activity_end is not None and activity_end is not False:
         members["activity_end"] = _marker(ActivityEnd, activity_end, "realtime_input.activity_end")
-    if audio_stream_end:
-        members["audio_stream_end"] = True
+    if audio_stream_end is not None and audio_stream_end is not False:
+        members["audio_stream_end"] = audio_stream_end
     message = LiveClientRealtimeInput(**members)
     check_realtime_input(message)
     return message

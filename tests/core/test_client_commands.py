@@ -192,6 +192,7 @@ IMAGE = Blob(data=b"x", mime_type="image/png")
         ({"video": Blob(data=b"x", mime_type=5)}, "realtime_input.video.mime_type", "still images"),
         ({"video": Blob(mime_type="image/png")}, "realtime_input.video.data", "empty"),
         ({"video": b"x"}, "realtime_input.video", "expected Blob"),
+        ({"audio_stream_end": "no"}, "realtime_input.audio_stream_end", "expected true or false"),
         ({"activity_start": 0}, "realtime_input.activity_start", "expected ActivityStart"),
         ({"activity_end": "now"}, "realtime_input.activity_end", "expected ActivityEnd"),
     ],

@@ -337,14 +337,21 @@ def test_what_contains_itself() -> None:
 @pytest.mark.parametrize("text", ["\ud800", "a\udfff", "\udc00\ud800"])
 @pytest.mark.parametrize("codec", [GEMINI, VERTEX])
 def test_lone_surrogates(text: str, codec: Codec) -> None:
-    content = LiveClientContent(turns=[Content(parts=[Part(text=CANARY + text)])])
+    content = LiveClientContent(turns=[Content(parts=[Part(text="good"), Part(text=CANARY + text)])])
     server = LiveServerMessage(server_content=LiveServerContent(model_turn=Content(parts=[Part(text=CANARY + text)])))
-    for encode, message in (
-        (codec.encode_client, LiveClientMessage(client_content=content)),
-        (codec.encode_server, server),
+    key = LiveClientContent(turns=[Content(parts=[Part(function_call=FunctionCall(name="f", args={"a": {text: 1}}))])])
+    for encode, message, path in (
+        (codec.encode_client, LiveClientMessage(client_content=content), "client_content.turns[0].parts[1].text"),
+        (codec.encode_server, server, "server_content.model_turn.parts[0].text"),
+        (
+            codec.encode_client,
+            LiveClientMessage(client_content=key),
+            "client_content.turns[0].parts[0].function_call.args.a",
+        ),
     ):
         with pytest.raises(InvalidMessage, match="surrogate") as caught:
             encode(message)  # type: ignore[operator]
+        assert caught.value.path == path
         assert caught.value.__context__ is None
         assert CANARY not in repr(caught.value)
 
