@@ -14,6 +14,10 @@ settings.register_profile("slow", settings.get_profile("default"), max_examples=
 settings.load_profile("default")
 
 
+WITHOUT_COVERAGE = {"adapters", "bridges", "cli", "plugin", "reconnecting", "sdk"}
+"""Folders of tests that cover nothing of the core that its own tests do not, and take several times as long traced."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run tests marked slow, and Hypothesis, in full length")
 
@@ -23,6 +27,13 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("slow")
     # A shell has what it starts in the background ignore Ctrl-C, which some tests press.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.pluginmanager.hasplugin("_cov"):
+        for item in items:
+            if item.path.parent.name in WITHOUT_COVERAGE:
+                item.add_marker("no_cover")
 
 
 @pytest.fixture
