@@ -172,7 +172,7 @@ def test_sends(cancelling: Kit, verb: str) -> None:
 
 @pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
 def test_a_thousand_sends_cancelled_at_random(cancelling: Kit, secure: bool) -> None:
-    """Half of them over TLS. In the middle of the wait for room, each of them; the peer sees whole messages, in the order of the calls."""
+    """Half of them over TLS, each in the middle of the wait for room; the peer sees whole messages, in their order."""
     kit, dice = cancelling, random.Random(0)
     reader = Reader()
 
