@@ -18,13 +18,6 @@ from adapters.kit_trio import TrioKit
 
 
 @functools.cache
-def _freeze() -> None:
-    """What exists before the first test need not be looked through after each."""
-    gc.collect()
-    gc.freeze()
-
-
-@functools.cache
 def _warm_up(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
     """libuv keeps the pipe for signals of its first loop for good."""
     with asyncio.Runner(loop_factory=loop_factory) as runner:
@@ -90,8 +83,8 @@ def nothing_left() -> Iterator[None]:
         import uvloop
 
         _warm_up(uvloop.new_event_loop)
-    _freeze()
     gc.collect()
+    gc.freeze()  # what was there before the test need not be looked through after it
     files, threads = _open_files(), set(threading.enumerate())
     yield
     gc.collect()  # a ResourceWarning of what the test left is the test's error

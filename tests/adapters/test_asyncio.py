@@ -15,7 +15,7 @@ from patience import PATIENCE, at_once
 
 from adapters.peer import Conn, Peer, dialer
 from live_protocol import IllegalInState, LinkState, Timeouts, TransportFailed
-from live_protocol.messages import LiveServerContent, LiveServerMessage
+from live_protocol.messages import Content, LiveServerContent, LiveServerMessage, Part
 from live_protocol.persistent import PersistentConnection
 from live_protocol.verbs import ClientVerbs
 from live_transports import _asyncio, _asyncio_dial, _driver
@@ -238,8 +238,9 @@ def test_a_peer_that_does_not_read_our_last_words() -> None:
         assert isinstance(wire, _asyncio.Wire)
         transport = wire._transport
         assert transport is not None
+        parts = [Part(text="x" * 20_000)]
         while not transport.get_write_buffer_size():
-            await session.send(LiveServerMessage(server_content=LiveServerContent(turn_complete=True)))
+            await session.send(LiveServerMessage(server_content=LiveServerContent(model_turn=Content(parts=parts))))
         stuck.set()
         began = time.monotonic()
         with at_once():

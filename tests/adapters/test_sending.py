@@ -57,7 +57,7 @@ def test_a_slow_peer_and_a_hundred_senders(kit: Kit, secure: bool) -> None:
                 finished: list[int] = []
 
                 async def send(index: int) -> None:
-                    await session.send_realtime_input(text=f"{index} " + "x" * 60_000)
+                    await session.send_realtime_input(text=f"{index} " + "x" * 120_000)
                     finished.append(index)
 
                 async with kit.jobs() as jobs:
@@ -65,7 +65,7 @@ def test_a_slow_peer_and_a_hundred_senders(kit: Kit, secure: bool) -> None:
                     for _ in range(3):
                         await kit.pass_on()
                     waiting = sum(not job.done for job in running)
-                    assert waiting > 50, "nobody was held back"
+                    assert waiting > 20, "nobody was held back"
                     go.set()
                     for job in running:
                         await job.wait()
