@@ -27,7 +27,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """The whole suite runs on several processors, what was picked out of it runs here and now."""
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not hasattr(config, "workerinput")
-    if whole and getattr(config.option, "numprocesses", 0) is None and not config.option.usepdb:
+    # coverage has chosen how to measure by now: with it, -n has to be said
+    bound = config.option.usepdb or config.pluginmanager.hasplugin("_cov")
+    if whole and getattr(config.option, "numprocesses", 0) is None and not bound:
         config.option.numprocesses = min(4, os.cpu_count() or 1)
         config.option.dist = "worksteal"
 
