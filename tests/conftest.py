@@ -53,3 +53,9 @@ def length(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
     """Choose a length: ``length(short, full)`` gives the short one unless ``--slow`` is on."""
     slow = bool(request.config.getoption("--slow"))
     return lambda short, full: full if slow else short
+
+
+@pytest.fixture(scope="session", autouse=True)
+def options_of_this_run() -> None:
+    """They are not for what tests start, pytest itself among it."""
+    os.environ.pop("PYTEST_ADDOPTS", None)
