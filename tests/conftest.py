@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Generator
 
 import pytest
 from hypothesis import settings
@@ -15,8 +17,9 @@ settings.register_profile("slow", settings.get_profile("default"), max_examples=
 settings.load_profile("default")
 
 
-WITHOUT_COVERAGE = {"adapters", "bridges", "cli", "plugin", "reconnecting", "sdk"}
-"""Folders of tests that cover nothing of the core that its own tests do not, and take several times as long traced."""
+UNTRACED = {"adapters", "cli", "plugin", "reconnecting", "sdk", "test_conformance", "test_asgi_conformance"}
+"""Folders and files of tests that cover nothing of the core that its own do not, and take several times as long traced.
+"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,11 +44,19 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.pluginmanager.hasplugin("_cov"):
-        for item in items:
-            if item.path.parent.name in WITHOUT_COVERAGE:
-                item.add_marker("no_cover")
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Not by pytest-cov's own mark, which has no effect where there are several processes."""
+    if not item.config.pluginmanager.hasplugin("_cov") or UNTRACED.isdisjoint((item.path.parent.name, item.path.stem)):
+        return (yield)
+    here, in_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)  # type: ignore[arg-type]
+    try:
+        return (yield)
+    finally:
+        sys.settrace(here)
+        threading.settrace(in_threads)  # type: ignore[arg-type]
 
 
 @pytest.fixture
