@@ -13,22 +13,17 @@ from hypothesis import settings
 
 settings.register_profile("default", print_blob=True, derandomize=False, deadline=None)
 settings.register_profile("ci", settings.get_profile("default"), max_examples=200)
-settings.register_profile("slow", settings.get_profile("default"), max_examples=2000)
+settings.register_profile("slow", settings.get_profile("default"), max_examples=3000)
 settings.load_profile("default")
 
 
 UNTRACED = {
     *("adapters", "cli", "plugin", "reconnecting", "sdk"),
-    *(
-        "test_asgi_conformance",
-        "test_conformance",
-        "test_bounds",
-        "test_chaos",
-        "test_against_protobuf",
-        "test_strategies",
-    ),
+    *("test_asgi_conformance", "test_conformance", "test_bounds", "test_chaos"),
+    *("test_against_protobuf", "test_strategies"),
 }
-"""Folders and files of tests that cover nothing of the core that others do not, and take several times as long traced."""
+"""Folders and files of tests that cover nothing of the core that others do not, and take several times as long traced.
+"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
