@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Iterator, Sequence
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 from live_protocol._tables import LinkState, Phase, TurnState
 from live_protocol.closing import CloseInfo
@@ -11,14 +12,15 @@ from live_protocol.events import Event, Need
 from live_protocol.link import Wants
 from live_protocol.messages import FunctionCall
 
-__all__ = ["MachineWrapper", "ServerMachine"]
+__all__ = ["LAST_WORDS", "MachineWrapper", "SelfDriving", "ServerMachine"]
 
 
-class ServerMachine(Protocol):
-    """A server's `LiveConnection`, or anything with its surface; each member is documented there."""
+LAST_WORDS: Final = Wants(read=False, write=True, half_close=False, close=False)
+"""What a connection wants that is over but for what it has still to write."""
 
-    @property
-    def wants(self) -> Wants: ...
+
+class Machine(Protocol):
+    """What a server's `LiveConnection` and `MessageConnection` have in common; each member is documented there."""
 
     @property
     def state(self) -> LinkState: ...
@@ -38,23 +40,9 @@ class ServerMachine(Protocol):
     @property
     def buffered_in(self) -> int: ...
 
-    @property
-    def buffered_out(self) -> int: ...
-
-    @property
-    def latency(self) -> float | None: ...
-
     def advance(self, now: float) -> None: ...
 
-    def receive_data(self, data: bytes) -> None: ...
-
-    def receive_eof(self) -> None: ...
-
-    def transport_failed(self, error: BaseException | str) -> None: ...
-
     def next_event(self) -> Event | Literal[Need.DATA]: ...
-
-    def data_to_send(self) -> bytes: ...
 
     def next_deadline(self) -> float | None: ...
 
@@ -64,23 +52,45 @@ class ServerMachine(Protocol):
 
     def send(self, message: Any) -> None: ...
 
-    def ping(self, payload: bytes = b"") -> None: ...
-
     def close(self, code: int = 1000, reason: str = "") -> None: ...
 
 
+class ServerMachine(Machine, Protocol):
+    """A server's `LiveConnection`, or anything with its surface; each member is documented there."""
+
+    @property
+    def wants(self) -> Wants: ...
+
+    @property
+    def buffered_out(self) -> int: ...
+
+    @property
+    def latency(self) -> float | None: ...
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> None: ...
+
+    def receive_eof(self) -> None: ...
+
+    def transport_failed(self, error: BaseException | str) -> None: ...
+
+    def data_to_send(self) -> bytes: ...
+
+    def ping(self, payload: bytes = b"") -> None: ...
+
+
+A = TypeVar("A", bound=Machine)
 M = TypeVar("M", bound=ServerMachine)
 
 
-class MachineWrapper(Generic[M]):
-    """A machine with the surface of the one inside, to which it leaves everything that it does not do itself.
+class Wrapper(Generic[A]):
+    """A machine around another, to which it leaves everything that it does not do itself.
 
     Attributes:
         machine: The one inside, for its facts; it is driven by this one alone.
     """
 
-    def __init__(self, machine: M) -> None:
-        self.machine: M = machine
+    def __init__(self, machine: A) -> None:
+        self.machine: A = machine
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.machine!r}>"
@@ -88,18 +98,6 @@ class MachineWrapper(Generic[M]):
     def advance(self, now: float) -> None:
         """See `LiveConnection.advance`."""
         self.machine.advance(now)
-
-    def receive_data(self, data: bytes) -> None:
-        """See `LiveConnection.receive_data`."""
-        self.machine.receive_data(data)
-
-    def receive_eof(self) -> None:
-        """See `LiveConnection.receive_eof`."""
-        self.machine.receive_eof()
-
-    def transport_failed(self, error: BaseException | str) -> None:
-        """See `LiveConnection.transport_failed`."""
-        self.machine.transport_failed(error)
 
     def next_event(self) -> Event | Literal[Need.DATA]:
         """See `LiveConnection.next_event`."""
@@ -110,18 +108,9 @@ class MachineWrapper(Generic[M]):
         while (event := self.next_event()) is not Need.DATA:
             yield event
 
-    def data_to_send(self) -> bytes:
-        """See `LiveConnection.data_to_send`."""
-        return self.machine.data_to_send()
-
     def next_deadline(self) -> float | None:
         """See `LiveConnection.next_deadline`."""
         return self.machine.next_deadline()
-
-    @property
-    def wants(self) -> Wants:
-        """See `LiveConnection.wants`."""
-        return self.machine.wants
 
     def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None:
         """See `LiveConnection.accept`."""
@@ -134,10 +123,6 @@ class MachineWrapper(Generic[M]):
     def send(self, message: Any) -> None:
         """See `LiveConnection.send`."""
         self.machine.send(message)
-
-    def ping(self, payload: bytes = b"") -> None:
-        """See `LiveConnection.ping`."""
-        self.machine.ping(payload)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """See `LiveConnection.close`."""
@@ -173,12 +158,92 @@ class MachineWrapper(Generic[M]):
         """See `LiveConnection.buffered_in`."""
         return self.machine.buffered_in
 
+
+class MachineWrapper(Wrapper[M]):
+    """The same over bytes. It may have last words, which leave although the machine inside is over."""
+
+    def __init__(self, machine: M) -> None:
+        super().__init__(machine)
+        self._last_words = b""  # and not yet taken
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> None:
+        """See `LiveConnection.receive_data`."""
+        self.machine.receive_data(data)
+
+    def receive_eof(self) -> None:
+        """See `LiveConnection.receive_eof`."""
+        self.machine.receive_eof()
+
+    def transport_failed(self, error: BaseException | str) -> None:
+        """See `LiveConnection.transport_failed`."""
+        self._last_words = b""
+        self.machine.transport_failed(error)
+
+    def data_to_send(self) -> bytes:
+        """See `LiveConnection.data_to_send`."""
+        words, self._last_words = self._last_words, b""
+        return words + self.machine.data_to_send()
+
+    @property
+    def wants(self) -> Wants:
+        """See `LiveConnection.wants`."""
+        return LAST_WORDS if self._last_words else self.machine.wants
+
+    def ping(self, payload: bytes = b"") -> None:
+        """See `LiveConnection.ping`."""
+        self.machine.ping(payload)
+
     @property
     def buffered_out(self) -> int:
         """See `LiveConnection.buffered_out`."""
-        return self.machine.buffered_out
+        return len(self._last_words) + self.machine.buffered_out
 
     @property
     def latency(self) -> float | None:
         """See `LiveConnection.latency`."""
         return self.machine.latency
+
+    def _break_off(self, why: str) -> None:
+        """Let the transport break; what was sent before still leaves."""
+        self._last_words = self.machine.data_to_send()
+        self.machine.transport_failed(why)
+
+
+class SelfDriving(Wrapper[A], abc.ABC):
+    """A machine that answers by itself: it reacts to each event that it gives."""
+
+    def __init__(self, machine: A) -> None:
+        super().__init__(machine)
+        self._upgraded = False  # it has accepted the upgrade
+
+    @abc.abstractmethod
+    def _react(self, event: Event) -> None: ...
+
+    def next_event(self) -> Event | Literal[Need.DATA]:
+        """The next event, which was reacted to, or `Need.DATA`."""
+        event = super().next_event()
+        if event is not Need.DATA:
+            self._react(event)
+        return event
+
+    def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Accept the upgrade: this connection has done so by itself, then nothing happens.
+
+        Args:
+            headers: Not used: the response is on its way.
+
+        Raises:
+            IllegalInState: Nothing was requested.
+            StaleOperation: This connection has refused the upgrade. In both cases nothing has changed.
+        """
+        if not self._upgraded:
+            super().accept(headers)
+
+    def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
+        """Refuse the upgrade: always too late, since it is answered when `UpgradeRequested` is given.
+
+        Raises:
+            IllegalInState: Nothing was requested, or this connection has accepted it.
+            StaleOperation: This connection has refused it. In both cases nothing has changed.
+        """
+        super().reject(status, headers, body)

@@ -160,7 +160,7 @@ class FaultyMachine(MachineWrapper[M]):
             self._queue.clear()
             self._lose()
 
-    def receive_data(self, data: bytes) -> None:
+    def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """See `LiveConnection.receive_data`."""
         if not self.faults.deaf or self.machine.state is LinkState.CONNECTING:
             super().receive_data(data)

@@ -13,12 +13,10 @@ from live_protocol._server_machine import MachineWrapper, ServerMachine
 from live_protocol._tables import LinkState
 from live_protocol.errors import LimitExceeded
 from live_protocol.limits import Limits
-from live_protocol.link import Wants
 
 __all__ = ["Answer", "HttpFront", "HttpRequest", "HttpResponse"]
 
 _UPGRADE: Final = b"GET "  # RFC 6455 section 4.1: the method of an upgrade
-_LAST_WORDS: Final = Wants(read=False, write=True, half_close=False, close=False)
 
 
 @final
@@ -91,14 +89,13 @@ class HttpFront(MachineWrapper[M]):
         self._head = Head(self._limits)
         self._request: h11.Request | None = None
         self._body = bytearray()
-        self._out = b""
 
     def advance(self, now: float) -> None:
         """See `LiveConnection.advance`."""
         self._now = now
         super().advance(now)
 
-    def receive_data(self, data: bytes) -> None:
+    def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """See `LiveConnection.receive_data`."""
         if not self._decided:
             data = self._begun + data
@@ -113,22 +110,7 @@ class HttpFront(MachineWrapper[M]):
         if self._http is None:
             super().receive_data(data)
         elif self.machine.state is LinkState.CONNECTING:  # otherwise it was answered, or took too long
-            self._receive(self._http, data)
-
-    def data_to_send(self) -> bytes:
-        """See `LiveConnection.data_to_send`."""
-        out, self._out = self._out, b""
-        return out or super().data_to_send()
-
-    @property
-    def wants(self) -> Wants:
-        """See `LiveConnection.wants`."""
-        return _LAST_WORDS if self._out else super().wants
-
-    @property
-    def buffered_out(self) -> int:
-        """See `LiveConnection.buffered_out`."""
-        return len(self._out) + super().buffered_out
+            self._receive(self._http, bytes(data))
 
     def _receive(self, http: h11.Connection, data: bytes) -> None:
         try:
@@ -170,6 +152,6 @@ class HttpFront(MachineWrapper[M]):
         fields = [("Connection", "close"), *response.headers, ("Content-Length", str(len(response.body)))]
         head = http.send(h11.Response(status_code=response.status, headers=encoded(fields)))
         bodiless = self._request is not None and self._request.method == b"HEAD"
-        self._out = (head or b"") + (b"" if bodiless else response.body)
+        self._last_words = (head or b"") + (b"" if bodiless else response.body)
         self.machine.close()
         self.machine.data_to_send()  # its own answer, to a request that never came

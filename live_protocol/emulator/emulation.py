@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, Literal, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import attrs
 
 from live_protocol._machine import LiveMachine
-from live_protocol._tables import LinkState, Phase, TurnState
-from live_protocol.closing import CloseInfo
+from live_protocol._server_machine import SelfDriving
+from live_protocol._tables import LinkState
 from live_protocol.emulator.conversation import Conversation
 from live_protocol.emulator.session import ClientEvent, EmulatedSession
 from live_protocol.emulator.shared import Shared
@@ -33,18 +33,15 @@ from live_protocol.events import (
     ConnectionClosed,
     ContextUpdateReceived,
     Event,
-    Need,
     RealtimeInputReceived,
     SetupReceived,
     ToolResponseReceived,
     UpgradeRequested,
 )
-from live_protocol.link import Wants
-from live_protocol.messages import Backend, FunctionCall, LiveClientSetup, LiveServerMessage
+from live_protocol.messages import Backend, LiveClientSetup, LiveServerMessage
 
-__all__ = ["LAST_WORDS", "Emulation"]
+__all__ = ["Emulation"]
 
-LAST_WORDS = Wants(read=False, write=True, half_close=False, close=False)
 _JSON = (("Content-Type", "application/json; charset=UTF-8"),)
 
 M = TypeVar("M", bound=LiveMachine[Any])
@@ -89,30 +86,16 @@ class _Accepted:
     ready_at: float | None
 
 
-class Emulation(abc.ABC, Generic[M]):
+class Emulation(SelfDriving[M]):
     """The server's end of one connection; it answers by itself.
 
     Drive it like any connection. `next_event` lets the emulation react to the event it gives, so an event that nobody
     takes is not answered; `advance` does what the emulation has planned. What a model raises comes out of these two.
     """
 
-    __slots__ = (
-        "_accepted",
-        "_credentials",
-        "_early",
-        "_inner",
-        "_now",
-        "_port",
-        "_route",
-        "_session",
-        "_shared",
-        "_tokens",
-        "_upgraded",
-    )
-
     def __init__(self, inner: M, shared: Shared, tokens: Tokens) -> None:
         """Use `Emulator` instead."""
-        self._inner = inner
+        super().__init__(inner)
         self._shared = shared
         self._tokens = tokens
         self._port = _Port(inner, self._drop)
@@ -120,7 +103,6 @@ class Emulation(abc.ABC, Generic[M]):
         self._route = Route(backend=Backend.GEMINI, version="v1beta", method="BidiGenerateContent", prefix="")
         self._credentials = Credentials()
         self._accepted: _Accepted | None = None
-        self._upgraded = False
         self._session: EmulatedSession | None = None
         self._early: list[ClientEvent] = []
 
@@ -139,7 +121,7 @@ class Emulation(abc.ABC, Generic[M]):
         Args:
             now: Reading of any monotonic clock, in seconds. A reading before the last one counts as the last one.
         """
-        self._inner.advance(now)
+        self.machine.advance(now)
         if self._now is None:
             self._start_clock(now)
         self._now = now = max(self._now or now, now)
@@ -158,99 +140,23 @@ class Emulation(abc.ABC, Generic[M]):
 
     # --- outputs ------------------------------------------------------------------------------------------------
 
-    def next_event(self) -> Event | Literal[Need.DATA]:
-        """The next event, to which the emulation has reacted, or `Need.DATA`."""
-        event = self._inner.next_event()
-        if event is not Need.DATA:
-            self._react(event)
-        return event
-
-    def events(self) -> Iterator[Event]:
-        """Events until `Need.DATA`; safe to abandon and to take up again."""
-        while (event := self.next_event()) is not Need.DATA:
-            yield event
-
     def next_deadline(self) -> float | None:
         """When `advance` has something to do at the latest: of the connection, or of the emulation."""
-        times = [self._inner.next_deadline()]
+        times = [self.machine.next_deadline()]
         if self._now is not None and self._open:
             times.append(self._accepted.ready_at if self._accepted is not None else None)
             times.append(self._session.due if self._session is not None else None)
         return min((time for time in times if time is not None), default=None)
 
-    # --- commands -----------------------------------------------------------------------------------------------
-
-    def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None:
-        """Accept the upgrade. The emulation has done so by itself, then this does nothing.
-
-        Args:
-            headers: Not used: the response is on its way.
-
-        Raises:
-            IllegalInState: Nothing was requested.
-            StaleOperation: The emulation has refused the upgrade. In both cases nothing has changed.
-        """
-        if not self._upgraded:
-            self._inner.accept(headers)
-
-    def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
-        """Refuse the upgrade: always too late, since the emulation answers when it gives `UpgradeRequested`.
-
-        Raises:
-            IllegalInState: Nothing was requested, or the emulation has accepted it.
-            StaleOperation: The emulation has refused it. In both cases nothing has changed.
-        """
-        self._inner.reject(status, headers, body)
-
-    def send(self, message: LiveServerMessage) -> None:
-        """Send a message besides what the emulation sends; see `LiveConnection.send`.
-
-        Raises:
-            LocalProtocolError: As there.
-            StaleOperation: As there.
-        """
-        self._inner.send(message)
-
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        """See `LiveConnection.close`."""
-        self._inner.close(code, reason)
-
-    # --- facts --------------------------------------------------------------------------------------------------
-
-    @property
-    def state(self) -> LinkState:
-        """State of the WebSocket connection."""
-        return self._inner.state
-
-    @property
-    def phase(self) -> Phase:
-        """How far the session has come."""
-        return self._inner.phase
-
-    @property
-    def turn(self) -> TurnState:
-        """Where the model is in its turn."""
-        return self._inner.turn
-
-    @property
-    def pending_tool_calls(self) -> tuple[FunctionCall, ...]:
-        """Calls made on this connection that await a response."""
-        return self._inner.pending_tool_calls
-
-    @property
-    def close_info(self) -> CloseInfo | None:
-        """What the `ConnectionClosed` event said, None before it."""
-        return self._inner.close_info
-
     # --- the emulation ------------------------------------------------------------------------------------------
 
     @property
     def _open(self) -> bool:
-        return self._inner.state is LinkState.OPEN
+        return self.machine.state is LinkState.OPEN
 
     def _react(self, event: Event) -> None:
         match event:
-            case UpgradeRequested() if self._inner.state is LinkState.CONNECTING:
+            case UpgradeRequested() if self.machine.state is LinkState.CONNECTING:
                 self._upgrade(event)
             case SetupReceived(setup=setup) if self._open:
                 self._set_up(setup)
@@ -270,11 +176,11 @@ class Emulation(abc.ABC, Generic[M]):
         self._credentials = credentials(event.target, event.headers)
         route = check_request(match_target(event.target), self._credentials)
         if isinstance(route, Rejection):
-            self._inner.reject(route.status, _JSON, route.body)
+            self.machine.reject(route.status, _JSON, route.body)
         else:
             self._route = route
             self._upgraded = True
-            self._inner.accept()
+            self.machine.accept()
 
     def _set_up(self, setup: LiveClientSetup) -> None:
         now, delay = self._now or 0.0, self._shared.options.setup_delay
@@ -335,7 +241,7 @@ class Emulation(abc.ABC, Generic[M]):
         backend, session_id = self._route.backend, None
         if backend is Backend.VERTEX:
             session_id = self._shared.options.session_id(self._shared.ids.count("session"))
-        self._inner.send_setup_complete(session_id)
+        self.machine.send_setup_complete(session_id)
         self._session = EmulatedSession(
             accepted.setup, backend, accepted.conversation, self._shared, port=self._port, now=now
         )

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import final
 
+from live_protocol._server_machine import LAST_WORDS, MachineWrapper
 from live_protocol.connection import LiveConnection
 from live_protocol.emulator.actions import Action, Model, Turn, as_model
-from live_protocol.emulator.emulation import LAST_WORDS, Emulation
+from live_protocol.emulator.emulation import Emulation
 from live_protocol.emulator.options import EmulatorOptions
 from live_protocol.emulator.parrot import Parrot
 from live_protocol.emulator.shared import Shared
@@ -123,72 +124,20 @@ class Emulator:
 
 
 @final
-class EmulatedConnection(Emulation[LiveConnection]):
+class EmulatedConnection(Emulation[LiveConnection], MachineWrapper[LiveConnection]):
     """The server's end of one connection, with the verbs of `LiveConnection`; it answers by itself.
 
     Drive it like any connection. `next_event` lets the emulation react to the event it gives, so an event that nobody
     takes is not answered; `advance` does what the emulation has planned. What a model raises comes out of these two.
     """
 
-    __slots__ = ("_tail",)
-
-    def __init__(self, inner: LiveConnection, shared: Shared, tokens: Tokens) -> None:
-        """Use `Emulator.connection` instead."""
-        super().__init__(inner, shared, tokens)
-        self._tail = b""  # written before a drop, and not yet taken
-
-    def receive_data(self, data: bytes | bytearray | memoryview) -> None:
-        """See `LiveConnection.receive_data`."""
-        self._inner.receive_data(data)
-
-    def receive_eof(self) -> None:
-        """See `LiveConnection.receive_eof`."""
-        self._inner.receive_eof()
-
-    def transport_failed(self, error: BaseException | str) -> None:
-        """See `LiveConnection.transport_failed`."""
-        self._tail = b""
-        self._inner.transport_failed(error)
-
-    def data_to_send(self) -> bytes:
-        """All bytes that wait to be written; see `LiveConnection.data_to_send`."""
-        tail, self._tail = self._tail, b""
-        return tail + self._inner.data_to_send()
-
-    @property
-    def wants(self) -> Wants:
-        """What the transport should do now; after a drop: close it, without a close frame."""
-        return LAST_WORDS if self._tail else self._inner.wants
-
-    def ping(self, payload: bytes = b"") -> None:
-        """See `LiveConnection.ping`."""
-        self._inner.ping(payload)
-
-    @property
-    def buffered_in(self) -> int:
-        """Bytes received that no event has told of yet."""
-        return self._inner.buffered_in
-
-    @property
-    def buffered_out(self) -> int:
-        """Bytes that wait in `data_to_send`."""
-        return len(self._tail) + self._inner.buffered_out
-
-    @property
-    def latency(self) -> float | None:
-        """Seconds the newest pong took, None before the first."""
-        return self._inner.latency
-
     def _drop(self) -> None:
-        self._tail = self._inner.data_to_send()
-        self._inner.transport_failed("dropped on purpose")
+        self._break_off("dropped on purpose")
 
 
 @final
 class EmulatedMessageConnection(Emulation[MessageConnection]):
     """The same over a WebSocket that another library runs, with the verbs of `MessageConnection`."""
-
-    __slots__ = ("_tail",)
 
     def __init__(self, inner: MessageConnection, shared: Shared, tokens: Tokens) -> None:
         """Use `Emulator.message_connection` instead."""
@@ -197,45 +146,40 @@ class EmulatedMessageConnection(Emulation[MessageConnection]):
 
     def requested(self, target: str, headers: Sequence[tuple[str, str]] = ()) -> None:
         """See `MessageConnection.requested`."""
-        self._inner.requested(target, headers)
+        self.machine.requested(target, headers)
 
     def receive_message(self, data: bytes | bytearray | memoryview | str) -> None:
         """See `MessageConnection.receive_message`."""
-        self._inner.receive_message(data)
+        self.machine.receive_message(data)
 
     def closed(self, code: int = 1006, reason: str = "") -> None:
         """See `MessageConnection.closed`."""
         self._tail.clear()
-        self._inner.closed(code, reason)
+        self.machine.closed(code, reason)
 
     def fail(self, error: LiveProtocolError) -> None:
         """See `MessageConnection.fail`."""
-        self._inner.fail(error)
+        self.machine.fail(error)
 
     def transport_failed(self, error: BaseException | str) -> None:
         """See `MessageConnection.transport_failed`."""
         self._tail.clear()
-        self._inner.transport_failed(error)
+        self.machine.transport_failed(error)
 
     def next_action(self) -> MessageAction | None:
         """See `MessageConnection.next_action`."""
-        return self._tail.popleft() if self._tail else self._inner.next_action()
+        return self._tail.popleft() if self._tail else self.machine.next_action()
 
     @property
     def wants(self) -> Wants:
         """See `MessageConnection.wants`; after a drop: drop the WebSocket, without a close frame."""
-        return LAST_WORDS if self._tail else self._inner.wants
-
-    @property
-    def buffered_in(self) -> int:
-        """Bytes received that no event has told of yet."""
-        return self._inner.buffered_in
+        return LAST_WORDS if self._tail else self.machine.wants
 
     @property
     def buffered_out(self) -> int:
         """Bytes of messages that wait in `next_action`."""
-        return sum(len(action) for action in self._tail if isinstance(action, bytes)) + self._inner.buffered_out
+        return sum(len(action) for action in self._tail if isinstance(action, bytes)) + self.machine.buffered_out
 
     def _drop(self) -> None:
-        self._tail.extend(iter(self._inner.next_action, None))
-        self._inner.transport_failed("dropped on purpose")
+        self._tail.extend(iter(self.machine.next_action, None))
+        self.machine.transport_failed("dropped on purpose")

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import Final, Literal, cast, final
+from collections.abc import Sequence
+from typing import Final, cast, final
 
-from live_protocol._tables import LinkState, Phase, TurnState
+from live_protocol._server_machine import MachineWrapper, SelfDriving
+from live_protocol._tables import LinkState
 from live_protocol.closing import CloseInfo
 from live_protocol.codec import Codec
 from live_protocol.connection import LiveConnection
 from live_protocol.endpoint import match_target
 from live_protocol.errors import IllegalInState, LiveProtocolError, RemoteProtocolError
-from live_protocol.events import ConnectionClosed, Event, Need, UpgradeRequested
+from live_protocol.events import ConnectionClosed, Event, UpgradeRequested
 from live_protocol.limits import Limits
-from live_protocol.link import Tap, Wants
-from live_protocol.messages import Backend, FunctionCall, LiveServerMessage
+from live_protocol.link import Tap
+from live_protocol.messages import Backend, LiveServerMessage
 from live_protocol.playbook._match import diff
 from live_protocol.playbook._steps import (
     Close,
@@ -42,7 +43,6 @@ from live_protocol.timing import Timeouts
 __all__ = ["PlaybookConnection", "PlaybookMismatch"]
 
 _MAX_REASON: Final = 123  # RFC 6455 section 5.5, less the code
-_LAST_WORDS: Final = Wants(read=False, write=True, half_close=False, close=False)
 _LIMITS: Final = Limits(max_send=1 << 30)  # what is too large is part of the tests
 _TEXT: Final = (("Content-Type", "text/plain; charset=utf-8"),)
 
@@ -71,7 +71,7 @@ class PlaybookMismatch(LiveProtocolError, AssertionError):
 
 
 @final
-class PlaybookConnection:
+class PlaybookConnection(SelfDriving[LiveConnection], MachineWrapper[LiveConnection]):
     """The server's end of one connection, with the verbs of `LiveConnection`; it plays its script by itself.
 
     Drive it like any connection; ``serve(connection_factory=playbook.connection)`` and `live_protocol.testing.Pair`
@@ -79,24 +79,6 @@ class PlaybookConnection:
     than expected, the connection is closed with 1008 and a reason that begins with ``playbook:``, and `mismatch` says
     more.
     """
-
-    __slots__ = (
-        "_at",
-        "_codec",
-        "_done",
-        "_ended",
-        "_heard",
-        "_ignored",
-        "_inner",
-        "_mismatch",
-        "_now",
-        "_patience",
-        "_position",
-        "_since",
-        "_steps",
-        "_tail",
-        "_trial",
-    )
 
     def __init__(
         self,
@@ -110,13 +92,14 @@ class PlaybookConnection:
         tap: Tap | None = None,
     ) -> None:
         """Use `Playbook.connection` instead."""
-        self._inner = LiveConnection.server(
+        machine = LiveConnection.server(
             limits=limits or _LIMITS,
             timeouts=timeouts or Timeouts(ping_interval=None),
             compression=compression,
             strict=strict,
             tap=tap,
         )
+        super().__init__(machine)
         self._steps = tuple(steps)
         self._patience = patience
         self._codec = Codec()
@@ -127,7 +110,6 @@ class PlaybookConnection:
         self._now: float | None = None
         self._at: float | None = None  # the moment that the script has come to
         self._since: float | None = None  # when the present step began to wait
-        self._tail = b""  # written before a drop, and not yet taken
         self._ended: CloseInfo | None = None
         self._mismatch: PlaybookMismatch | None = None
 
@@ -175,142 +157,24 @@ class PlaybookConnection:
         Args:
             now: Reading of any monotonic clock, in seconds. A reading before the last one counts as the last one.
         """
-        self._inner.advance(now)
+        self.machine.advance(now)
         self._now = max(self._now if self._now is not None else now, now)
         if self._at is None:
             self._at = self._now
         self._play()
 
-    def receive_data(self, data: bytes | bytearray | memoryview) -> None:
-        """See `LiveConnection.receive_data`."""
-        self._inner.receive_data(data)
-
-    def receive_eof(self) -> None:
-        """See `LiveConnection.receive_eof`."""
-        self._inner.receive_eof()
-
-    def transport_failed(self, error: BaseException | str) -> None:
-        """See `LiveConnection.transport_failed`."""
-        self._tail = b""
-        self._inner.transport_failed(error)
-
     # --- outputs ------------------------------------------------------------------------------------------------
-
-    def next_event(self) -> Event | Literal[Need.DATA]:
-        """The next event, with which the script was played on, or `Need.DATA`."""
-        event = self._inner.next_event()
-        if event is not Need.DATA:
-            self._react(event)
-        return event
-
-    def events(self) -> Iterator[Event]:
-        """Events until `Need.DATA`; safe to abandon and to take up again."""
-        while (event := self.next_event()) is not Need.DATA:
-            yield event
-
-    def data_to_send(self) -> bytes:
-        """All bytes that wait to be written; see `LiveConnection.data_to_send`."""
-        tail, self._tail = self._tail, b""
-        return tail + self._inner.data_to_send()
 
     def next_deadline(self) -> float | None:
         """When `advance` has something to do at the latest: of the connection, or of the script."""
-        times = (self._inner.next_deadline(), self._due if self._playing else None)
+        times = (self.machine.next_deadline(), self._due if self._playing else None)
         return min((time for time in times if time is not None), default=None)
-
-    @property
-    def wants(self) -> Wants:
-        """What the transport should do now; after a drop: close it, without a close frame."""
-        return _LAST_WORDS if self._tail else self._inner.wants
-
-    # --- commands -----------------------------------------------------------------------------------------------
-
-    def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None:
-        """Accept the upgrade: the script has answered it by itself, then this does nothing.
-
-        Args:
-            headers: Not used: the response is on its way.
-
-        Raises:
-            IllegalInState: Nothing was requested.
-            StaleOperation: The script has refused the upgrade. In both cases nothing has changed.
-        """
-        if self._inner.state is not LinkState.OPEN:
-            self._inner.accept(headers)
-
-    def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
-        """Refuse the upgrade: always too late, since the script answers when `UpgradeRequested` is given.
-
-        Raises:
-            IllegalInState: Nothing was requested, or the script has accepted it.
-            StaleOperation: The script has refused it. In both cases nothing has changed.
-        """
-        self._inner.reject(status, headers, body)
-
-    def send(self, message: LiveServerMessage) -> None:
-        """Send a message besides what the script sends; see `LiveConnection.send`.
-
-        Raises:
-            LocalProtocolError: As there.
-            StaleOperation: As there.
-        """
-        self._inner.send(message)
-
-    def ping(self, payload: bytes = b"") -> None:
-        """See `LiveConnection.ping`."""
-        self._inner.ping(payload)
-
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        """See `LiveConnection.close`; the script stops where it is."""
-        self._inner.close(code, reason)
-
-    # --- facts --------------------------------------------------------------------------------------------------
-
-    @property
-    def state(self) -> LinkState:
-        """State of the WebSocket connection."""
-        return self._inner.state
-
-    @property
-    def phase(self) -> Phase:
-        """How far the session has come."""
-        return self._inner.phase
-
-    @property
-    def turn(self) -> TurnState:
-        """Where the model is in its turn."""
-        return self._inner.turn
-
-    @property
-    def pending_tool_calls(self) -> tuple[FunctionCall, ...]:
-        """Calls made on this connection that await a response."""
-        return self._inner.pending_tool_calls
-
-    @property
-    def close_info(self) -> CloseInfo | None:
-        """What the `ConnectionClosed` event said, None before it."""
-        return self._inner.close_info
-
-    @property
-    def buffered_in(self) -> int:
-        """Bytes received that no event has told of yet."""
-        return self._inner.buffered_in
-
-    @property
-    def buffered_out(self) -> int:
-        """Bytes that wait in `data_to_send`."""
-        return len(self._tail) + self._inner.buffered_out
-
-    @property
-    def latency(self) -> float | None:
-        """Seconds the newest pong took, None before the first."""
-        return self._inner.latency
 
     # --- playing ------------------------------------------------------------------------------------------------
 
     @property
     def _playing(self) -> bool:
-        return self._inner.state is LinkState.OPEN and self._mismatch is None
+        return self.machine.state is LinkState.OPEN and self._mismatch is None
 
     @property
     def _step(self) -> Step | None:
@@ -332,7 +196,7 @@ class PlaybookConnection:
     def _react(self, event: Event) -> None:
         self._at = self._now
         if isinstance(event, UpgradeRequested):
-            if self._inner.state is LinkState.CONNECTING:
+            if self.machine.state is LinkState.CONNECTING:
                 self._upgrade(event)
         elif isinstance(event, ConnectionClosed):
             self._over(event.info)
@@ -364,11 +228,12 @@ class PlaybookConnection:
             step = self._step
         if isinstance(step, Reject):
             self._next()
-            self._inner.reject(step.status, step.headers, step.body)
+            self.machine.reject(step.status, step.headers, step.body)
             return
         route = match_target(event.target)
         self._codec = Codec(route.backend if route else Backend.GEMINI)
-        self._inner.accept()
+        self._upgraded = True
+        self.machine.accept()
         self._play()
 
     def _play(self) -> None:
@@ -382,17 +247,16 @@ class PlaybookConnection:
                         self._send(message)
                 case SendRaw(data=str(text)):
                     self._next()
-                    self._inner._link.send_text(text.encode())
+                    self.machine._link.send_text(text.encode())
                 case SendRaw(data=bytes(data)):
                     self._next()
-                    self._inner._link.send_binary(data)
+                    self.machine._link.send_binary(data)
                 case Close(code=code, reason=reason):
                     self._next()
-                    self._inner.close(code, reason)
+                    self.machine.close(code, reason)
                 case Drop():
                     self._next()
-                    self._tail = self._inner.data_to_send()
-                    self._inner.transport_failed("dropped by the playbook")
+                    self._break_off("dropped by the playbook")
                 case Wait():
                     if not self._waited():
                         return
@@ -403,10 +267,10 @@ class PlaybookConnection:
 
     def _send(self, message: LiveServerMessage) -> None:
         try:
-            self._inner.send(message)
+            self.machine.send(message)
         except IllegalInState:
             # A script may say what the protocol has no place for: that is what it is for.
-            self._inner._link.send_binary(self._codec.encode_server(message))
+            self.machine._link.send_binary(self._codec.encode_server(message))
 
     def _waited(self) -> bool:
         """Whether the present step's time is over; it starts where the step before ended."""
@@ -466,7 +330,7 @@ class PlaybookConnection:
         self._mismatch = PlaybookMismatch(step, misfit.why, difference, self.steps)
         self._heard.clear()
         text = f"playbook: step {step}: {misfit.why[0]}"
-        if self._inner.state is LinkState.OPEN:
-            self._inner.close(1008, text.encode()[:_MAX_REASON].decode(errors="ignore"))
-        elif self._inner.state is LinkState.CONNECTING:
-            self._inner.reject(400, _TEXT, f"{text}\n".encode())
+        if self.machine.state is LinkState.OPEN:
+            self.machine.close(1008, text.encode()[:_MAX_REASON].decode(errors="ignore"))
+        elif self.machine.state is LinkState.CONNECTING:
+            self.machine.reject(400, _TEXT, f"{text}\n".encode())
