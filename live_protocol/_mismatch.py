@@ -99,6 +99,7 @@ def _camel(name: str) -> str:
 
 
 def snake(key: object) -> str:
+    """A wire name as our fields are called; cut where no name is so long."""
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in str(key)[:100])
 
 

@@ -210,7 +210,10 @@ class MachineWrapper(Wrapper[M]):
 
 
 class SelfDriving(Wrapper[A], abc.ABC):
-    """A machine that answers by itself: it reacts to each event that it gives."""
+    """A machine that answers by itself: it reacts to each event that it gives.
+
+    It answers the upgrade when it gives `UpgradeRequested`, so a `reject` from outside is always too late.
+    """
 
     def __init__(self, machine: A) -> None:
         super().__init__(machine)
@@ -239,11 +242,7 @@ class SelfDriving(Wrapper[A], abc.ABC):
         if not self._upgraded:
             super().accept(headers)
 
-    def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
-        """Refuse the upgrade: always too late, since it is answered when `UpgradeRequested` is given.
-
-        Raises:
-            IllegalInState: Nothing was requested, or this connection has accepted it.
-            StaleOperation: This connection has refused it. In both cases nothing has changed.
-        """
-        super().reject(status, headers, body)
+    def _accept(self) -> None:
+        """Accept the upgrade by itself."""
+        self._upgraded = True
+        self.machine.accept()

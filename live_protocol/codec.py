@@ -207,8 +207,11 @@ def _raw(data: bytes | str) -> bytes:
 def _lone_surrogate(value: Any) -> Mismatch | None:
     """The first text that UTF-8 cannot carry, with the path to it."""
     if isinstance(value, str):
-        whole = value.encode(errors="replace").decode() == value
-        return None if whole else Mismatch("a string holds a lone surrogate, which UTF-8 cannot carry")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return Mismatch("a string holds a lone surrogate, which UTF-8 cannot carry")
+        return None
     members: Iterable[tuple[str | int, Any]]
     if isinstance(value, dict):
         if found := _lone_surrogate("".join(value)):

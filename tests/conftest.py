@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 settings.register_profile("default", print_blob=True, derandomize=False, deadline=None)
-settings.register_profile("ci", settings.get_profile("default"), max_examples=200)
+settings.register_profile("ci", settings.get_profile("default"), max_examples=300)
 settings.register_profile("slow", settings.get_profile("default"), max_examples=3000)
 settings.load_profile("default")
 
@@ -62,12 +62,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
         return (yield)
     here, in_threads = sys.gettrace(), threading.gettrace()
     sys.settrace(None)
-    threading.settrace(None)  # type: ignore[arg-type]
+    threading.settrace(None)
     try:
         return (yield)
     finally:
         sys.settrace(here)
-        threading.settrace(in_threads)  # type: ignore[arg-type]
+        threading.settrace(in_threads)
 
 
 @pytest.fixture

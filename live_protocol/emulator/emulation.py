@@ -179,8 +179,7 @@ class Emulation(SelfDriving[M]):
             self.machine.reject(route.status, _JSON, route.body)
         else:
             self._route = route
-            self._upgraded = True
-            self.machine.accept()
+            self._accept()
 
     def _set_up(self, setup: LiveClientSetup) -> None:
         now, delay = self._now or 0.0, self._shared.options.setup_delay

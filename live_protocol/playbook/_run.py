@@ -232,8 +232,7 @@ class PlaybookConnection(SelfDriving[LiveConnection], MachineWrapper[LiveConnect
             return
         route = match_target(event.target)
         self._codec = Codec(route.backend if route else Backend.GEMINI)
-        self._upgraded = True
-        self.machine.accept()
+        self._accept()
         self._play()
 
     def _play(self) -> None:
