@@ -1,11 +1,15 @@
 """Sans-I/O Gemini Live: bytes in, typed events out; commands in, frames out. Client and server role."""
 
-from live_protocol._tables import Activity, LinkState, Phase, ToolCallState, TurnState
 from live_protocol._version import __version__
-from live_protocol.audio import AudioFormat
-from live_protocol.closing import CloseInfo, FrameSummary, Initiator
-from live_protocol.codec import Codec
-from live_protocol.connection import LiveConnection
+from live_protocol.close_info import CloseInfo, FrameSummary, Initiator
+from live_protocol.codec.codec import Codec
+from live_protocol.connection.live_connection import LiveConnection
+from live_protocol.connection.message_connection import (
+    AcceptUpgrade,
+    CloseWebSocket,
+    MessageConnection,
+    RefuseUpgrade,
+)
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import (
     AlreadyClosed,
@@ -85,8 +89,6 @@ from live_protocol.events import (
     WaitingForInput,
 )
 from live_protocol.limits import Limits
-from live_protocol.link import Wants, WebSocketLink
-from live_protocol.message_connection import AcceptUpgrade, CloseWebSocket, MessageConnection, RefuseUpgrade
 from live_protocol.messages import (
     ActivityHandling,
     AudioTranscriptionConfig,
@@ -116,13 +118,16 @@ from live_protocol.messages import (
     Type,
     VoiceConfig,
 )
-from live_protocol.persistent import DialRequest, PersistentConnection
-from live_protocol.reconnect import Gap, GoAwayPolicy, LateResults, ReconnectPolicy, WithoutHandle
-from live_protocol.resumption import Resumption
-from live_protocol.session import LiveSession
-from live_protocol.snapshot import Snapshot
+from live_protocol.messages.audio_format import AudioFormat
+from live_protocol.reconnect.persistent import DialRequest, PersistentConnection
+from live_protocol.reconnect.policy import Gap, GoAwayPolicy, LateResults, ReconnectPolicy, WithoutHandle
+from live_protocol.reconnect.snapshot import Snapshot
+from live_protocol.session.live_session import LiveSession
+from live_protocol.session.resumption import Resumption
+from live_protocol.session.usage import Usage
+from live_protocol.states import Activity, LinkState, Phase, ToolCallState, TurnState
 from live_protocol.timing import Deadline, Timeouts
-from live_protocol.usage import Usage
+from live_protocol.websocket.link import Wants, WebSocketLink
 
 __all__ = [
     "AcceptUpgrade",

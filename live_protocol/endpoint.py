@@ -13,7 +13,8 @@ from urllib.parse import quote, unquote
 
 import attrs
 
-from live_protocol._address import (
+from live_protocol._redaction import REDACTED, redact, redact_credentials, redact_query, redact_tokens
+from live_protocol._urls import (
     SECURE,
     Headers,
     base_of,
@@ -29,10 +30,9 @@ from live_protocol._address import (
     version_id,
     vertex_host,
 )
-from live_protocol._redaction import REDACTED, redact, redact_credentials, redact_query, redact_tokens
 from live_protocol._version import __version__
 from live_protocol.errors import InvalidMessage
-from live_protocol.messages._fields import Backend
+from live_protocol.messages.fields import Backend
 
 __all__ = [
     "REDACTED",

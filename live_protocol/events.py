@@ -13,8 +13,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, final
 import attrs
 
 from live_protocol._redaction import redact_credentials
-from live_protocol.audio import AudioFormat
-from live_protocol.closing import CloseInfo
+from live_protocol.close_info import CloseInfo
 from live_protocol.errors import LiveProtocolError, RemoteProtocolError
 from live_protocol.messages import (
     Blob,
@@ -38,7 +37,8 @@ from live_protocol.messages import (
     VadSignalType,
     VoiceActivityType,
 )
-from live_protocol.messages._fields import hot
+from live_protocol.messages.audio_format import AudioFormat
+from live_protocol.messages.fields import hot
 
 __all__ = [
     "AudioChunk",

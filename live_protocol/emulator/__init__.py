@@ -21,9 +21,14 @@ from live_protocol.emulator.actions import (
     Turn,
     Wait,
 )
+from live_protocol.emulator.echo_model import Parrot
+from live_protocol.emulator.emulator import (
+    EmulatedConnection,
+    EmulatedMessageConnection,
+    Emulator,
+    describe_speech,
+)
 from live_protocol.emulator.options import EmulatorOptions, VoiceOptions
-from live_protocol.emulator.parrot import Parrot
-from live_protocol.emulator.server import EmulatedConnection, EmulatedMessageConnection, Emulator, describe_speech
 
 __all__ = [
     "Action",

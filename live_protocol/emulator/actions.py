@@ -7,7 +7,6 @@ from typing import Any, Protocol, TypeAlias, cast, final
 
 import attrs
 
-from live_protocol.audio import OUTPUT_RATE
 from live_protocol.errors import InvalidMessage
 from live_protocol.messages import (
     Backend,
@@ -23,6 +22,7 @@ from live_protocol.messages import (
     Part,
     TurnCompleteReason,
 )
+from live_protocol.messages.audio_format import OUTPUT_RATE
 
 __all__ = [
     "Action",

@@ -16,13 +16,13 @@ from live_protocol.emulator.actions import (
     Turn,
     text_of,
 )
-from live_protocol.emulator.calls import called, key_of
-from live_protocol.emulator.conversation import Conversation
-from live_protocol.emulator.detection import Activity, SpeechStarted
-from live_protocol.emulator.listening import Ears, Refused
-from live_protocol.emulator.player import Done, Effect, Performance
-from live_protocol.emulator.shared import Port, Prompt, Shared
+from live_protocol.emulator.audio_input import Ears, Refused
+from live_protocol.emulator.context import Port, Prompt, Shared
+from live_protocol.emulator.memory import Conversation
+from live_protocol.emulator.tool_calls import called, key_of
+from live_protocol.emulator.turn_player import Done, Effect, Performance
 from live_protocol.emulator.validation import INVALID, LIFETIME, SCHEDULING, Refusal, check_fields, thinks_on
+from live_protocol.emulator.voice_activity import Activity, SpeechStarted
 from live_protocol.events import (
     ClientContentReceived,
     ContextUpdateReceived,

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import attrs
 
-from live_protocol._mismatch import fields, plain
-from live_protocol.emulator.conversation import Conversation, PendingCall
+from live_protocol.codec.schema import fields, plain
+from live_protocol.emulator.memory import Conversation, PendingCall
 from live_protocol.errors import InvalidMessage
 from live_protocol.messages import AuthToken, AuthTokenCreateRequest, LiveClientSetup
 

@@ -9,7 +9,7 @@ from typing import Any, Final, final
 
 import attrs
 
-from live_protocol._mismatch import enum_of, fields
+from live_protocol.codec.schema import enum_of, fields
 from live_protocol.emulator.options import EmulatorOptions
 from live_protocol.endpoint import Credentials, Route
 from live_protocol.messages import Backend, Behavior, GenerationConfig, LiveClientSetup, Modality

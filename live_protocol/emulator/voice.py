@@ -8,8 +8,8 @@ import re
 import struct
 from typing import Final
 
-from live_protocol.audio import OUTPUT_RATE, AudioFormat
 from live_protocol.emulator.options import VoiceOptions
+from live_protocol.messages.audio_format import OUTPUT_RATE, AudioFormat
 
 __all__ = ["OUTPUT", "fragments", "resample", "speak"]
 

@@ -7,16 +7,6 @@ that this version does not know, as plain strings. Lyria RealTime lives in ``mus
 """
 
 from live_protocol.messages import music
-from live_protocol.messages._fields import (
-    NO_EXTRA,
-    Backend,
-    Duration,
-    Int64,
-    JsonObject,
-    JsonValue,
-    OpenEnum,
-    Timestamp,
-)
 from live_protocol.messages.client import (
     ActivityEnd,
     ActivityStart,
@@ -145,6 +135,16 @@ from live_protocol.messages.enums import (
     VadSignalType,
     VideoMetadataContentLayer,
     VoiceActivityType,
+)
+from live_protocol.messages.fields import (
+    NO_EXTRA,
+    Backend,
+    Duration,
+    Int64,
+    JsonObject,
+    JsonValue,
+    OpenEnum,
+    Timestamp,
 )
 from live_protocol.messages.grounding import (
     GroundingChunk,

@@ -7,7 +7,6 @@ from typing import Any, final
 
 import attrs
 
-from live_protocol.messages._fields import NO_EXTRA, Backend, hot, wire
 from live_protocol.messages.config import (
     AudioTranscriptionConfig,
     AvatarConfig,
@@ -20,6 +19,7 @@ from live_protocol.messages.config import (
     SessionResumptionConfig,
 )
 from live_protocol.messages.content import Blob, Content, FunctionResponse
+from live_protocol.messages.fields import NO_EXTRA, Backend, hot, wire
 from live_protocol.messages.tools import Tool
 
 __all__ = [

@@ -7,7 +7,6 @@ from typing import Any, final
 
 import attrs
 
-from live_protocol.messages._fields import NO_EXTRA, Backend, Duration, Int64, JsonObject, JsonValue, wire
 from live_protocol.messages.enums import (
     ActivityHandling,
     AspectRatio,
@@ -26,6 +25,7 @@ from live_protocol.messages.enums import (
     ThinkingLevel,
     TurnCoverage,
 )
+from live_protocol.messages.fields import NO_EXTRA, Backend, Duration, Int64, JsonObject, JsonValue, wire
 from live_protocol.messages.schema import Schema
 
 __all__ = [

@@ -8,7 +8,6 @@ from typing import Any, Final, final
 
 import attrs
 
-from live_protocol.messages._fields import NO_EXTRA, Backend, wire
 from live_protocol.messages.client import LiveClientSetup
 from live_protocol.messages.config import (
     AudioTranscriptionConfig,
@@ -26,6 +25,7 @@ from live_protocol.messages.config import (
 )
 from live_protocol.messages.content import Content, Part
 from live_protocol.messages.enums import MediaResolution, Modality
+from live_protocol.messages.fields import NO_EXTRA, Backend, wire
 from live_protocol.messages.tools import Tool
 
 __all__ = ["CONNECT_CONFIG_TO_SETUP", "LiveConnectConfig", "to_setup"]

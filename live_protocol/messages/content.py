@@ -7,7 +7,6 @@ from typing import Any, final
 
 import attrs
 
-from live_protocol.messages._fields import NO_EXTRA, Backend, Duration, JsonObject, hot, wire
 from live_protocol.messages.enums import (
     DocumentMetadataContentLayer,
     FunctionResponseScheduling,
@@ -20,6 +19,7 @@ from live_protocol.messages.enums import (
     ToolType,
     VideoMetadataContentLayer,
 )
+from live_protocol.messages.fields import NO_EXTRA, Backend, Duration, JsonObject, hot, wire
 
 __all__ = [
     "AudioMetadata",

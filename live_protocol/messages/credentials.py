@@ -7,8 +7,8 @@ from typing import Any, final
 
 import attrs
 
-from live_protocol.messages._fields import NO_EXTRA, Backend, wire
 from live_protocol.messages.enums import AuthType, HttpElementLocation
+from live_protocol.messages.fields import NO_EXTRA, Backend, wire
 
 __all__ = [
     "ApiAuth",

@@ -5,7 +5,7 @@ Values are the names on the wire. ``*_UNSPECIFIED`` means the same as leaving th
 
 from __future__ import annotations
 
-from live_protocol.messages._fields import OpenEnum
+from live_protocol.messages.fields import OpenEnum
 
 __all__ = [
     "ActivityHandling",

@@ -10,7 +10,7 @@ from typing import Any, final
 
 import attrs
 
-from live_protocol.messages._fields import NO_EXTRA, Backend, OpenEnum, wire
+from live_protocol.messages.fields import NO_EXTRA, Backend, OpenEnum, wire
 
 __all__ = [
     "AudioChunk",

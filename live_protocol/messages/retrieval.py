@@ -7,9 +7,9 @@ from typing import Any, final
 
 import attrs
 
-from live_protocol.messages._fields import NO_EXTRA, Backend, wire
 from live_protocol.messages.credentials import ApiAuth, AuthConfig
 from live_protocol.messages.enums import ApiSpec
+from live_protocol.messages.fields import NO_EXTRA, Backend, wire
 
 __all__ = [
     "ExternalApi",

@@ -7,8 +7,8 @@ from typing import Any, final
 
 import attrs
 
-from live_protocol.messages._fields import NO_EXTRA, Int64, JsonValue
 from live_protocol.messages.enums import Type
+from live_protocol.messages.fields import NO_EXTRA, Int64, JsonValue
 
 __all__ = [
     "Schema",

@@ -7,7 +7,6 @@ from typing import Any, final
 
 import attrs
 
-from live_protocol.messages._fields import NO_EXTRA, Backend, Duration, Int64, hot, wire
 from live_protocol.messages.config import VoiceConsentSignature
 from live_protocol.messages.content import Content, FunctionCall, Transcription
 from live_protocol.messages.enums import (
@@ -16,6 +15,7 @@ from live_protocol.messages.enums import (
     VadSignalType,
     VoiceActivityType,
 )
+from live_protocol.messages.fields import NO_EXTRA, Backend, Duration, Int64, hot, wire
 from live_protocol.messages.grounding import GroundingMetadata, UrlContextMetadata
 from live_protocol.messages.usage import UsageMetadata
 

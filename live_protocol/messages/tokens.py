@@ -7,8 +7,8 @@ from typing import Any, final
 
 import attrs
 
-from live_protocol.messages._fields import NO_EXTRA, Backend, Timestamp, wire
 from live_protocol.messages.client import LiveClientSetup
+from live_protocol.messages.fields import NO_EXTRA, Backend, Timestamp, wire
 
 __all__ = [
     "AuthToken",

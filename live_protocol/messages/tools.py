@@ -7,7 +7,6 @@ from typing import Any, final
 
 import attrs
 
-from live_protocol.messages._fields import NO_EXTRA, Backend, Duration, JsonObject, JsonValue, Timestamp, wire
 from live_protocol.messages.credentials import AuthConfig
 from live_protocol.messages.enums import (
     Behavior,
@@ -16,6 +15,7 @@ from live_protocol.messages.enums import (
     PhishBlockThreshold,
     SafetyPolicy,
 )
+from live_protocol.messages.fields import NO_EXTRA, Backend, Duration, JsonObject, JsonValue, Timestamp, wire
 from live_protocol.messages.retrieval import Retrieval
 from live_protocol.messages.schema import Schema
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, final
 
-from live_protocol.messages._fields import NO_EXTRA, Backend, hot, wire
 from live_protocol.messages.enums import MediaModality, ServiceTier, TrafficType
+from live_protocol.messages.fields import NO_EXTRA, Backend, hot, wire
 
 __all__ = [
     "ModalityTokenCount",

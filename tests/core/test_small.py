@@ -11,8 +11,8 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.core import dial, open_pair
 
-from core.support import dial, open_pair
 from live_protocol import (
     AlreadyClosed,
     AudioFormat,
@@ -38,8 +38,8 @@ from live_protocol import (
     TransportFailed,
     events,
 )
-from live_protocol.audio import INPUT_RATE, OUTPUT_RATE
-from live_protocol.closing import CLEAN_CODES, diagnose
+from live_protocol.close_info import CLEAN_CODES, diagnose
+from live_protocol.messages.audio_format import INPUT_RATE, OUTPUT_RATE
 from live_protocol.testing import FakeClock, Pair, chunks
 from live_protocol.timing import Deadlines
 

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, Self, cast, final
 
 from live_protocol.errors import InvalidMessage
-from live_protocol.snapshot import Snapshot
-from live_protocol.stores import HANDLE_TTL, HandleClaimed, StaleSnapshot
+from live_protocol.reconnect import HANDLE_TTL, HandleClaimed, Snapshot, StaleSnapshot
 
 __all__ = ["FileStore", "RedisClient", "RedisStore"]
 

@@ -15,7 +15,6 @@ from typing import Any, Final, TypeAlias, final
 
 import attrs
 
-from live_protocol.declare import Declared, ToolRegistry, respond
 from live_protocol.errors import (
     IllegalInState,
     LiveProtocolError,
@@ -32,7 +31,8 @@ from live_protocol.messages import (
     FunctionResponsePart,
     FunctionResponseScheduling,
 )
-from live_protocol.toolcalls import ToolCalls, key_of
+from live_protocol.session import ToolCalls, key_of
+from live_protocol.tools import Declared, ToolRegistry, respond
 
 __all__ = ["Patience", "Scheduling", "ToolEnd", "ToolOutcome", "ToolResult", "Tools"]
 

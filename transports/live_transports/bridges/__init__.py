@@ -35,12 +35,12 @@ library keeps what its own bounds allow, and stops reading.
 A request's query can hold credentials, and uvicorn logs it with the path: clients do better to send them in headers.
 """
 
-from live_transports.bridges._aiohttp import aiohttp_arguments, over_aiohttp
-from live_transports.bridges._asgi import AsgiApp, LiveServerSession, asgi_app
-from live_transports.bridges._client import LiveClientSession
-from live_transports.bridges._dialling import Dialling, dialling
-from live_transports.bridges._picows import over_picows, picows_arguments, picows_listener
-from live_transports.bridges._websockets import over_websockets, websockets_arguments
+from live_transports.bridges.aiohttp import aiohttp_arguments, over_aiohttp
+from live_transports.bridges.asgi import AsgiApp, LiveServerSession, asgi_app
+from live_transports.bridges.client import LiveClientSession
+from live_transports.bridges.dialing import Dialling, dialling
+from live_transports.bridges.picows import over_picows, picows_arguments, picows_listener
+from live_transports.bridges.websockets import over_websockets, websockets_arguments
 
 __all__ = [
     "AsgiApp",

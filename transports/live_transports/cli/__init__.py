@@ -9,8 +9,8 @@ from collections.abc import Collection, Sequence
 from importlib import import_module
 from typing import cast
 
-from live_transports.cli._failure import FAILED, INTERRUPTED, OK, PIPE_CLOSED, USAGE, CommandFailed
 from live_transports.cli.commands import COMMANDS, Command
+from live_transports.cli.exit import FAILED, INTERRUPTED, OK, PIPE_CLOSED, USAGE, CommandFailed
 
 __all__ = ["build_parser", "main"]
 
@@ -123,7 +123,7 @@ class _Version(argparse.Action):
 
 
 def _report(error: Exception, status: int, *, debug: bool, cause: Exception | None = None) -> int:
-    from live_transports.cli._output import one_line  # noqa: PLC0415
+    from live_transports.cli.event_text import one_line  # noqa: PLC0415
 
     if debug:
         import traceback  # noqa: PLC0415

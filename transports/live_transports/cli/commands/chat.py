@@ -14,13 +14,13 @@ from typing import Any, final
 from live_protocol.endpoint import Endpoint
 from live_protocol.events import Event, OutputTranscript, TextChunk, TurnComplete
 from live_protocol.messages import Content, Modality, Part
-from live_transports.cli._conversation import ANSWER_TIMEOUT, Conversation, Declining, converse
-from live_transports.cli._failure import OK
-from live_transports.cli._loopback import reachable
-from live_transports.cli._numbers import number
-from live_transports.cli._output import printable
-from live_transports.cli._reporter import Reporter
-from live_transports.cli._target import add_target, target
+from live_transports.cli.argument_types import number
+from live_transports.cli.conversation import ANSWER_TIMEOUT, Conversation, Declining, converse
+from live_transports.cli.endpoint import add_target, target
+from live_transports.cli.event_text import printable
+from live_transports.cli.exit import OK
+from live_transports.cli.loopback import reachable
+from live_transports.cli.reporter import Reporter
 
 __all__ = ["configure", "run"]
 

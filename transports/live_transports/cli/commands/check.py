@@ -9,15 +9,14 @@ import sys
 from typing import Any
 
 from live_protocol.codec import Codec
-from live_protocol.commands import build_setup
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import InvalidMessage, RemoteProtocolError
 from live_protocol.messages import Backend, LiveClientMessage
-from live_protocol.profiles import profile_for
-from live_protocol.trace import TraceWriter
-from live_transports.cli._config_file import config_of, read_object
-from live_transports.cli._failure import FAILED, OK, CommandFailed
-from live_transports.cli._output import one_line, to_json
+from live_protocol.recording import TraceWriter
+from live_protocol.session import build_setup, profile_for
+from live_transports.cli.config_file import config_of, read_object
+from live_transports.cli.event_text import one_line, to_json
+from live_transports.cli.exit import FAILED, OK, CommandFailed
 
 __all__ = ["configure", "run"]
 

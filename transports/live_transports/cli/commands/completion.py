@@ -9,7 +9,7 @@ from typing import Final, cast, final
 
 import attrs
 
-from live_transports.cli._failure import OK
+from live_transports.cli.exit import OK
 
 __all__ = ["configure", "run"]
 

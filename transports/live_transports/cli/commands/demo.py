@@ -13,20 +13,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, final
 
-from live_protocol.audio import AudioFormat
 from live_protocol.emulator import EmulatorOptions
 from live_protocol.events import AudioChunk, Event, Interrupted, LinkEvent, Reconnected, ToolCallRequested, TurnComplete
-from live_protocol.messages import Content, FunctionResponse, Part
+from live_protocol.messages import AudioFormat, Content, FunctionResponse, Part
 from live_protocol.reconnect import ReconnectPolicy
-from live_protocol.timeline import Timeline
-from live_protocol.trace import TraceReader
-from live_transports.cli._conversation import Conversation, converse
-from live_transports.cli._failure import OK, CommandFailed
-from live_transports.cli._loopback import loopback
-from live_transports.cli._reporter import Reporter
-from live_transports.cli._target import DEFAULT_MODEL
-from live_transports.cli._wav import read_wav, write_wav
+from live_protocol.recording import Timeline, TraceReader
 from live_transports.cli.commands.trace import write_page
+from live_transports.cli.conversation import Conversation, converse
+from live_transports.cli.endpoint import DEFAULT_MODEL
+from live_transports.cli.exit import OK, CommandFailed
+from live_transports.cli.loopback import loopback
+from live_transports.cli.reporter import Reporter
+from live_transports.cli.wav import read_wav, write_wav
 from live_transports.recording import record_to
 
 __all__ = ["configure", "run"]

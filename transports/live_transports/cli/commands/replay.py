@@ -9,10 +9,10 @@ from pathlib import Path
 
 from live_protocol.events import Failed, Undecodable, UnknownMessage
 from live_protocol.messages import Backend
-from live_protocol.trace import InvalidTrace, TraceFrame, TraceReader, read_websocket_log
-from live_transports.cli._failure import BAD_INPUT, FAILED, OK, CommandFailed
-from live_transports.cli._replay import Refused, Replay
-from live_transports.cli._reporter import Reporter
+from live_protocol.recording import InvalidTrace, TraceFrame, TraceReader, read_websocket_log
+from live_transports.cli.exit import BAD_INPUT, FAILED, OK, CommandFailed
+from live_transports.cli.replay import Refused, Replay
+from live_transports.cli.reporter import Reporter
 
 __all__ = ["configure", "run"]
 

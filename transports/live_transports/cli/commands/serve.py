@@ -15,21 +15,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, final
 
+from live_protocol.connection import HttpFront
 from live_protocol.emulator import EmulatedConnection, Emulator, EmulatorOptions
-from live_protocol.emulator.rest import token_service
+from live_protocol.emulator.token_service import token_service
 from live_protocol.errors import InvalidMessage
 from live_protocol.events import ConnectionClosed, LinkEvent
-from live_protocol.faults import Faults, FaultyMachine
-from live_protocol.http_front import HttpFront
-from live_protocol.link import Tap
-from live_protocol.playbook import InvalidPlaybook, Playbook, PlaybookConnection
 from live_protocol.recording import Recorder
+from live_protocol.testing import Faults, FaultyMachine, InvalidPlaybook, Playbook, PlaybookConnection
+from live_protocol.websocket import Tap
 from live_transports import asyncio as live
-from live_transports._certificate import local_certificate
-from live_transports._driver import Machine
-from live_transports._scripts import load_playbook
-from live_transports.cli._failure import BAD_INPUT, FAILED, OK, USAGE, CommandFailed
-from live_transports.cli._numbers import number, whole
+from live_transports.cli.argument_types import number, whole
+from live_transports.cli.exit import BAD_INPUT, FAILED, OK, USAGE, CommandFailed
+from live_transports.shared.certificate import local_certificate
+from live_transports.shared.playbook_files import load_playbook
+from live_transports.shared.steps import Machine
 
 __all__ = ["configure", "run"]
 

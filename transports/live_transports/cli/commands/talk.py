@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, TextIO, final
 
-from live_protocol import wav
-from live_protocol.audio import INPUT_RATE, MAX_CHUNK, OUTPUT_RATE, AudioFormat, Chunker
+from live_protocol.audio import MAX_CHUNK, Chunker, Resampler, wav
 from live_protocol.emulator import EmulatorOptions
 from live_protocol.endpoint import Endpoint
 from live_protocol.events import (
@@ -25,17 +24,17 @@ from live_protocol.events import (
     TurnComplete,
     TurnStarted,
 )
-from live_protocol.messages import Content, Part
-from live_protocol.resample import Resampler
-from live_transports.cli._conversation import ANSWER_TIMEOUT, Conversation, Declining, converse
-from live_transports.cli._failure import BAD_INPUT, FAILED, OK, USAGE, CommandFailed
-from live_transports.cli._loopback import reachable
-from live_transports.cli._numbers import number
-from live_transports.cli._output import printable
-from live_transports.cli._reporter import Reporter
-from live_transports.cli._status_line import StatusLine
-from live_transports.cli._target import add_target, target
-from live_transports.cli._wav import read_wav, write_wav
+from live_protocol.messages import AudioFormat, Content, Part
+from live_protocol.messages.audio_format import INPUT_RATE, OUTPUT_RATE
+from live_transports.cli.argument_types import number
+from live_transports.cli.conversation import ANSWER_TIMEOUT, Conversation, Declining, converse
+from live_transports.cli.endpoint import add_target, target
+from live_transports.cli.event_text import printable
+from live_transports.cli.exit import BAD_INPUT, FAILED, OK, USAGE, CommandFailed
+from live_transports.cli.loopback import reachable
+from live_transports.cli.reporter import Reporter
+from live_transports.cli.status_line import StatusLine
+from live_transports.cli.wav import read_wav, write_wav
 
 __all__ = ["configure", "run"]
 

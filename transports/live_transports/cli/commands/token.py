@@ -13,15 +13,15 @@ from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from live_protocol.codec import Codec
-from live_protocol.commands import build_setup
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import InvalidMessage, RemoteProtocolError
 from live_protocol.messages import AuthTokenCreateRequest, LiveClientSetup
-from live_transports.cli._config_file import config_of, read_object
-from live_transports.cli._failure import FAILED, OK, USAGE, CommandFailed
-from live_transports.cli._numbers import number, whole
-from live_transports.cli._output import to_json
-from live_transports.cli._target import DEFAULT_MODEL, NO_KEY, api_key
+from live_protocol.session import build_setup
+from live_transports.cli.argument_types import number, whole
+from live_transports.cli.config_file import config_of, read_object
+from live_transports.cli.endpoint import DEFAULT_MODEL, NO_KEY, api_key
+from live_transports.cli.event_text import to_json
+from live_transports.cli.exit import FAILED, OK, USAGE, CommandFailed
 
 __all__ = ["configure", "run"]
 

@@ -6,13 +6,20 @@ import argparse
 import sys
 from pathlib import Path
 
-from live_protocol.page import render
-from live_protocol.timeline import DEFAULT_GAP, Timeline, TurnSpan
-from live_protocol.timeline.figures import duration, ending, figures
-from live_protocol.trace import InvalidTrace, TraceReader, TraceRecord, read_websocket_log
-from live_transports.cli._failure import BAD_INPUT, OK, CommandFailed
-from live_transports.cli._numbers import number
-from live_transports.cli._output import one_line, to_json
+from live_protocol.recording import (
+    DEFAULT_GAP,
+    InvalidTrace,
+    Timeline,
+    TraceReader,
+    TraceRecord,
+    TurnSpan,
+    read_websocket_log,
+    render,
+)
+from live_protocol.recording.timeline.figures import duration, ending, figures
+from live_transports.cli.argument_types import number
+from live_transports.cli.event_text import one_line, to_json
+from live_transports.cli.exit import BAD_INPUT, OK, CommandFailed
 
 __all__ = ["configure", "run", "write_page"]
 

@@ -1,0 +1,7 @@
+"""ROOM"""
+
+from live_protocol.codec.codec import Codec
+
+__all__ = [
+    "Codec",
+]

@@ -1,0 +1,353 @@
+"""JSON objects to messages: cattrs hooks that read every message class by a table compiled once."""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import functools
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final, NamedTuple, TypeVar, cast, get_args, get_origin
+
+import attrs
+import cattrs
+
+from live_protocol.codec import wire_base64 as _base64
+from live_protocol.codec.schema import Hook, Mismatch, expected, fields, is_enum, kind_of, plain
+from live_protocol.errors import InvalidMessage
+from live_protocol.messages.fields import Extra, Format
+
+__all__ = [
+    "Imprecise",
+    "decoder",
+    "members_of",
+    "read_bool",
+    "read_float",
+    "read_int",
+    "read_json_object",
+    "read_str",
+    "structure",
+]
+
+T = TypeVar("T")
+
+_DURATION: Final = re.compile(r"(-?[0-9]{1,12}(?:\.[0-9]{1,9})?)s")
+_TIMESTAMP: Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+INT64: Final = 2**63
+_MAX_NAME: Final = 100  # characters of an unknown name that an error shows
+
+
+class Imprecise(Exception):
+    """A free-form value holds a float so large that the text may have had an integer there."""
+
+
+def read_str(value: Any) -> str:
+    if type(value) is str:
+        return value
+    if isinstance(value, str):  # an enum of somebody else's, whose own str() may say more than its value
+        return str.__str__(value)
+    raise expected("a string", value)
+
+
+def read_bool(value: Any) -> bool:
+    if value is True or value is False:
+        return value
+    raise expected("true or false", value)
+
+
+def read_int(value: Any) -> int:
+    # A float as large as 2**63 may have been an integer that the parser could not hold.
+    whole = type(value) is float and value.is_integer() and abs(value) < INT64
+    if whole or (type(value) is str and re.fullmatch(r"-?[0-9]{1,19}", value)):
+        value = int(value)
+    if type(value) is not int:
+        raise expected("an integer", value)
+    if not -INT64 <= value < INT64:
+        raise Mismatch("the integer does not fit 64 bits")
+    return value
+
+
+def read_float(value: Any) -> float:
+    if type(value) is str:
+        try:
+            value = float(value)
+        except ValueError:
+            raise expected("a number", value) from None
+    if type(value) not in (int, float):
+        raise expected("a number", value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise Mismatch("the number is not finite")
+    return number
+
+
+def _read_bytes(value: Any) -> bytes:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    data = _base64.decode(read_str(value))
+    if data is None:
+        raise Mismatch("the string is not base64")
+    return data
+
+
+def _read_duration(value: Any) -> float:
+    if type(value) in (int, float):  # a dict of the caller, which has seconds in our classes' terms
+        return read_float(value)
+    match = _DURATION.fullmatch(read_str(value))
+    if match is None:
+        raise Mismatch('expected a duration such as "9.5s"')
+    return float(match[1])
+
+
+def _read_timestamp(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    match = _TIMESTAMP.fullmatch(read_str(value))
+    if match is not None:
+        day, clock, fraction, zone = match.groups()
+        try:
+            return datetime.fromisoformat(f"{day}T{clock}{(fraction or '')[:7]}{zone.upper()}")
+        except ValueError:
+            pass
+    raise Mismatch('expected an RFC 3339 timestamp such as "2026-11-22T10:00:00Z"')
+
+
+def _read_json(value: Any) -> Any:
+    return value
+
+
+def _read_json_warily(value: Any) -> Any:
+    if type(value) is float:
+        if abs(value) >= INT64 and value.is_integer():
+            raise Imprecise
+    elif type(value) is dict:
+        for item in value.values():
+            _read_json_warily(item)
+    elif type(value) is list:
+        for item in value:
+            _read_json_warily(item)
+    return value
+
+
+def read_json_object(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return value
+    raise expected("an object", value)
+
+
+_READ_ANNOTATED: Final[Mapping[Format, Hook]] = {
+    Format.INT64: read_int,
+    Format.DURATION: _read_duration,
+    Format.TIMESTAMP: _read_timestamp,
+}
+_READ_PLAIN: Final[Mapping[Any, Hook]] = {
+    str: read_str,
+    bool: read_bool,
+    int: read_int,
+    float: read_float,
+    bytes: _read_bytes,
+}
+
+
+class _Reading(NamedTuple):
+    """How a converter reads.
+
+    Attributes:
+        conv: The converter.
+        json_value: Hook of free-form values.
+        strict: Whether unknown fields are refused.
+        liberal: Whether the values are a caller's, with all that the official SDK would take.
+    """
+
+    conv: cattrs.Converter
+    json_value: Hook
+    strict: bool
+    liberal: bool
+
+
+def _reader(hint: Any, how: _Reading) -> Hook:
+    options = plain(hint)
+    if len(options) == 2 and str in options:  # an open enum, or text as a shorthand for a message
+        other = options[0] if options[1] is str else options[1]
+        return _enum_reader(other, how) if is_enum(other) else _or_text(_reader(other, how))
+    hint = options[0]
+    if get_origin(hint) is Annotated:
+        base, form = get_args(hint)
+        if form is Format.JSON:
+            json_value = how.json_value
+            return json_value if base is Any else lambda value: json_value(read_json_object(value))
+        return _READ_ANNOTATED[form]
+    if get_origin(hint) is Sequence:
+        return _list_reader(_reader(get_args(hint)[0], how), how)
+    if get_origin(hint) is Mapping:
+        return _map_reader(_reader(get_args(hint)[1], how))
+    if hint in _READ_PLAIN:
+        return _READ_PLAIN[hint]
+    return cast("Hook", how.conv.get_structure_hook(hint))  # one of `_message_reader`, for which the class is settled
+
+
+def _enum_reader(cls: type[enum.Enum], how: _Reading) -> Hook:
+    members: dict[str, Any] = {member.value: member for member in cls}
+    spoken = {name.upper(): member for name, member in members.items()} if how.liberal else {}
+
+    def read(value: Any) -> Any:
+        if (
+            type(value) is int and abs(value) < INT64
+        ):  # legal in proto3 JSON, but nobody has published the numbers: kept like an unknown name
+            return str(value)
+        text = read_str(value)
+        return members.get(text) or spoken.get(text.upper(), text)
+
+    return read
+
+
+def _or_text(read_message: Hook) -> Hook:
+    return lambda value: value if type(value) is str else read_message(value)
+
+
+def _list_reader(read_item: Hook, how: _Reading) -> Hook:
+    advice = "; put it into one: [...]" if how.liberal else ""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, (list, tuple)):
+            raise Mismatch(f"expected a list, got {kind_of(value)}{advice}")
+        items: list[Any] = []
+        try:
+            for item in value:
+                items.append(read_item(item))  # noqa: PERF401 - the length is the index of the item that fails
+        except Mismatch as mismatch:
+            mismatch.steps.append(len(items))
+            raise
+        return items
+
+    return read
+
+
+def _map_reader(read_item: Hook) -> Hook:
+    def read(value: Any) -> Any:
+        items: dict[str, Any] = {}
+        key: Any = ""
+        try:
+            for key, item in read_json_object(value).items():
+                items[read_str(key)] = read_item(item)
+        except Mismatch as mismatch:
+            if key != "":
+                mismatch.steps.append(str(key))
+            raise
+        return items
+
+    return read
+
+
+def members_of(value: object) -> Mapping[str, Any] | None:
+    """A caller's dict, or what a model of pydantic would dump itself to, such as the official SDK's types.
+
+    Returns:
+        None for anything else, and for what cannot be dumped.
+    """
+    if isinstance(value, Mapping):
+        return cast("Mapping[str, Any]", value)
+    if isinstance(value, type):
+        return None
+    try:
+        members = value.model_dump(exclude_none=True)  # type: ignore[attr-defined]
+    except Exception:  # whatever a stranger's object raises, it is no dict
+        return None
+    return cast("Mapping[str, Any]", members) if isinstance(members, Mapping) else None
+
+
+def _message_reader(cls: type, how: _Reading) -> Callable[..., Any]:
+    table: dict[str, tuple[str, Hook]] = {}
+    strict, json_value = how.strict, how.json_value
+
+    def compile_table() -> None:  # on first use, since messages may contain themselves
+        for field in fields(cls):
+            entry = (field.name, _reader(field.hint, how))
+            for key in (field.json, field.json_vertex, field.name):
+                table.setdefault(key, entry)
+
+    def read(value: Any, _: Any = cls) -> Any:
+        if type(value) is not dict and not isinstance(value, Mapping):  # the former is nearly always so, and cheap
+            if isinstance(value, cls):
+                return value
+            if not how.liberal:
+                raise expected("an object", value)
+            value, given = members_of(value), value
+            if value is None:
+                raise expected(f"{cls.__name__} or a dict of its fields", given)
+        if not table:
+            compile_table()
+        found: dict[str, Any] = {}
+        extra: Extra | None = None
+        for key, item in value.items():
+            entry = table.get(key)
+            if entry is not None:
+                if item is not None:
+                    name, read_item = entry
+                    try:
+                        found[name] = read_item(item)
+                    except Mismatch as mismatch:
+                        mismatch.steps.append(name)
+                        raise
+            elif strict:
+                raise _unknown(cls, str(key))
+            elif extra is None:
+                extra = Extra({key: json_value(item)})
+            else:
+                extra[key] = json_value(item)
+        if extra is not None:
+            found["extra"] = extra
+        return cls(**found)
+
+    return read
+
+
+def _unknown(cls: type, key: str) -> Mismatch:
+    names = [field.name for field in fields(cls)]
+    key = key[:_MAX_NAME]  # a peer may make up a name of many megabytes
+    near = difflib.get_close_matches(re.sub(r"(?<!^)(?=[A-Z])", "_", key).lower(), names, n=1)
+    advice = f"did you mean {near[0]!r}?" if near else f"{cls.__name__} has no such field"
+    return Mismatch(f"unknown field {key!r}; {advice}", unknown=key)
+
+
+@functools.cache
+def decoder(*, strict: bool, wary: bool, liberal: bool = False) -> cattrs.Converter:
+    """The converter from JSON objects to messages.
+
+    Args:
+        strict: Refuse unknown fields.
+        wary: Raise `Imprecise` where a parser without big integers may have lost digits in a free-form value.
+        liberal: Take what the official SDK takes from its callers: its own types, and enum names in any casing.
+    """
+    conv = cattrs.Converter()
+    how = _Reading(conv, _read_json_warily if wary else _read_json, strict, liberal)
+    conv.register_structure_hook_factory(attrs.has, lambda cls: _message_reader(cls, how))
+    return conv
+
+
+def structure(cls: type[T], value: Mapping[str, Any], path: str = "", *, liberal: bool = False) -> T:
+    """Build a message from a plain dict of the caller, in snake_case or camelCase, unknown keys refused.
+
+    Args:
+        cls: Class to build.
+        value: The dict; messages may stand inside it.
+        path: Where it belongs, for the error.
+        liberal: As for `decoder`.
+
+    Raises:
+        InvalidMessage: With the path of what is wrong; nothing was built.
+    """
+    try:
+        return decoder(strict=True, wary=False, liberal=liberal).structure(value, cls)
+    except Mismatch as mismatch:
+        failure = InvalidMessage(mismatch.path(path), mismatch.why)
+    except RecursionError:
+        failure = InvalidMessage(path, "it is nested too deeply, or contains itself")
+    raise failure

@@ -1,0 +1,343 @@
+"""What every connection is made of: a link and a Live session, joined. Byte streams and whole messages differ above."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, Literal, Protocol, TypeVar
+
+import attrs
+
+from live_protocol.close_info import CloseInfo
+from live_protocol.endpoint import match_target
+from live_protocol.errors import AlreadyClosed, ConnectionClosing, IllegalInState, LiveProtocolError
+from live_protocol.events import ConnectionClosed, Event, Failed, LinkEvent, Need, UpgradeRequested
+from live_protocol.messages import Backend, FunctionCall, LiveClientMessage, LiveServerMessage
+from live_protocol.session.commands import ClientVerbs
+from live_protocol.session.live_session import LiveSession
+from live_protocol.session.resumption import Resumption
+from live_protocol.session.tool_calls import ToolCalls
+from live_protocol.session.usage import Usage
+from live_protocol.states import LinkState, Phase, TurnState
+from live_protocol.websocket.link import Wants
+
+__all__ = ["Link", "LiveMachine"]
+
+
+class Link(Protocol):
+    """A WebSocket below a session; each member is documented in `WebSocketLink`."""
+
+    @property
+    def state(self) -> LinkState: ...
+
+    @property
+    def wants(self) -> Wants: ...
+
+    @property
+    def pending(self) -> bool: ...
+
+    @property
+    def buffered_in(self) -> int: ...
+
+    @property
+    def buffered_out(self) -> int: ...
+
+    @property
+    def latency(self) -> float | None: ...
+
+    def next_deadline(self) -> float | None: ...
+
+    def advance(self, now: float) -> None: ...
+
+    def transport_failed(self, error: BaseException | str) -> None: ...
+
+    def next_event(self) -> bytes | str | LinkEvent | Literal[Need.DATA]: ...
+
+    def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None: ...
+
+    def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None: ...
+
+    def send_text(self, data: bytes) -> None: ...
+
+    def send_binary(self, data: bytes) -> None: ...
+
+    def ping(self, payload: bytes = b"") -> None: ...
+
+    def close(self, code: int = 1000, reason: str = "") -> None: ...
+
+    def fail(self, error: LiveProtocolError) -> None: ...
+
+
+L = TypeVar("L", bound=Link)
+
+
+class LiveMachine(ClientVerbs, Generic[L]):
+    """The surface that `LiveConnection` and `MessageConnection` have in common.
+
+    Every command raises `IllegalInState` while the handshake is under way, `ConnectionClosing` once closing has begun
+    and `AlreadyClosed` after the end, besides what the same command of `LiveSession` raises; on raise nothing was
+    sent and nothing has changed.
+    """
+
+    __slots__ = (
+        "_client",
+        "_close_info",
+        "_link",
+        "_make_session",
+        "_now",
+        "_opened_at",
+        "_session",
+        "_target",
+    )
+
+    def __init__(
+        self,
+        link: L,
+        make_session: Callable[[Backend], LiveSession],
+        backend: Backend,
+        *,
+        client: bool,
+    ) -> None:
+        self._link = link
+        self._make_session = make_session
+        self._session = make_session(backend)
+        self._client = client
+        self._target = ""
+        self._now: float | None = None
+        self._opened_at: float | None = None
+        self._close_info: CloseInfo | None = None
+
+    def __repr__(self) -> str:
+        role = "client" if self._client else "server"
+        return f"<{type(self).__name__} {role} {self.state} {self.phase} turn={self.turn}>"
+
+    # --- inputs -------------------------------------------------------------------------------------------------
+
+    def advance(self, now: float) -> None:
+        """Tell the time: the only way in for it. Fires the deadlines that are due.
+
+        Args:
+            now: Reading of any monotonic clock, in seconds. A reading before the last one counts as the last one.
+        """
+        self._now = now if self._now is None else max(now, self._now)
+        if self._opened_at is None:
+            self._opened_at = self._now
+        self._link.advance(now)
+        # Once closing has begun, the session waits for nothing any more.
+        self._session.advance(now, busy=self._link.pending or self._link.state is not LinkState.OPEN)
+
+    def transport_failed(self, error: BaseException | str) -> None:
+        """The transport broke: reset, torn write, TLS failure. Only the kind of the error is kept."""
+        self._link.transport_failed(error)
+
+    # --- outputs ------------------------------------------------------------------------------------------------
+
+    def next_event(self) -> Event | Literal[Need.DATA]:
+        """The next event, or `Need.DATA` where there is none for now."""
+        session = self._session
+        while True:
+            event = session.next_event()
+            if event is not Need.DATA:
+                if not isinstance(event, Failed):
+                    return event
+                self._link.fail(event.error)
+            item = self._link.next_event()
+            if isinstance(item, (bytes, str)):
+                session.receive_message(item)
+            elif isinstance(item, ConnectionClosed):
+                return self._closed(item)
+            else:
+                if isinstance(item, UpgradeRequested):
+                    self._target = item.target
+                return item
+
+    def events(self) -> Iterator[Event]:
+        """Events until `Need.DATA`; safe to abandon and to take up again."""
+        while (event := self.next_event()) is not Need.DATA:
+            yield event
+
+    def next_deadline(self) -> float | None:
+        """Reading at which `advance` has something to do, at the latest; None where time alone changes nothing."""
+        ours = self._link.next_deadline()
+        if self._link.pending or self._link.state is not LinkState.OPEN:
+            return ours
+        theirs = self._session.next_deadline()
+        if ours is None or theirs is None:
+            return theirs if ours is None else ours
+        return min(ours, theirs)
+
+    @property
+    def wants(self) -> Wants:
+        """What the transport should do now: read, write, half-close, close."""
+        return self._link.wants
+
+    # --- handshake, server role ---------------------------------------------------------------------------------
+
+    def accept(self, headers: Sequence[tuple[str, str]] = (), *, backend: Backend | None = None) -> None:
+        """Accept the upgrade.
+
+        Args:
+            headers: Header fields to add.
+            backend: Dialect to speak; the one of the requested path if left out.
+
+        Raises:
+            IllegalInState: Nothing was requested, or it was answered.
+            InvalidMessage: A header cannot be sent. In both cases nothing has changed.
+        """
+        self._link.accept(headers)
+        if backend is None:
+            route = match_target(self._target)
+            backend = route.backend if route else Backend.GEMINI
+        self._session = self._make_session(backend)
+        if self._now is not None:
+            self._session.advance(self._now)
+
+    def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
+        """Refuse the upgrade with an HTTP response.
+
+        Raises:
+            IllegalInState: Nothing was requested, or it was answered.
+            InvalidMessage: The status or a header cannot be sent. In both cases nothing has changed.
+        """
+        self._link.reject(status, headers, body)
+
+    # --- commands -----------------------------------------------------------------------------------------------
+
+    def send_setup_complete(self, session_id: str | None = None) -> None:
+        """See `LiveSession.send_setup_complete`."""
+        self._check_open("send_setup_complete")
+        self._session.send_setup_complete(session_id)
+        self._flush()
+
+    def send(self, message: LiveClientMessage | LiveServerMessage) -> None:
+        """See `LiveSession.send`."""
+        self._check_open("send")
+        self._session.send(message)
+        self._flush()
+
+    def ping(self, payload: bytes = b"") -> None:
+        """Send a ping; `PongReceived` answers it.
+
+        Args:
+            payload: Up to 125 bytes.
+
+        Raises:
+            InvalidMessage: The payload is longer.
+        """
+        self._link.ping(payload)
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Begin the closing handshake; calling it again does nothing.
+
+        Args:
+            code: 1000 to 1003, 1007 to 1014, or 3000 to 4999.
+            reason: At most 123 bytes of UTF-8.
+
+        Raises:
+            InvalidMessage: Code or reason may not be sent; nothing has changed.
+        """
+        self._link.close(code, reason)
+
+    # --- facts --------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> LinkState:
+        """State of the WebSocket connection."""
+        return self._link.state
+
+    @property
+    def phase(self) -> Phase:
+        """How far the session has come."""
+        return self._session.phase
+
+    @property
+    def turn(self) -> TurnState:
+        """Where the model is in its turn."""
+        return self._session.turn
+
+    @property
+    def generation(self) -> int:
+        """Number of the newest generation, from 1; 0 before the first."""
+        return self._session.generation
+
+    @property
+    def pending_tool_calls(self) -> tuple[FunctionCall, ...]:
+        """Calls that await a response, oldest first."""
+        return self._session.pending_tool_calls
+
+    @property
+    def tool_calls(self) -> ToolCalls:
+        """The table of calls, for what became of each: see `ToolCalls.get`."""
+        return self._session.tool_calls
+
+    @property
+    def resumption(self) -> Resumption:
+        """How the session could be resumed."""
+        return self._session.resumption
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens so far."""
+        return self._session.usage
+
+    @property
+    def close_info(self) -> CloseInfo | None:
+        """What the `ConnectionClosed` event said, None before it."""
+        return self._close_info
+
+    @property
+    def buffered_in(self) -> int:
+        """Bytes received that no event has told of yet."""
+        return self._link.buffered_in
+
+    @property
+    def buffered_out(self) -> int:
+        """Bytes that wait in `data_to_send`."""
+        return self._link.buffered_out
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds the newest pong took, None before the first."""
+        return self._link.latency
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _check_open(self, operation: str) -> None:
+        state = self._link.state
+        if state is LinkState.OPEN:
+            return
+        if state is LinkState.CONNECTING:
+            raise IllegalInState(operation, "the opening handshake is under way", "wait for setup_complete")
+        raise ConnectionClosing(operation) if state is LinkState.CLOSING else AlreadyClosed(operation)
+
+    def _begin(self) -> None:
+        """Client role: once the link is open, setup goes first."""
+        if self._client and self._session.phase is Phase.NEW and self._link.state is LinkState.OPEN:
+            self._session.send_setup()
+            self._flush()
+
+    def _send_client(self, operation: str, message: LiveClientMessage) -> None:
+        self._check_open(operation)
+        self._session._send_client(operation, message)
+        self._flush()
+
+    def _send_pcm(self, audio: bytes | bytearray | memoryview, rate: int) -> None:
+        self._check_open("send_realtime_input")
+        self._session._send_pcm(audio, rate)
+        self._flush()
+
+    def _flush(self) -> None:
+        send = self._link.send_text if self._client else self._link.send_binary
+        for payload in self._session.messages_to_send():
+            send(payload)
+
+    def _closed(self, event: ConnectionClosed) -> ConnectionClosed:
+        session = self._session
+        session.end()
+        self._close_info = attrs.evolve(
+            event.info,
+            phase=session.last_phase,
+            age=None if self._now is None or self._opened_at is None else self._now - self._opened_at,
+            last_frames=session.last_frames,
+            pending_tool_calls=tuple(call.id or call.name or "" for call in session.pending_tool_calls),
+        )
+        return ConnectionClosed(info=self._close_info)

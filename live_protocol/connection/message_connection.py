@@ -1,0 +1,199 @@
+"""MessageConnection: one connection over a WebSocket that another library runs: facts in, events and actions out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self, final
+
+from live_protocol.codec.codec import Codec
+from live_protocol.connection.base import LiveMachine
+from live_protocol.endpoint import Endpoint
+from live_protocol.errors import LiveProtocolError
+from live_protocol.limits import Limits
+from live_protocol.messages import Backend
+from live_protocol.session import requests as commands
+from live_protocol.session.live_session import LiveSession
+from live_protocol.timing import Timeouts
+from live_protocol.websocket.external_link import (
+    AcceptUpgrade,
+    Action,
+    CloseWebSocket,
+    MessageLink,
+    RefuseUpgrade,
+)
+from live_protocol.websocket.link import Tap
+
+__all__ = ["AcceptUpgrade", "Action", "CloseWebSocket", "MessageConnection", "RefuseUpgrade"]
+
+
+@final
+class MessageConnection(LiveMachine[MessageLink]):
+    """One connection as a pure state machine over whole messages, where somebody else has the WebSocket.
+
+    It is `LiveConnection` without the frames: the same commands, facts, events, deadlines of opening, setup, stall and
+    close, and the same `CloseInfo`. Pings, their deadlines and compression are the WebSocket library's.
+
+    Build one with `client` or `server`, then for each thing that happens: tell the time with `advance`, report it with
+    `connected`, `rejected` or `requested`, `receive_message` and `closed`, do what `next_action` says until it says
+    nothing, take events until `Need.DATA`, look at `wants` and at `next_deadline`. ``wants.read`` means that there is
+    room for messages, ``wants.close`` that the WebSocket is over, in order or not, and is to be dropped.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def client(
+        cls,
+        endpoint: Endpoint,
+        config: commands.ConfigInput | None = None,
+        *,
+        model: str | None = None,
+        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
+        codec: Codec | None = None,
+        strict: bool = False,
+        tap: Tap | None = None,
+    ) -> Self:
+        """The client's end. Setup follows `connected` by itself.
+
+        Args:
+            endpoint: Where the WebSocket leads, for the dialect and the names of models; nothing is dialled.
+            config: `LiveConnectConfig`, a dict in its shape, or a whole `LiveClientSetup`.
+            model: The model; needed unless ``config`` is a setup that names it.
+            limits: Bounds; the defaults if left out.
+            timeouts: Durations; the defaults if left out. Those of pings have no effect.
+            codec: Dialect, if not the endpoint's.
+            strict: End the connection at the first server message that is unknown, undecodable or out of place,
+                instead of reporting it; for tests.
+            tap: Told of everything that passes, for example a `live_protocol.recording.Recorder`.
+
+        Raises:
+            InvalidMessage: The service would refuse the setup. Nothing was made.
+            MessageTooLarge: The setup is over ``Limits.max_send``.
+        """
+        limits, timeouts = limits or Limits(), timeouts or Timeouts()
+        chosen = codec or Codec(endpoint.backend, max_depth=limits.max_json_depth)
+        setup = commands.build_setup(endpoint, config, model)
+
+        def make_session(_: Backend) -> LiveSession:
+            return LiveSession.client(setup, codec=chosen, limits=limits, timeouts=timeouts, strict=strict)
+
+        link = MessageLink(client=True, limits=limits, timeouts=timeouts, tap=tap)
+        return cls(link, make_session, endpoint.backend, client=True)
+
+    @classmethod
+    def server(
+        cls,
+        *,
+        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
+        codec: Codec | None = None,
+        strict: bool = True,
+        tap: Tap | None = None,
+    ) -> Self:
+        """The server's end. `requested` makes its first event, `UpgradeRequested`; answer with `accept` or `reject`.
+
+        Args:
+            limits: Bounds; the defaults if left out.
+            timeouts: Durations; the defaults if left out. Those of pings have no effect.
+            codec: Dialect; the one that the requested path belongs to if left out.
+            strict: End the connection as the service does when a client message is unknown, undecodable or out of
+                place; otherwise report it as a flagged event.
+            tap: As for `client`.
+        """
+        limits, timeouts = limits or Limits(), timeouts or Timeouts()
+
+        def make_session(backend: Backend) -> LiveSession:
+            chosen = codec or Codec(backend, max_depth=limits.max_json_depth)
+            return LiveSession.server(codec=chosen, limits=limits, timeouts=timeouts, strict=strict)
+
+        link = MessageLink(client=False, limits=limits, timeouts=timeouts, tap=tap)
+        return cls(link, make_session, Backend.GEMINI, client=False)
+
+    # --- inputs -------------------------------------------------------------------------------------------------
+
+    def connected(self, headers: Sequence[tuple[str, str]] = (), *, compression: bool = False) -> None:
+        """Client role: the WebSocket is open. Setup is the first message that `next_action` gives.
+
+        Args:
+            headers: Header fields of the server's response, where they are known.
+            compression: Whether permessage-deflate was agreed on, for the `Connected` event.
+
+        Raises:
+            IllegalInState: It was reported before, or this is the server's end. Nothing has changed.
+            AlreadyClosed: The attempt was given up meanwhile: drop the WebSocket. Nothing has changed.
+        """
+        self._link.connected(headers, compression=compression)
+        self._begin()
+
+    def rejected(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
+        """Client role: the server answered the upgrade with something else than a WebSocket, and that is the end.
+
+        `Rejected`, `Failed` with a `HandshakeFailed`, and `ConnectionClosed` follow, which says whether to try again.
+        Where there was no answer at all, report `transport_failed`.
+
+        Args:
+            status: HTTP status of the response.
+            headers: Its header fields, where they are known.
+            body: Its body; cut at ``Limits.max_body``.
+
+        Raises:
+            IllegalInState: The WebSocket was reported as open, or this is the server's end. Nothing has changed.
+            AlreadyClosed: The attempt was given up or has failed before. Nothing has changed.
+        """
+        self._link.rejected(status, headers, body)
+
+    def requested(self, target: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Server role: a client asks for a WebSocket.
+
+        Args:
+            target: Path and query.
+            headers: Header fields of the request.
+
+        Raises:
+            IllegalInState: It was reported before, or this is the client's end. Nothing has changed.
+            AlreadyClosed: The attempt was given up meanwhile. Nothing has changed.
+        """
+        self._link.requested(target, headers)
+
+    def receive_message(self, data: bytes | bytearray | memoryview | str) -> None:
+        """Hand over one whole message, text or binary; limits are dealt with at once, the message itself later.
+
+        Raises:
+            IllegalInState: There is no WebSocket yet. Nothing has changed.
+            TypeError: It is neither text nor a buffer of bytes.
+        """
+        if not isinstance(data, (bytes, str)):
+            data = bytes(memoryview(data))
+        self._link.receive_message(data)
+
+    def closed(self, code: int = 1006, reason: str = "") -> None:
+        """The WebSocket is over; idempotent.
+
+        Args:
+            code: Code of the peer's close frame, also where it only answered ours; 1005 for a close frame without a
+                code, 1006 where there was none.
+            reason: Its reason.
+        """
+        self._link.closed(code, reason)
+
+    def fail(self, error: LiveProtocolError) -> None:
+        """The WebSocket library found a fault of the peer, or its pings were not answered; `closed` is to follow.
+
+        What came before is delivered first. Once the end is known, the call changes nothing.
+
+        Args:
+            error: The fault. Where `closed` does not follow at once, `next_action` gives the close frame for it.
+        """
+        self._link.broken(error)
+
+    # --- outputs ------------------------------------------------------------------------------------------------
+
+    def next_action(self) -> Action | None:
+        """The next thing to do with the WebSocket, in order; it counts as done.
+
+        Returns:
+            A message to send (a client sends it as text, a server as binary), `AcceptUpgrade`, `RefuseUpgrade`,
+            `CloseWebSocket`, or None where there is nothing to do.
+        """
+        return self._link.next_action()

@@ -1,0 +1,248 @@
+"""Machines around a server's machine: what they can rely on, and what all of them pass through."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
+
+from live_protocol.close_info import CloseInfo
+from live_protocol.events import Event, Need
+from live_protocol.messages import FunctionCall
+from live_protocol.states import LinkState, Phase, TurnState
+from live_protocol.websocket.link import Wants
+
+__all__ = ["LAST_WORDS", "MachineWrapper", "SelfDriving", "ServerMachine"]
+
+
+LAST_WORDS: Final = Wants(read=False, write=True, half_close=False, close=False)
+"""What a connection wants that is over but for what it has still to write."""
+
+
+class Machine(Protocol):
+    """What a server's `LiveConnection` and `MessageConnection` have in common; each member is documented there."""
+
+    @property
+    def state(self) -> LinkState: ...
+
+    @property
+    def phase(self) -> Phase: ...
+
+    @property
+    def turn(self) -> TurnState: ...
+
+    @property
+    def pending_tool_calls(self) -> tuple[FunctionCall, ...]: ...
+
+    @property
+    def close_info(self) -> CloseInfo | None: ...
+
+    @property
+    def buffered_in(self) -> int: ...
+
+    def advance(self, now: float) -> None: ...
+
+    def next_event(self) -> Event | Literal[Need.DATA]: ...
+
+    def next_deadline(self) -> float | None: ...
+
+    def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None: ...
+
+    def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None: ...
+
+    def send(self, message: Any) -> None: ...
+
+    def close(self, code: int = 1000, reason: str = "") -> None: ...
+
+
+class ServerMachine(Machine, Protocol):
+    """A server's `LiveConnection`, or anything with its surface; each member is documented there."""
+
+    @property
+    def wants(self) -> Wants: ...
+
+    @property
+    def buffered_out(self) -> int: ...
+
+    @property
+    def latency(self) -> float | None: ...
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> None: ...
+
+    def receive_eof(self) -> None: ...
+
+    def transport_failed(self, error: BaseException | str) -> None: ...
+
+    def data_to_send(self) -> bytes: ...
+
+    def ping(self, payload: bytes = b"") -> None: ...
+
+
+A = TypeVar("A", bound=Machine)
+M = TypeVar("M", bound=ServerMachine)
+
+
+class Wrapper(Generic[A]):
+    """A machine around another, to which it leaves everything that it does not do itself.
+
+    Attributes:
+        machine: The one inside, for its facts; it is driven by this one alone.
+    """
+
+    def __init__(self, machine: A) -> None:
+        self.machine: A = machine
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.machine!r}>"
+
+    def advance(self, now: float) -> None:
+        """See `LiveConnection.advance`."""
+        self.machine.advance(now)
+
+    def next_event(self) -> Event | Literal[Need.DATA]:
+        """See `LiveConnection.next_event`."""
+        return self.machine.next_event()
+
+    def events(self) -> Iterator[Event]:
+        """See `LiveConnection.events`."""
+        while (event := self.next_event()) is not Need.DATA:
+            yield event
+
+    def next_deadline(self) -> float | None:
+        """See `LiveConnection.next_deadline`."""
+        return self.machine.next_deadline()
+
+    def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """See `LiveConnection.accept`."""
+        self.machine.accept(headers)
+
+    def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
+        """See `LiveConnection.reject`."""
+        self.machine.reject(status, headers, body)
+
+    def send(self, message: Any) -> None:
+        """See `LiveConnection.send`."""
+        self.machine.send(message)
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """See `LiveConnection.close`."""
+        self.machine.close(code, reason)
+
+    @property
+    def state(self) -> LinkState:
+        """See `LiveConnection.state`."""
+        return self.machine.state
+
+    @property
+    def phase(self) -> Phase:
+        """See `LiveConnection.phase`."""
+        return self.machine.phase
+
+    @property
+    def turn(self) -> TurnState:
+        """See `LiveConnection.turn`."""
+        return self.machine.turn
+
+    @property
+    def pending_tool_calls(self) -> tuple[FunctionCall, ...]:
+        """See `LiveConnection.pending_tool_calls`."""
+        return self.machine.pending_tool_calls
+
+    @property
+    def close_info(self) -> CloseInfo | None:
+        """See `LiveConnection.close_info`."""
+        return self.machine.close_info
+
+    @property
+    def buffered_in(self) -> int:
+        """See `LiveConnection.buffered_in`."""
+        return self.machine.buffered_in
+
+
+class MachineWrapper(Wrapper[M]):
+    """The same over bytes. It may have last words, which leave although the machine inside is over."""
+
+    def __init__(self, machine: M) -> None:
+        super().__init__(machine)
+        self._last_words = b""  # and not yet taken
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> None:
+        """See `LiveConnection.receive_data`."""
+        self.machine.receive_data(data)
+
+    def receive_eof(self) -> None:
+        """See `LiveConnection.receive_eof`."""
+        self.machine.receive_eof()
+
+    def transport_failed(self, error: BaseException | str) -> None:
+        """See `LiveConnection.transport_failed`."""
+        self._last_words = b""
+        self.machine.transport_failed(error)
+
+    def data_to_send(self) -> bytes:
+        """See `LiveConnection.data_to_send`."""
+        words, self._last_words = self._last_words, b""
+        return words + self.machine.data_to_send()
+
+    @property
+    def wants(self) -> Wants:
+        """See `LiveConnection.wants`."""
+        return LAST_WORDS if self._last_words else self.machine.wants
+
+    def ping(self, payload: bytes = b"") -> None:
+        """See `LiveConnection.ping`."""
+        self.machine.ping(payload)
+
+    @property
+    def buffered_out(self) -> int:
+        """See `LiveConnection.buffered_out`."""
+        return len(self._last_words) + self.machine.buffered_out
+
+    @property
+    def latency(self) -> float | None:
+        """See `LiveConnection.latency`."""
+        return self.machine.latency
+
+    def _break_off(self, why: str) -> None:
+        """Let the transport break; what was sent before still leaves."""
+        self._last_words = self.machine.data_to_send()
+        self.machine.transport_failed(why)
+
+
+class SelfDriving(Wrapper[A], abc.ABC):
+    """A machine that answers by itself: it reacts to each event that it gives.
+
+    It answers the upgrade when it gives `UpgradeRequested`, so a `reject` from outside is always too late.
+    """
+
+    def __init__(self, machine: A) -> None:
+        super().__init__(machine)
+        self._upgraded = False  # it has accepted the upgrade
+
+    @abc.abstractmethod
+    def _react(self, event: Event) -> None: ...
+
+    def next_event(self) -> Event | Literal[Need.DATA]:
+        """The next event, which was reacted to, or `Need.DATA`."""
+        event = super().next_event()
+        if event is not Need.DATA:
+            self._react(event)
+        return event
+
+    def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Accept the upgrade: this connection has done so by itself, then nothing happens.
+
+        Args:
+            headers: Not used: the response is on its way.
+
+        Raises:
+            IllegalInState: Nothing was requested.
+            StaleOperation: This connection has refused the upgrade. In both cases nothing has changed.
+        """
+        if not self._upgraded:
+            super().accept(headers)
+
+    def _accept(self) -> None:
+        """Accept the upgrade by itself."""
+        self._upgraded = True
+        self.machine.accept()

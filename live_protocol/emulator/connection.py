@@ -1,0 +1,250 @@
+"""What the emulated service does on one connection, whatever carries its messages."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import attrs
+
+from live_protocol.connection.base import LiveMachine
+from live_protocol.connection.wrappers import SelfDriving
+from live_protocol.emulator.context import Shared
+from live_protocol.emulator.memory import Conversation
+from live_protocol.emulator.session import ClientEvent, EmulatedSession
+from live_protocol.emulator.store import Token, Tokens
+from live_protocol.emulator.validation import (
+    INVALID,
+    NO_SESSION,
+    STILL_ALIVE,
+    TOKEN_SPENT,
+    Refusal,
+    Rejection,
+    check_key,
+    check_request,
+    check_setup,
+)
+from live_protocol.endpoint import Credentials, Route, credentials, match_target
+from live_protocol.errors import MessageTooLarge
+from live_protocol.events import (
+    ClientContentReceived,
+    ConnectionClosed,
+    ContextUpdateReceived,
+    Event,
+    RealtimeInputReceived,
+    SetupReceived,
+    ToolResponseReceived,
+    UpgradeRequested,
+)
+from live_protocol.messages import Backend, LiveClientSetup, LiveServerMessage
+from live_protocol.states import LinkState
+
+__all__ = ["Emulation"]
+
+_JSON = (("Content-Type", "application/json; charset=UTF-8"),)
+
+M = TypeVar("M", bound=LiveMachine[Any])
+
+
+class _Port:
+    """How a session reaches its connection; once that is over, nothing here does anything."""
+
+    __slots__ = ("_drop", "_inner")
+
+    def __init__(self, inner: LiveMachine[Any], drop: Callable[[], None]) -> None:
+        self._inner = inner
+        self._drop = drop
+
+    def send(self, message: LiveServerMessage) -> None:
+        if self._inner.state is LinkState.OPEN:
+            try:
+                self._inner.send(message)
+            except MessageTooLarge:
+                self._inner.close(1011, "Internal error occurred.")
+
+    def refuse(self, refusal: Refusal) -> None:
+        if self._inner.state is LinkState.OPEN:
+            self._inner.close(refusal.code, refusal.reason)
+
+    def drop(self) -> None:
+        self._drop()
+
+
+@attrs.frozen(kw_only=True)
+class _Accepted:
+    """A setup that was accepted and not yet answered.
+
+    Attributes:
+        setup: The setup that counts.
+        conversation: What it goes on with.
+        ready_at: Clock reading at which it is answered; None means never.
+    """
+
+    setup: LiveClientSetup
+    conversation: Conversation
+    ready_at: float | None
+
+
+class Emulation(SelfDriving[M]):
+    """The server's end of one connection; it answers by itself.
+
+    Drive it like any connection. `next_event` lets the emulation react to the event it gives, so an event that nobody
+    takes is not answered; `advance` does what the emulation has planned. What a model raises comes out of these two.
+    """
+
+    def __init__(self, inner: M, shared: Shared, tokens: Tokens) -> None:
+        """Use `Emulator` instead."""
+        super().__init__(inner)
+        self._shared = shared
+        self._tokens = tokens
+        self._port = _Port(inner, self._drop)
+        self._now: float | None = None
+        self._route = Route(backend=Backend.GEMINI, version="v1beta", method="BidiGenerateContent", prefix="")
+        self._credentials = Credentials()
+        self._accepted: _Accepted | None = None
+        self._session: EmulatedSession | None = None
+        self._early: list[ClientEvent] = []
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.state} {self.phase} turn={self.turn}>"
+
+    @abc.abstractmethod
+    def _drop(self) -> None:
+        """Let the transport break; what was sent before still leaves."""
+
+    # --- inputs -------------------------------------------------------------------------------------------------
+
+    def advance(self, now: float) -> None:
+        """Tell the time; what the emulation has planned up to it happens.
+
+        Args:
+            now: Reading of any monotonic clock, in seconds. A reading before the last one counts as the last one.
+        """
+        self.machine.advance(now)
+        if self._now is None:
+            self._start_clock(now)
+        self._now = now = max(self._now or now, now)
+        accepted = self._accepted
+        if accepted is not None and accepted.ready_at is not None and accepted.ready_at <= now:
+            self._begin(accepted, accepted.ready_at)
+        if self._session is not None and self._open:
+            self._session.advance(now)
+
+    def _start_clock(self, now: float) -> None:
+        """What was planned before the first reading was planned from 0."""
+        if self._accepted is not None and self._accepted.ready_at is not None:
+            self._accepted = attrs.evolve(self._accepted, ready_at=self._accepted.ready_at + now)
+        if self._session is not None:
+            self._session.shift(now)
+
+    # --- outputs ------------------------------------------------------------------------------------------------
+
+    def next_deadline(self) -> float | None:
+        """When `advance` has something to do at the latest: of the connection, or of the emulation."""
+        times = [self.machine.next_deadline()]
+        if self._now is not None and self._open:
+            times.append(self._accepted.ready_at if self._accepted is not None else None)
+            times.append(self._session.due if self._session is not None else None)
+        return min((time for time in times if time is not None), default=None)
+
+    # --- the emulation ------------------------------------------------------------------------------------------
+
+    @property
+    def _open(self) -> bool:
+        return self.machine.state is LinkState.OPEN
+
+    def _react(self, event: Event) -> None:
+        match event:
+            case UpgradeRequested() if self.machine.state is LinkState.CONNECTING:
+                self._upgrade(event)
+            case SetupReceived(setup=setup) if self._open:
+                self._set_up(setup)
+            case (
+                ClientContentReceived() | RealtimeInputReceived() | ToolResponseReceived() | ContextUpdateReceived()
+            ) if self._open:
+                if self._session is not None:
+                    self._session.handle(event)
+                elif self._accepted is not None and self._accepted.ready_at is not None:
+                    self._early.append(event)
+            case ConnectionClosed() if self._session is not None:
+                self._session.stop()
+            case _:
+                pass
+
+    def _upgrade(self, event: UpgradeRequested) -> None:
+        self._credentials = credentials(event.target, event.headers)
+        route = check_request(match_target(event.target), self._credentials)
+        if isinstance(route, Rejection):
+            self.machine.reject(route.status, _JSON, route.body)
+        else:
+            self._route = route
+            self._accept()
+
+    def _set_up(self, setup: LiveClientSetup) -> None:
+        now, delay = self._now or 0.0, self._shared.options.setup_delay
+        judged = self._judged(setup, now)
+        if isinstance(judged, Refusal):
+            self._port.refuse(judged)
+            return
+        setup, conversation = judged
+        ready_at = None if delay is None else now + delay
+        self._accepted = _Accepted(setup=setup, conversation=conversation, ready_at=ready_at)
+        if delay == 0:
+            self._begin(self._accepted, now)
+
+    def _judged(self, setup: LiveClientSetup, now: float) -> tuple[LiveClientSetup, Conversation] | Refusal:
+        """What becomes of a setup: credential first, then its content, then what it wants to resume."""
+        options = self._shared.options
+        token: Token | None = None
+        handle = setup.session_resumption.handle if setup.session_resumption is not None else None
+        if self._route.backend is Backend.GEMINI:
+            refused = check_key(self._credentials, options)
+            if refused is not None:
+                return refused
+            if self._credentials.kind == "ephemeral_token":
+                token = self._tokens.find(self._credentials.value or "")
+                if token is None or not token.usable(now, resuming=bool(handle)):
+                    return TOKEN_SPENT
+                setup = token.locked(setup)
+        refused = check_setup(setup, self._route, options)
+        if refused is not None:
+            return refused
+        if handle:
+            resumed = self._resumed(setup, handle)
+            return resumed if isinstance(resumed, Refusal) else (setup, resumed)
+        if token is not None:
+            token.use()
+        return setup, Conversation(model=setup.model or "", alive=self._is_alive, most=options.max_history)
+
+    def _resumed(self, setup: LiveClientSetup, handle: str) -> Conversation | Refusal:
+        conversation = self._shared.store.find(handle)
+        if conversation is None:
+            return NO_SESSION
+        if conversation.alive():
+            return STILL_ALIVE
+        if conversation.model != setup.model:
+            return INVALID
+        self._shared.store.rewind(handle)
+        conversation.alive = self._is_alive
+        return conversation
+
+    def _is_alive(self) -> bool:
+        return self._open
+
+    def _begin(self, accepted: _Accepted, now: float) -> None:
+        """Complete the setup, then take up what came in the meantime."""
+        self._accepted = None
+        if not self._open:
+            return
+        backend, session_id = self._route.backend, None
+        if backend is Backend.VERTEX:
+            session_id = self._shared.options.session_id(self._shared.ids.count("session"))
+        self.machine.send_setup_complete(session_id)
+        self._session = EmulatedSession(
+            accepted.setup, backend, accepted.conversation, self._shared, port=self._port, now=now
+        )
+        self._session.start()
+        early, self._early = self._early, []
+        for event in early:
+            self._react(event)

@@ -1,0 +1,143 @@
+"""How a session goes on over several connections: the choices."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any, final
+
+import attrs
+
+__all__ = ["Gap", "GoAwayPolicy", "LateResults", "ReconnectPolicy", "WithoutHandle"]
+
+
+class Gap(enum.StrEnum):
+    """What becomes of input while there is no connection.
+
+    Audio and video are worth nothing when they come late, so outside transparent mode they always give way to other
+    input, are dropped when they are too old (``ReconnectPolicy.media_max_age``), and never make a command raise in
+    `BUFFER`.
+    """
+
+    BUFFER = "BUFFER"
+    """Keep it up to the bound, then raise `NotConnected`."""
+    DROP_OLDEST = "DROP_OLDEST"
+    """Keep it up to the bound, then drop the oldest, which `InputLost` reports."""
+    RAISE = "RAISE"
+    """Keep none: every command raises `NotConnected`."""
+
+
+class WithoutHandle(enum.StrEnum):
+    """What to do where the session cannot be resumed: no handle ever came, it is dead, or it is poisoned."""
+
+    FRESH = "FRESH"
+    """Begin a new session, which knows nothing of the old one; `Reconnected` says so."""
+    GIVE_UP = "GIVE_UP"
+    """Give up."""
+
+
+class LateResults(enum.StrEnum):
+    """What becomes of the response to a tool call that was made on an earlier connection.
+
+    On a new session that did not resume, it is always refused with `ToolCallOrphaned`.
+    """
+
+    DELIVER = "DELIVER"
+    """It is sent, because a resumed session still waits for it (wire.md section 10); a model whose call is never
+    answered can stay "in progress" for ever. `Reconnected.open_calls` names the calls."""
+    REFUSE = "REFUSE"
+    """It is refused with `ToolCallOrphaned`."""
+
+
+def _at_least(least: float) -> Callable[[object, attrs.Attribute[Any], float | None], None]:
+    def check(_: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
+        if value is not None and not least <= value < float("inf"):
+            raise ValueError(f"{attribute.name} must be at least {least:g} and finite, not {value!r}")
+
+    return check
+
+
+def _share(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{attribute.name} must be from 0 to 1, not {value!r}")
+
+
+@final
+@attrs.frozen(kw_only=True)
+class GoAwayPolicy:
+    """When to leave a connection whose end the server has announced (wire.md section 10).
+
+    A moment is safe where no turn is running or awaited, no tool call awaits a response, no activity window is open,
+    and the newest update says that the session is resumable.
+
+    Attributes:
+        margin: Seconds before the announced end at which to leave at the latest, safe or not.
+        unknown: Seconds to assume where the server does not say how much time is left.
+        wait: Whether to wait for a safe moment at all; False leaves at once.
+    """
+
+    margin: float = attrs.field(default=5.0, validator=_at_least(0))
+    unknown: float = attrs.field(default=10.0, validator=_at_least(0))
+    wait: bool = True
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ReconnectPolicy:
+    """How a session is kept alive across connections. All times are in seconds.
+
+    Attributes:
+        max_attempts: Tries in a row before giving up.
+        give_up_after: Time without a healthy connection before giving up; None for no bound.
+        base_delay: Delay before the first try; it doubles with each further one.
+        max_delay: Bound of that.
+        jitter: Part of a delay that is random, from 0 to 1; it only shortens.
+        healthy_after: How long a connection must have been ready for the count of tries to start anew.
+        resume_conflict_delay: Delay at least after a resumption that was refused while the old connection still seemed
+            to live (wire.md section 10).
+        resume_conflict_for: Time after the loss of the connection for which such refusals are put down to that, and do
+            not count as tries; after it they mean that the handle is no good.
+        poisoned_after: Resumed connections in a row which the server ends before they are healthy, after which the
+            handle counts as poisoned. Refused upgrades, and ends that the service puts down to
+            itself (it restarts, it is overloaded), do not count.
+        without_handle: What to do where the session cannot be resumed.
+        retry_first: Whether the very first connection is retried too; otherwise its failure is final, so that a wrong
+            address or setup shows at once.
+        after_normal_close: Whether to reconnect after the server closed normally (1000, or no code) without having
+            announced it.
+        go_away: When to leave a connection whose end was announced.
+        resumption: Switch resumption on where the setup does not say; without it nothing can be resumed.
+        transparent: Transparent mode, Vertex only: every message reaches the session exactly once, in order. None: as
+            the setup says.
+        gap: What becomes of input while there is no connection.
+        gap_bytes: Bound on that input, in bytes of JSON.
+        media_max_age: Age beyond which audio and video from such a time is dropped; not in transparent mode.
+        outbox_bytes: Transparent mode: bound on messages kept until the server has them, in bytes of JSON. The oldest
+            beyond it cannot be sent again; `InputLost` reports them if the connection breaks before the server has
+            them.
+        in_flight: Without transparent mode: how long a message may be on its way. One that left later than this before
+            a handle came does not count as included in it.
+        late_results: What becomes of responses to tool calls of earlier connections.
+    """
+
+    max_attempts: int = attrs.field(default=8, validator=_at_least(1))
+    give_up_after: float | None = attrs.field(default=120.0, validator=_at_least(0))
+    base_delay: float = attrs.field(default=0.25, validator=_at_least(0))
+    max_delay: float = attrs.field(default=15.0, validator=_at_least(0))
+    jitter: float = attrs.field(default=0.5, validator=_share)
+    healthy_after: float = attrs.field(default=10.0, validator=_at_least(0))
+    resume_conflict_delay: float = attrs.field(default=1.0, validator=_at_least(0))
+    resume_conflict_for: float = attrs.field(default=30.0, validator=_at_least(0))
+    poisoned_after: int = attrs.field(default=5, validator=_at_least(1))
+    without_handle: WithoutHandle = WithoutHandle.FRESH
+    retry_first: bool = False
+    after_normal_close: bool = False
+    go_away: GoAwayPolicy = GoAwayPolicy()
+    resumption: bool = True
+    transparent: bool | None = None
+    gap: Gap = Gap.BUFFER
+    gap_bytes: int = attrs.field(default=1024 * 1024, validator=_at_least(1))
+    media_max_age: float = attrs.field(default=2.0, validator=_at_least(0))
+    outbox_bytes: int = attrs.field(default=4 * 1024 * 1024, validator=_at_least(1))
+    in_flight: float = attrs.field(default=1.0, validator=_at_least(0))
+    late_results: LateResults = LateResults.DELIVER

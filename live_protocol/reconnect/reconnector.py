@@ -1,0 +1,295 @@
+"""When to dial again, with which handle, and when to give up: decisions only, no I/O and no clock (wire.md 10, 11)."""
+
+from __future__ import annotations
+
+import enum
+import os
+from collections.abc import Callable
+from typing import Final, TypeAlias, final
+
+import attrs
+
+from live_protocol.close_info import CloseInfo, Initiator
+from live_protocol.events import GoAway, ReconnectReason, ResumptionUpdated, SetupComplete
+
+__all__ = ["Dial", "GiveUp", "Reconnector", "Verdict", "verdict"]
+
+
+class Verdict(enum.StrEnum):
+    """What the end of a connection means for the next one."""
+
+    RETRY = "RETRY"
+    """Another connection can help."""
+    CONFLICT = "CONFLICT"
+    """The old connection still seems to live: the same again, a little later."""
+    HANDLE = "HANDLE"
+    """The handle is no good."""
+    OVER = "OVER"
+    """The server ended it in peace."""
+    FATAL = "FATAL"
+    """Dialling again would fail in the same way."""
+
+
+_DEAD_HANDLE: Final = ("invalid session handle", "session not found", "requested entity was not found")
+
+
+_PASSING: Final = ("requested entity was not found", "operation is not implemented")
+
+
+_CONFLICT: Final = "internal error"
+
+
+_OUTAGE: Final = "currently unavailable"
+
+
+_UNSPECIFIC: Final = ("", "request contains an invalid argument")
+
+
+def verdict(info: CloseInfo, *, resumed: bool, ready: bool, accepted: bool = False) -> Verdict:
+    """What the end of a connection means (wire.md section 11).
+
+    Args:
+        info: How it ended.
+        resumed: Whether its setup had a handle.
+        ready: Whether it got as far as ``setupComplete``.
+        accepted: Whether the same setup was accepted before, so that a refusal without a reason is the handle's fault.
+    """
+    text = info.reason.lower()
+    if resumed and not ready and info.initiator is Initiator.REMOTE:
+        if any(part in text for part in _DEAD_HANDLE):
+            return Verdict.HANDLE
+        if info.code == 1011 and _CONFLICT in text:
+            return Verdict.CONFLICT
+        if accepted and info.code in (1007, 1008) and text.rstrip(".") in _UNSPECIFIC:
+            return Verdict.HANDLE
+    if ready and any(part in text for part in _PASSING):
+        return Verdict.RETRY  # on 2.5 models also a passing fault around tool calls
+    if info.retryable:
+        return Verdict.RETRY
+    return Verdict.OVER if info.clean else Verdict.FATAL
+
+
+def _blames_handle(info: CloseInfo, *, ready: bool) -> bool:
+    """Whether such an end of a resumed connection can be the handle's fault: the server closed it, and not for itself.
+
+    A refused upgrade cannot be, for the handle only comes after it.
+    """
+    outage = not ready and _OUTAGE in info.reason.lower()
+    return info.initiator is Initiator.REMOTE and info.code in (1007, 1008, 1011) and not outage
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Dial:
+    """Open another connection.
+
+    Attributes:
+        at: Clock reading at which to do it.
+        delay: The same as seconds from now.
+        handle: What to resume from; None begins a new session.
+        attempt: Which try in a row it is, from 1.
+        reason: Why.
+    """
+
+    at: float
+    delay: float
+    handle: str | None = attrs.field(repr=lambda handle: "None" if handle is None else "<hidden>")
+    attempt: int
+    reason: ReconnectReason
+
+
+@final
+@attrs.frozen(kw_only=True)
+class GiveUp:
+    """There is to be no other connection.
+
+    Attributes:
+        why: Why, for a person; empty where the server ended the session in peace.
+    """
+
+    why: str
+
+
+Decision: TypeAlias = Dial | GiveUp
+
+
+def system_random() -> float:
+    """A random number from 0 to 1, below 1."""
+    return int.from_bytes(os.urandom(4)) / 2**32
+
+
+class Reconnector:
+    """Decides, from events, drops and the clock, what happens between two connections. Does nothing itself.
+
+    Args:
+        policy: The rules.
+        jitter: Gives a random number from 0 to 1, below 1.
+        handle: Handle of an earlier session to resume from.
+        accepted: Whether that session's setup is known to be accepted.
+
+    Attributes:
+        policy: The rules.
+        handle: Newest handle; None where there is nothing to resume from.
+        attempt: Tries in a row so far; 0 while all is well.
+        ready: Whether the present connection has completed its setup.
+        leave_at: Clock reading at which to leave the present connection at the latest; None while there is no need.
+    """
+
+    def __init__(
+        self,
+        policy: ReconnectPolicy,
+        *,
+        jitter: Callable[[], float] = system_random,
+        handle: str | None = None,
+        accepted: bool = False,
+    ) -> None:
+        self.policy: ReconnectPolicy = policy
+        self.handle: str | None = handle
+        self.attempt: int = 0
+        self.ready: bool = False
+        self.leave_at: float | None = None
+        self._jitter = jitter
+        self._used = handle
+        self._accepted = accepted
+        self._ever = handle is not None  # there is, or was, a session worth going on with
+        self._failing_since: float | None = None
+        self._lost_at: float | None = None
+        self._ready_at = 0.0
+        self._strikes = 0
+        self._conflicts = 0  # tries among ``attempt`` that only found the old connection alive
+        self._left = False
+
+    def __repr__(self) -> str:
+        return f"<Reconnector attempt={self.attempt} ready={self.ready}>"
+
+    # --- inputs -------------------------------------------------------------------------------------------------
+
+    def dialled(self, handle: str | None) -> None:
+        """A connection is being made, with this handle in its setup."""
+        self._used = handle
+        self.ready = self._left = False
+        self.leave_at = None
+
+    def observed(self, event: object, now: float) -> None:
+        """Something happened on the present connection; what does not matter here is ignored.
+
+        Args:
+            event: Any event.
+            now: Clock reading.
+        """
+        if isinstance(event, SetupComplete):
+            self.ready = self._ever = self._accepted = True
+            self._ready_at = now
+        elif isinstance(event, ResumptionUpdated):
+            if event.resumable:  # one that comes without it is no better than the one at hand
+                self.handle = event.handle or self.handle
+        elif isinstance(event, GoAway):
+            rules = self.policy.go_away
+            left = rules.unknown if event.time_left is None else event.time_left
+            self.leave_by(now + max(0.0, left - rules.margin) if rules.wait else now)
+
+    def leave_by(self, at: float) -> None:
+        """The present connection is to be left by then, before that at the first safe moment; the earliest time counts.
+
+        Args:
+            at: Clock reading.
+        """
+        self.leave_at = at if self.leave_at is None else min(at, self.leave_at)
+
+    def left(self) -> None:
+        """We have begun to leave the present connection."""
+        self._left = True
+
+    # --- outputs ------------------------------------------------------------------------------------------------
+
+    def next_deadline(self) -> float | None:
+        """When `should_leave` may change its mind because of the time alone."""
+        return None if self._left else self.leave_at
+
+    def should_leave(self, now: float, *, safe: bool) -> bool:
+        """Whether to leave the present connection now.
+
+        Args:
+            now: Clock reading.
+            safe: Whether the moment is safe, see `GoAwayPolicy`.
+        """
+        if self.leave_at is None or self._left or not self.ready:
+            return False
+        return safe or now >= self.leave_at
+
+    def dropped(self, info: CloseInfo, now: float) -> Decision:
+        """The present connection ended.
+
+        Args:
+            info: How.
+            now: Clock reading.
+        """
+        policy, ready = self.policy, self.ready
+        if ready and now - self._ready_at >= policy.healthy_after:
+            self.attempt = self._strikes = self._conflicts = 0
+            self._failing_since = None
+        self._lost(now)
+        if self.leave_at is not None and (self._left or info.clean or info.retryable):
+            return self._dial(now, ReconnectReason.GO_AWAY, None if self.attempt else 0.0)
+        found = verdict(info, resumed=self._used is not None, ready=ready, accepted=self._accepted)
+        if found is Verdict.OVER and policy.after_normal_close:
+            found = Verdict.RETRY
+        if found in (Verdict.OVER, Verdict.FATAL):
+            return GiveUp(why="" if found is Verdict.OVER else "dialling again would not help")
+        if not self._ever and not policy.retry_first:
+            return GiveUp(why="the first connection failed, and ReconnectPolicy.retry_first is off")
+        if found is Verdict.CONFLICT:
+            if self.gap(now) < policy.resume_conflict_for:
+                self._conflicts += 1
+                return self._dial(now, ReconnectReason.CONFLICT, policy.resume_conflict_delay)
+            found = Verdict.HANDLE
+        if self._used is not None and _blames_handle(info, ready=ready):
+            self._strikes += 1
+        if found is Verdict.HANDLE or self._strikes >= policy.poisoned_after:
+            self.handle, self._strikes = None, 0
+            return self._dial(now, ReconnectReason.HANDLE_REFUSED, 0.0)
+        return self._dial(now, ReconnectReason.DROPPED)
+
+    def dial_failed(self, now: float, *, retryable: bool = True) -> Decision:
+        """No transport could be opened.
+
+        Args:
+            now: Clock reading.
+            retryable: False where another try must fail in the same way.
+        """
+        self._lost(now)
+        if not retryable:
+            return GiveUp(why="dialling again would not help")
+        if not self._ever and not self.policy.retry_first:
+            return GiveUp(why="the first connection failed, and ReconnectPolicy.retry_first is off")
+        return self._dial(now, ReconnectReason.DIAL_FAILED)
+
+    def gap(self, now: float) -> float:
+        """Seconds since the last good connection was lost."""
+        return 0.0 if self._lost_at is None else now - self._lost_at
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _lost(self, now: float) -> None:
+        if self.ready or self._lost_at is None:
+            self._lost_at = now
+        if self._failing_since is None:
+            self._failing_since = now
+        self.ready = False
+
+    def _dial(self, now: float, reason: ReconnectReason, least: float | None = None) -> Decision:
+        """The next try; without ``least`` after the usual delay, with 0 at once, otherwise after the longer one."""
+        policy = self.policy
+        if self.handle is None and self._ever and policy.without_handle is WithoutHandle.GIVE_UP:
+            return GiveUp(why="there is no handle to resume from, and ReconnectPolicy.without_handle says so")
+        self.attempt += 1
+        if self.attempt - self._conflicts > policy.max_attempts:
+            return GiveUp(why=f"{policy.max_attempts} tries in a row failed")
+        delay = 0.0
+        if least != 0.0:
+            delay = min(policy.max_delay, policy.base_delay * 2.0 ** min(self.attempt - 1, 64))
+            delay = max(least or 0.0, delay * (1.0 - policy.jitter * self._jitter()))
+        failing = now - (now if self._failing_since is None else self._failing_since)
+        if policy.give_up_after is not None and failing + delay > policy.give_up_after:
+            return GiveUp(why=f"there was no healthy connection for {policy.give_up_after:g} s")
+        return Dial(at=now + delay, delay=delay, handle=self.handle, attempt=self.attempt, reason=reason)

@@ -1,0 +1,498 @@
+"""Recorded sessions as files: Google's ``.websocket.log`` and a JSON-lines format of our own.
+
+Both work over binary file-like objects; nothing here opens a file or reads a clock. A trace of ours is one header
+line, then one object a line::
+
+    {"format": "live-protocol-trace", "version": 1, "redacted": true, "info": {...}}
+    {"t": 0.25, "dir": ">", "kind": "text", "json": {"setup": {"model": "models/m"}}}
+    {"t": 0.5, "dir": "<", "kind": "binary", "json": {"setupComplete": {}}, "form": "indented"}
+
+``t`` is in seconds on the recorder's clock, ``dir`` is ``>`` from client to server and ``<`` back, ``kind`` is the
+type of the WebSocket message. The payload is one of ``json``, an object laid out in the stated ``form`` (compact where
+none is stated), ``text``, exact UTF-8 that is no such object, or ``data``, base64 of anything else. Unknown members
+are ignored. Reading gives back the bytes that were recorded, but for what was redacted.
+
+A line of any other ``kind`` is a note: a fact of the link, with members of its own and no ``dir``. `Recorder` writes
+``connected`` (``compression``), ``rejected`` (``status``), ``ping``, ``pong`` (``rtt``, seconds) and ``closed`` (facts
+of `CloseInfo`); whoever wants messages alone skips them all::
+
+    {"t": 0.75, "kind": "closed", "code": 1000, "reason": "", "clean": true, "initiator": "remote"}
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, Literal, Protocol, TypeAlias, cast, final
+
+import attrs
+
+from live_protocol.codec.json_text import FORMS, MAX_DEPTH, compact, decoded, encoded, parse_object
+from live_protocol.errors import InvalidMessage, LocalProtocolError
+from live_protocol.recording.scrubber import Scrubber
+
+__all__ = [
+    "FORMAT",
+    "VERSION",
+    "FrameKind",
+    "InvalidTrace",
+    "Source",
+    "SupportsRead",
+    "SupportsWrite",
+    "TraceFrame",
+    "TraceNote",
+    "TraceReader",
+    "TraceRecord",
+    "TraceWriter",
+    "open_trace",
+    "read_trace",
+    "read_websocket_log",
+    "write_websocket_log",
+]
+
+FORMAT: Final = "live-protocol-trace"
+"""First member of the header line."""
+
+VERSION: Final = 1
+"""The version that is written, and the only one that is read."""
+
+FrameKind: TypeAlias = Literal["text", "binary"]
+"""Type of a WebSocket message (RFC 6455 section 5.6)."""
+
+_MESSAGES: Final = ("text", "binary")
+
+
+class SupportsRead(Protocol):
+    """A binary source: ``read(n)`` gives at most ``n`` bytes, none at its end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to ``size`` bytes."""
+        ...
+
+
+class SupportsWrite(Protocol):
+    """A binary sink that takes everything it is given, as buffered files do."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take all of ``data``."""
+        ...
+
+
+Source: TypeAlias = bytes | bytearray | memoryview | SupportsRead
+"""What a trace is read from."""
+
+
+class InvalidTrace(LocalProtocolError):
+    """The source is no trace, or a damaged one. What came before the damage has been given out.
+
+    The text never holds content of the source.
+
+    Attributes:
+        offset: Byte at which the reader gave up.
+        expected: What should have stood there.
+    """
+
+    def __init__(self, offset: int, expected: str) -> None:
+        super().__init__(f"invalid trace at byte {offset}: expected {expected}")
+        self.offset = offset
+        self.expected = expected
+
+
+def _size(data: bytes) -> str:
+    return f"<{len(data)} bytes>"
+
+
+@final
+@attrs.frozen(kw_only=True)
+class TraceFrame:
+    """One recorded WebSocket message.
+
+    Attributes:
+        sent: True from client to server, False from server to client.
+        data: The whole message; its size alone shows in ``repr``.
+        at: Seconds on the recorder's clock; None where the format has no times.
+        kind: Type of the message; None where the format does not tell.
+    """
+
+    sent: bool
+    data: bytes = attrs.field(repr=_size)
+    at: float | None = None
+    kind: FrameKind | None = None
+
+
+@final
+@attrs.frozen(kw_only=True)
+class TraceNote:
+    """One recorded fact that is no message.
+
+    Attributes:
+        at: Seconds on the recorder's clock.
+        kind: What it is, ``connected`` for example; any other than ``text`` and ``binary``.
+        facts: Its members, whatever they are; out of ``repr``.
+    """
+
+    at: float
+    kind: str
+    facts: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+
+TraceRecord: TypeAlias = TraceFrame | TraceNote
+"""What a trace is made of."""
+
+
+class _Reader:
+    """Bytes of a source by position. Reads in slices: a length in the file is a claim, not a reason to allocate."""
+
+    def __init__(self, source: Source) -> None:
+        self.offset = 0
+        self._source = io.BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else source
+        self._buffer = bytearray()
+
+    def _fill(self) -> bool:
+        data = cast("object", self._source.read(65536))  # a file in text mode gives str
+        if not isinstance(data, bytes):
+            raise InvalidTrace(self.offset + len(self._buffer), "bytes: open the file in binary mode")
+        self._buffer += data
+        return bool(data)
+
+    def peek(self, size: int) -> bytes:
+        """The next bytes, fewer only at the end."""
+        while len(self._buffer) < size and self._fill():
+            pass
+        return bytes(self._buffer[:size])
+
+    def take(self, size: int) -> bytes:
+        """The next bytes, fewer only at the end; they are consumed."""
+        data = self.peek(size)
+        del self._buffer[: len(data)]
+        self.offset += len(data)
+        return data
+
+    def line(self) -> bytes:
+        """Up to and including the next newline, without one only at the end."""
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
+            if not self._fill():
+                return self.take(searched)
+        return self.take(end + 1)
+
+
+# --- Google's recordings ----------------------------------------------------------------------------------------
+
+_HEAD: Final = re.compile(rb"([<>])([1-9][0-9]{0,15}) ")
+_HEAD_SIZE: Final = 18
+
+
+def read_websocket_log(source: Source) -> Iterator[TraceFrame]:
+    """Read the format in which Google's SDKs record their test sessions.
+
+    A record is ``>`` (client to server) or ``<``, a decimal length, one space, and as many bytes, the last of
+    which is a newline that the recorder added. Nothing stands between records; times and types are not recorded.
+
+    Args:
+        source: Bytes, or a binary file-like object, read as far as the frames are taken.
+
+    Yields:
+        The messages, without the recorder's newline.
+
+    Raises:
+        InvalidTrace: The source breaks the format or ends inside a record; every whole record before it has been
+            given.
+    """
+    reader = _Reader(source)
+    while head := reader.peek(_HEAD_SIZE):
+        match = _HEAD.match(head)
+        if match is None:
+            raise InvalidTrace(reader.offset, "a record: '>' or '<', a length without leading zeros, a space")
+        size = int(match[2])
+        reader.take(match.end())
+        body = reader.take(size)
+        if len(body) < size:
+            raise InvalidTrace(reader.offset, f"{size - len(body)} more bytes, the source ends inside a record")
+        if not body.endswith(b"\n"):
+            raise InvalidTrace(reader.offset - 1, "the newline that ends a record")
+        yield TraceFrame(sent=match[1] == b">", data=body[:-1])
+
+
+def write_websocket_log(frames: Iterable[TraceFrame], sink: SupportsWrite) -> None:
+    """Write frames in Google's format, see `read_websocket_log()`. Times and message types are lost.
+
+    Args:
+        frames: The messages. Nothing is redacted.
+        sink: A binary file-like object; one call of ``write`` a frame.
+    """
+    for frame in frames:
+        sink.write(b"%c%d %b\n" % (b">" if frame.sent else b"<", len(frame.data) + 1, frame.data))
+
+
+# --- our own ----------------------------------------------------------------------------------------------------
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):
+            return float(value) if math.isfinite(value) else None
+    return None
+
+
+@final
+class TraceWriter:
+    """Writes a trace as JSON lines. Every line is one call of ``write``, so a torn file loses its last line at most.
+
+    With ``redact`` on, session handles become ``REDACTED-1``, ``REDACTED-2`` ... by first appearance, credentials that
+    the setup hands to tools become ``REDACTED``, and so does every string part that looks like a key or token. Speech,
+    text, media and tool arguments are kept: a trace is still private data.
+    """
+
+    def __init__(
+        self,
+        sink: SupportsWrite,
+        *,
+        redact: bool = True,
+        secrets: Iterable[str] = (),
+        info: Mapping[str, object] | None = None,
+    ) -> None:
+        """Write the header line.
+
+        Args:
+            sink: A binary file-like object; flushing and closing it stay with the caller.
+            redact: Take secrets out.
+            secrets: Further exact strings to take out, such as the key in use; only with ``redact``.
+            info: Anything JSON that describes the recording, for example its model and start; redacted too.
+
+        Raises:
+            InvalidMessage: ``info`` is not JSON, or ``secrets`` is a single str; nothing was written.
+        """
+        if isinstance(secrets, str):
+            raise InvalidMessage("secrets", "must be a collection of str: each is taken out as a whole")
+        self._sink = sink
+        self._scrubber = Scrubber(secrets) if redact else None
+        header: dict[str, Any] = {"format": FORMAT, "version": VERSION, "redacted": redact}
+        if info is not None:
+            header["info"] = self._described("info", info)
+        self._write(header)
+
+    def record(self, t: float, sent: bool, data: str | bytes | bytearray | memoryview) -> None:
+        """Write one message.
+
+        Args:
+            t: Seconds on the caller's clock.
+            sent: True from client to server.
+            data: The whole message; ``str`` for a text message, bytes for a binary one.
+
+        Raises:
+            InvalidMessage: ``t`` is not finite, or ``data`` is neither bytes nor encodable text; nothing was written.
+        """
+        at, payload = _seconds(t), _payload(data)
+        if at is None:
+            raise InvalidMessage("t", "must be a finite number of seconds")
+        if payload is None:
+            raise InvalidMessage("data", "must be bytes, or a str that UTF-8 can encode")
+        kind = "text" if isinstance(data, str) else "binary"
+        self._write({"t": at, "dir": ">" if sent else "<", "kind": kind, **self._members(payload)})
+
+    def note(self, t: float, kind: str, facts: Mapping[str, object] | None = None) -> None:
+        """Write a fact that is no message; redacted like ``info``.
+
+        Args:
+            t: Seconds on the caller's clock.
+            kind: What it is; readers skip kinds that they do not know.
+            facts: Its members, as JSON; ``t`` and ``kind`` are not among them.
+
+        Raises:
+            InvalidMessage: ``t`` is not finite, ``kind`` is a message's, or ``facts`` is not JSON; nothing was written.
+        """
+        at = _seconds(t)
+        if at is None:
+            raise InvalidMessage("t", "must be a finite number of seconds")
+        if kind in _MESSAGES:
+            raise InvalidMessage("kind", "is that of a message: use record()")
+        self._write({"t": at, "kind": kind} | self._described("facts", facts or {}))
+
+    def _described(self, name: str, value: Mapping[str, object]) -> dict[str, Any]:
+        text = None
+        with contextlib.suppress(TypeError, ValueError, RecursionError):
+            text = json.dumps(dict(value), allow_nan=False)
+        known = parse_object(text, MAX_DEPTH - 1)[0] if text is not None else None
+        if known is None:
+            raise InvalidMessage(name, "must be a JSON object of moderate depth")
+        return cast("dict[str, Any]", self._scrubber.info(known)) if self._scrubber else known
+
+    def _members(self, payload: bytes) -> dict[str, Any]:
+        text = decoded(payload)
+        if text is None:
+            if self._scrubber:
+                payload = self._scrubber.opaque(payload.decode("latin-1")).encode("latin-1")
+            return {"data": base64.b64encode(payload).decode()}
+        value, repeats = parse_object(text)
+        if value is None:
+            return {"text": self._scrubber.opaque(text) if self._scrubber else text}
+        shown = self._scrubber.message(value) if self._scrubber else value
+        for form, write in FORMS.items():
+            if write(value) == text:
+                return {"json": shown} if form == "compact" else {"json": shown, "form": form}
+        if shown == value and not (repeats and self._scrubber):
+            return {"text": text}
+        # Exact text would show what was redacted, or the hidden one of two equal keys.
+        return {"json": shown, "form": "ascii"}
+
+    def _write(self, line: dict[str, Any]) -> None:
+        text = compact(line)
+        data = encoded(text)
+        if data is None:  # a lone surrogate, which JSON can escape and UTF-8 cannot hold
+            data = json.dumps(line, separators=(",", ":")).encode()
+        self._sink.write(data + b"\n")
+
+
+def _payload(data: object) -> bytes | None:
+    if isinstance(data, str):
+        return encoded(data)
+    return bytes(cast("bytes", data)) if isinstance(data, bytes | bytearray | memoryview) else None
+
+
+def _recorded(line: Mapping[str, Any]) -> bytes | None:
+    """The payload of a line, or None where it is not in one of its three shapes."""
+    shapes = [name for name in ("json", "text", "data") if name in line]
+    if len(shapes) != 1:
+        return None
+    shape, value, form = shapes[0], line[shapes[0]], line.get("form", "compact")
+    if shape == "json":
+        known = isinstance(value, dict) and isinstance(form, str) and form in FORMS
+        return encoded(FORMS[form](cast("object", value))) if known else None
+    if not isinstance(value, str):
+        return None
+    if shape == "text":
+        return encoded(value)
+    with contextlib.suppress(ValueError):
+        return base64.b64decode(value, validate=True)
+    return None
+
+
+@final
+class TraceReader:
+    """Reads a trace of JSON lines, once: iterating gives its messages, `records` the notes between them too.
+
+    Attributes:
+        redacted: Whether secrets were taken out when it was written.
+        info: What the recorder said about the recording.
+    """
+
+    def __init__(self, source: Source) -> None:
+        """Read the header line.
+
+        Args:
+            source: Bytes, or a binary file-like object, read as far as the frames are taken.
+
+        Raises:
+            InvalidTrace: The source does not begin with the header of a trace, or one of another version.
+        """
+        self._reader = _Reader(source)
+        header = self._object() or {}
+        if header.get("format") != FORMAT:
+            raise InvalidTrace(0, f"the header line of a {FORMAT}")
+        if header.get("version") != VERSION:
+            raise InvalidTrace(0, f"version {VERSION} of the format")
+        self.redacted: bool = header.get("redacted") is True
+        info: object = header.get("info")
+        self.info: Mapping[str, Any] = cast("dict[str, Any]", info) if isinstance(info, dict) else {}
+        self._records = self._read()
+
+    def __iter__(self) -> Iterator[TraceFrame]:
+        """The messages in the order of the file.
+
+        Yields:
+            The messages.
+
+        Raises:
+            InvalidTrace: A line is damaged or cut; every whole line before it has been given.
+        """
+        return (record for record in self._records if isinstance(record, TraceFrame))
+
+    def records(self) -> Iterator[TraceRecord]:
+        """Messages and notes, in the order of the file.
+
+        Yields:
+            What iterating yields, and each `TraceNote`, of whatever kind.
+
+        Raises:
+            InvalidTrace: A line is damaged or cut; every whole line before it has been given.
+        """
+        return self._records
+
+    def _object(self) -> dict[str, Any] | None:
+        """The next line; empty at the end, None for one that is no JSON object."""
+        offset = self._reader.offset
+        line = self._reader.line()
+        if not line:
+            return {}
+        text = decoded(line)
+        # One level more than a message may have, for the line around it.
+        value = None if text is None else parse_object(text, MAX_DEPTH + 1)[0]
+        if value is None and not line.endswith(b"\n"):
+            raise InvalidTrace(offset, "a whole line, the source ends inside it")
+        return value
+
+    def _read(self) -> Iterator[TraceRecord]:
+        while True:
+            offset = self._reader.offset
+            line = self._object()
+            if self._reader.offset == offset:
+                return
+            if line is None:
+                raise InvalidTrace(offset, "one JSON object a line")
+            at, kind = _seconds(line.pop("t", None)), line.pop("kind", None)
+            if at is None:
+                raise InvalidTrace(offset, "a line with 't' in seconds")
+            if isinstance(kind, str) and kind not in _MESSAGES:
+                yield TraceNote(at=at, kind=kind, facts=line)
+                continue
+            direction, data = line.get("dir"), _recorded(line)
+            if direction not in (">", "<"):
+                raise InvalidTrace(offset, "a line with 'dir' '>' or '<'")
+            if kind not in _MESSAGES:
+                raise InvalidTrace(offset, "a line with 'kind' in text")
+            if data is None:
+                raise InvalidTrace(offset, "a line with one of 'json' (in a known 'form'), 'text' and 'data'")
+            yield TraceFrame(sent=direction == ">", data=data, at=at, kind=cast("FrameKind", kind))
+
+
+def read_trace(source: Source) -> TraceReader:
+    """Read a trace of JSON lines.
+
+    Args:
+        source: Bytes, or a binary file-like object, read as far as the frames are taken.
+
+    Returns:
+        An iterable over the messages that also tells what the header said.
+
+    Raises:
+        InvalidTrace: At once for a bad header; a bad line raises while iterating.
+    """
+    return TraceReader(source)
+
+
+def open_trace(data: bytes | bytearray | memoryview) -> list[TraceFrame]:
+    """Read a whole recording in either format.
+
+    Args:
+        data: The file's content; empty means no messages.
+
+    Returns:
+        All messages.
+
+    Raises:
+        InvalidTrace: It is in neither format, damaged or cut. To keep what is whole use `read_trace()` or
+            `read_websocket_log()`.
+    """
+    first = bytes(data[:1])
+    if first == b"{":
+        return list(read_trace(data))
+    if first in {b"", b">", b"<"}:
+        return list(read_websocket_log(data))
+    raise InvalidTrace(0, "'{' of a JSON-lines trace, or '>' or '<' of a websocket log")

@@ -1,0 +1,67 @@
+"""What may be sent as realtime input, and in which order (wire.md sections 6 and 12)."""
+
+from __future__ import annotations
+
+from live_protocol.errors import IllegalInState, InvalidMessage
+from live_protocol.messages.audio_format import AudioFormat
+from live_protocol.states import ACTIVITY, Activity, ActivityInput
+
+__all__ = ["ActivityWindow"]
+
+_HINTS = {
+    (Activity.AUTOMATIC, ActivityInput.START): "the server detects activity; to mark it yourself, set "
+    "realtime_input_config.automatic_activity_detection.disabled = True",
+    (Activity.AUTOMATIC, ActivityInput.END): "the server detects activity; to mark it yourself, set "
+    "realtime_input_config.automatic_activity_detection.disabled = True",
+    (Activity.OUTSIDE, ActivityInput.END): "send activity_start first",
+    (Activity.OUTSIDE, ActivityInput.MEDIA): "send activity_start first",
+    (
+        Activity.OUTSIDE,
+        ActivityInput.STREAM_END,
+    ): "audio_stream_end is for automatic detection only; leave it out",
+    (Activity.INSIDE, ActivityInput.START): "send activity_end first",
+    (Activity.INSIDE, ActivityInput.STREAM_END): "audio_stream_end is for automatic detection only; send activity_end",
+}
+
+
+class ActivityWindow:
+    """The user's activity window, and the one sample rate of the session.
+
+    Args:
+        manual: Whether automatic activity detection is off.
+
+    Attributes:
+        state: Where the window is.
+        format: Format of the audio sent so far, None before the first chunk.
+    """
+
+    __slots__ = ("format", "state")
+
+    def __init__(self, *, manual: bool = False) -> None:
+        self.state = Activity.OUTSIDE if manual else Activity.AUTOMATIC
+        self.format: AudioFormat | None = None
+
+    def check(self, signal: ActivityInput) -> Activity:
+        """The state that ``signal`` leads to; nothing changes yet.
+
+        Raises:
+            IllegalInState: The service would refuse it with 1007.
+        """
+        try:
+            return ACTIVITY[self.state, signal]
+        except KeyError:
+            hint = _HINTS[self.state, signal]
+        raise IllegalInState(f"realtime input {signal}", f"activity is {self.state}", hint)
+
+    def check_format(self, audio: AudioFormat) -> None:
+        """Check that the rate stays what it was.
+
+        Raises:
+            InvalidMessage: The service would refuse the change with 1007.
+        """
+        if self.format is not None and audio != self.format:
+            raise InvalidMessage(
+                "realtime_input.audio.mime_type",
+                f"the session's audio is {self.format.mime_type}, this is {audio.mime_type}; one format a session, "
+                "resample first",
+            )

@@ -1,0 +1,212 @@
+"""From the forms in which callers hand over messages to the messages: what the official SDK would take, we take.
+
+That is dicts in either casing, messages inside them, the SDK's own types, text for a system instruction, functions for
+tools (wire.md sections 6 and 14). Whatever else comes is refused with its place and what to write instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from live_protocol.codec.decoding import members_of, read_str, structure
+from live_protocol.codec.schema import fields, snake
+from live_protocol.errors import InvalidMessage
+from live_protocol.messages import (
+    Content,
+    FunctionDeclaration,
+    FunctionResponse,
+    LiveConnectConfig,
+    Part,
+    Tool,
+)
+
+__all__ = ["connect_config", "content_of", "message_from", "messages_from", "tools_of"]
+
+T = TypeVar("T")
+
+_NOT_LIVE: Final = "the Live API does not support it; leave it out"
+_ELSEWHERE: Final[Mapping[type, Mapping[str, str]]] = {
+    LiveConnectConfig: {
+        "http_options": "these belong to the endpoint: Endpoint.gemini(version=, base_url=, headers=), or .vertex()",
+        "model": "it is an argument beside the options: model=",
+        "setup": "give what is inside it as LiveClientSetup, or flat options",
+        "response_mime_type": _NOT_LIVE,
+        "response_schema": _NOT_LIVE,
+        "response_json_schema": _NOT_LIVE,
+        "stop_sequences": _NOT_LIVE,
+        "candidate_count": "it goes into generation_config",
+        "presence_penalty": "it goes into generation_config",
+        "frequency_penalty": "it goes into generation_config",
+    },
+    Content: {
+        "turns": "give the turns themselves, and turn_complete= by its name",
+        "turn_complete": "it is an argument beside the turns: turn_complete=",
+        "text": "a part is not a turn; put it into one: {'role': 'user', 'parts': [{'text': ...}]}",
+    },
+    FunctionResponse: {
+        "function_responses": "give the responses themselves",
+        "result": "the result goes into response: {'output': ...}",
+        "output": "the result goes into response: {'output': ...}",
+        "error": "it goes into response: {'error': ...}",
+    },
+    Tool: {
+        "name": "a declaration is not a tool; put it into one: {'function_declarations': [...]}",
+    },
+}
+"""Names that are known, but have no place in a class, and where what they mean belongs."""
+
+
+def message_from(cls: type[T], value: Any, path: str) -> T:
+    """A message of this class, from one or from what would make one.
+
+    Raises:
+        InvalidMessage: With the path of what does not fit and what to do instead.
+    """
+    if isinstance(value, cls):
+        return value
+    members = members_of(value)
+    if members is None:
+        raise InvalidMessage(path, f"expected {cls.__name__} or a dict of its fields, got {type(value).__name__}")
+    elsewhere = _ELSEWHERE.get(cls, {})
+    found: dict[str, Any] = {}
+    for key, member in members.items():
+        name = snake(key)
+        if name in elsewhere:
+            if member is None:
+                continue
+            raise InvalidMessage(f"{path}.{name}", elsewhere[name])
+        found[key] = member
+    return structure(cls, found, path, liberal=True)
+
+
+def messages_from(cls: type[T], value: Any, path: str) -> list[T]:
+    """Messages of this class, from one or several.
+
+    Raises:
+        InvalidMessage: As for `message_from`.
+    """
+    if isinstance(value, cls) or members_of(value) is not None:
+        return [message_from(cls, value, path)]
+    if isinstance(value, (str, bytes, bytearray, memoryview)) or not isinstance(value, Iterable):
+        raise InvalidMessage(path, f"expected {cls.__name__} or a list of it, got {type(value).__name__}")
+    items: Iterable[Any] = value
+    return [message_from(cls, item, f"{path}[{index}]") for index, item in enumerate(items)]
+
+
+# --- options ----------------------------------------------------------------------------------------------------
+
+
+def connect_config(value: Any, path: str = "config") -> LiveConnectConfig:
+    """The options of a session.
+
+    Raises:
+        InvalidMessage: As for `message_from`.
+    """
+    if isinstance(value, LiveConnectConfig):
+        return attrs.evolve(
+            value,
+            tools=tools_of(value.tools, f"{path}.tools"),
+            system_instruction=_instruction(value.system_instruction, path),
+        )
+    found = members_of(value)
+    if found is not None:
+        value = dict(found)
+        for key in ("system_instruction", "systemInstruction"):
+            value[key] = _instruction(value.get(key), path)
+        if value.get("tools") is not None:
+            value["tools"] = tools_of(value["tools"], f"{path}.tools")
+    return message_from(LiveConnectConfig, value, path)
+
+
+def _instruction(value: Any, path: str) -> Any:
+    return value if value is None or value == "" else content_of(value, f"{path}.system_instruction")
+
+
+# --- content ----------------------------------------------------------------------------------------------------
+
+
+def content_of(value: Any, path: str) -> Content:
+    """Content of the user, from text, a part, a list of either, or content.
+
+    Raises:
+        InvalidMessage: As for `message_from`.
+    """
+    if isinstance(value, (list, tuple)):
+        given: Sequence[Any] = value
+        return Content(role="user", parts=[_part(item, f"{path}[{index}]") for index, item in enumerate(given)])
+    if isinstance(value, (str, Part)) or _names_any(_PART_KEYS, value):
+        return Content(role="user", parts=[_part(value, path)])
+    return message_from(Content, value, path)
+
+
+def _part(value: Any, path: str) -> Part:
+    return Part(text=read_str(value)) if isinstance(value, str) else message_from(Part, value, path)
+
+
+_PART_KEYS: Final = frozenset(key for field in fields(Part) for key in (field.name, field.json))
+
+
+def _names_any(keys: frozenset[str], value: object) -> bool:
+    return not keys.isdisjoint(members_of(value) or ())
+
+
+# --- tools ------------------------------------------------------------------------------------------------------
+
+
+def tools_of(value: Any, path: str) -> Sequence[Tool]:
+    """Tools, from one or several tools, functions, what `live_protocol.tools` makes of functions, and tools of MCP.
+
+    All functions end in one tool, the last.
+
+    Raises:
+        InvalidMessage: As for `message_from`, or a function cannot be declared.
+    """
+    several = isinstance(value, Iterable) and not isinstance(value, (str, bytes)) and members_of(value) is None
+    given: Iterable[Any] = value if several else [value]
+    tools: list[Tool] = []
+    declarations: list[FunctionDeclaration] = []
+    for index, item in enumerate(given):
+        place = f"{path}[{index}]" if several else path
+        found = None if isinstance(item, Tool) else _declarations(item, place)
+        if found is None:
+            tools.append(message_from(Tool, item, place))
+        else:
+            declarations += found
+    return [*tools, Tool(function_declarations=declarations)] if declarations else tools
+
+
+def _declarations(item: Any, path: str) -> Sequence[FunctionDeclaration] | None:
+    """The functions that an item is or holds, None where it is no such thing."""
+    if isinstance(item, FunctionDeclaration):
+        return [item]
+    if _names_any(_MCP_KEYS, item):
+        return [_from_mcp(item, path)]
+    if type(item) is dict:
+        return None
+    # Few need it, and it takes longer to import than most of the rest.
+    from live_protocol.tools.declare import Declared, ToolRegistry, declare  # noqa: PLC0415
+
+    if isinstance(item, ToolRegistry):
+        return item.tool().function_declarations
+    if isinstance(item, Declared):
+        return [item.declaration]
+    if isinstance(item, type) or not callable(item):
+        return None
+    try:
+        return [declare(item)]
+    except InvalidMessage as error:
+        failure = InvalidMessage(f"{path}.{error.path}", error.why)
+    raise failure
+
+
+_MCP_KEYS: Final = frozenset({"inputSchema", "input_schema"})
+
+
+def _from_mcp(value: Any, path: str) -> FunctionDeclaration:
+    members = members_of(value) or {}
+    schema = next(members[key] for key in members if key in _MCP_KEYS)
+    told = {"name": members.get("name"), "description": members.get("description"), "parameters_json_schema": schema}
+    return structure(FunctionDeclaration, told, path)

@@ -1,0 +1,500 @@
+"""LiveSession: the protocol over whole messages, for whoever has a WebSocket already (wire.md sections 4 to 10)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Final, Literal, Self, final
+
+from live_protocol import events as ev
+from live_protocol.close_info import FrameSummary
+from live_protocol.codec.codec import Codec
+from live_protocol.errors import (
+    AlreadyClosed,
+    DeadlineExpired,
+    IllegalInState,
+    InvalidMessage,
+    LiveProtocolError,
+    MessageTooLarge,
+    OutOfOrder,
+    RemoteProtocolError,
+    SchemaMismatch,
+)
+from live_protocol.events import Need, SessionEvent
+from live_protocol.limits import Limits
+from live_protocol.messages import (
+    FunctionCall,
+    LiveClientMessage,
+    LiveClientSetup,
+    LiveServerMessage,
+    LiveServerSetupComplete,
+)
+from live_protocol.session import requests as commands
+from live_protocol.session.commands import ClientVerbs
+from live_protocol.session.message_kinds import (
+    client_member,
+    given,
+    is_manual,
+    kind,
+    seeds_history,
+    server_signal,
+    size_of,
+    turn_signals,
+)
+from live_protocol.session.profiles import ModelProfile, audio_gate, takes_scheduling
+from live_protocol.session.receiving import ClientRole, server_role_events
+from live_protocol.session.resumption import Resumption
+from live_protocol.session.sending import PHASE_HINTS, ClientOutbound
+from live_protocol.session.stall import StallWatch
+from live_protocol.session.tool_calls import ToolCalls
+from live_protocol.session.usage import Usage
+from live_protocol.states import PHASE, Phase, PhaseInput, TurnState
+from live_protocol.timing import Deadline, Deadlines, Timeouts
+
+__all__ = ["LiveSession"]
+
+_FIRST: Final = "setup must be the first message and only the first"
+_SUMMARIES: Final = 12
+
+
+@final
+class LiveSession(ClientVerbs):
+    """One Live session as a pure state machine: text of messages in, events out, commands in, text out.
+
+    Decoding is lazy: state moves when `next_event` hands out the first event of the message that moves it, so every
+    fact belongs to the message in hand. Build one with `client` or `server`.
+
+    Attributes:
+        phase: How far the session has come.
+        last_phase: The phase in which it ended; meaningful once it has.
+        client_message_index: Number of the newest client message; setup is 0, -1 before it.
+        resumption: How the session could be resumed (client role).
+        usage: Tokens so far (client role).
+        tool_calls: The table of calls: made by the model in the client role, sent in the server role.
+    """
+
+    __slots__ = (
+        "_client",
+        "_codec",
+        "_deadlines",
+        "_events",
+        "_frames",
+        "_limits",
+        "_out",
+        "_outbound",
+        "_queue",
+        "_setup",
+        "_stall",
+        "_strict",
+        "_timeouts",
+        "_tracker",
+        "client_message_index",
+        "last_phase",
+        "phase",
+        "tool_calls",
+    )
+
+    def __init__(
+        self,
+        setup: LiveClientSetup | None,
+        codec: Codec,
+        limits: Limits,
+        timeouts: Timeouts,
+        *,
+        strict: bool,
+        profile: ModelProfile | None = None,
+    ) -> None:
+        self._client = setup is not None
+        self._setup = setup
+        self._codec = codec
+        self._limits = limits
+        self._timeouts = timeouts
+        self._strict = strict
+        self.phase: Phase = Phase.NEW
+        self.last_phase: Phase = Phase.NEW
+        self.client_message_index: int = -1
+        resumes = setup is not None and bool(setup.session_resumption and setup.session_resumption.handle)
+        self.tool_calls: ToolCalls = ToolCalls(codec.backend, foreign=resumes, scheduling=takes_scheduling(profile))
+        self._tracker = ClientRole(self.tool_calls)
+        gate = audio_gate(profile, setup, self.tool_calls)
+        self._outbound = ClientOutbound(codec, limits, self.tool_calls, manual=is_manual(setup), gate=gate)
+        self._deadlines = Deadlines()
+        self._queue: deque[bytes | str] = deque()
+        self._events: deque[SessionEvent] = deque()
+        self._out: list[bytes] = []
+        self._frames: deque[tuple[bool, str, int, float | None]] = deque(maxlen=_SUMMARIES)
+        self._stall = StallWatch(self._deadlines, timeouts.stall if setup else None, seeding=seeds_history(setup))
+        if setup is None:
+            self._deadlines.arm(Deadline.SETUP, timeouts.setup)
+
+    @classmethod
+    def client(
+        cls,
+        setup: LiveClientSetup,
+        *,
+        codec: Codec | None = None,
+        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
+        strict: bool = False,
+        profile: ModelProfile | None = None,
+    ) -> Self:
+        """The client's end.
+
+        Args:
+            setup: What `send_setup` will send.
+            codec: Dialect; Gemini's if left out.
+            limits: Bounds; the defaults if left out.
+            timeouts: Durations; the defaults if left out.
+            strict: End the session at the first message that is unknown, undecodable or out of place, instead of
+                reporting it; for tests.
+            profile: What the model is known to refuse, where that shall be refused here; see `live_protocol.session`.
+
+        Raises:
+            InvalidMessage: The service would refuse the setup.
+            MessageTooLarge: The setup is over ``Limits.max_send``.
+        """
+        limits = limits or Limits()
+        codec = codec or Codec(max_depth=limits.max_json_depth)
+        size = len(codec.encode_client(LiveClientMessage(setup=setup)))
+        commands.check_setup(setup)
+        if size > limits.max_send:
+            raise MessageTooLarge(size, limits.max_send)
+        return cls(setup, codec, limits, timeouts or Timeouts(), strict=strict, profile=profile)
+
+    @classmethod
+    def server(
+        cls,
+        *,
+        codec: Codec | None = None,
+        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
+        strict: bool = True,
+    ) -> Self:
+        """The server's end.
+
+        Args:
+            codec: Dialect; Gemini's if left out.
+            limits: Bounds; the defaults if left out.
+            timeouts: Durations; the defaults if left out.
+            strict: End the session as the service does, with 1007 and its texts, when a message is unknown, undecodable
+                or out of place; otherwise report it as a flagged event.
+        """
+        limits = limits or Limits()
+        codec = codec or Codec(max_depth=limits.max_json_depth)
+        return cls(None, codec, limits, timeouts or Timeouts(), strict=strict)
+
+    def __repr__(self) -> str:
+        role = "client" if self._client else "server"
+        return f"<LiveSession {role} {self.phase} turn={self.turn}>"
+
+    # --- facts --------------------------------------------------------------------------------------------------
+
+    @property
+    def turn(self) -> TurnState:
+        """Where the model is in its turn."""
+        return self._tracker.turns.state
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether client content asked for an answer of which nothing has come yet."""
+        return self._stall.awaiting
+
+    @property
+    def generation(self) -> int:
+        """Number of the newest generation, from 1; 0 before the first."""
+        return self._tracker.turns.generation
+
+    @property
+    def resumption(self) -> Resumption:
+        """How the session could be resumed."""
+        return self._tracker.resumption
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens so far."""
+        return self._tracker.usage
+
+    @property
+    def pending_tool_calls(self) -> tuple[FunctionCall, ...]:
+        """Calls that await a response, oldest first."""
+        return self.tool_calls.pending()
+
+    @property
+    def last_frames(self) -> tuple[FrameSummary, ...]:
+        """The newest messages of both directions, oldest first, without their content."""
+        return tuple(FrameSummary(sent=sent, kind=kind, size=size, at=at) for sent, kind, size, at in self._frames)
+
+    # --- inputs -------------------------------------------------------------------------------------------------
+
+    def advance(self, now: float, *, busy: bool = False) -> None:
+        """Move the clock to ``now`` (seconds, any origin) and fire what is due.
+
+        Args:
+            now: Clock reading.
+            busy: Messages have arrived that were not handed in yet; what they may bring is not missing.
+        """
+        now = self._deadlines.tick(now)
+        if busy or self._queue:
+            return
+        for which in self._deadlines.advance(now):
+            if which is Deadline.SETUP:
+                self._setup_expired()
+            else:
+                self._stalled()
+
+    def receive_message(self, data: bytes | str) -> None:
+        """Take in the text of one whole message; never raises for what the peer did."""
+        if self.phase is not Phase.ENDED:
+            self._queue.append(data)
+
+    def end(self) -> None:
+        """The connection under the session has ended; messages that came before stay to be read."""
+        if self.phase is not Phase.ENDED:
+            self.last_phase = self.phase
+        self.phase = PHASE[self.phase, PhaseInput.END]
+        self._deadlines.clear()
+
+    # --- outputs ------------------------------------------------------------------------------------------------
+
+    def next_event(self) -> SessionEvent | Literal[Need.DATA]:
+        """The next event, or `Need.DATA`."""
+        while not self._events:
+            if not self._queue:
+                return Need.DATA
+            self._take(self._queue.popleft())
+        return self._events.popleft()
+
+    def events(self) -> Iterator[SessionEvent]:
+        """Events until there are no more for now; safe to abandon and to take up again."""
+        while (event := self.next_event()) is not Need.DATA:
+            yield event
+
+    def messages_to_send(self) -> list[bytes]:
+        """The texts of messages to send, oldest first; a client sends them as text, a server as binary frames."""
+        out, self._out = self._out, []
+        return out
+
+    def next_deadline(self) -> float | None:
+        """When `advance` has something to do, at the latest; None while messages wait to be read."""
+        return None if self._queue else self._deadlines.next()
+
+    # --- commands, client role ----------------------------------------------------------------------------------
+
+    def send_setup(self) -> None:
+        """Open the session with its setup (wire.md section 6).
+
+        Raises:
+            IllegalInState: It was sent before, or this is the server's end.
+        """
+        self._send_client("send_setup", LiveClientMessage(setup=self._setup))
+
+    # --- commands, server role ----------------------------------------------------------------------------------
+
+    def send_setup_complete(self, session_id: str | None = None) -> None:
+        """Accept the client's setup.
+
+        Args:
+            session_id: Id of the session; Vertex sends one.
+
+        Raises:
+            IllegalInState: No setup came, it was accepted before, or this is the client's end.
+            AlreadyClosed: The session has ended.
+            In each case nothing was sent and nothing has changed.
+        """
+        self.send(LiveServerMessage(setup_complete=LiveServerSetupComplete(session_id=session_id)))
+
+    # --- commands, either role ----------------------------------------------------------------------------------
+
+    def send(self, message: LiveClientMessage | LiveServerMessage) -> None:
+        """Send a whole message of this end's role, under the same rules as the other commands.
+
+        Raises:
+            InvalidMessage: It is the other role's, has not exactly one member (client), or does not fit.
+            IllegalInState: It has no place in this phase.
+            ToolCallWasCancelled: It answers a cancelled call.
+            MessageTooLarge: Over ``Limits.max_send``.
+            AlreadyClosed: The session has ended.
+            In each case nothing was sent and nothing has changed.
+        """
+        if self._client:
+            if not isinstance(message, LiveClientMessage):
+                raise InvalidMessage("", f"the client's end sends LiveClientMessage, not {type(message).__name__}")
+            self._send_client("send", message)
+        else:
+            if not isinstance(message, LiveServerMessage):
+                raise InvalidMessage("", f"the server's end sends LiveServerMessage, not {type(message).__name__}")
+            self._send_server(message)
+
+    # --- sending ------------------------------------------------------------------------------------------------
+
+    def _check_client(self, operation: str) -> None:
+        if not self._client:
+            raise IllegalInState(operation, "this is the server's end", "use send() with a LiveServerMessage")
+
+    def _next_phase(self, operation: str, signal: PhaseInput) -> Phase:
+        phase = PHASE.get((self.phase, signal))
+        if phase is not None:
+            return phase
+        if self.phase is Phase.ENDED:
+            raise AlreadyClosed(operation)
+        raise IllegalInState(operation, f"the session is {self.phase}", PHASE_HINTS[self.phase])
+
+    def _send_pcm(self, audio: bytes | bytearray | memoryview, rate: int) -> None:
+        self._check_client("send_realtime_input")
+        phase = self._next_phase("send_realtime_input", PhaseInput.CLIENT_MESSAGE)
+        self._sent(phase, "realtime_input", self._outbound.pcm(audio, rate))
+
+    def _send_client(self, operation: str, message: LiveClientMessage) -> None:
+        self._check_client(operation)
+        member = client_member(message)
+        phase = self._next_phase(operation, PhaseInput.SETUP if message.setup else PhaseInput.CLIENT_MESSAGE)
+        if message.setup is not None and message.setup != self._setup:
+            raise InvalidMessage("setup", "this session was made with another setup")
+        payload = self._outbound.message(message)
+        if message.setup is not None:
+            self._deadlines.arm(Deadline.SETUP, self._timeouts.setup)
+        if message.client_content is not None:
+            self._stall.asked(complete=bool(message.client_content.turn_complete))
+        self._sent(phase, member, payload)
+
+    def _send_server(self, message: LiveServerMessage) -> None:
+        phase = self._next_phase("send", server_signal(message))
+        payload = self._codec.encode_server(message)
+        if len(payload) > self._limits.max_send:
+            raise MessageTooLarge(len(payload), self._limits.max_send)
+        for signal in turn_signals(message):
+            self._tracker.turns.apply(signal)
+        # In the order of the client's events.
+        if message.tool_call_cancellation is not None:
+            for call_id in message.tool_call_cancellation.ids:
+                self.tool_calls.cancelled(call_id)
+        if message.tool_call is not None:
+            for call in message.tool_call.function_calls:
+                self.tool_calls.requested(call)
+        self.phase = phase
+        self._record(sent=True, kind=kind(message), size=len(payload))
+        self._out.append(payload)
+
+    def _sent(self, phase: Phase, member: str, payload: bytes) -> None:
+        self.phase = phase
+        self.client_message_index += 1
+        self._record(sent=True, kind=member, size=len(payload))
+        self._out.append(payload)
+        self._progress()
+
+    def _record(self, *, sent: bool, kind: str, size: int) -> None:
+        self._frames.append((sent, kind, size, self._deadlines.now))
+
+    # --- receiving ----------------------------------------------------------------------------------------------
+
+    def _received(self, signal: PhaseInput) -> Phase | None:
+        """The phase that a message found and moved, None where it has no place there.
+
+        After the end it is the phase in which the session ended: what is read late came before.
+        """
+        over = self.phase is Phase.ENDED
+        phase = PHASE.get((self.last_phase if over else self.phase, signal))
+        if phase is not None:
+            if over:
+                self.last_phase = phase
+            else:
+                self.phase = phase
+        return phase
+
+    def _take(self, data: bytes | str) -> None:
+        try:
+            if self._client:
+                self._take_server_message(data)
+            else:
+                self._take_client_message(data)
+        except RemoteProtocolError as error:
+            if not isinstance(error, OutOfOrder):
+                self._record(sent=False, kind="undecodable", size=size_of(data))
+            if self._strict:
+                self._fail(error)
+            else:
+                self._events.append(ev.Undecodable(error=error, data=data))
+
+    def _take_server_message(self, data: bytes | str) -> None:
+        found = self._codec.decode_server_part(data, strict=self._strict)
+        tracker = self._tracker
+        if type(found) is tuple:
+            audio = tracker.audio_format(found[0])
+            ready = self.phase is Phase.READY or self.phase is Phase.DRAINING
+            if audio is not None and ready and tracker.turns.state is TurnState.GENERATING:
+                # In mid-turn nothing but the chunk itself is to be told: the path of nearly all messages.
+                self._frames.append((False, "server_content", len(data), self._deadlines.now))
+                part = found
+                origin: ev.Origin[LiveServerMessage] = ev.Origin(build=lambda: Codec.audio_message(part))
+                self._events.append(
+                    ev.AudioChunk(data=part[1], format=audio, generation=tracker.turns.generation, origin=origin)
+                )
+                self._progress()
+                return
+        self._server_message(found if type(found) is LiveServerMessage else Codec.audio_message(found), size_of(data))
+
+    def _server_message(self, message: LiveServerMessage, size: int) -> None:
+        self._record(sent=False, kind=kind(message), size=size)
+        signal = server_signal(message)
+        phase = self._received(signal)
+        if phase is None and self._strict:
+            raise OutOfOrder(f"{kind(message)} is not possible while the session is {self.phase}")
+        if signal is PhaseInput.SETUP_COMPLETE:
+            self._deadlines.disarm(Deadline.SETUP)
+        self._tracker.now = self._deadlines.now
+        turn = self.turn
+        made = self._tracker.events(message, unexpected=phase is None)
+        self._stall.answered(turn, turn_signals(message), self.turn)
+        self._tell(made)
+        self._progress()
+
+    def _take_client_message(self, data: bytes | str) -> None:
+        message = self._codec.decode_client(data, strict=self._strict)
+        if not given(message) and not message.extra:
+            raise SchemaMismatch("", "a client message has exactly one member, got none")
+        self._record(sent=False, kind=kind(message), size=size_of(data))
+        before = self.last_phase if self.phase is Phase.ENDED else self.phase
+        phase = self._received(PhaseInput.SETUP if message.setup else PhaseInput.CLIENT_MESSAGE)
+        # Client messages between setup and setupComplete are early, not wrong: .NET's client sends them and the
+        # service answers them (wire.md section 4).
+        early = before is Phase.SETUP_SENT and message.setup is None
+        if phase is None and not early and self._strict:
+            raise OutOfOrder(_FIRST, close_code=1007)
+        self.client_message_index += 1
+        if message.setup is not None:
+            self._deadlines.disarm(Deadline.SETUP)
+        if message.tool_response is not None:
+            self.tool_calls.responded(message.tool_response.function_responses)
+        made = list(
+            server_role_events(message, index=self.client_message_index, unexpected=phase is None and not early)
+        )
+        self._tell(made)
+
+    def _tell(self, made: list[SessionEvent]) -> None:
+        for event in made[:-1]:
+            object.__setattr__(event, "last", False)
+        self._events.extend(made)
+
+    # --- time and failure ---------------------------------------------------------------------------------------
+
+    def _fail(self, error: LiveProtocolError) -> None:
+        self.end()
+        self._queue.clear()
+        self._events.append(ev.Failed(error=error))
+
+    def _setup_expired(self) -> None:
+        if self._setup is None:
+            detail = "the client has sent no setup"
+        else:
+            options = [name for name in given(self._setup) if name != "model"]
+            extras = f" with {', '.join(options)}" if options else ""
+            detail = f"setup{extras} was sent, setupComplete has not come"
+        self._fail(DeadlineExpired(Deadline.SETUP, self._timeouts.setup or 0.0, detail))
+
+    def _progress(self) -> None:
+        if self._timeouts.stall is not None:
+            self._stall.progress(self.phase, self.turn, calls_open=bool(self.tool_calls.pending()))
+
+    def _stalled(self) -> None:
+        if found := self._stall.suspect(self.phase, self.turn, calls_open=bool(self.tool_calls.pending())):
+            self._events.append(found)

@@ -1,0 +1,154 @@
+"""What is known about families of models, as data: used for warnings and for gates that are asked for, never by itself.
+
+Sources: wire.md sections 6, 8, 9, 10 and 12. A model that no row names gets the defaults. Rows are plain values, so an
+application corrects one with ``attrs.evolve`` or writes its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, final
+
+import attrs
+
+from live_protocol.errors import IllegalInState
+from live_protocol.messages import Behavior, LiveClientSetup, Modality
+from live_protocol.session.tool_calls import ToolCalls
+
+__all__ = ["PROFILES", "ModelProfile", "audio_gate", "profile_for", "takes_scheduling"]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ModelProfile:
+    """One family of models.
+
+    Attributes:
+        family: Name of the row.
+        marks: Parts of a model's name, any of which makes it a member; the first row that fits wins.
+        modalities: Response modalities that the family serves; empty where that is not known.
+        thinking_level: Whether ``thinking_config.thinking_level`` is required (True), refused (False), or free (None).
+        affective_dialog: Whether ``enable_affective_dialog`` is taken.
+        client_content_later: Whether client content is taken after the initial history.
+        context_update: Whether instructions and tools can be replaced in mid-session.
+        blocking_calls: Whether a call whose declaration names no behavior blocks the model.
+        scheduling: Whether ``FunctionResponse.scheduling`` is taken; where it is not, a session that was given the
+            profile refuses it too.
+        audio_during_calls: Whether audio may be sent while a blocking call is open. Some models end the session with
+            1007 or 1008; set False to have such audio refused here, see `LiveConnection.client`.
+    """
+
+    family: str = "unknown"
+    marks: Sequence[str] = ()
+    modalities: Sequence[Modality] = ()
+    thinking_level: bool | None = None
+    affective_dialog: bool = True
+    client_content_later: bool = True
+    context_update: bool = True
+    blocking_calls: bool = True
+    scheduling: bool = True
+    audio_during_calls: bool = True
+
+    def warnings(self, setup: LiveClientSetup) -> list[str]:
+        """What in a setup this family is known to refuse, a sentence each with its path; nothing is changed."""
+        found: list[str] = []
+        generation = setup.generation_config
+        wanted = generation.response_modalities if generation is not None else ()
+        unserved = [str(modality) for modality in wanted if self.modalities and modality not in self.modalities]
+        if unserved:
+            served = ", ".join(self.modalities)
+            found.append(
+                f"setup.generation_config.response_modalities: {self.family} serves {served}, not {', '.join(unserved)}"
+            )
+        level = generation and generation.thinking_config and generation.thinking_config.thinking_level
+        if self.thinking_level is True and not level:
+            found.append(f"setup.generation_config.thinking_config: {self.family} requires a thinking_level")
+        if self.thinking_level is False and level:
+            found.append(f"setup.generation_config.thinking_config.thinking_level: {self.family} refuses it")
+        if not self.affective_dialog and generation is not None and generation.enable_affective_dialog:
+            found.append(f"setup.generation_config.enable_affective_dialog: {self.family} does not have it any more")
+        return found
+
+    def blocks(self, setup: LiveClientSetup, name: str | None) -> bool:
+        """Whether an open call to the function ``name`` keeps the model waiting."""
+        for tool in setup.tools:
+            for declaration in tool.function_declarations:
+                if declaration.name == name and declaration.behavior is not None:
+                    return declaration.behavior == Behavior.BLOCKING
+        return self.blocking_calls
+
+
+PROFILES: Final[Sequence[ModelProfile]] = (
+    ModelProfile(
+        family="3.8 extended thinking",
+        marks=("3.8-live-extended-thinking",),
+        modalities=(Modality.AUDIO,),
+        thinking_level=True,
+        affective_dialog=False,
+        blocking_calls=False,
+        scheduling=False,
+    ),
+    ModelProfile(
+        family="3.8",
+        marks=("3.8-live",),
+        modalities=(Modality.AUDIO, Modality.VIDEO),
+        thinking_level=False,
+        affective_dialog=False,
+        blocking_calls=False,
+    ),
+    ModelProfile(family="3.5 transcribe", marks=("transcribe",), modalities=(Modality.TEXT,)),
+    ModelProfile(
+        family="3.1",
+        marks=("3.1-flash-live",),
+        modalities=(Modality.AUDIO,),
+        affective_dialog=False,
+        client_content_later=False,
+        context_update=False,
+    ),
+    ModelProfile(
+        family="2.5 native audio", marks=("native-audio",), modalities=(Modality.AUDIO,), context_update=False
+    ),
+    ModelProfile(family="2.5", marks=("live-2.5", "2.5-flash-live"), context_update=False),
+    ModelProfile(family="2.0", marks=("2.0-flash-live",), context_update=False),
+)
+"""The families known by 2026-11, the most special first."""
+
+
+def profile_for(model: str, profiles: Sequence[ModelProfile] = PROFILES) -> ModelProfile:
+    """The row for a model, by parts of its name; the defaults where no row fits.
+
+    Args:
+        model: Name or resource name.
+        profiles: Rows to look through.
+    """
+    for profile in profiles:
+        if any(mark in model for mark in profile.marks):
+            return profile
+    return ModelProfile()
+
+
+def takes_scheduling(profile: ModelProfile | None) -> bool:
+    """Whether responses may say how they enter the conversation, as far as is known."""
+    return profile is None or profile.scheduling
+
+
+def audio_gate(
+    profile: ModelProfile | None, setup: LiveClientSetup | None, calls: ToolCalls
+) -> Callable[[], None] | None:
+    """What is asked before audio goes out, None where the profile has nothing against it.
+
+    The gate raises `IllegalInState` while a call is open that blocks the model.
+    """
+    if profile is None or setup is None or profile.audio_during_calls:
+        return None
+
+    def gate() -> None:
+        for call in calls.pending():
+            if profile.blocks(setup, call.name):
+                raise IllegalInState(
+                    "realtime input audio",
+                    f"call {call.id or call.name!r} blocks the model",
+                    "answer the call first: this model ends the session on audio before that",
+                )
+
+    return gate

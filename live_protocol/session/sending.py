@@ -1,0 +1,139 @@
+"""From a client's message to its text: check everything, encode, and only then change state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import attrs
+
+from live_protocol.codec.codec import Codec
+from live_protocol.errors import InvalidMessage, MessageTooLarge
+from live_protocol.limits import Limits
+from live_protocol.messages import (
+    LiveClientContextUpdate,
+    LiveClientMessage,
+    LiveClientRealtimeInput,
+    LiveClientToolResponse,
+)
+from live_protocol.session import requests as commands
+from live_protocol.session.activity import ActivityWindow
+from live_protocol.session.message_kinds import activity_signal
+from live_protocol.session.tool_calls import ToolCalls
+from live_protocol.states import ActivityInput, Phase
+
+__all__ = ["PHASE_HINTS", "ClientOutbound"]
+
+PHASE_HINTS: Final[Mapping[Phase, str]] = {
+    Phase.NEW: "the session has not begun; setup comes first",
+    Phase.SETUP_SENT: "wait for setup_complete",
+    Phase.READY: "setup is over",
+    Phase.DRAINING: "setup is over",
+}
+"""What to do instead of sending what the phase does not allow."""
+
+# The members that are looked into before the encoder checks the whole.
+_MEMBERS: Final = (
+    ("realtime_input", LiveClientRealtimeInput),
+    ("tool_response", LiveClientToolResponse),
+    ("context_update", LiveClientContextUpdate),
+)
+
+
+class ClientOutbound:
+    """The rules of what a client may send, beyond the phase; each method changes state only if it succeeds.
+
+    Args:
+        codec: Dialect.
+        limits: Bounds.
+        calls: Tool calls that responses are held against.
+        manual: Whether automatic activity detection is off.
+        admit: Called with the size of each message, in bytes, before state changes; may raise to refuse it.
+        gate: Called before audio; may raise to refuse it.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        limits: Limits,
+        calls: ToolCalls,
+        *,
+        manual: bool,
+        admit: Callable[[int], None] | None = None,
+        gate: Callable[[], None] | None = None,
+    ) -> None:
+        self._gate = gate
+        self._admit = admit
+        self._codec = codec
+        self._limits = limits
+        self._calls = calls
+        self._window = ActivityWindow(manual=manual)
+
+    def pcm(self, audio: bytes | bytearray | memoryview, rate: int) -> bytes:
+        """The text that carries raw audio: the path of nearly all messages.
+
+        Raises:
+            InvalidMessage: No audio, half a sample, or a rate that is out of bounds or another than before.
+            IllegalInState: Outside the activity window, or the model's profile forbids audio now.
+            MessageTooLarge: Over ``Limits.max_send``.
+        """
+        window = self._window
+        form = window.format
+        if form is None or form.rate != rate or form.channels != 1:
+            form = commands.pcm_format(rate)
+            window.check_format(form)
+        commands.check_samples(len(audio) if type(audio) is bytes else commands.sample_bytes(audio), form)
+        state = window.check(ActivityInput.MEDIA)
+        if self._gate is not None:
+            self._gate()
+        payload = self._codec.encode_audio(form.mime_type, audio)
+        self._check_size(payload)
+        window.state = state
+        window.format = form
+        return payload
+
+    def message(self, message: LiveClientMessage, *, epoch: int | None = None) -> bytes:
+        """The text of any message with exactly one member.
+
+        Args:
+            message: The message.
+            epoch: Number of the connection that the calls it answers came on, where that is known.
+
+        Raises:
+            InvalidMessage: The service would refuse it.
+            IllegalInState: Outside the activity window, or a call was answered before.
+            ToolCallWasCancelled: It answers a cancelled call.
+            MessageTooLarge: Over ``Limits.max_send``.
+        """
+        for name, cls in _MEMBERS:
+            member = getattr(message, name)
+            if member is not None and not isinstance(member, cls):
+                raise InvalidMessage(name, f"expected {cls.__name__}, got {type(member).__name__}")
+        window = self._window
+        state, form = window.state, window.format
+        if (realtime := message.realtime_input) is not None:
+            audio = commands.check_realtime_input(realtime)
+            if audio is not None:
+                window.check_format(audio)
+                form = audio
+                if self._gate is not None:
+                    self._gate()
+            if (signal := activity_signal(realtime)) is not None:
+                state = window.check(signal)
+        if (response := message.tool_response) is not None:
+            checked = self._calls.check(commands.tool_responses(response.function_responses), epoch=epoch)
+            message = attrs.evolve(message, tool_response=attrs.evolve(response, function_responses=checked))
+        if (update := message.context_update) is not None and update.system_instruction is None is update.tools:
+            raise InvalidMessage("context_update", "give system_instruction or tools; tools=[] removes all tools")
+        payload = self._codec.encode_client(message)
+        self._check_size(payload)
+        window.state, window.format = state, form
+        if message.tool_response is not None:
+            self._calls.responded(message.tool_response.function_responses, epoch=epoch)
+        return payload
+
+    def _check_size(self, payload: bytes) -> None:
+        if len(payload) > self._limits.max_send:
+            raise MessageTooLarge(len(payload), self._limits.max_send)
+        if self._admit is not None:
+            self._admit(len(payload))

@@ -1,0 +1,67 @@
+"""When output is due and missing: facts for `StallSuspected`, which leaves the decision to the application."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from live_protocol.events import StallKind, StallSuspected
+from live_protocol.states import Phase, TurnInput, TurnState
+from live_protocol.timing import Deadline, Deadlines
+
+__all__ = ["StallWatch"]
+
+
+class StallWatch:
+    """Watches for progress of the client's session.
+
+    Args:
+        deadlines: Where the suspicion is armed.
+        seconds: ``Timeouts.stall``; None watches nothing.
+        seeding: Whether the client content begins with history, which nobody answers (wire.md section 6).
+
+    Attributes:
+        awaiting: Whether an answer was asked for and none has begun.
+    """
+
+    __slots__ = ("_deadlines", "_last", "_seconds", "_seeding", "awaiting")
+
+    def __init__(self, deadlines: Deadlines, seconds: float | None, *, seeding: bool) -> None:
+        self._deadlines = deadlines
+        self._seconds = seconds
+        self._seeding = seeding
+        self._last = 0.0
+        self.awaiting: bool = False
+
+    def asked(self, *, complete: bool) -> None:
+        """Client content went out; ``complete`` is its ``turn_complete``."""
+        self.awaiting = complete and not self._seeding
+        self._seeding = self._seeding and not complete
+
+    def answered(self, before: TurnState, signals: Iterable[TurnInput], after: TurnState) -> None:
+        """A message came that moved the turn. The end of a turn that was cut is not the answer to what cut it."""
+        if after in (TurnState.GENERATING, TurnState.GENERATED):
+            self.awaiting = False
+        elif self.awaiting:
+            seen = set(signals)
+            cut = before is TurnState.INTERRUPTED or TurnInput.INTERRUPTED in seen
+            self.awaiting = cut or TurnInput.TURN_COMPLETE not in seen
+
+    def progress(self, phase: Phase, turn: TurnState, *, calls_open: bool) -> None:
+        """Something went or came: what is due now is due from now on."""
+        if phase is not Phase.ENDED:
+            self._last = self._deadlines.now or 0.0
+            missing = self._missing(phase, turn, calls_open=calls_open)
+            self._deadlines.arm(Deadline.STALL, None if missing is None else self._seconds)
+
+    def suspect(self, phase: Phase, turn: TurnState, *, calls_open: bool) -> StallSuspected | None:
+        """The deadline passed: what is missing, if something still is."""
+        kind = self._missing(phase, turn, calls_open=calls_open)
+        now = self._deadlines.now or 0.0
+        return None if kind is None else StallSuspected(kind=kind, silence=now - self._last)
+
+    def _missing(self, phase: Phase, turn: TurnState, *, calls_open: bool) -> StallKind | None:
+        if phase is Phase.SETUP_SENT:
+            return StallKind.NO_SETUP_COMPLETE
+        if turn is TurnState.GENERATING and not calls_open:
+            return StallKind.NO_GENERATION_COMPLETE
+        return StallKind.NO_OUTPUT if self.awaiting else None

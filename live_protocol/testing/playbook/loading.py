@@ -1,0 +1,151 @@
+"""Playbooks from plain data, as YAML and JSON give it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from live_protocol.errors import LocalProtocolError
+from live_protocol.testing.playbook.patterns import snake
+from live_protocol.testing.suggestions import near
+
+__all__ = ["InvalidPlaybook", "Loader"]
+
+STEPS: Final = (
+    "expect",
+    "expect_setup",
+    "expect_client_content",
+    "expect_realtime_input",
+    "expect_audio",
+    "expect_tool_response",
+    "expect_context_update",
+    "expect_upgrade",
+    "expect_close",
+    "any_order",
+    "ignore",
+    "send",
+    "send_raw",
+    "send_setup_complete",
+    "send_text",
+    "send_audio",
+    "send_transcript",
+    "send_tool_call",
+    "send_tool_call_cancellation",
+    "send_interrupted",
+    "send_generation_complete",
+    "send_turn_complete",
+    "reply",
+    "send_resumption",
+    "go_away",
+    "wait",
+    "close",
+    "drop",
+    "reject",
+    "label",
+    "repeat",
+)
+"""The methods of `Playbook` that data may name."""
+
+
+class InvalidPlaybook(LocalProtocolError):
+    """The data is no playbook.
+
+    Attributes:
+        step: Number of the step, from 1; of a step inside another one with a dot, such as ``"3.1"``; empty where it is
+            not about a step.
+        why: What is wrong.
+    """
+
+    def __init__(self, step: str, why: str) -> None:
+        super().__init__(f"step {step}: {why}" if step else why)
+        self.step = step
+        self.why = why
+
+
+class Loader:
+    """Builds a playbook by calling its methods.
+
+    Args:
+        cls: `Playbook`.
+    """
+
+    def __init__(self, cls: Any) -> None:
+        self._cls = cls
+        self._strict = True
+
+    def load(self, data: object) -> Any:
+        """The playbook.
+
+        Raises:
+            InvalidPlaybook: The data is none.
+        """
+        steps = data
+        if isinstance(data, Mapping):
+            unknown = [str(key) for key in data if key not in ("steps", "strict")]
+            if unknown:
+                raise InvalidPlaybook("", f"unknown member {unknown[0]!r}; {near(unknown[0], ('steps', 'strict'))}")
+            steps, self._strict = data.get("steps"), data.get("strict", True) is not False
+        return self._steps(steps, "")
+
+    def _steps(self, steps: object, prefix: str) -> Any:
+        if not isinstance(steps, Sequence) or isinstance(steps, (str, bytes)):
+            raise InvalidPlaybook(prefix.rstrip("."), f"expected a list of steps, got {type(steps).__name__}")
+        made = self._cls(strict=self._strict)
+        for number, step in enumerate(steps, 1):
+            made = self._step(made, step, f"{prefix}{number}")
+        return made
+
+    def _step(self, playbook: Any, step: object, where: str) -> Any:
+        argument: object = None
+        given = isinstance(step, Mapping)
+        if isinstance(step, Mapping):
+            if len(step) != 1:
+                raise InvalidPlaybook(where, f"a step is one name with its argument, got {len(step)} names")
+            ((step, argument),) = step.items()
+        if not isinstance(step, str):
+            raise InvalidPlaybook(where, f"expected the name of a step, got {type(step).__name__}")
+        name = snake(step)
+        if name not in STEPS:
+            raise InvalidPlaybook(where, f"unknown step {step[:60]!r}; {near(name, STEPS)}")
+        method = getattr(playbook, name)
+        args, kwargs = self._arguments(name, _patterns(argument), where) if given and argument is not None else ((), {})
+        try:
+            inspect.signature(method).bind(*args, **kwargs)
+        except TypeError as error:
+            raise InvalidPlaybook(where, f"{name}: {error}") from None
+        try:
+            return method(*args, **kwargs)
+        except (LocalProtocolError, TypeError, AttributeError) as error:
+            raise InvalidPlaybook(where, f"{name}: {error}") from None
+
+    def _arguments(self, name: str, argument: Any, where: str) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        if name == "repeat":
+            if not isinstance(argument, Mapping) or set(argument) != {"times", "steps"}:
+                raise InvalidPlaybook(where, "repeat: takes 'times' and 'steps'")
+            return (argument["times"], self._steps(argument["steps"], f"{where}.")), {}
+        if name == "any_order":
+            return (self._steps(argument, f"{where}."),), {}
+        if name == "expect":
+            if isinstance(argument, str):
+                return (argument,), {}
+            if not isinstance(argument, Mapping) or len(argument) != 1:
+                raise InvalidPlaybook(where, "expect: takes one message with its fields")
+            ((what, patterns),) = argument.items()
+            if not isinstance(patterns, (Mapping, type(None))):
+                raise InvalidPlaybook(where, "expect: the fields of a message are a mapping")
+            return (what,), {str(key): pattern for key, pattern in (patterns or {}).items()}
+        if name in ("send", "send_raw"):
+            return (argument,), {}
+        if isinstance(argument, Mapping):
+            return (), {key if name.startswith("expect") else snake(str(key)): value for key, value in argument.items()}
+        return (argument, {}) if isinstance(argument, list) else ((argument,), {})
+
+
+def _patterns(value: Any) -> Any:
+    """Data with the one pattern that it can spell out."""
+    if isinstance(value, Mapping):
+        return {key: _patterns(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_patterns(item) for item in value]
+    return ... if value == "..." else value

@@ -1,0 +1,419 @@
+"""The steps of a playbook: what to do, what to expect, and how each says what it is."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from live_protocol.close_info import CloseInfo, Initiator
+from live_protocol.emulator.actions import declared, text_of
+from live_protocol.events import (
+    ClientContentReceived,
+    ContextUpdateReceived,
+    Event,
+    RealtimeInputReceived,
+    SetupReceived,
+    ToolResponseReceived,
+    Undecodable,
+    UnknownMessage,
+    UpgradeRequested,
+)
+from live_protocol.messages import LiveClientContent, LiveClientSetup, LiveClientToolResponse
+from live_protocol.messages.audio_format import INPUT_RATE, AudioFormat
+from live_protocol.testing.playbook.actions import Close, Drop, Ignore, Label, Reject, Send, SendRaw, Wait
+from live_protocol.testing.playbook.matching import Comparison, brief, shown
+
+__all__ = [
+    "KINDS",
+    "MEMBERS",
+    "AnyOrder",
+    "Close",
+    "Drop",
+    "Expect",
+    "ExpectAudio",
+    "ExpectClose",
+    "ExpectUpgrade",
+    "Expectation",
+    "Heard",
+    "Ignore",
+    "Label",
+    "Misfit",
+    "Reject",
+    "Send",
+    "SendRaw",
+    "Step",
+    "Trial",
+    "Wait",
+    "as_json",
+    "is_heard",
+    "kind_of",
+]
+
+Heard: TypeAlias = (
+    SetupReceived
+    | ClientContentReceived
+    | RealtimeInputReceived
+    | ToolResponseReceived
+    | ContextUpdateReceived
+    | UnknownMessage
+    | Undecodable
+)
+"""What a client says."""
+
+KINDS: Final[Mapping[type, str]] = {
+    SetupReceived: "setup",
+    ClientContentReceived: "client_content",
+    RealtimeInputReceived: "realtime_input",
+    ToolResponseReceived: "tool_response",
+    ContextUpdateReceived: "context_update",
+    UnknownMessage: "unknown",
+    Undecodable: "undecodable",
+}
+"""One word for each, as playbooks name them."""
+
+MEMBERS: Final = ("setup", "client_content", "realtime_input", "tool_response", "context_update")
+"""Those that are members of `LiveClientMessage`."""
+
+
+def is_heard(event: Event) -> bool:
+    """Whether an event is something that the client said."""
+    return type(event) in KINDS
+
+
+def kind_of(event: Heard) -> str:
+    """What it is, in one word."""
+    return KINDS[type(event)]
+
+
+def _payload(event: Heard) -> Any:
+    if isinstance(event, Undecodable):
+        return {"data": event.data, "error": str(event.error)}
+    return event.fields if isinstance(event, UnknownMessage) else getattr(event.message, kind_of(event))
+
+
+def _wire(kind: str) -> str:
+    head, *tail = kind.split("_")
+    return head + "".join(word.title() for word in tail)
+
+
+def as_json(event: Heard) -> dict[str, Any]:
+    """The whole of what was said, for people."""
+    payload = shown(_payload(event))
+    return payload if isinstance(event, UnknownMessage) else {_wire(kind_of(event)): payload}
+
+
+@attrs.frozen
+class Misfit:
+    """Why an expectation was not met.
+
+    Attributes:
+        why: One line for each difference.
+        expected: What would have been right, as JSON for people.
+        received: What came.
+    """
+
+    why: Sequence[str]
+    expected: Mapping[str, Any] = attrs.field(factory=dict)
+    received: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+class Trial(abc.ABC):
+    """An expectation while it waits.
+
+    Attributes:
+        met: Whether it is fulfilled.
+    """
+
+    def __init__(self) -> None:
+        self.met = False
+
+    @abc.abstractmethod
+    def take(self, event: Heard) -> Misfit | None:
+        """Look at what the client said; gives why it does not fit, None where it does."""
+
+
+class Expectation(abc.ABC):
+    """A step that waits for what the client says."""
+
+    @property
+    @abc.abstractmethod
+    def title(self) -> str:
+        """What it waits for, in one line."""
+
+    @property
+    @abc.abstractmethod
+    def kinds(self) -> frozenset[str]:
+        """What it could be fulfilled by."""
+
+    @abc.abstractmethod
+    def trial(self) -> Trial:
+        """Begin to wait."""
+
+
+# --- facts of a message that patterns may name beside its fields --------------------------------------------------
+
+
+def _content_text(content: LiveClientContent) -> str:
+    return "".join(text_of(turn) for turn in content.turns)
+
+
+def _instruction(setup: LiveClientSetup) -> str:
+    return text_of(setup.system_instruction)
+
+
+def _functions(setup: LiveClientSetup) -> list[str]:
+    return sorted(declared(setup))
+
+
+def _ids(response: LiveClientToolResponse) -> list[str]:
+    return sorted(item.id or "" for item in response.function_responses)
+
+
+FACTS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "text": _content_text,
+    "instruction": _instruction,
+    "functions": _functions,
+    "ids": _ids,
+}
+
+
+# --- expectations -----------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Expect(Expectation):
+    """One message.
+
+    Attributes:
+        kind: Which.
+        pattern: What its fields are like.
+        facts: What follows from its fields and is like: names of `FACTS`.
+    """
+
+    kind: str
+    pattern: Any = attrs.field(factory=dict)
+    facts: Mapping[str, Any] = attrs.field(factory=dict)
+
+    @property
+    def title(self) -> str:
+        """See `Expectation`."""
+        said = [f"{name}={brief(value)}" for name, value in self.facts.items()]
+        if not isinstance(self.pattern, Mapping):
+            said.append("as recorded")
+        else:
+            said += [f"{name}={brief(value)}" for name, value in self.pattern.items()]
+        return " ".join((f"expect {self.kind}", *said))
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """See `Expectation`."""
+        return frozenset((self.kind,))
+
+    def trial(self) -> Trial:
+        """See `Expectation`."""
+        return _One(self)
+
+    def misfit(self, event: Heard) -> Misfit | None:
+        """Why an event does not fit, None where it does."""
+        payload, kind = _payload(event), kind_of(event)
+        received = as_json(event)
+        comparison = Comparison()
+        expected: Any = comparison.expected(self.pattern, payload if kind == self.kind else {}, self.kind)
+        if kind != self.kind:
+            named = {f"({name})": Comparison().expected(pattern, None, "") for name, pattern in self.facts.items()}
+            return Misfit([f"expected {self.kind}, got {kind}"], {_wire(self.kind): expected} | named, received)
+        facts: dict[str, Any] = {}
+        for name, pattern in self.facts.items():
+            fact = FACTS[name](payload)
+            if name == "functions":  # those that are asked for have to be there, others may
+                missing = [each for each in pattern if each not in fact]
+                wanted = sorted({*fact, *missing})
+                if missing:
+                    comparison.misfits.append(f"setup.functions: expected {brief(missing)}, got {brief(fact)}")
+            else:  # responses come in any order
+                ordered = sorted(pattern) if name == "ids" else pattern
+                wanted = comparison.expected(ordered, fact, f"{self.kind}.{name}")
+            if wanted != shown(fact):
+                facts[f"({name})"] = wanted
+                received[f"({name})"] = shown(fact)
+        return Misfit(comparison.report, {_wire(kind): expected} | facts, received) if comparison.misfits else None
+
+
+class _One(Trial):
+    def __init__(self, step: Expect) -> None:
+        super().__init__()
+        self._step = step
+
+    def take(self, event: Heard) -> Misfit | None:
+        misfit = self._step.misfit(event)
+        self.met = misfit is None
+        return misfit
+
+
+@attrs.frozen
+class ExpectAudio(Expectation):
+    """So much audio, in any number of messages.
+
+    Attributes:
+        seconds: How much at least.
+    """
+
+    seconds: float
+
+    @property
+    def title(self) -> str:
+        """See `Expectation`."""
+        return f"expect {self.seconds:g} s of audio"
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """See `Expectation`."""
+        return frozenset(("realtime_input",))
+
+    def trial(self) -> Trial:
+        """See `Expectation`."""
+        return _Listening(self)
+
+
+class _Listening(Trial):
+    def __init__(self, step: ExpectAudio) -> None:
+        super().__init__()
+        self._left = step.seconds
+        self._title = step.title
+
+    def take(self, event: Heard) -> Misfit | None:
+        if isinstance(event, RealtimeInputReceived):
+            blob = event.input.audio or next(iter(event.input.media_chunks), None)
+            audio = AudioFormat.parse(blob.mime_type or "", default_rate=INPUT_RATE) if blob else None
+            if blob is not None and audio is not None:
+                self._left -= audio.seconds(len(blob.data or b""))
+                self.met = self._left <= 1e-6  # binary fractions
+                return None
+        why = f"{self._title.removeprefix('expect ')} did not come: {self._left:g} s are missing, got {kind_of(event)}"
+        wanted = {"realtimeInput": {"audio": {"mimeType": "<audio/pcm>", "data": "<audio>"}}}
+        return Misfit([why], wanted, as_json(event))
+
+
+@attrs.frozen
+class AnyOrder(Expectation):
+    """Several expectations, whichever comes first.
+
+    Attributes:
+        steps: The expectations.
+    """
+
+    steps: Sequence[Expectation]
+
+    @property
+    def title(self) -> str:
+        """See `Expectation`."""
+        return f"expect in any order: {'; '.join(step.title.removeprefix('expect ') for step in self.steps)}"
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """See `Expectation`."""
+        return frozenset[str]().union(*(step.kinds for step in self.steps))
+
+    def trial(self) -> Trial:
+        """See `Expectation`."""
+        return _AnyOf(self)
+
+
+class _AnyOf(Trial):
+    def __init__(self, step: AnyOrder) -> None:
+        super().__init__()
+        self._open = [(each, each.trial()) for each in step.steps]
+
+    def take(self, event: Heard) -> Misfit | None:
+        misfits: list[Misfit] = []
+        for pair in self._open:
+            step, trial = pair
+            misfit = trial.take(event)
+            if misfit is None:
+                if trial.met:
+                    self._open.remove(pair)
+                self.met = not self._open
+                return None
+            # The one that was meant is most likely of the same kind.
+            misfits.insert(0 if kind_of(event) in step.kinds else len(misfits), misfit)
+        return misfits[0]
+
+
+@attrs.frozen
+class ExpectUpgrade:
+    """The request that opens the connection; its values are never shown, for they hold credentials.
+
+    Attributes:
+        path: What its path is like.
+        headers: What header fields are like, by name in lower case.
+    """
+
+    path: Any = None
+    headers: Mapping[str, Any] = attrs.field(factory=dict)
+
+    @property
+    def title(self) -> str:
+        """What it waits for, in one line."""
+        names = (["path"] if self.path is not None else []) + list(self.headers)
+        return f"expect upgrade{' with ' if names else ''}{', '.join(names)}"
+
+    def misfit(self, event: UpgradeRequested) -> Misfit | None:
+        """Why a request does not fit, None where it does."""
+        given = {"path": event.target.partition("?")[0], **dict(event.headers)}
+        asked = ({} if self.path is None else {"path": self.path}) | dict(self.headers)
+        why: list[str] = []
+        for name, pattern in asked.items():
+            comparison = Comparison()
+            comparison.expected(pattern, given.get(name), name)
+            if comparison.misfits:
+                why.append(f"upgrade.{name}: {'is not as expected' if name in given else 'is missing'}")
+        return Misfit(why) if why else None
+
+
+@attrs.frozen
+class ExpectClose:
+    """The client ends the connection.
+
+    Attributes:
+        code: What its close code is like; 1006 stands for an end without a close frame.
+        reason: What its reason is like.
+    """
+
+    code: Any = ...
+    reason: Any = None
+
+    @property
+    def title(self) -> str:
+        """What it waits for, in one line."""
+        return f"expect close{'' if self.code is ... else f' with {brief(self.code)}'}"
+
+    def misfit(self, info: CloseInfo) -> Misfit | None:
+        """Why an end does not fit, None where it does."""
+        comparison = Comparison()
+        comparison.expected(self.code, info.code, "close.code")
+        if self.reason is not None:
+            comparison.expected(self.reason, info.reason, "close.reason")
+        if info.initiator is Initiator.LOCAL:
+            comparison.misfits.insert(0, "close: this end closed the connection, not the client")
+        return Misfit(comparison.report) if comparison.misfits else None
+
+
+Step: TypeAlias = (
+    Expect
+    | ExpectAudio
+    | AnyOrder
+    | ExpectUpgrade
+    | ExpectClose
+    | Send
+    | SendRaw
+    | Wait
+    | Label
+    | Ignore
+    | Close
+    | Drop
+    | Reject
+)
+"""One step of a playbook."""

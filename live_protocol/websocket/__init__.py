@@ -1,0 +1,23 @@
+"""ROOM"""
+
+from live_protocol.websocket.handshake import (
+    ClientHandshake,
+    HandshakeRequest,
+    Refusal,
+    ServerHandshake,
+    Upgraded,
+    refusal_hint,
+)
+from live_protocol.websocket.link import Tap, Wants, WebSocketLink
+
+__all__ = [
+    "ClientHandshake",
+    "HandshakeRequest",
+    "Refusal",
+    "ServerHandshake",
+    "Tap",
+    "Upgraded",
+    "Wants",
+    "WebSocketLink",
+    "refusal_hint",
+]

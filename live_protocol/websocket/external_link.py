@@ -1,0 +1,417 @@
+"""The link under a session where another library has the WebSocket: its facts come in, what it should do comes out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, Literal, TypeAlias, cast, final
+
+import attrs
+
+from live_protocol.close_info import CloseInfo
+from live_protocol.errors import (
+    AlreadyClosed,
+    ConnectionClosing,
+    DeadlineExpired,
+    HandshakeFailed,
+    IllegalInState,
+    LimitExceeded,
+    LiveProtocolError,
+)
+from live_protocol.events import Connected, ConnectionClosed, Failed, LinkEvent, Need, Rejected, UpgradeRequested
+from live_protocol.limits import Limits
+from live_protocol.states import LINK, LinkInput, LinkState
+from live_protocol.timing import Deadline, Deadlines, Timeouts
+from live_protocol.websocket import endings
+from live_protocol.websocket.http11 import RESERVED, check_headers, check_refusal
+from live_protocol.websocket.link import Wants
+from live_protocol.websocket.link_machine import Tap
+
+__all__ = ["AcceptUpgrade", "Action", "CloseWebSocket", "MessageLink", "RefuseUpgrade"]
+
+_CONNECTING: Final = LinkState.CONNECTING
+_OPEN: Final = LinkState.OPEN
+_CLOSING: Final = LinkState.CLOSING
+_CLOSED: Final = LinkState.CLOSED
+
+_ITEM_COST: Final = 64  # bytes that an object in the queue costs, however small its message is
+_MIN_ITEMS: Final = 1024
+
+_WANTS: Final = tuple(
+    Wants(read=bool(bits & 1), write=bool(bits & 2), half_close=False, close=bool(bits & 4)) for bits in range(8)
+)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class AcceptUpgrade:
+    """Server role: accept the WebSocket.
+
+    Attributes:
+        headers: Header fields to add to the response.
+    """
+
+    headers: Sequence[tuple[str, str]] = ()
+
+
+@final
+@attrs.frozen(kw_only=True)
+class RefuseUpgrade:
+    """Server role: answer the request with something else than a WebSocket; nothing comes after it.
+
+    Attributes:
+        status: HTTP status.
+        headers: Header fields of the response.
+        body: Its body.
+    """
+
+    status: int
+    headers: Sequence[tuple[str, str]] = ()
+    body: bytes = b""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class CloseWebSocket:
+    """Close the WebSocket; nothing comes after it.
+
+    Attributes:
+        code: Close code.
+        reason: Close reason.
+    """
+
+    code: int
+    reason: str = ""
+
+
+Action: TypeAlias = bytes | AcceptUpgrade | RefuseUpgrade | CloseWebSocket
+"""What the owner of a WebSocket should do with it; `bytes` are a message to send."""
+
+
+class MessageLink:
+    """State of one WebSocket that another library runs, with the surface that a session needs of its link."""
+
+    __slots__ = (
+        "_asked",
+        "_client",
+        "_close_sent",
+        "_deadlines",
+        "_info",
+        "_limits",
+        "_max_items",
+        "_out",
+        "_paused",
+        "_queue",
+        "_state",
+        "_tap",
+        "_timeouts",
+        "buffered_in",
+        "buffered_out",
+    )
+
+    def __init__(self, *, client: bool, limits: Limits, timeouts: Timeouts, tap: Tap | None) -> None:
+        self._client = client
+        self._limits = limits
+        self._timeouts = timeouts
+        self._tap = tap
+        self._state = _CONNECTING
+        self._asked = False  # a request awaits its answer
+        self._queue: deque[bytes | str | LinkEvent] = deque()
+        self._max_items = max(_MIN_ITEMS, limits.max_buffered_in // _ITEM_COST)
+        self._paused = False
+        self._out: deque[Action] = deque()
+        self._close_sent: tuple[int, str] | None = None
+        self._info: CloseInfo | None = None
+        self._deadlines = Deadlines()
+        self._deadlines.arm(Deadline.OPEN, timeouts.open)
+        self.buffered_in: int = 0
+        self.buffered_out: int = 0
+
+    # --- facts --------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> LinkState:
+        """Where the connection is."""
+        return self._state
+
+    @property
+    def wants(self) -> Wants:
+        """Read: there is room. Write: there are actions. Close: the WebSocket is over and can be dropped."""
+        bits = 0
+        if self._out:
+            bits = 2
+        elif self._state is _CLOSED:
+            bits = 4
+        if not self._paused and self._state is not _CLOSED:
+            bits |= 1
+        return _WANTS[bits]
+
+    @property
+    def latency(self) -> None:
+        """Not known: pings are the library's."""
+        return None
+
+    @property
+    def pending(self) -> bool:
+        """Whether `next_event` has something."""
+        return bool(self._queue)
+
+    def next_deadline(self) -> float | None:
+        """The clock reading at which `advance` has to be called, None if there is none."""
+        return self._deadlines.next()
+
+    # --- input --------------------------------------------------------------------------------------------------
+
+    def advance(self, now: float) -> None:
+        """Move the clock and act on what is due."""
+        for which in self._deadlines.advance(now):
+            if which is Deadline.OPEN:
+                after = cast("float", self._timeouts.open)
+                detail = "the request was not answered" if self._asked else "no WebSocket was reported"
+                self._fail(DeadlineExpired(which, after, detail), status=503)
+            else:
+                self._close_expired(cast("float", self._timeouts.close))
+
+    def connected(self, headers: Sequence[tuple[str, str]], *, compression: bool) -> None:
+        """Client role: the WebSocket is open."""
+        self._expect("connected", client=True)
+        self._opened(_lowered(headers), compression=compression)
+
+    def rejected(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
+        """Client role: the server refused the upgrade."""
+        self._expect("rejected", client=True)
+        error = HandshakeFailed(
+            f"the server refused the upgrade with HTTP {status}",
+            status=status,
+            headers=_lowered(headers),
+            body=bytes(body[: self._limits.max_body]),
+        )
+        self._queue.append(Rejected(status=status, headers=error.headers, body=error.body))
+        self._move(LinkInput.FAIL)
+        self._conclude(endings.by_refusal(error))
+        self._move(LinkInput.END)
+
+    def requested(self, target: str, headers: Sequence[tuple[str, str]]) -> None:
+        """Server role: a client asks for a WebSocket."""
+        self._expect("requested", client=False)
+        self._asked = True
+        self._queue.append(UpgradeRequested(target=target, headers=_lowered(headers)))
+
+    def receive_message(self, data: bytes | str) -> None:
+        """A whole message arrived."""
+        if self._state is _CONNECTING:
+            raise IllegalInState("receive_message", self._state, "report connected() first, or accept the request")
+        if self._info is not None:
+            return
+        size = _size(data)
+        if size > self._limits.max_message:
+            self._fail(LimitExceeded("max_message", self._limits.max_message))
+            return
+        self._queue.append(data)
+        self.buffered_in += size
+        self._paused = self.buffered_in > self._limits.max_buffered_in or len(self._queue) > self._max_items
+
+    def closed(self, code: int, reason: str) -> None:
+        """The WebSocket is over; the peer's code, or 1006 where there was no close frame."""
+        if code == 1006 or self._state is _CONNECTING:
+            self._transport_ended("the WebSocket ended")
+        elif self._state is not _CLOSED:
+            if self._info is None:
+                self._move(LinkInput.REMOTE_CLOSE)
+                self._conclude(
+                    endings.by_close_frame(code, reason, sent=self._close_sent, cut=False, client=self._client)
+                )
+            self._end()
+
+    def broken(self, error: LiveProtocolError) -> None:
+        """The WebSocket's library found a fault; it came after all that was reported."""
+        if self._info is None:
+            self._fail(error)
+
+    def transport_failed(self, error: BaseException | str) -> None:
+        """The WebSocket broke; see `WebSocketLink.transport_failed`."""
+        what = error if isinstance(error, str) else endings.scrub(error)
+        self._transport_ended(f"the transport failed ({what})")
+
+    # --- output -------------------------------------------------------------------------------------------------
+
+    def next_event(self) -> bytes | str | LinkEvent | Literal[Need.DATA]:
+        """See `WebSocketLink.next_event`."""
+        queue = self._queue
+        if not queue:
+            return Need.DATA
+        item = queue.popleft()
+        if isinstance(item, (bytes, str)):
+            self.buffered_in -= _size(item)
+        if self._paused and self.buffered_in <= self._limits.max_buffered_in and len(queue) <= self._max_items:
+            self._paused = False
+        if self._tap is not None:
+            self._tap(self._deadlines.now, not self._client, item)
+        return item
+
+    def next_action(self) -> Action | None:
+        """The next thing to do, which counts as done; None where there is nothing."""
+        if not self._out:
+            return None
+        action = self._out.popleft()
+        if isinstance(action, bytes):
+            self.buffered_out -= len(action)
+        return action
+
+    # --- commands -----------------------------------------------------------------------------------------------
+
+    def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """See `WebSocketLink.accept`."""
+        self._check_asked("accept")
+        fields = check_headers(headers, RESERVED)
+        self._out.append(AcceptUpgrade(headers=fields))
+        self._opened(_lowered(fields), compression=False)
+
+    def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
+        """See `WebSocketLink.reject`."""
+        self._check_asked("reject")
+        self._out.append(RefuseUpgrade(status=status, headers=check_refusal(status, headers, body), body=body))
+        self._give_up()
+
+    def send_text(self, data: bytes) -> None:
+        """Queue a message; whether it goes as text or binary is the role's, not the call's."""
+        self._out.append(data)
+        self.buffered_out += len(data)
+        if self._tap is not None:
+            self._tap(self._deadlines.now, self._client, data.decode() if self._client else data)
+
+    send_binary = send_text
+
+    def ping(self, payload: bytes = b"") -> None:
+        """Not possible."""
+        if self._state in (_CLOSING, _CLOSED):
+            raise self._too_late("ping")
+        raise IllegalInState("ping", "another library has the WebSocket", "pings are that library's")
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """See `WebSocketLink.close`."""
+        endings.check_close(code, reason)
+        if self._state is _OPEN:
+            self._say_goodbye(code, reason)
+            self._move(LinkInput.LOCAL_CLOSE)
+        elif self._state is _CONNECTING:
+            self._answer(503)
+            self._give_up()
+
+    def fail(self, error: LiveProtocolError) -> None:
+        """See `WebSocketLink.fail`."""
+        info = self._info
+        if info is None:
+            self._drop_input()
+            self._fail(error)
+        elif len(self._queue) > 1 or (self._queue and info.error is None):
+            self._drop_input()
+            self._conclude(attrs.evolve(info, error=error, clean=False))
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _expect(self, operation: str, *, client: bool) -> None:
+        """Refuse a fact that cannot be one, before it does any harm."""
+        if self._client is not client:
+            role = "client" if self._client else "server"
+            raise IllegalInState(operation, f"in the {role} role", "a client is connected, a server is requested")
+        if self._state is _CLOSED:
+            raise AlreadyClosed(operation)
+        if self._state is not _CONNECTING or self._asked:
+            raise IllegalInState(operation, self._state, "report it once")
+
+    def _too_late(self, operation: str) -> ConnectionClosing | AlreadyClosed:
+        return ConnectionClosing(operation) if self._state is _CLOSING else AlreadyClosed(operation)
+
+    def _check_asked(self, operation: str) -> None:
+        if self._client:
+            raise IllegalInState(operation, "in the client role", "only a server answers the upgrade")
+        if self._state in (_CLOSING, _CLOSED):
+            raise self._too_late(operation)
+        if self._state is _OPEN:
+            raise IllegalInState(operation, self._state, "the upgrade has been accepted")
+        if not self._asked:
+            raise IllegalInState(operation, self._state, "wait for UpgradeRequested")
+
+    def _opened(self, headers: Sequence[tuple[str, str]], *, compression: bool) -> None:
+        self._move(LinkInput.UPGRADED)
+        self._deadlines.disarm(Deadline.OPEN)
+        self._queue.append(Connected(headers=headers, compression=compression))
+
+    def _answer(self, status: int) -> None:
+        if self._asked:
+            self._out.append(RefuseUpgrade(status=status))
+
+    def _give_up(self) -> None:
+        """There will be no WebSocket, because we said so."""
+        self._move(LinkInput.LOCAL_CLOSE)
+        self._conclude(endings.given_up())
+        self._move(LinkInput.END)
+
+    def _say_goodbye(self, code: int, reason: str) -> None:
+        self._close_sent = (code, reason)
+        self._out.append(CloseWebSocket(code=code, reason=reason))
+
+    def _fail(self, error: LiveProtocolError, *, status: int = 500) -> None:
+        """The peer broke a rule or a deadline: say so and wait for the end."""
+        code, reason = 1006, ""
+        before = self._state
+        if before is _OPEN:
+            code, reason = endings.last_words(error)
+            self._say_goodbye(code, reason)
+        elif before is _CONNECTING:
+            self._answer(status)
+        self._move(LinkInput.FAIL)
+        self._conclude(endings.by_failure(error, code, reason))
+        if before is _CONNECTING:
+            self._move(LinkInput.END)
+
+    def _transport_ended(self, why: str) -> None:
+        if self._state is _CLOSED:
+            return
+        if self._info is None:
+            closing = self._state is _CLOSING
+            self._conclude(endings.by_transport(f"{why} {endings.MEANWHILE[self._state]}", closing=closing))
+        self._end()
+
+    def _close_expired(self, after: float) -> None:
+        if self._info is None:
+            error = DeadlineExpired(Deadline.CLOSE, after, "the peer did not answer our close frame")
+            self._conclude(endings.by_failure(error, 1006, ""))
+        self._end()
+
+    def _end(self) -> None:
+        """There is nothing left that could be done with the WebSocket."""
+        self._out.clear()
+        self.buffered_out = 0
+        self._move(LinkInput.END)
+
+    def _conclude(self, info: CloseInfo) -> None:
+        """The outcome is known: report it, once."""
+        self._paused = False
+        self._info = info
+        if info.error is not None:
+            self._queue.append(Failed(error=info.error))
+        self._queue.append(ConnectionClosed(info=info))
+
+    def _move(self, what: LinkInput) -> None:
+        before = self._state
+        self._state = LINK[before, what]
+        if self._state is _CLOSED:
+            self._deadlines.clear()
+        elif self._state is _CLOSING and before is not _CLOSING:
+            self._deadlines.clear()
+            self._deadlines.arm(Deadline.CLOSE, self._timeouts.close)
+
+    def _drop_input(self) -> None:
+        self._queue.clear()
+        self.buffered_in = 0
+        self._paused = False
+
+
+def _lowered(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((name.lower(), value) for name, value in headers)
+
+
+def _size(data: bytes | str) -> int:
+    return len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode(errors="surrogatepass"))

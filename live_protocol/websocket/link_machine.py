@@ -1,0 +1,307 @@
+"""The inside of `WebSocketLink`: how the state moves on what comes in and on the clock."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias, cast
+
+from live_protocol.close_info import CloseInfo
+from live_protocol.errors import (
+    DeadlineExpired,
+    HandshakeFailed,
+    LimitExceeded,
+    LiveProtocolError,
+    RemoteProtocolError,
+)
+from live_protocol.events import (
+    Connected,
+    ConnectionClosed,
+    Failed,
+    LinkEvent,
+    PingReceived,
+    PongReceived,
+    Rejected,
+    StallKind,
+    StallSuspected,
+    UpgradeRequested,
+)
+from live_protocol.limits import Limits
+from live_protocol.states import LINK, LinkInput, LinkState
+from live_protocol.timing import Deadline, Deadlines, Timeouts
+from live_protocol.websocket import endings
+from live_protocol.websocket.compression import Deflate, Inflate
+from live_protocol.websocket.frames import PING, FrameReader, Text
+from live_protocol.websocket.handshake import ClientHandshake, ServerHandshake, Upgraded
+from live_protocol.websocket.keepalive import Liveness
+from live_protocol.websocket.send_queue import Outgoing
+
+__all__ = ["LinkMachine", "Tap"]
+
+Tap: TypeAlias = Callable[[float | None, bool, bytes | str | LinkEvent], object]
+"""Is told of everything that passes a link, in order: the reading of the clock, whether it comes from the client's end,
+and the whole message (`str` for text, `bytes` for binary) or the link's event. It must not raise."""
+
+_CONNECTING: Final = LinkState.CONNECTING
+_OPEN: Final = LinkState.OPEN
+_CLOSING: Final = LinkState.CLOSING
+_CLOSED: Final = LinkState.CLOSED
+
+_ITEM_COST: Final = 64  # bytes that an object in the queue costs, however small its message is
+_MIN_ITEMS: Final = 1024
+
+
+class LinkMachine:
+    """State of one WebSocket connection and every step it takes by itself; the commands are `WebSocketLink`'s."""
+
+    __slots__ = (
+        "_client",
+        "_deadlines",
+        "_framing",
+        "_handshake",
+        "_hang_up",
+        "_info",
+        "_limits",
+        "_linger",
+        "_liveness",
+        "_max_in",
+        "_max_items",
+        "_outgoing",
+        "_paused",
+        "_queue",
+        "_reader",
+        "_state",
+        "_tap",
+        "_timeouts",
+    )
+
+    def __init__(
+        self,
+        handshake: ClientHandshake | ServerHandshake,
+        limits: Limits,
+        timeouts: Timeouts,
+        entropy: Callable[[int], bytes],
+        tap: Tap | None = None,
+    ) -> None:
+        """Use `client` or `server` instead."""
+        self._handshake = handshake
+        self._client = isinstance(handshake, ClientHandshake)
+        self._limits = limits
+        self._timeouts = timeouts
+        self._tap = tap
+        self._state = _CONNECTING
+        self._queue: deque[bytes | Text | LinkEvent] = deque()
+        self._max_in = limits.max_buffered_in
+        self._max_items = max(_MIN_ITEMS, limits.max_buffered_in // _ITEM_COST)
+        self._paused = False  # the queue is full
+        self._framing = False  # frames are being parsed
+        self._reader = self._new_reader(None)
+        self._outgoing = Outgoing(client=self._client, entropy=entropy)
+        self._info: CloseInfo | None = None
+        self._hang_up = False  # the transport is ours to close
+        self._linger = False  # and the peer may still be sending then
+        self._deadlines = Deadlines()
+        self._liveness = Liveness(self._deadlines, timeouts)
+        self._deadlines.arm(Deadline.OPEN, timeouts.open)
+        if isinstance(handshake, ClientHandshake):
+            self._outgoing.write(handshake.request)
+
+    # --- opening handshake --------------------------------------------------------------------------------------
+
+    def _receive_handshake(self, data: bytes) -> None:
+        handshake = self._handshake
+        if isinstance(handshake, ClientHandshake):
+            outcome = handshake.receive(data)
+            if isinstance(outcome, Upgraded):
+                self._upgraded(outcome)
+            elif outcome is not None:
+                self._refused(outcome)
+            return
+        request = handshake.receive(data)
+        if isinstance(request, UpgradeRequested):
+            self._queue.append(request)
+            request = handshake.overflow()
+        if request is not None:
+            self._answer(request.status, request.headers)
+            self._fail(request.error)
+
+    def _answer(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Server role: refuse on our own account. A client's request, if it was not taken yet, need not go any more."""
+        self._outgoing.clear()
+        if isinstance(self._handshake, ServerHandshake):
+            self._outgoing.write(self._handshake.refuse(status, headers))
+
+    def _give_up(self) -> None:
+        """While connecting, because we were told so."""
+        self._move(LinkInput.LOCAL_CLOSE)
+        self._hang_up = True
+        self._linger = not self._client
+        self._conclude(endings.given_up())
+
+    def _refused(self, error: RemoteProtocolError) -> None:
+        """Client role: there will be no WebSocket."""
+        if isinstance(error, HandshakeFailed) and error.status is not None:
+            self._queue.append(Rejected(status=error.status, headers=error.headers, body=error.body))
+        self._outgoing.clear()
+        self._move(LinkInput.FAIL)
+        self._hang_up = True
+        self._conclude(endings.by_refusal(error))
+
+    def _upgraded(self, outcome: Upgraded) -> None:
+        agreement = outcome.agreement
+        if agreement is not None:
+            ours = (agreement.client_bits, agreement.client_keeps)
+            theirs = (agreement.server_bits, agreement.server_keeps)
+            if not self._client:
+                ours, theirs = theirs, ours
+            self._outgoing.deflate = Deflate(bits=ours[0], keeps=ours[1])
+            self._reader = self._new_reader(Inflate(limit=self._limits.max_message, keeps=theirs[1]))
+        self._handshake.discard()
+        self._framing = True
+        self._move(LinkInput.UPGRADED)
+        self._deadlines.disarm(Deadline.OPEN)
+        self._liveness.start()
+        self._queue.append(Connected(headers=outcome.headers, compression=agreement is not None))
+        if outcome.trailing:
+            self._receive_frames(outcome.trailing)
+
+    def _open_expired(self, after: float) -> None:
+        handshake = self._handshake
+        if isinstance(handshake, ServerHandshake):
+            detail = "the request was not answered" if handshake.waits else "no complete request came"
+            self._answer(503 if handshake.waits else 408)
+            self._fail(DeadlineExpired(Deadline.OPEN, after, detail))
+        elif (refused := handshake.cut_off()) is not None:
+            self._refused(refused)
+        else:
+            self._outgoing.clear()
+            self._fail(DeadlineExpired(Deadline.OPEN, after, "no complete response to the upgrade came"))
+
+    # --- frames -------------------------------------------------------------------------------------------------
+
+    def _new_reader(self, inflate: Inflate | None) -> FrameReader:
+        return FrameReader(
+            client=self._client,
+            limits=self._limits,
+            inflate=inflate,
+            queue=cast("deque[object]", self._queue),
+            on_ping=self._on_ping,
+            on_pong=self._on_pong,
+            on_close=self._on_close,
+        )
+
+    def _receive_frames(self, data: bytes) -> None:
+        self._liveness.heard()
+        reader = self._reader
+        try:
+            reader.feed(data)
+        except RemoteProtocolError as error:
+            self._fail(error.with_traceback(None))  # which would keep the data alive
+        else:
+            if reader.queued > self._max_in or len(self._queue) > self._max_items:
+                self._paused = self._framing
+
+    def _on_ping(self, payload: bytes) -> None:
+        if self._state is not _OPEN:
+            return  # RFC 6455 section 5.5.1: nothing follows our close frame
+        self._queue.append(PingReceived(payload=payload))
+        self._outgoing.pong(payload)
+        if self._outgoing.owed > self._limits.max_buffered_out:
+            raise LimitExceeded("max_buffered_out", self._limits.max_buffered_out, close_code=1008)
+
+    def _on_pong(self, payload: bytes) -> None:
+        self._queue.append(PongReceived(payload=payload, rtt=self._liveness.pong(payload)))
+
+    def _on_close(self, code: int, reason: str, cut: bool) -> None:
+        sent = self._outgoing.close_sent
+        if sent is None:
+            self._outgoing.close(code, reason)  # RFC 6455 section 5.5.1: typically the code is echoed
+        self._move(LinkInput.REMOTE_CLOSE)
+        self._hang_up = not self._client  # RFC 6455 section 7.1.1: the server closes the TCP connection first
+        self._conclude(endings.by_close_frame(code, reason, sent=sent, cut=cut, client=self._client))
+
+    def _silence(self) -> None:
+        if self._state is _OPEN:  # else the pong deadline of the same moment has ended it
+            payload = self._liveness.silence()
+            if payload is not None:
+                self._ping(payload)
+
+    def _suspect(self) -> None:
+        if self._state is _OPEN:
+            self._queue.append(StallSuspected(kind=StallKind.SILENT_LINK, silence=self._liveness.quiet()))
+
+    def _ping(self, payload: bytes) -> None:
+        self._outgoing.control(PING, payload)
+        self._liveness.queue(payload)
+
+    def _taken(self) -> None:
+        """Our bytes are on their way."""
+        self._liveness.take(watch=self._state is _OPEN and not self._paused)
+        if self._state is _CLOSED:
+            self._deadlines.clear()
+
+    def _resume(self) -> None:
+        """The queue has room again."""
+        self._paused = False
+        if self._state is _OPEN:
+            self._liveness.watch()
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    def _fail(self, error: LiveProtocolError) -> None:
+        """The peer broke a rule or a deadline: say so, stop reading, hang up."""
+        code, reason = 1006, ""
+        if self._state is _OPEN:
+            code, reason = endings.last_words(error)
+            self._outgoing.close(code, reason)
+        self._move(LinkInput.FAIL)
+        self._hang_up = self._linger = True
+        self._conclude(endings.by_failure(error, code, reason))
+
+    def _transport_ended(self, why: str) -> None:
+        if isinstance(self._handshake, ClientHandshake) and self._state is _CONNECTING:
+            refused = self._handshake.cut_off()
+            if refused is not None:
+                self._refused(refused)
+        if self._info is None:
+            self._outgoing.clear()
+            closing = self._state is _CLOSING
+            self._conclude(endings.by_transport(f"{why} {endings.MEANWHILE[self._state]}", closing=closing))
+        self._move(LinkInput.END)
+
+    def _close_expired(self, after: float) -> None:
+        if self._info is None:
+            self._conclude(
+                endings.by_failure(
+                    DeadlineExpired(Deadline.CLOSE, after, "the peer did not answer our close frame"), 1006, ""
+                )
+            )
+        self._outgoing.clear()
+        if self._state is _CLOSING:
+            self._move(LinkInput.END)
+
+    def _conclude(self, info: CloseInfo) -> None:
+        """The outcome is known: report it, once, and parse nothing more."""
+        self._framing = False
+        self._paused = False
+        self._info = info
+        self._reader.discard()
+        self._handshake.discard()
+        if info.error is not None:
+            self._queue.append(Failed(error=info.error))
+        self._queue.append(ConnectionClosed(info=info))
+
+    def _move(self, what: LinkInput) -> None:
+        """Take the one step that the table has."""
+        before = self._state
+        self._state = LINK[before, what]
+        if self._state is _CLOSING and before is not _CLOSING:
+            self._deadlines.clear()
+            self._deadlines.arm(Deadline.CLOSE, self._timeouts.close)
+        elif self._state is _CLOSED and not self._outgoing.size:
+            self._deadlines.clear()
+
+    def _drop_input(self) -> None:
+        self._queue.clear()
+        self._paused = False
+        self._reader.queued = 0

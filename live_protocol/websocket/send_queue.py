@@ -1,0 +1,107 @@
+"""What waits to be written: whole frames, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from live_protocol.websocket.compression import Deflate
+from live_protocol.websocket.frames import CLOSE, PONG, frame
+
+__all__ = ["Outgoing"]
+
+# RFC 6455 section 5.5.3 asks for an answer to the newest ping only; a few more cost little, and peers count them.
+_MAX_PONGS = 16
+_KEYS = 256  # bytes, a multiple of the four of a masking key
+
+
+class Outgoing:
+    """Frames of one end, masked in the client role.
+
+    Attributes:
+        deflate: The outbound half of permessage-deflate, where it was agreed on.
+        close_sent: Code and reason of our close frame, once it is queued; 1005 for one without a code.
+        owed: Bytes of the pongs that the peer asked for since the last `take`.
+    """
+
+    __slots__ = ("_client", "_entropy", "_frames", "_keys", "_pongs", "_size", "_used", "close_sent", "deflate", "owed")
+
+    def __init__(self, *, client: bool, entropy: Callable[[int], bytes]) -> None:
+        self.deflate: Deflate | None = None
+        self.close_sent: tuple[int, str] | None = None
+        self.owed = 0
+        self._client = client
+        self._entropy = entropy
+        self._keys = b""  # unpredictable bytes, drawn for many frames at a time: each draw is a system call
+        self._used = 0
+        self._frames: list[bytes] = []
+        self._size = 0
+        self._pongs: list[bytes] = []  # payloads, oldest first
+
+    @property
+    def size(self) -> int:
+        """Bytes that `take` would give."""
+        return self._size + sum(map(self._control_size, self._pongs)) if self._pongs else self._size
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes as they are: HTTP."""
+        self._frames.append(data)
+        self._size += len(data)
+
+    def message(self, opcode: int, payload: bytes) -> None:
+        """Queue a data message in one frame."""
+        rsv1 = False
+        if self.deflate is not None and (compressed := self.deflate.compress(payload)) is not None:
+            payload = compressed
+            rsv1 = True
+        data = frame(opcode, payload, self._mask() if self._client else None, rsv1=rsv1)
+        self._frames.append(data)
+        self._size += len(data)
+
+    def control(self, opcode: int, payload: bytes) -> None:
+        """Queue a control frame; its payload is 125 bytes at most."""
+        self.write(self._control_frame(opcode, payload))
+
+    def close(self, code: int, reason: str) -> None:
+        """Queue the close frame; its reason is 123 bytes at most."""
+        self.close_sent = (code, reason)
+        self.control(CLOSE, b"" if code == 1005 else code.to_bytes(2, "big") + reason.encode())
+
+    def pong(self, payload: bytes) -> None:
+        """Answer a ping, which may let an older one go unanswered."""
+        self._pongs.append(payload)
+        del self._pongs[:-_MAX_PONGS]
+        self.owed += self._control_size(payload)
+
+    def take(self) -> bytes:
+        """Everything that waits; pongs overtake the messages."""
+        frames = self._frames
+        if self._pongs:
+            frames[:0] = [self._control_frame(PONG, payload) for payload in self._pongs]
+            self._pongs.clear()
+        self.owed = 0
+        if not frames:
+            return b""
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        frames.clear()
+        self._size = 0
+        return data
+
+    def clear(self) -> None:
+        """Forget everything that waits."""
+        self._frames.clear()
+        self._size = 0
+        self._pongs.clear()
+
+    def _control_frame(self, opcode: int, payload: bytes) -> bytes:
+        return frame(opcode, payload, self._mask() if self._client else None)
+
+    def _mask(self) -> bytes:
+        start = self._used
+        if start == len(self._keys):
+            self._keys = self._entropy(_KEYS)
+            start = 0
+        self._used = start + 4
+        return self._keys[start : start + 4]
+
+    def _control_size(self, payload: bytes) -> int:
+        return len(payload) + (6 if self._client else 2)

@@ -1,0 +1,101 @@
+"""Writes docs/reference/states.md from the transition tables: `python scripts/generate_states.py [--check]`."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import itertools
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from live_protocol import _tables as tables
+
+TARGET = Path(__file__).with_name("states.md")
+
+Machine: TypeAlias = tuple[str, str, Mapping[Any, Any], type[enum.StrEnum], type[enum.StrEnum], enum.StrEnum]
+
+MACHINES: tuple[Machine, ...] = (
+    ("Link", "The WebSocket connection.", tables.LINK, tables.LinkState, tables.LinkInput, tables.LinkState.CONNECTING),
+    ("Phase", "The session, for both roles.", tables.PHASE, tables.Phase, tables.PhaseInput, tables.Phase.NEW),
+    ("Turn", "The model's turn.", tables.TURN, tables.TurnState, tables.TurnInput, tables.TurnState.IDLE),
+    (
+        "Tool call",
+        "One call, by id.",
+        tables.TOOL_CALL,
+        tables.ToolCallState,
+        tables.ToolCallInput,
+        tables.ToolCallState.PENDING,
+    ),
+    (
+        "Activity",
+        "The user's activity window. AUTOMATIC where the server detects activity, OUTSIDE where it does not.",
+        tables.ACTIVITY,
+        tables.Activity,
+        tables.ActivityInput,
+        tables.Activity.OUTSIDE,
+    ),
+)
+
+
+def member_docs(cls: type[enum.StrEnum]) -> Iterator[tuple[str, str]]:
+    """Names of a table's enum with the string that stands under each."""
+    lines = inspect.getsource(cls).splitlines()
+    for line, following in itertools.pairwise(lines):
+        name = line.strip().partition(" = ")[0]
+        if name in cls.__members__:
+            yield name, following.strip().strip('"')
+
+
+def section(machine: Machine) -> Iterator[str]:
+    """One machine: diagram, table, meanings."""
+    title, text, table, states, inputs, initial = machine
+    yield f"## {title}\n\n{text}\n"
+    yield "```mermaid\nstateDiagram-v2"
+    yield f"    [*] --> {initial}"
+    arrows: dict[tuple[str, str], list[str]] = {}
+    for (state, signal), after in table.items():
+        arrows.setdefault((state, after), []).append(signal)
+    for (state, after), signals in arrows.items():
+        yield f"    {state} --> {after}: {', '.join(signals)}"
+    yield "```\n"
+    yield f"| | {' | '.join(inputs)} |"
+    yield f"|---|{'---|' * len(inputs)}"
+    for state in states:
+        cells = [table.get((state, signal), "-") for signal in inputs]
+        yield f"| **{state}** | {' | '.join(cells)} |"
+    yield ""
+    for cls in (states, inputs):
+        for name, doc in member_docs(cls):
+            yield f"- `{name}`: {doc}"
+        yield ""
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [
+        "# States\n",
+        "Generated from `live_protocol/states.py` by `python scripts/generate_states.py`; do not edit.\n",
+        "A dash is a move that the protocol does not have: its sender gets `IllegalInState`, its receiver a flagged",
+        "event, or in strict mode a failed connection.\n",
+    ]
+    for machine in MACHINES:
+        lines.extend(section(machine))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main() -> int:
+    """Write the page, or with ``--check`` say whether it is up to date."""
+    text = page()
+    if "--check" in sys.argv[1:]:
+        if TARGET.read_text() == text:
+            return 0
+        print("docs/reference/states.md is out of date; run python scripts/generate_states.py", file=sys.stderr)
+        return 1
+    TARGET.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

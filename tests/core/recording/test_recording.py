@@ -1,0 +1,212 @@
+"""The tap of a connection, and the recorder that goes there."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.recording.scenes import HANDLE_CANARY, KEY_CANARY
+from live_protocol import events as ev
+from live_protocol.connection import LiveConnection
+from live_protocol.endpoint import Endpoint
+from live_protocol.errors import InvalidMessage
+from live_protocol.messages import LiveServerContent, LiveServerMessage
+from live_protocol.reconnect import PersistentConnection
+from live_protocol.recording import Recorder, TraceFrame, TraceNote, TraceReader
+from live_protocol.testing import FakeClock, Pair
+from live_protocol.websocket import WebSocketLink
+from live_transports.recording import record_to
+
+ENDPOINT = Endpoint.gemini(api_key=KEY_CANARY)
+CONFIG = {"session_resumption": {"handle": HANDLE_CANARY}}
+
+
+def records(sink: io.BytesIO) -> list[Any]:
+    return list(TraceReader(sink.getvalue()).records())
+
+
+def talk(client: Any, server: LiveConnection) -> Pair:
+    pair = Pair(client, server, clock=FakeClock(100.0))
+    pair.pump()
+    server.send_setup_complete()
+    pair.wait(0.5)
+    client.ping(b"x")
+    client.send_realtime_input(text="Hi")
+    pair.wait(0.5)
+    server.ping()
+    server.send(LiveServerMessage(server_content=LiveServerContent(turn_complete=True)))
+    pair.wait(0.5)
+    client.close(1000, "bye")
+    pair.wait(1.0)
+    return pair
+
+
+def shape(records: list[Any]) -> list[tuple[Any, ...]]:
+    shown: list[tuple[Any, ...]] = []
+    for record in records:
+        if isinstance(record, TraceFrame):
+            shown.append((">" if record.sent else "<", record.kind, next(iter(json.loads(record.data)))))
+        else:
+            shown.append((record.kind,))
+    return shown
+
+
+BOTH = [
+    (">", "text", "setup"),
+    ("connected",),
+    ("<", "binary", "setupComplete"),
+    (">", "text", "realtimeInput"),
+    ("<", "binary", "serverContent"),
+    ("closed",),
+]
+
+
+def test_the_client_end() -> None:
+    sink = io.BytesIO()
+    recorder = Recorder(sink, info={"who": "client"})
+    talk(LiveConnection.client(ENDPOINT, CONFIG, model="m", tap=recorder), LiveConnection.server())
+    found = records(sink)
+    assert recorder.error is None
+    assert [one for one in shape(found) if one not in [("ping",), ("pong",)]] == BOTH
+    assert {one.kind for one in found if isinstance(one, TraceNote)} == {"connected", "ping", "pong", "closed"}
+    assert [one.facts for one in found if one.kind == "pong"] == [{"rtt": 0.0}]
+    closed = found[-1]
+    assert closed.facts["code"] == 1000
+    assert closed.facts["reason"] == "bye"
+    assert closed.facts["clean"] is True
+    assert closed.facts["initiator"] == "local"
+    times = [one.at for one in found]
+    assert times == sorted(times)
+    assert times[0] == 100.0
+    assert b"CANARY" not in sink.getvalue()
+
+
+def test_the_server_end_records_the_same_directions() -> None:
+    sink = io.BytesIO()
+    client = LiveConnection.client(ENDPOINT, CONFIG, model="m")
+    talk(client, LiveConnection.server(tap=Recorder(sink)))
+    found = [one for one in shape(records(sink)) if one not in [("ping",), ("pong",)]]
+    assert sorted(found) == sorted(BOTH)
+    assert b"CANARY" not in sink.getvalue()
+
+
+def test_all_connections_of_a_session_in_one_trace() -> None:
+    sink = io.BytesIO()
+    client = PersistentConnection.client(ENDPOINT, model="m", tap=Recorder(sink), jitter=lambda: 0.0)
+    clock = FakeClock()
+    for _ in range(2):
+        while client.dial is None:
+            client.advance(clock.advance(0.1))
+            list(client.events())
+        client.dialled()
+        pair = Pair(client, LiveConnection.server(), clock=clock)
+        pair.pump()
+        assert isinstance(pair.server, LiveConnection)
+        pair.server.send_setup_complete()
+        pair.wait(0.1)
+        client.send_realtime_input(text="Hi")
+        pair.wait(0.1)
+        client.transport_failed("reset")
+        list(client.events())
+    expected = [(">", "text", "setup"), ("connected",), ("<", "binary", "setupComplete")]
+    expected += [(">", "text", "realtimeInput"), ("closed",)]
+    assert shape(records(sink)) == expected * 2
+    assert records(sink)[-1].facts["error"]["class"] == "TransportFailed"
+
+
+def test_a_refused_upgrade() -> None:
+    sink = io.BytesIO()
+    client = LiveConnection.client(ENDPOINT, model="m", tap=Recorder(sink))
+    client.receive_data(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 6\r\n\r\nCANARY")
+    list(client.events())
+    found = records(sink)
+    assert [one.kind for one in found] == ["rejected", "closed"]
+    assert found[0].facts == {"status": 403}
+    assert [one.at for one in found] == [0.0, 0.0]  # there was no clock yet
+
+
+def test_a_pong_that_answers_nothing() -> None:
+    sink = io.BytesIO()
+    recorder = Recorder(sink)
+    recorder(1.0, False, ev.PongReceived(payload=b"?"))
+    recorder(1.0, True, ev.UpgradeRequested(target="/?key=CANARY"))
+    (found,) = records(sink)
+    assert (found.kind, found.facts) == ("pong", {})
+
+
+class Broken(io.BytesIO):
+    room = 2
+
+    def write(self, data: Any, /) -> int:
+        if not self.room:
+            raise OSError(28, "No space left on device")
+        self.room -= 1
+        return super().write(data)
+
+
+def test_a_sink_that_fails_ends_the_recording_and_nothing_else() -> None:
+    sink = Broken()
+    recorder = Recorder(sink)
+    pair = talk(LiveConnection.client(ENDPOINT, model="m", tap=recorder), LiveConnection.server())
+    assert isinstance(recorder.error, OSError)
+    assert len(records(sink)) == 1
+    assert isinstance(pair.client, LiveConnection)
+    assert pair.client.close_info is not None
+    assert pair.client.close_info.clean
+
+
+def test_redaction_can_be_switched_off_and_told_secrets() -> None:
+    sink = io.BytesIO()
+    Recorder(sink, redact=False)(0, True, json.dumps({"setup": {"sessionResumption": {"handle": "CANARY"}}}))
+    assert b"CANARY" in sink.getvalue()
+    sink = io.BytesIO()
+    Recorder(sink, secrets=["hush"])(0, True, json.dumps({"realtimeInput": {"text": "say hush"}}))
+    assert b"hush" not in sink.getvalue()
+
+
+@pytest.mark.parametrize("client", [True, False])
+def test_the_tap_of_a_link(client: bool) -> None:
+    seen: list[Any] = []
+    sink = io.BytesIO()
+    if client:
+        talk(LiveConnection.client(ENDPOINT, model="m", tap=lambda *what: seen.append(what)), LiveConnection.server())
+    else:
+        talk(
+            LiveConnection.client(ENDPOINT, model="m"),
+            LiveConnection.server(tap=lambda *what: seen.append(what)),
+        )
+    assert not sink.getvalue()
+    assert {type(what) for _, _, what in seen} >= {str, bytes, ev.Connected, ev.ConnectionClosed}
+    for _, from_client, what in seen:
+        if isinstance(what, str | bytes):
+            assert from_client is isinstance(what, str)
+    assert isinstance(seen[-1][2], ev.ConnectionClosed)
+
+
+def test_to_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "session.jsonl"
+    with record_to(path, info={"a": 1}) as tap:
+        talk(LiveConnection.client(ENDPOINT, model="m", tap=tap), LiveConnection.server())
+    assert tap.error is None
+    reader = TraceReader(path.read_bytes())
+    assert reader.info == {"a": 1}
+    assert len(list(reader)) == 4
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_to_a_full_disk() -> None:
+    with record_to("/dev/full") as tap:
+        pair = talk(LiveConnection.client(ENDPOINT, model="m", tap=tap), LiveConnection.server())
+    assert isinstance(tap.error, OSError)
+    assert isinstance(pair.client, LiveConnection)
+    assert pair.client.close_info is not None
+    with pytest.raises(InvalidMessage), record_to("/dev/full", secrets="one"):
+        pass
+
+
+def test_no_tap_no_cost_in_attributes() -> None:
+    assert WebSocketLink.server()._tap is None

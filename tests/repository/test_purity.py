@@ -1,0 +1,165 @@
+"""The core does no I/O, reads no clock, draws no chance and keeps no state: by its imports and by its source."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import live_protocol
+
+PACKAGE = Path(live_protocol.__file__).parent
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+IO = {
+    "asyncio", "trio", "anyio", "curio", "socket", "_socket", "ssl", "_ssl", "select", "selectors", "threading",
+    "_thread", "multiprocessing", "concurrent", "queue", "signal", "subprocess", "logging", "socketserver", "ftplib",
+    "http.client", "http.server", "urllib.request", "requests", "httpx", "aiohttp", "websockets", "google",
+}  # fmt: skip
+DEPENDENCIES = "attrs, cattrs, h11, orjson, pybase64, wsproto, wsproto.connection, wsproto.events, wsproto.extensions"
+OURS = "live_protocol, live_protocol.testing, live_protocol.emulator, live_protocol.recording"
+
+
+def imported(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nimport json\nprint(json.dumps(sorted(sys.modules)))"
+    result = subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r})\n{code}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names: list[str] = json.loads(result.stdout)
+    return set(names)
+
+
+def test_importing_us_brings_no_io_of_its_own() -> None:
+    ours = imported(f"import {OURS}")
+    assert {"live_protocol", "live_protocol.emulator", "live_protocol.websocket"} <= ours
+    added = ours - imported(f"import {DEPENDENCIES}") - imported("")
+    assert {name for name in added if name.partition(".")[0] in IO or name in IO} == set()
+
+
+def test_the_dependencies_alone_bring_what_there_is() -> None:
+    # So that the test above can fail: the interpreter and our dependencies do not bring asyncio along.
+    base = imported(f"import {DEPENDENCIES}")
+    assert not {"asyncio", "trio", "anyio", "socket", "ssl", "selectors"} & base
+    assert "asyncio" in imported("import asyncio")
+
+
+# --- by the source ----------------------------------------------------------------------------------------------
+
+FORBIDDEN_MODULES = IO | {"time", "random", "secrets", "warnings", "tempfile", "pathlib", "shutil", "glob", "weakref"}
+FORBIDDEN_CALLS = {"print", "open", "input", "eval", "exec", "breakpoint", "globals"}
+FORBIDDEN_OF = {
+    "datetime": {"now", "utcnow", "today"},
+    "date": {"today"},
+    "uuid": {"uuid1", "uuid4", "getnode"},
+}
+# The system's chance is only ever the default of a parameter: masks, keys, jitter.
+CHANCE = {"connection.py", "link.py", "persistent.py", "reconnect.py"}
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def modules_of(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        yield node.module
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_no_io_in_the_source(path: Path) -> None:
+    for node in ast.walk(tree_of(path)):
+        for module in modules_of(node):
+            assert not ({module, module.partition(".")[0]} & FORBIDDEN_MODULES), f"imports {module}"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in FORBIDDEN_CALLS, f"line {node.lineno}: calls {node.func.id}()"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            where = f"line {node.lineno}: {node.value.id}.{node.attr}"
+            assert node.attr not in FORBIDDEN_OF.get(node.value.id, ()), where
+            if node.value.id == "os":
+                assert node.attr == "strerror" or (node.attr == "urandom" and path.name in CHANCE), where
+        assert not isinstance(node, ast.Global), "global state"
+        assert not isinstance(node, (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)), "async"
+
+
+# Names at the top of a module that hold something mutable: none of it is ever changed. Caches of pure functions
+# (functools.cache) are decorators and not listed.
+CHANGING = {"append", "extend", "update", "pop", "popitem", "clear", "add", "remove", "setdefault", "insert"}
+CONSTANTS = (ast.Constant, ast.Tuple, ast.Name, ast.Attribute, ast.BinOp, ast.UnaryOp, ast.JoinedStr, ast.Subscript)
+IMMUTABLE_CALLS = {
+    "frozenset", "tuple", "compile", "maketrans", "partial", "bytes", "range", "getattr", "size", "attrgetter",
+}  # fmt: skip
+
+
+def is_immutable(value: ast.expr, *, annotated: str) -> bool:
+    if isinstance(value, ast.Call):
+        function = value.func
+        name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        return name in IMMUTABLE_CALLS or name.lstrip("_")[:1].isupper()  # instances there are frozen or stateless
+    if isinstance(value, (ast.Dict, ast.List, ast.Set, ast.DictComp, ast.ListComp, ast.SetComp)):
+        return annotated.startswith(("Final", "Mapping", "Sequence"))  # mypy refuses to rebind; nothing writes into it
+    return isinstance(value, CONSTANTS)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_no_state_in_modules(path: Path) -> None:
+    tree = tree_of(path)
+    constants: set[str] = set()
+    for node in tree.body:
+        targets: list[ast.expr] = []
+        value: ast.expr | None = None
+        annotated = ""
+        if isinstance(node, ast.Assign):
+            targets, value = node.targets, node.value
+        elif isinstance(node, ast.AnnAssign):
+            targets, value, annotated = [node.target], node.value, ast.unparse(node.annotation)
+        if value is None:
+            continue
+        names = {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+        constants |= names
+        if names == {"__all__"} or names <= {"_HINTS"}:
+            continue
+        assert is_immutable(value, annotated=annotated), f"line {node.lineno}: {names} could be changed"
+    # Whatever stands there is only read.
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Assign, ast.AugAssign, ast.Delete)):
+            changed = node.targets if isinstance(node, (ast.Assign, ast.Delete)) else [node.target]
+            for target in changed:
+                if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
+                    assert target.value.id not in constants, f"line {node.lineno}: changes {target.value.id}"
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Name)
+        ):
+            changing = {
+                "append",
+                "extend",
+                "update",
+                "pop",
+                "popitem",
+                "clear",
+                "add",
+                "remove",
+                "setdefault",
+                "insert",
+            }
+            if node.func.attr in changing:
+                assert node.func.value.id not in constants, f"line {node.lineno}: changes {node.func.value.id}"
+
+
+def test_no_assert_carries_weight() -> None:
+    found = [
+        (path.name, node.lineno) for path in SOURCES for node in ast.walk(tree_of(path)) if isinstance(node, ast.Assert)
+    ]
+    # One: which of two arguments an internal object was given.
+    assert {name for name, _ in found} <= {"events.py"}
+    assert len(found) <= 1

@@ -1,0 +1,279 @@
+"""What only asyncio has: loops in threads, tasks, sockets; and the shape of the classes."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from support.patience import PATIENCE, at_once
+from transports.runtimes.kit.peer import Conn, Peer, dialer
+
+from live_protocol import IllegalInState, LinkState, Timeouts, TransportFailed
+from live_protocol.messages import Content, LiveServerContent, LiveServerMessage, Part
+from live_protocol.reconnect import PersistentConnection
+from live_protocol.session import ClientVerbs
+from live_transports.asyncio import LiveClientSession, LiveServer, LiveServerSession, connect, serve
+from live_transports.asyncio import dialing as _asyncio_dial
+from live_transports.asyncio import driver as _asyncio
+from live_transports.shared import steps as _driver
+from live_transports.shared.async_sessions import AsyncClientSession
+
+
+def polite(conn: Conn) -> None:
+    conn.open()
+    conn.farewell()
+
+
+def in_thread(make: Callable[[], Awaitable[Any]]) -> Any:
+    """Run in a loop of another thread; gives what came of it."""
+    outcome: list[Any] = []
+
+    async def main() -> None:
+        outcome.append(await make())
+
+    thread = threading.Thread(target=asyncio.run, args=(main(),))
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    return outcome[0]
+
+
+def test_close_from_two_other_threads() -> None:
+    async def main(peer: Peer) -> None:
+        session = await connect(peer.endpoint(), model="test")
+        threads = [threading.Thread(target=in_thread, args=(session.close,)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        assert await session.receive() is None
+        await session.close()
+        for thread in threads:
+            await asyncio.to_thread(thread.join, PATIENCE)
+        assert session.close_info is not None
+        assert session.close_info.clean
+
+    with Peer(polite) as peer:
+        asyncio.run(main(peer))
+
+
+def test_close_from_another_thread_when_the_loop_is_gone() -> None:
+    loop = asyncio.new_event_loop()
+    with Peer(polite) as peer:
+        session = loop.run_until_complete(connect(peer.endpoint(), model="test")._open())
+
+        async def attempt() -> None:
+            with pytest.raises(IllegalInState, match="loop"):
+                await session.close()
+
+        asyncio.run(attempt())
+        loop.run_until_complete(session.close())
+        loop.close()
+        asyncio.run(session.close())
+
+
+@pytest.mark.parametrize("held_up", [False, True], ids=["while it waits", "before it begins"])
+def test_close_from_another_thread_while_the_loop_ends(held_up: bool) -> None:
+    """Which cancels what runs in it; the caller, whom nobody has cancelled, just learns that the session is over."""
+    opened, called = threading.Event(), threading.Event()
+    sessions: list[LiveClientSession] = []
+
+    def deaf(conn: Conn) -> None:
+        conn.open()
+        conn.until_gone()
+
+    async def main() -> None:
+        sessions.append(await connect(peer.endpoint(), model="test"))
+        opened.set()
+        if held_up:
+            await asyncio.to_thread(called.wait, PATIENCE)
+            time.sleep(0.1)  # noqa: ASYNC251 - a careless program
+        else:
+            while sessions[0].connection.state is not LinkState.CLOSING:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
+    async def close() -> None:
+        called.set()
+        with at_once():
+            await sessions[0].close()
+
+    with Peer(deaf) as peer:
+        owner = threading.Thread(target=asyncio.run, args=(main(),))
+        owner.start()
+        opened.wait(PATIENCE)
+        asyncio.run(close())
+        owner.join(PATIENCE)
+
+
+def test_a_close_from_afar_can_be_cancelled() -> None:
+    def deaf(conn: Conn) -> None:
+        conn.open()
+        conn.until_gone()
+
+    async def main(peer: Peer) -> None:
+        session = await connect(peer.endpoint(), model="test")
+
+        async def impatient() -> None:
+            with at_once(), pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await session.close()
+
+        await asyncio.to_thread(in_thread, impatient)
+        with pytest.raises(TransportFailed):
+            await session.receive()
+
+    with Peer(deaf) as peer:
+        asyncio.run(main(peer))
+
+
+def test_nodelay_also_on_a_socket_of_the_callers() -> None:
+    async def main(peer: Peer) -> None:
+        sock = socket.create_connection(("127.0.0.1", peer.port))
+        sock.setblocking(False)
+        async with connect(peer.endpoint(), model="test", sock=sock):
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert sock.fileno() == -1
+
+    with Peer(polite) as peer:
+        asyncio.run(main(peer))
+
+
+def test_local_address() -> None:
+    async def main(peer: Peer) -> None:
+        async with connect(peer.endpoint(), model="test", local_addr=("127.0.0.1", 0)):
+            pass
+
+    with Peer(polite) as peer:
+        asyncio.run(main(peer))
+
+
+def test_no_task_of_ours() -> None:
+    async def main(peer: Peer) -> None:
+        async with connect(peer.endpoint(), model="test"):
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    with Peer(polite) as peer:
+        asyncio.run(main(peer))
+
+
+@pytest.mark.parametrize("broken", ["refused", "silent", "both"])
+def test_the_next_address_is_tried(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_driver, "STAGGER", 0.05)
+
+    async def main() -> None:
+        good, dead = ("127.0.0.1", peer.port), ("127.0.0.1", refused.getsockname()[1])
+        stuck = full.getsockname()
+        addresses = {"refused": [dead, good], "silent": [stuck, good], "both": [stuck, dead, good]}[broken]
+
+        async def resolve(*_: object, **__: object) -> list[Any]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        sock = await _asyncio_dial.connect_tcp("name.test", 1, None)
+        assert sock.getpeername() == good
+        sock.close()
+        addresses[:] = [dead, dead]
+        with pytest.raises(ConnectionRefusedError):
+            await _asyncio_dial.connect_tcp("name.test", 1, None)
+        addresses[:] = [stuck, stuck]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await _asyncio_dial.connect_tcp("name.test", 1, None)
+        for moment in range(30):  # whoever wins, if nobody waits for it any more
+            addresses[:] = [good, good]
+            racing = asyncio.create_task(_asyncio_dial.connect_tcp("name.test", 1, None))
+            for _ in range(moment):
+                await asyncio.sleep(0)
+            if not racing.cancel():
+                racing.result().close()
+                break
+            await asyncio.wait([racing])
+        await asyncio.sleep(0.01)
+
+    with (
+        Peer(lambda conn: conn.until_gone()) as peer,
+        socket.socket() as refused,
+        socket.socket() as full,
+    ):
+        refused.bind(("127.0.0.1", 0))
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        fillers = [socket.socket() for _ in range(8)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        try:
+            asyncio.run(main())
+        finally:
+            for filler in fillers:
+                filler.close()
+
+
+def test_addresses_take_turns() -> None:
+    six, four = socket.AF_INET6, socket.AF_INET
+    found = [(family, 1, 6, "", (str(index), 1)) for index, family in enumerate((six, six, six, four, four))]
+    assert [address[0] for _, address in _driver.interleaved(found)] == ["0", "3", "1", "4", "2"]
+    assert _driver.literal("127.0.0.1", 5) == [(four, ("127.0.0.1", 5))]
+    assert _driver.literal("::1", 5) == [(six, ("::1", 5))]
+    assert _driver.literal("localhost", 5) == []
+
+
+def test_a_peer_that_does_not_read_our_last_words() -> None:
+    """They wait in the transport, below the high-water mark; the close deadline bounds that too."""
+
+    def script(conn: Conn) -> None:
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        conn.request(_driver.GEMINI_PATH)
+        conn.say({"setup": {"model": "models/test"}})
+        stuck.wait(PATIENCE)
+        conn.close()
+        gone.wait(PATIENCE)
+
+    async def handler(session: LiveServerSession) -> None:
+        await session.receive()
+        await session.send_setup_complete()
+        wire = session._wire
+        assert isinstance(wire, _asyncio.Wire)
+        transport = wire._transport
+        assert transport is not None
+        parts = [Part(text="x" * 20_000)]
+        while not transport.get_write_buffer_size():
+            await session.send(LiveServerMessage(server_content=LiveServerContent(model_turn=Content(parts=parts))))
+        stuck.set()
+        began = time.monotonic()
+        with at_once():
+            assert await session.receive() is None
+            await session.close()
+        took.append(time.monotonic() - began)
+        gone.set()
+
+    async def main() -> None:
+        async with serve(handler, timeouts=Timeouts(close=0.3)) as server:
+            with dialer(server.port, script):
+                await asyncio.to_thread(gone.wait, PATIENCE)
+
+    stuck, gone = threading.Event(), threading.Event()
+    took: list[float] = []
+    asyncio.run(main())
+    assert took[0] > 0.2
+
+
+# --- the shape of the classes -----------------------------------------------------------------------------------
+
+
+def test_the_verbs_are_those_of_the_core() -> None:
+    for name, _ in inspect.getmembers(ClientVerbs, inspect.isfunction):
+        if not name.startswith("_"):
+            ours, verb = getattr(AsyncClientSession, name), getattr(PersistentConnection, name)
+            assert inspect.iscoroutinefunction(ours)
+            assert inspect.signature(ours) == inspect.signature(verb)
+
+
+@pytest.mark.parametrize("cls", [LiveClientSession, LiveServerSession, LiveServer])
+def test_nobody_else_makes_them(cls: type) -> None:
+    with pytest.raises(TypeError, match="no public constructor"):
+        cls()

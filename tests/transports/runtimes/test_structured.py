@@ -1,0 +1,106 @@
+"""What trio and anyio share beyond the conformance suite: servers in trouble."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+from transports.runtimes.kit.kit import Kit
+from transports.runtimes.kit.kit_anyio import AnyioKit
+from transports.runtimes.kit.kit_trio import TrioKit
+from transports.runtimes.kit.peer import PONG, Conn, Peer
+
+from live_protocol import Endpoint, IllegalInState, LiveProtocolError, Phase, TransportFailed
+from live_protocol.events import SetupReceived
+from live_transports import trio as live_trio
+from live_transports.trio.runtime import TrioLink
+
+KITS: dict[str, Callable[[], Kit]] = {
+    "trio": TrioKit,
+    "anyio-asyncio": lambda: AnyioKit("asyncio"),
+    "anyio-uvloop": lambda: AnyioKit("asyncio", uvloop=True),
+    "anyio-trio": lambda: AnyioKit("trio"),
+}
+
+
+@pytest.fixture(params=KITS)
+def kit(request: pytest.FixtureRequest) -> Kit:
+    return KITS[request.param]()
+
+
+async def accepting(session: Any) -> None:
+    async for event in session:
+        if isinstance(event, SetupReceived):
+            await session.send_setup_complete()
+
+
+def faulty(monkeypatch: pytest.MonkeyPatch, server: Any, code: int) -> None:
+    """The next accept() fails."""
+    listener = server._listeners._listeners[0]
+    accept, left = type(listener).accept, [code]
+
+    async def fails(self: Any) -> Any:
+        stream = await accept(self)
+        if not left:
+            return stream
+        await stream.aclose()
+        raise OSError(left.pop(), "accept")
+
+    monkeypatch.setattr(type(listener), "accept", fails)
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.EBADF])
+def test_accepting_fails(kit: Kit, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    async def scenario() -> None:
+        async with kit.serve(accepting) as server, kit.connect(Endpoint.custom(server.url())) as before:
+            faulty(monkeypatch, server, code)
+            url = server.url()
+            for _ in range(2):  # one may be taken by an accept() that began before
+                with contextlib.suppress(LiveProtocolError):
+                    async with kit.connect(Endpoint.custom(url)):
+                        pass
+            if code == errno.EMFILE:
+                async with kit.connect(Endpoint.custom(url)) as session:
+                    assert session.phase is Phase.READY
+            else:
+                with pytest.raises(TransportFailed, match="refused"):
+                    async with kit.connect(Endpoint.custom(url)):
+                        raise AssertionError
+                assert server.sockets == ()
+                with pytest.raises(IllegalInState):
+                    server.url()
+            await before.ping()
+            assert before.phase is Phase.READY
+            (complaint,) = kit.complaints
+            assert complaint["exception"].errno == code
+            kit.complaints.clear()
+
+    kit.run(scenario)
+
+
+def test_an_interrupt_in_one_of_our_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pong(conn: Conn) -> None:
+        conn.open()
+        conn.read_frame()
+        conn.frame(PONG)
+        conn.until_gone()
+
+    async def interrupted(self: object) -> bytes:
+        raise KeyboardInterrupt
+
+    async def main() -> None:
+        with Peer(pong) as peer:
+            with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+                async with live_trio.connect(peer.endpoint(), model="test") as session:
+                    monkeypatch.setattr(TrioLink, "receive", interrupted)
+                    await session.ping()
+                    while True:
+                        await session.receive()
+            await session.close()
+            peer.join()
+
+    trio.run(main)

@@ -1,0 +1,212 @@
+"""Name, TCP, proxy and TLS on asyncio, up to a transport that a session can be spoken over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import cast, final
+
+from live_protocol.timing import Deadline
+from live_transports.shared import steps as _driver
+from live_transports.shared.proxy import ConnectTunnel, ProxyFailed
+from live_transports.shared.steps import Dial
+
+__all__ = ["Candidate", "connect_tcp", "open_transport"]
+
+
+@final
+class Candidate(asyncio.Protocol):
+    """Holds a transport until it is open all the way; then somebody takes it over.
+
+    Attributes:
+        transport: The one below TLS, once there is one; it owns the socket.
+        early: What the peer has said too early.
+        lost: Whether the transport has ended.
+    """
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.early = bytearray()
+        self.lost = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = self.transport or cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.early += data
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+
+
+@final
+class Tunnelling(asyncio.Protocol):
+    """What is said to a proxy, before the candidate takes the transport over.
+
+    Args:
+        tunnel: What to say.
+        candidate: Which frees the transport if this goes wrong.
+    """
+
+    def __init__(self, tunnel: ConnectTunnel, candidate: Candidate) -> None:
+        self._tunnel = tunnel
+        self._candidate = candidate
+        self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Nobody may wait for it.
+        self._opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._candidate.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._opened.done():
+            return
+        try:
+            if self._tunnel.receive_data(data):
+                self._opened.set_result(None)
+        except ProxyFailed as error:
+            self._opened.set_exception(error)
+
+    def eof_received(self) -> None:
+        self.data_received(b"")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is None:
+            self.data_received(b"")
+        elif not self._opened.done():
+            self._opened.set_exception(exc)
+
+    async def through(self, transport: asyncio.Transport | None) -> asyncio.Transport:
+        """Open the tunnel; then the transport is the candidate's.
+
+        Raises:
+            ProxyFailed: It cannot be opened.
+            OSError: The transport ended.
+        """
+        if transport is None:
+            raise ConnectionResetError
+        transport.write(self._tunnel.data_to_send())
+        await self._opened
+        if transport.is_closing():
+            raise ConnectionResetError
+        transport.set_protocol(self._candidate)
+        return transport
+
+
+async def open_transport(
+    dial: Dial, local_addr: tuple[str, int] | None = None, sock: socket.socket | None = None
+) -> tuple[asyncio.Transport, bytes]:
+    """A transport without a protocol to speak of, and what the peer has said on it already.
+
+    It is opened under one deadline; every failure is one of ours, and names the step. Whatever goes wrong, the socket
+    is freed.
+
+    Args:
+        dial: Where.
+        local_addr: Address to dial from.
+        sock: A connected socket to use instead of dialling.
+
+    Raises:
+        TransportFailed: A step failed.
+        DeadlineExpired: It took too long.
+    """
+    candidate = Candidate()
+    try:
+        transport = await _open(candidate, dial, local_addr, sock)
+    except BaseException:
+        if candidate.transport is not None:
+            candidate.transport.abort()
+        raise
+    return transport, bytes(candidate.early)
+
+
+async def _open(
+    candidate: Candidate, dial: Dial, local_addr: tuple[str, int] | None, sock: socket.socket | None
+) -> asyncio.Transport:
+    loop = asyncio.get_running_loop()
+    step, hop = Deadline.DIAL, dial.hop
+    expiry = asyncio.timeout(dial.timeout)
+    try:
+        async with expiry:
+            if sock is None:
+                sock = await connect_tcp(hop.host, hop.port, local_addr)
+            if dial.proxy is None:
+                made, _ = await loop.create_connection(lambda: candidate, sock=sock)
+                transport: asyncio.Transport | None = made
+            else:
+                tunnelling = Tunnelling(dial.tunnel(), candidate)
+                made, _ = await loop.create_connection(lambda: tunnelling, sock=sock)
+                step, transport = Deadline.PROXY, made
+                if hop.tls is not None:
+                    transport = await loop.start_tls(made, tunnelling, hop.tls, server_hostname=hop.server_hostname)
+                transport = await tunnelling.through(transport)
+            if dial.tls is not None and transport is not None:
+                step = Deadline.TLS
+                transport = await loop.start_tls(transport, candidate, dial.tls, server_hostname=dial.server_hostname)
+            if transport is None or candidate.lost:
+                raise ConnectionResetError
+    except (OSError, ValueError) as error:  # ValueError: a name that the resolver cannot encode
+        if expiry.expired():
+            raise _driver.dial_expired(step, dial) from None
+        raise _driver.step_failed(step, error, dial) from error
+    finally:
+        if sock is not None and candidate.transport is None:
+            sock.close()
+    return transport
+
+
+async def connect_tcp(host: str, port: int, local_addr: tuple[str, int] | None) -> socket.socket:
+    """A connected socket (RFC 8305).
+
+    asyncio can do it itself, but its race, if cancelled, leaks the winner's socket (3.11), and uvloop has none.
+
+    Raises:
+        OSError: Resolving failed, or every address did; then the first failure.
+        ValueError: The name cannot be resolved for how it is written.
+    """
+    loop = asyncio.get_running_loop()
+    addresses = _driver.literal(host, port)
+    if not addresses:
+        addresses = _driver.interleaved(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    if len(addresses) == 1:
+        return await _attempt(addresses[0], local_addr)
+    running: set[asyncio.Task[socket.socket]] = set()
+    errors: list[BaseException] = []
+    winner: asyncio.Task[socket.socket] | None = None
+    try:
+        while winner is None and (addresses or running):
+            if addresses:
+                running.add(loop.create_task(_attempt(addresses.pop(0), local_addr)))
+            delay = _driver.STAGGER if addresses else None
+            done, _ = await asyncio.wait(running, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                error = task.exception()
+                if error is None:
+                    winner = task
+                    break
+                errors.append(error)
+                running.discard(task)
+        if winner is None:
+            raise errors[0]
+        return winner.result()
+    finally:
+        for task in running:
+            if task is winner:
+                continue
+            if not task.cancel():  # it is over already
+                with contextlib.suppress(OSError):
+                    task.result().close()
+
+
+async def _attempt(address: _driver.Resolved, local_addr: tuple[str, int] | None) -> socket.socket:
+    sock = socket.socket(address[0], socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if local_addr is not None:
+            sock.bind(local_addr)
+        await asyncio.get_running_loop().sock_connect(sock, address[1])
+    except BaseException:
+        sock.close()
+        raise
+    return sock

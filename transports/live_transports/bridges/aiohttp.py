@@ -1,0 +1,149 @@
+"""Over a client's WebSocket of the library ``aiohttp``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from live_protocol.codec import Codec
+from live_protocol.connection import CloseWebSocket
+from live_protocol.endpoint import Endpoint
+from live_protocol.errors import FrameViolation
+from live_protocol.limits import Limits
+from live_protocol.session import ConfigInput
+from live_protocol.timing import Timeouts
+from live_transports.bridges.client import (
+    Arguments,
+    Client,
+    LiveClientSession,
+    credentials_url,
+    over,
+    say_goodbye,
+)
+from live_transports.bridges.driver import End, WebSocket
+from live_transports.shared.async_sessions import Opening
+
+if TYPE_CHECKING:
+    from aiohttp import ClientWebSocketResponse
+
+__all__ = ["aiohttp_arguments", "over_aiohttp"]
+
+
+def aiohttp_arguments(
+    endpoint: Endpoint, *, limits: Limits | None = None, timeouts: Timeouts | None = None
+) -> Arguments:
+    """Keyword arguments for ``aiohttp.ClientSession.ws_connect()``: URL, headers, and fitting bounds.
+
+    The library waits for a pong half as long as its ``heartbeat``, so that is twice ``Timeouts.ping_timeout``. It
+    follows redirects, and takes an API key in a header along to wherever they lead: dial only hosts you trust.
+
+    Args:
+        endpoint: Where to dial.
+        limits: Bounds; the defaults if left out.
+        timeouts: Durations; the defaults if left out.
+    """
+    from aiohttp import ClientWSTimeout  # noqa: PLC0415 - an optional dependency
+    from yarl import URL  # noqa: PLC0415 - of that dependency
+
+    limits, timeouts = limits or Limits(), timeouts or Timeouts()
+    heartbeat = timeouts.ping_interval and timeouts.ping_timeout and 2 * timeouts.ping_timeout
+    return Arguments(
+        url=URL(credentials_url(endpoint), encoded=True),
+        headers=dict(endpoint.headers),
+        max_msg_size=limits.max_message,
+        heartbeat=heartbeat,
+        autoclose=False,  # it would answer every close frame with 1000
+        timeout=ClientWSTimeout(ws_close=timeouts.close),  # pyright: ignore[reportCallIssue] - made by attrs
+    )
+
+
+def over_aiohttp(
+    websocket: ClientWebSocketResponse[Any],
+    endpoint: Endpoint,
+    config: ConfigInput | None = None,
+    *,
+    model: str | None = None,
+    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
+    strict: bool = False,
+    codec: Codec | None = None,
+) -> Opening[LiveClientSession]:
+    """Open a live session over an open WebSocket of ``aiohttp``: use it in ``async with``, or ``await`` it.
+
+    From here on only the session reads the WebSocket, writes it and closes it; the ``ClientSession`` stays its owner's.
+    Two things are less than over `live_transports.asyncio`, because the library does not give more: what the peer sends
+    between our close frame and its own is lost, and so is the reason in its answer. A pong that does not come is a
+    `TransportFailed` with the library's exception as the cause.
+
+    Args:
+        websocket: What ``ws_connect()`` gave.
+        endpoint: Where it leads, for the dialect and the names of models.
+        config: `LiveConnectConfig`, a dict in its shape, or a whole `LiveClientSetup`.
+        model: The model; needed unless ``config`` is a setup that names it.
+        limits: Bounds; the defaults if left out. The library has its own ``max_msg_size``.
+        timeouts: Durations; the defaults if left out. Those of pings and of the upgrade are the library's.
+        strict: End the session at the first message that is unknown, undecodable or out of place; for tests.
+        codec: Dialect, if not the endpoint's.
+
+    Raises:
+        InvalidMessage: An argument cannot be used, or the service would refuse the setup.
+        TransportFailed: The connection broke.
+        DeadlineExpired: The setup took too long.
+        ServerClosed: The server refused the setup and said why.
+        RemoteProtocolError: The server broke the protocol. After all but the first the WebSocket is closed.
+    """
+    client = Client(
+        endpoint=endpoint, config=config, model=model, limits=limits, timeouts=timeouts, codec=codec, strict=strict
+    )
+    return over(client, lambda: _WebSocket(websocket), compression=bool(websocket.compress))
+
+
+class _WebSocket(WebSocket):
+    def __init__(self, websocket: ClientWebSocketResponse[Any]) -> None:
+        from aiohttp import WebSocketError, WSMsgType  # noqa: PLC0415 - an optional dependency
+
+        self._types = WSMsgType
+        self._violation = WebSocketError
+        self._websocket = websocket
+        self._socket = websocket.get_extra_info("socket")
+        self._closing = False
+
+    async def receive(self) -> bytes | str | End:
+        message = await self._websocket.receive()
+        if message.type in (self._types.TEXT, self._types.BINARY):
+            data: bytes | str = message.data
+            return data
+        if message.type is self._types.CLOSE:
+            code, reason = message.data or 1005, message.extra or ""
+            # As RFC 6455 section 5.5.1 has it; where the library has answered by itself, this does nothing.
+            await self._websocket.close(code=1000 if code == 1005 else code, message=reason.encode())
+            return End(code=code, reason=reason)
+        if self._closing:
+            await _never()  # close() reads on
+        error = self._websocket.exception() or (message.data if message.type is self._types.ERROR else None)
+        if isinstance(error, self._violation):
+            return End(fault=FrameViolation("the peer broke the protocol, says aiohttp", close_code=int(error.code)))
+        return End(cause=error)
+
+    async def send(self, message: bytes) -> None:
+        await self._websocket.send_frame(message, self._types.TEXT)
+
+    async def close(self, code: int, reason: str) -> End:
+        self._closing = True
+        await self._websocket.close(code=code, message=reason.encode())
+        found = self._websocket.close_code
+        return End(cause=self._websocket.exception()) if found == 1006 else End(code=found or 1005)
+
+    async def drop(self, goodbye: CloseWebSocket | None) -> None:
+        await say_goodbye(self.close, goodbye or CloseWebSocket(code=1000))
+        # The library closes in order, which takes as long as a peer that does not read likes.
+        if self._socket is not None:
+            with contextlib.suppress(OSError, TypeError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
+async def _never() -> NoReturn:
+    await asyncio.get_running_loop().create_future()
+    raise AssertionError

@@ -1,0 +1,309 @@
+"""The server's end under an ASGI server: an application for uvicorn, hypercorn, Starlette, FastAPI and their like."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final, TypeAlias, final
+from urllib.parse import quote
+
+from live_protocol.codec import Codec
+from live_protocol.connection import (
+    AcceptUpgrade,
+    Answer,
+    CloseWebSocket,
+    HttpRequest,
+    HttpResponse,
+    MessageConnection,
+    RefuseUpgrade,
+)
+from live_protocol.errors import IllegalInState, InvalidMessage
+from live_protocol.events import UpgradeRequested
+from live_protocol.limits import Limits
+from live_protocol.timing import Timeouts
+from live_transports.bridges.client import say_goodbye
+from live_transports.bridges.driver import LOST, End, ServerMachine, TaskWire, WebSocket
+from live_transports.shared import steps as _driver
+from live_transports.shared.async_sessions import AsyncServerSession
+from live_transports.shared.steps import Response
+
+__all__ = ["AsgiApp", "LiveServerSession", "asgi_app"]
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Handler: TypeAlias = Callable[["LiveServerSession"], Awaitable[object]]
+Front: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+ProcessRequest: TypeAlias = Callable[[UpgradeRequested], Awaitable[Response | None] | Response | None]
+
+_REFUSAL: Final = "websocket.http.response"
+_PATH_SAFE: Final = "/:@!$&'()*+,;=~-._"
+
+
+@final
+class LiveServerSession(AsyncServerSession):
+    """The server's end of a live session under an ASGI server; `asgi_app` hands it to the handler.
+
+    It is the session of `live_transports.asyncio`, except that `ping` raises `IllegalInState`: pings are the server's.
+    """
+
+    __slots__ = ("_scope",)
+
+    def __init__(self, machine: ServerMachine, wire: TaskWire, scope: Scope) -> None:
+        super().__init__(machine, wire)
+        self._scope = scope
+
+    @property
+    def scope(self) -> Mapping[str, Any]:
+        """The ASGI connection scope: what middleware has left, the client's address. It holds credentials."""
+        return self._scope
+
+
+def asgi_app(
+    handler: Handler | None = None,
+    *,
+    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
+    strict: bool = True,
+    codec: Codec | None = None,
+    process_request: ProcessRequest | None = None,
+    connection_factory: Callable[[], ServerMachine] | None = None,
+    http: Answer | None = None,
+) -> AsgiApp:
+    """An ASGI application that serves live sessions, under any server and inside any framework that runs on asyncio.
+
+    Each connection runs ``handler(session)`` in the server's task for it, once the upgrade is accepted. When the
+    handler returns, the connection is closed with 1000. When it raises, with 1011, and the exception goes on to the
+    server and its middleware, unless it is only the connection's own end (the stream's error, or `StaleOperation`).
+
+    Args:
+        handler: Called with each `LiveServerSession`; None, where the machine drives itself, to drain its events.
+        limits: Bounds; the defaults if left out. The server has its own for messages and for the request.
+        timeouts: Durations; the defaults if left out. Those of pings are the server's.
+        strict: End a connection, as the service does, at a message that is unknown, undecodable or out of place.
+        codec: Dialect; the one that the requested path belongs to if left out.
+        process_request: Called with each `UpgradeRequested`, whose target is relative to where the application is
+            mounted; gives None to accept, or status, header fields and body to refuse with; may be a coroutine
+            function. By default the paths of the service are accepted and others refused with 404.
+        connection_factory: Makes the state machine of each connection in place of `MessageConnection.server`, for
+            example ``Emulator().message_connection``, and makes the parameters from ``limits`` to ``codec`` void.
+            Unless ``process_request`` is given, that machine answers the upgrade itself, and the handler is called as
+            soon as there is a connection; it must drain the events.
+        http: Answers plain HTTP requests, as `live_protocol.connection.HttpFront` has it, for example
+            `live_protocol.emulator.token_service`; ``Limits.max_body`` bounds what they carry. What it raises goes
+            on to the server. Without it they get 426.
+
+    Raises:
+        InvalidMessage: Neither ``handler`` nor ``connection_factory`` was given.
+    """
+    if handler is None and connection_factory is None:
+        raise InvalidMessage("handler", "somebody has to answer: give a handler or a connection_factory")
+
+    def machine() -> ServerMachine:
+        return MessageConnection.server(limits=limits, timeouts=timeouts, codec=codec, strict=strict)
+
+    process = process_request
+    if process is None and connection_factory is None:
+        process = _driver.answer_request
+    front = _upgrade_required if http is None else _front(http, limits or Limits())
+    return AsgiApp(handler or _drain, connection_factory or machine, process, front)
+
+
+async def _drain(session: LiveServerSession) -> None:
+    async for _ in session:
+        pass
+
+
+@final
+class AsgiApp:
+    """What `asgi_app` makes: an ASGI 3 application for the scopes ``websocket``, ``http`` and ``lifespan``."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        machine: Callable[[], ServerMachine],
+        process_request: ProcessRequest | None,
+        http: Front,
+    ) -> None:
+        """Use `asgi_app` instead."""
+        self._http = http
+        self._handler = handler
+        self._machine = machine
+        self._process_request = process_request
+        self._wires: set[TaskWire] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, or the life of the server.
+
+        Raises:
+            IllegalInState: The server does not run on asyncio.
+            InvalidMessage: The scope is of another type.
+            Exception: What a handler raised.
+        """
+        match scope["type"]:
+            case "websocket":
+                await self._serve(scope, receive, send)
+            case "http":
+                await self._http(scope, receive, send)
+            case "lifespan":
+                await self._live(receive, send)
+            case other:
+                raise InvalidMessage("scope", f"must be websocket, http or lifespan, not {other}")
+
+    async def aclose(self, code: int = 1001, reason: str = "") -> None:
+        """Close every connection; the server's shutdown does so where it tells of it.
+
+        Args:
+            code: Close code; 1001 is "going away".
+            reason: Close reason.
+
+        Raises:
+            InvalidMessage: Code or reason may not be sent.
+        """
+        await asyncio.gather(*(wire.close(code, reason) for wire in self._wires))
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            what = (await receive())["type"]
+            if what == "lifespan.shutdown":
+                await self.aclose()
+            await send({"type": f"{what}.complete"})
+            if what == "lifespan.shutdown":
+                return
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        machine = self._machine()
+        try:
+            wire = TaskWire(machine, _WebSocket(scope, receive, send))
+        except RuntimeError:
+            raise IllegalInState("asgi_app", "no asyncio loop runs", "configure the server for asyncio") from None
+        if (await receive())["type"] != "websocket.connect":
+            return  # gone before it began
+        session = LiveServerSession._create(machine, wire, scope)
+        machine.requested(_target(scope), _headers(scope))
+        self._wires.add(wire)
+        wire.start()
+        failure: Exception | None = None
+        try:
+            if await self._admit(session):
+                await self._handler(session)
+        except asyncio.CancelledError:
+            wire.abort()
+            await wire.gone.wait()
+            raise
+        except Exception as error:
+            if not _driver.is_own_end(error, wire.inbox.info):
+                failure = error
+        finally:
+            self._wires.discard(wire)
+        await wire.close(*((1000, "") if failure is None else (1011, "Internal error encountered.")))
+        if failure is not None:
+            raise failure
+
+    async def _admit(self, session: LiveServerSession) -> bool:
+        """Answer the upgrade; False where it was refused."""
+        if self._process_request is None:
+            return True
+        request = await session._requested()
+        answer = self._process_request(request)
+        refusal = await answer if inspect.isawaitable(answer) else answer
+        return await session._answer(refusal)
+
+
+# --- plain HTTP ---------------------------------------------------------------------------------------------------
+
+
+async def _upgrade_required(scope: Scope, receive: Receive, send: Send) -> None:
+    headers = (("content-type", "text/plain; charset=utf-8"), ("upgrade", "websocket"))
+    await _respond(HttpResponse(status=426, headers=headers, body=b"this is a WebSocket\n"), scope, send)
+
+
+def _front(answer: Answer, limits: Limits) -> Front:
+    async def front(scope: Scope, receive: Receive, send: Send) -> None:
+        body, more = bytearray(), True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                return  # the client has gone
+            body += message.get("body", b"")
+            if len(body) > limits.max_body:
+                await _respond(HttpResponse(status=413), scope, send)
+                return
+            more = message.get("more_body", False)
+        request = HttpRequest(
+            method=scope["method"], target=_target(scope), headers=tuple(_headers(scope)), body=bytes(body)
+        )
+        await _respond(answer(request, asyncio.get_running_loop().time()), scope, send)
+
+    return front
+
+
+async def _respond(response: HttpResponse, scope: Scope, send: Send) -> None:
+    headers = [*_encoded(response.headers), (b"content-length", str(len(response.body)).encode())]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else response.body})
+
+
+# --- the scope ----------------------------------------------------------------------------------------------------
+
+
+def _headers(scope: Scope) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+
+
+def _target(scope: Scope) -> str:
+    """Path and query, without the path that the application is mounted at: some servers tell it, some strip it."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "").rstrip("/")
+    raw: bytes = scope.get("raw_path") or b""
+    if root and (path + "/").startswith(root + "/"):
+        path, raw = path[len(root) :], b""
+    shown = raw.decode("latin-1") if raw else quote(path or "/", safe=_PATH_SAFE)
+    query: str = scope.get("query_string", b"").decode("latin-1")
+    return f"{shown}?{query}" if query else shown
+
+
+class _WebSocket(WebSocket):
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._can_refuse = _REFUSAL in (scope.get("extensions") or {})
+        self._receive = receive
+        self._send = send
+
+    async def receive(self) -> bytes | str | End:
+        message = await self._receive()
+        if message["type"] == "websocket.receive":
+            data: bytes | None = message.get("bytes")
+            text: str = message.get("text") or ""
+            return text if data is None else data
+        code = message.get("code", 1005)
+        if code == 1005 and "reason" not in message:
+            return LOST  # so says uvicorn where it lost the connection; of a close frame it tells the reason
+        return End(code=code, reason=message.get("reason") or "")
+
+    async def send(self, message: bytes) -> None:
+        await self._send({"type": "websocket.send", "bytes": message})
+
+    async def close(self, code: int, reason: str) -> End:
+        await self._send({"type": "websocket.close", "code": code, "reason": reason})
+        return End(code=code)  # the server does not tell what the peer answered
+
+    async def drop(self, goodbye: CloseWebSocket | None) -> None:
+        await say_goodbye(self.close, goodbye)  # where there is none, the server ends what the application leaves
+
+    async def accept(self, action: AcceptUpgrade) -> None:
+        await self._send({"type": "websocket.accept", "headers": _encoded(action.headers)})
+
+    async def refuse(self, action: RefuseUpgrade) -> None:
+        if not self._can_refuse:
+            await self._send({"type": "websocket.close"})  # the server makes a 403 of it
+            return
+        headers = [*_encoded(action.headers), (b"content-length", str(len(action.body)).encode())]
+        await self._send({"type": f"{_REFUSAL}.start", "status": action.status, "headers": headers})
+        await self._send({"type": f"{_REFUSAL}.body", "body": action.body})
+
+
+def _encoded(headers: Any) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers]

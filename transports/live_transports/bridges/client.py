@@ -1,0 +1,155 @@
+"""The client's end over a foreign WebSocket: the session, and how it opens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Final, final
+
+import attrs
+
+from live_protocol.codec import Codec
+from live_protocol.connection import CloseWebSocket, MessageConnection
+from live_protocol.endpoint import Endpoint
+from live_protocol.limits import Limits
+from live_protocol.session import ConfigInput
+from live_protocol.timing import Timeouts
+from live_transports.bridges.driver import BridgeWire, TaskWire, WebSocket
+from live_transports.shared.async_sessions import AsyncClientSession, Opening
+
+__all__ = ["Arguments", "Client", "LiveClientSession", "credentials_url", "opening", "say_goodbye"]
+
+
+@final
+class LiveClientSession(AsyncClientSession):
+    """The client's end of a live session over a WebSocket of another library; the ``over_`` functions make it.
+
+    It is the session of `live_transports.asyncio`, except that `ping` raises `IllegalInState` and `latency` stays
+    None: pings are the library's.
+    """
+
+    __slots__ = ("_bridge",)
+
+    def __init__(self, machine: MessageConnection, wire: BridgeWire) -> None:
+        super().__init__(machine, wire)
+        self._bridge = wire
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """As every session; a cancelled block is left when nothing of ours runs any more, a few steps of the loop on.
+
+        So the library's own block around it finds the WebSocket as the session left it.
+        """
+        await super().__aexit__(kind, error, trace)
+        if isinstance(error, asyncio.CancelledError):
+            await self._bridge.gone.wait()
+
+
+@final
+class Arguments(dict[str, Any]):
+    """Keyword arguments for a library's dial, to be passed on with ``**``. They hold credentials; no ``repr`` does."""
+
+    def __repr__(self) -> str:
+        return f"<arguments: {', '.join(self)}; values hidden>"
+
+    __str__ = __repr__
+
+
+def credentials_url(endpoint: Endpoint) -> str:
+    """The URL with all that its query holds; `Endpoint.url` is the one for logs."""
+    return f"{'wss' if endpoint.secure else 'ws'}://{endpoint.host_header}{endpoint.target}"
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Client:
+    """What the ``over_`` functions have in common: all that `MessageConnection.client` takes."""
+
+    endpoint: Endpoint
+    config: ConfigInput | None
+    model: str | None
+    limits: Limits | None
+    timeouts: Timeouts | None
+    codec: Codec | None
+    strict: bool
+
+    def machine(self) -> MessageConnection:
+        """One for each session."""
+        return MessageConnection.client(
+            self.endpoint,
+            self.config,
+            model=self.model,
+            limits=self.limits,
+            timeouts=self.timeouts,
+            codec=self.codec,
+            strict=self.strict,
+        )
+
+
+def opening(
+    client: Client,
+    attach: Callable[[MessageConnection], BridgeWire],
+    *,
+    headers: Iterable[tuple[str, str]] = (),
+    compression: bool = False,
+) -> Opening[LiveClientSession]:
+    """Open a session.
+
+    Args:
+        client: What it is to be.
+        attach: Makes the wire of a machine and lets it start.
+        headers: Of the response to the upgrade, as far as the library tells.
+        compression: Whether the library compresses.
+    """
+
+    async def open_session() -> LiveClientSession:
+        machine = client.machine()
+        machine.advance(asyncio.get_running_loop().time())
+        machine.connected(tuple(headers), compression=compression)
+        wire = attach(machine)
+        session = LiveClientSession._create(machine, wire)
+        try:
+            await session._open()
+        except BaseException as error:
+            wire.abort()
+            if isinstance(error, (Exception, asyncio.CancelledError)):
+                await wire.gone.wait()
+            raise
+        return session
+
+    return Opening(open_session)
+
+
+def over(
+    client: Client,
+    socket: Callable[[], WebSocket],
+    *,
+    headers: Iterable[tuple[str, str]] = (),
+    compression: bool = False,
+) -> Opening[LiveClientSession]:
+    """Open a session over a library of coroutines; see `opening`."""
+
+    def attach(machine: MessageConnection) -> BridgeWire:
+        wire = TaskWire(machine, socket())
+        wire.start()
+        return wire
+
+    return opening(client, attach, headers=headers, compression=compression)
+
+
+_STEPS: Final = 2  # of the event loop: the task begins; what it writes is written
+
+
+async def say_goodbye(close: Callable[[int, str], Any], goodbye: CloseWebSocket | None) -> None:
+    """Begin an orderly close and do not wait for its end; a library that can be cancelled there has closed by then."""
+    if goodbye is None:
+        return
+    task = asyncio.ensure_future(close(goodbye.code, goodbye.reason))
+    for _ in range(_STEPS):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # seen, and of no interest: this is the end anyway

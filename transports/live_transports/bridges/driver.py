@@ -1,0 +1,402 @@
+"""A session over a WebSocket that another library runs on asyncio: the timer, the order of steps, and who waits."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol, assert_never, final
+
+import attrs
+
+from live_protocol.connection import AcceptUpgrade, Action, CloseWebSocket, RefuseUpgrade
+from live_protocol.errors import LiveProtocolError
+from live_transports.shared import steps as _driver
+from live_transports.shared.async_sessions import AsyncWire
+from live_transports.shared.steps import Core, Inbox
+from live_transports.shared.threadsafe_close import close_in
+
+__all__ = ["LOST", "BridgeWire", "End", "MessageMachine", "ServerMachine", "TaskWire", "WebSocket"]
+
+
+class MessageMachine(Core, Protocol):
+    """What a bridge drives: `MessageConnection`, or anything with its surface. Each member is documented there."""
+
+    @property
+    def buffered_out(self) -> int: ...
+
+    def receive_message(self, data: bytes | str) -> None: ...
+
+    def closed(self, code: int = 1006, reason: str = "") -> None: ...
+
+    def fail(self, error: LiveProtocolError) -> None: ...
+
+    def next_action(self) -> Action | None: ...
+
+
+class ServerMachine(MessageMachine, Protocol):
+    """The same in the server role."""
+
+    def requested(self, target: str, headers: Sequence[tuple[str, str]] = ()) -> None: ...
+
+
+@final
+@attrs.frozen(kw_only=True)
+class End:
+    """How a WebSocket ended.
+
+    Attributes:
+        code: Code of the peer's close frame; 1005 for one without a code, 1006 where there was none.
+        reason: Its reason.
+        fault: What the library found wrong with the peer, where that is what ended it.
+        cause: What the library raised, where the transport failed; the code says nothing then.
+    """
+
+    code: int = 1006
+    reason: str = ""
+    fault: LiveProtocolError | None = None
+    cause: BaseException | None = None
+
+
+LOST: Final = End()
+_PATIENCE: Final = 1.0  # seconds after a send failed for the library to say how the WebSocket ended
+
+
+@final
+class _Alarm:
+    """One timer, which can be set to any time, and gives a program that was held up a chance to read first."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
+        self._loop = loop
+        self._ring = ring
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._late = False
+
+    def set(self, due: float | None) -> None:
+        """Ring no later than that; a time that moved back is found out when it comes."""
+        if due is None or self._late:
+            return
+        if self._timer is not None:
+            if self._due <= due:
+                return
+            self._timer.cancel()
+        self._due = due
+        self._timer = self._loop.call_at(due, self._fire)
+
+    def cancel(self) -> None:
+        """Never ring again."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._late = True
+
+    def _fire(self) -> None:
+        self._timer = None
+        if not self._late and self._loop.time() - self._due > _driver.LATE:
+            self._late = True
+            self._timer = self._loop.call_later(0.001, self._fire)
+            return
+        self._late = False
+        self._ring()
+
+
+class BridgeWire(AsyncWire):
+    """One connection: the machine, its timer and those who wait. Where messages come from and go to is a subclass's.
+
+    Args:
+        machine: What it drives.
+
+    Attributes:
+        machine: As given.
+        gone: Set when the WebSocket has ended and nothing of this runs any more.
+    """
+
+    def __init__(self, machine: MessageMachine) -> None:
+        self.machine = machine
+        self.inbox: Inbox[Any] = Inbox(machine, self.settle)
+        self.gone: asyncio.Event = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._alarm = _Alarm(self._loop, self._rung)
+        self._arrival: asyncio.Future[None] | None = None
+        self._senders: deque[asyncio.Future[None]] = deque()
+        self._full = False
+        self._burst = 0
+
+    # --- what a subclass supplies -------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def _perform(self) -> None:
+        """See to it that the machine's actions are taken and what is to be read is read."""
+
+    @abc.abstractmethod
+    def _drop(self) -> None:
+        """End the WebSocket at once; `_ended` follows. Called more than once."""
+
+    # --- steps --------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        _driver.tick(self.machine, self._loop.time())
+
+    def settle(self) -> None:
+        if self.gone.is_set():
+            return
+        self._perform()
+        if self.machine.wants.close:
+            self._drop()
+        self._alarm.set(self.machine.next_deadline())
+
+    def _arrived(self, data: bytes | str) -> None:
+        """A message came."""
+        self.tick()
+        self.machine.receive_message(data)
+        self._burst = 0
+        self.settle()
+        if not self.machine.wants.read:
+            self.inbox.make_room()
+        self._wake()
+
+    def _ended(self, end: End) -> None:
+        """The WebSocket is over, and so is everything of ours."""
+        if self.gone.is_set():
+            return
+        self.tick()
+        if end.cause is not None:
+            self.inbox.cause = end.cause
+        if end.fault is not None:
+            self.machine.fail(end.fault)
+        if end.cause is not None:
+            self.machine.transport_failed(end.cause)
+        else:
+            self.machine.closed(end.code, end.reason)
+        self.gone.set()
+        self._alarm.cancel()
+        self._wake()
+        self._wake_senders()
+
+    def _rung(self) -> None:
+        if not self.gone.is_set():
+            self.machine.advance(self._loop.time())
+            self.settle()
+            self._wake()
+
+    # --- waiting ------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+
+    def _wake_senders(self) -> None:
+        while self._senders and (self.gone.is_set() or not self._full):
+            sender = self._senders.popleft()
+            if not sender.done():
+                sender.set_result(None)
+
+    async def arrival(self) -> None:
+        self._alarm.set(self.machine.next_deadline())
+        self._arrival = self._loop.create_future()
+        try:
+            await self._arrival
+        finally:
+            self._arrival = None
+
+    async def room(self) -> None:
+        self._burst += 1
+        if not self._full:
+            if self._burst >= _driver.BURST:
+                self._burst = 0
+                await asyncio.sleep(0)
+            return
+        sender = self._loop.create_future()
+        self._senders.append(sender)
+        await sender
+        if self.gone.is_set():
+            raise _driver.cut_off(self.inbox)
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    async def close(self, code: int, reason: str) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            await close_in(self._loop, lambda: self.close(code, reason))
+            return
+        self.tick()
+        self.machine.close(code, reason)
+        self.inbox.begin_close()
+        self.settle()
+        if not self.machine.wants.read:
+            self.inbox.make_room()
+        try:
+            await self.gone.wait()
+        except BaseException as error:
+            self.abort()
+            if isinstance(error, asyncio.CancelledError):
+                await self.gone.wait()  # a few steps of the loop
+            raise
+        self.inbox.drain()
+
+    def abort(self) -> None:
+        if not self.gone.is_set():
+            self.tick()
+            self.machine.close()
+            self._drop()
+
+
+class WebSocket(abc.ABC):
+    """What a bridge with tasks needs of a library. Whatever its methods raise is the end of it."""
+
+    @abc.abstractmethod
+    async def receive(self) -> bytes | str | End:
+        """The next whole message, or the end."""
+
+    @abc.abstractmethod
+    async def send(self, message: bytes) -> None:
+        """Send a message; back-pressure is to wait in here."""
+
+    @abc.abstractmethod
+    async def close(self, code: int, reason: str) -> End | None:
+        """Close in order; gives the end, unless `receive` will tell it."""
+
+    @abc.abstractmethod
+    async def drop(self, goodbye: CloseWebSocket | None) -> None:
+        """End the transport at once; send the close frame if that takes no waiting. Never fails."""
+
+    async def accept(self, action: AcceptUpgrade) -> None:
+        """Server role: accept."""
+        raise NotImplementedError
+
+    async def refuse(self, action: RefuseUpgrade) -> None:
+        """Server role: refuse."""
+        raise NotImplementedError
+
+
+@final
+class TaskWire(BridgeWire):
+    """A wire over coroutines: one task reads, one writes, and neither runs code of users.
+
+    The reader is what ends: it outlives the writer, and when it is done so is everything.
+    """
+
+    def __init__(self, machine: MessageMachine, socket: WebSocket) -> None:
+        super().__init__(machine)
+        self._socket = socket
+        self._in_hand = 0  # bytes of the message that is being sent
+        self._broken = False  # nothing can be sent any more; what came before is still to be read
+        self._farewell: CloseWebSocket | None = None  # the library was told so
+        self._begun = False
+        self._stopped = False  # nothing is to be read any more
+        self._dropped = False
+        self._end = LOST
+        self._patience: asyncio.TimerHandle | None = None
+        self._to_read = asyncio.Event()
+        self._to_write = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Let the machine speak."""
+        self._writer = self._loop.create_task(self._write())
+        self._reader = self._loop.create_task(self._read(self._writer))
+        self.machine.advance(self._loop.time())
+        self.settle()
+
+    def _perform(self) -> None:
+        self._weigh()
+        if self.machine.wants.write:
+            self._to_write.set()
+        if self.machine.wants.read:
+            self._to_read.set()
+
+    def _weigh(self) -> None:
+        waiting = self.machine.buffered_out + self._in_hand
+        if waiting > _driver.HIGH_WATER:
+            self._full = True
+        elif self._full and waiting <= _driver.LOW_WATER:
+            self._full = False
+            self._wake_senders()
+
+    def _drop(self) -> None:
+        if not self._dropped:
+            self._dropped = True
+            self._stop()
+
+    def _stop(self) -> None:
+        """Nothing is to be read any more."""
+        if not self._stopped:
+            self._stopped = True
+            if self._begun and self._reader is not None:  # one that was cancelled before would never run
+                self._reader.cancel()
+
+    # --- tasks --------------------------------------------------------------------------------------------------
+
+    async def _read(self, writer: asyncio.Task[None]) -> None:
+        self._begun = True
+        try:
+            self._end = await self._receive()
+        except asyncio.CancelledError:
+            self._dropped = self._dropped or not self._stopped  # the loop is being shut down
+        except Exception as error:
+            self._end = End(cause=error)
+        try:
+            goodbye = self._goodbye()
+            writer.cancel()
+            await asyncio.wait([writer])
+            if self._dropped:
+                await self._socket.drop(goodbye)
+        finally:
+            if self._patience is not None:
+                self._patience.cancel()
+            self._ended(self._end)
+
+    def _goodbye(self) -> CloseWebSocket | None:
+        """The close frame that an abort may still send, if it does not cut a message in two."""
+        if not self._dropped or self._in_hand:
+            return None
+        left = [self._farewell, *iter(self.machine.next_action, None)]
+        return left[-1] if isinstance(left[-1], CloseWebSocket) else None
+
+    async def _receive(self) -> End:
+        while not self._stopped:
+            if self.machine.wants.read or self._broken:
+                found = await self._socket.receive()
+                if isinstance(found, End):
+                    return found
+                self._arrived(found)
+            else:
+                self._to_read.clear()
+                await self._to_read.wait()
+        return self._end
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                while (action := self.machine.next_action()) is not None:
+                    await self._take(action)
+                    self._in_hand = 0
+                    self.settle()
+                self._to_write.clear()
+                await self._to_write.wait()
+        except Exception as error:
+            # The reader learns why, behind what can still be read.
+            self._end = End(cause=error)
+            self._broken = True
+            self._to_read.set()
+            self._patience = self._loop.call_later(_PATIENCE, self._drop)
+
+    async def _take(self, action: Action) -> None:
+        match action:
+            case bytes():
+                self._in_hand = len(action)
+                await self._socket.send(action)
+            case CloseWebSocket():
+                self._farewell = action
+                end = await self._socket.close(action.code, action.reason)
+                if end is not None:
+                    self._end = end
+                    self._stop()
+            case AcceptUpgrade():
+                await self._socket.accept(action)
+            case RefuseUpgrade():
+                await self._socket.refuse(action)
+                self._stop()
+            case _:
+                assert_never(action)

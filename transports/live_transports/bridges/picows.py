@@ -1,0 +1,282 @@
+"""Over a client's transport of the library ``picows``, whose callbacks drive the session without a task."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from typing import TYPE_CHECKING, Any, cast
+
+from live_protocol.codec import Codec
+from live_protocol.connection import CloseWebSocket, MessageConnection
+from live_protocol.endpoint import Endpoint
+from live_protocol.errors import (
+    DeadlineExpired,
+    FrameViolation,
+    IllegalInState,
+    LimitExceeded,
+    RemoteProtocolError,
+    TransportFailed,
+)
+from live_protocol.limits import Limits
+from live_protocol.session import ConfigInput
+from live_protocol.timing import Deadline, Timeouts
+from live_transports.bridges.client import Arguments, Client, LiveClientSession, credentials_url, opening
+from live_transports.bridges.driver import LOST, BridgeWire, End
+from live_transports.shared import steps as _driver
+from live_transports.shared.async_sessions import Opening
+
+if TYPE_CHECKING:
+    from picows import WSCloseCode, WSFrame, WSListener, WSTransport
+
+__all__ = ["over_picows", "picows_arguments", "picows_listener"]
+
+
+def picows_arguments(
+    endpoint: Endpoint, *, limits: Limits | None = None, timeouts: Timeouts | None = None
+) -> Arguments:
+    """Keyword arguments for ``picows.ws_connect()``: listener, URL, headers, and fitting bounds. Redirects are off.
+
+    Args:
+        endpoint: Where to dial.
+        limits: Bounds; the defaults if left out.
+        timeouts: Durations; the defaults if left out.
+    """
+    limits, timeouts = limits or Limits(), timeouts or Timeouts()
+    pings: dict[str, Any] = {}
+    if timeouts.ping_interval is not None and timeouts.ping_timeout is not None:
+        pings = {
+            "enable_auto_ping": True,
+            # the library wants no less of it than of the other
+            "auto_ping_idle_timeout": max(timeouts.ping_interval, timeouts.ping_timeout),
+            "auto_ping_reply_timeout": timeouts.ping_timeout,
+        }
+    return Arguments(
+        ws_listener_factory=picows_listener,
+        url=credentials_url(endpoint),
+        extra_headers=list(endpoint.headers),
+        max_frame_size=limits.max_message,
+        max_redirects=0,
+        websocket_handshake_timeout=timeouts.open,
+        **pings,
+    )
+
+
+def over_picows(
+    transport: WSTransport,
+    listener: WSListener,
+    endpoint: Endpoint,
+    config: ConfigInput | None = None,
+    *,
+    model: str | None = None,
+    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
+    strict: bool = False,
+    codec: Codec | None = None,
+) -> Opening[LiveClientSession]:
+    """Open a live session over an open connection of ``picows``: use it in ``async with``, or ``await`` it.
+
+    From here on only the session reads the connection, writes it and closes it. The library's callbacks call the
+    session's machine directly: no task and no second buffer stand between them, and the fragments of a message are put
+    together here.
+
+    Args:
+        transport: The first of what ``picows.ws_connect()`` gave.
+        listener: The second, made by `picows_listener`; one serves one session.
+        endpoint: Where it leads, for the dialect and the names of models.
+        config: `LiveConnectConfig`, a dict in its shape, or a whole `LiveClientSetup`.
+        model: The model; needed unless ``config`` is a setup that names it.
+        limits: Bounds; the defaults if left out. The library has its own ``max_frame_size``.
+        timeouts: Durations; the defaults if left out. Those of pings and of the upgrade are the library's.
+        strict: End the session at the first message that is unknown, undecodable or out of place; for tests.
+        codec: Dialect, if not the endpoint's.
+
+    Raises:
+        InvalidMessage: An argument cannot be used, or the service would refuse the setup.
+        IllegalInState: The listener is not of `picows_listener`, or has served a session.
+        TransportFailed: The connection broke.
+        DeadlineExpired: The setup took too long.
+        ServerClosed: The server refused the setup and said why.
+        RemoteProtocolError: The server broke the protocol. After all but the first two the connection is closed.
+    """
+    client = Client(
+        endpoint=endpoint, config=config, model=model, limits=limits, timeouts=timeouts, codec=codec, strict=strict
+    )
+
+    def attach(machine: MessageConnection) -> BridgeWire:
+        if transport.response is None:  # the library takes the end of TCP for the end of the upgrade
+            raise TransportFailed("the connection ended during the opening handshake")
+        ours: Any = listener if isinstance(listener, _listener_class()) else None
+        if ours is None or ours.wire is not None:
+            raise IllegalInState("over_picows", "the listener is of no use", "dial with picows_arguments()")
+        wire = _Wire(machine, transport, limits or Limits(), timeouts or Timeouts())
+        ours.attach(wire, gone=transport.is_disconnected)
+        return wire
+
+    response = transport.response
+    return opening(client, attach, headers=() if response is None else response.headers.items())
+
+
+class _Wire(BridgeWire):
+    def __init__(self, machine: MessageConnection, transport: WSTransport, limits: Limits, timeouts: Timeouts) -> None:
+        super().__init__(machine)
+        from picows import WSMsgType  # noqa: PLC0415 - an optional dependency
+
+        self._types = WSMsgType
+        self._transport = transport
+        self._limits = limits
+        self._timeouts = timeouts
+        self._reading = False
+        self._closing = False  # we began it
+        self._end = LOST
+        self._epilogue: asyncio.Task[None] | None = None
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def start(self) -> None:
+        """Let the machine speak."""
+        stream = self._transport.underlying_transport
+        stream.set_write_buffer_limits(high=_driver.HIGH_WATER, low=_driver.LOW_WATER)
+        self.machine.advance(self._loop.time())
+        self.settle()
+
+    # --- called by the library ----------------------------------------------------------------------------------
+
+    def frame(self, kind: object, data: bytes, fin: bool, reserved: bool) -> None:
+        """A frame came. The library has looked at it, but for its reserved bits, and answers pings."""
+        if reserved:
+            self._fail(FrameViolation("reserved bits are set, and no extension was agreed on"))
+        elif kind in (self._types.TEXT, self._types.BINARY, self._types.CONTINUATION):
+            self._fragment(data, fin=fin)
+        elif kind == self._types.CLOSE:
+            code = int.from_bytes(data[:2], "big") if data else 1005
+            self._end = End(code=code, reason=data[2:].decode())
+            if not self._transport.is_close_frame_sent:
+                self._send_close(1000 if code == 1005 else code, data[2:])
+            self._transport.disconnect()
+
+    def _fragment(self, data: bytes, *, fin: bool) -> None:
+        if fin and not self._parts:
+            self._arrived(data)
+            return
+        self._parts.append(data)
+        self._size += len(data)
+        for which, found in (("max_message", self._size), ("max_fragments", len(self._parts))):
+            limit = getattr(self._limits, which)
+            if found > limit:
+                self._parts.clear()
+                self._size = 0
+                self._fail(LimitExceeded(which, limit))
+                return
+        if fin:
+            data = b"".join(self._parts)
+            self._parts.clear()
+            self._size = 0
+            self._arrived(data)
+
+    def _fail(self, error: RemoteProtocolError) -> None:
+        self.tick()
+        self.machine.fail(error)
+        self.settle()
+        self._wake()
+
+    def disconnected(self) -> None:
+        """The transport has ended."""
+        self._epilogue = self._loop.create_task(self._finish())
+
+    def _outcome(self) -> End:
+        shook = self._transport.close_handshake
+        if self._end is not LOST or self._closing or shook is None or shook.sent is None:
+            return self._end
+        code, what = cast("int", shook.sent.code), shook.sent.reason
+        if what.startswith("peer has not replied to ping"):
+            after = self._timeouts.ping_timeout or 0.0
+            return End(fault=DeadlineExpired(Deadline.PONG, after, "a ping was sent and no pong came back"))
+        return End(fault=FrameViolation(f"the peer broke the protocol: {what}", close_code=int(code)))
+
+    async def _finish(self) -> None:
+        """The library keeps what it found wrong in a future, which complains if nobody asks for it."""
+        with contextlib.suppress(Exception):
+            await self._transport.wait_disconnected()
+        self._ended(self._outcome())
+
+    def stuffed(self, full: bool) -> None:
+        """The transport is full, or has room again."""
+        self._full = full
+        if not full:
+            self.settle()
+            self._wake_senders()
+
+    # --- called by the base -------------------------------------------------------------------------------------
+
+    def _perform(self) -> None:
+        while not self._full and (action := self.machine.next_action()) is not None:
+            if isinstance(action, bytes):
+                self._transport.send(self._types.TEXT, action)
+            elif isinstance(action, CloseWebSocket):
+                self._closing = True
+                self._send_close(action.code, action.reason.encode())
+        reading = self.machine.wants.read
+        if reading is not self._reading and not self._transport.is_disconnected:
+            self._reading = reading
+            stream = self._transport.underlying_transport
+            (stream.resume_reading if reading else stream.pause_reading)()
+
+    def _send_close(self, code: int, reason: bytes) -> None:
+        self._transport.send_close(cast("WSCloseCode", code), reason)  # its enum has not all codes, and needs none
+
+    def _drop(self) -> None:
+        self._perform()
+        self._transport.disconnect(graceful=False)
+
+
+@functools.cache
+def _listener_class() -> Any:
+    from picows import WSListener  # noqa: PLC0415 - an optional dependency
+
+    class Listener(WSListener):
+        """Hands frames on; keeps those that come before there is a session."""
+
+        def __init__(self) -> None:
+            self.wire: _Wire | None = None
+            self._early: list[tuple[object, bytes, bool, bool]] = []
+
+        def attach(self, wire: _Wire, *, gone: bool) -> None:
+            self.wire = wire
+            if not gone:
+                wire.start()
+            for found in self._early:
+                wire.frame(*found)
+            if gone:
+                wire.disconnected()
+
+        def on_ws_connected(self, transport: WSTransport) -> None:
+            transport.underlying_transport.pause_reading()  # until there is a session
+
+        def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+            reserved = frame.rsv1 or frame.rsv2 or frame.rsv3
+            found = (frame.msg_type, frame.get_payload_as_bytes(), frame.fin, reserved)
+            if self.wire is None:
+                self._early.append(found)  # it came in one piece with the upgrade
+            else:
+                self.wire.frame(*found)
+
+        def on_ws_disconnected(self, transport: WSTransport) -> None:
+            if self.wire is not None:
+                self.wire.disconnected()
+
+        def pause_writing(self) -> None:
+            if self.wire is not None:
+                self.wire.stuffed(True)
+
+        def resume_writing(self) -> None:
+            if self.wire is not None:
+                self.wire.stuffed(False)
+
+    return Listener
+
+
+def picows_listener() -> WSListener:
+    """Listener factory for ``picows.ws_connect()``; what it makes is for `over_picows`."""
+    listener: WSListener = _listener_class()()
+    return listener

@@ -1,0 +1,34 @@
+"""An emulator in this process, on a real TCP port of the loopback interface."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from live_protocol.emulator import Emulator, EmulatorOptions
+from live_protocol.endpoint import Endpoint
+from live_transports import asyncio as live
+from live_transports.cli.endpoint import api_key, emulator_endpoint
+
+__all__ = ["loopback", "reachable"]
+
+
+@asynccontextmanager
+async def loopback(options: EmulatorOptions | None = None) -> AsyncIterator[Endpoint]:
+    """An emulator for the time of the block; gives the endpoint to dial."""
+    factory = Emulator(options=options).connection
+    async with live.serve(None, "127.0.0.1", 0, connection_factory=factory) as server:
+        yield emulator_endpoint(server.port)
+
+
+@asynccontextmanager
+async def reachable(endpoint: Endpoint | None, options: EmulatorOptions | None = None) -> AsyncIterator[Endpoint]:
+    """The endpoint, or where there is none an emulator, which standard error then tells about."""
+    if endpoint is not None:
+        yield endpoint
+        return
+    async with loopback(options) as emulated:
+        why = "as asked" if api_key() else "no key in the environment"
+        sys.stderr.write(f"{why}: talking to an emulator at {emulated.url.split('/ws/')[0]}\n")
+        yield emulated

@@ -1,0 +1,201 @@
+"""Cassettes in tests: a relay that records, or a playbook of what was recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as tls
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, final
+
+from live_protocol.close_info import Initiator
+from live_protocol.connection import LiveConnection
+from live_protocol.endpoint import Endpoint, credentials
+from live_protocol.errors import InvalidMessage, LiveProtocolError, ServerClosed
+from live_protocol.events import LinkEvent
+from live_protocol.messages import LiveServerMessage
+from live_protocol.testing import Stage
+from live_protocol.timing import Timeouts
+from live_transports import asyncio as live
+from live_transports.pytest_plugin.cassette_files import (
+    Recording,
+    cassette_files,
+    load_cassette,
+    save_cassette,
+)
+from live_transports.pytest_plugin.servers import PATIENCE, LocalServer
+from live_transports.shared.steps import Machine
+
+__all__ = ["Cassettes"]
+
+_KEEP: Final = 960
+_LOST: Final = 1006
+
+
+@final
+class Cassettes:
+    """The cassettes of one test; calling it opens one.
+
+    Attributes:
+        folder: Where the files are.
+        anew: Whether to record even where there is a cassette.
+    """
+
+    def __init__(self, folder: Path, name: str, *, anew: bool = False) -> None:
+        self.folder: Path = folder
+        self.anew: bool = anew
+        self._name = name
+
+    @contextmanager
+    def __call__(
+        self,
+        name: str | None = None,
+        *,
+        endpoint: Endpoint | None = None,
+        ssl: tls.SSLContext | None = None,
+        tls: bool = False,
+        keep: int = _KEEP,
+        patience: float | None = PATIENCE,
+    ) -> Iterator[LocalServer]:
+        """Record or replay; in both cases the client dials the server that this gives.
+
+        Args:
+            name: Name of the cassette; the test's own if left out.
+            endpoint: The real server, for recording; may be None where the cassette is there, for example because no
+                key is.
+            ssl: TLS context for dialling it.
+            tls: Whether the client is served over TLS, as google-genai needs it (needs trustme).
+            keep: Bytes of each piece of media that are kept; replayed media are filled up with silence.
+            patience: Seconds of silence after which, in replay, the client is told that it failed.
+
+        Yields:
+            The server, see `LocalServer.endpoint` and `LocalServer.base_url`.
+
+        Raises:
+            PlaybookMismatch: In replay the client said something else than was recorded, or less.
+            FileNotFoundError: There is no cassette, and no endpoint to record from.
+            LiveProtocolError: The real server could not be reached; nothing was recorded.
+            InvalidTrace: The cassette is damaged.
+        """
+        name = name or self._name
+        files = cassette_files(self.folder, name)
+        if endpoint is None or (files and not self.anew):
+            if not files:
+                raise FileNotFoundError(f"there is no cassette {name!r} in {self.folder}; give endpoint= to record it")
+            with _replayed(files, tls=tls, patience=patience) as server:
+                yield server
+            return
+        relay = _Relay(endpoint, ssl)
+        server = LocalServer(relay.connection, tls=tls, backend=endpoint.backend, handler=relay.attend).start()
+        try:
+            yield server
+        finally:
+            server.stop()
+        if relay.failure is not None:
+            raise relay.failure
+        secret = credentials(endpoint.target, endpoint.headers).value
+        save_cassette(
+            self.folder,
+            name,
+            relay.recordings,
+            backend=endpoint.backend,
+            secrets=(secret,) if secret else (),
+            keep=keep,
+        )
+
+
+@contextmanager
+def _replayed(files: list[Path], *, tls: bool, patience: float | None) -> Iterator[LocalServer]:
+    playbooks, backend = load_cassette(files)
+    stage = Stage(*playbooks)
+
+    def connect() -> Machine:
+        return stage.connection(patience=patience)
+
+    server = LocalServer(connect, tls=tls, backend=backend, settled=lambda: stage.settled).start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        stage.check()
+
+
+class _Relay:
+    """Carries messages between a client and the real server, and remembers them.
+
+    Attributes:
+        recordings: One for each connection of the client.
+        failure: Why the real server could not be reached.
+    """
+
+    def __init__(self, endpoint: Endpoint, context: tls.SSLContext | None) -> None:
+        self.recordings: list[Recording] = []
+        self.failure: LiveProtocolError | None = None
+        self._endpoint = endpoint
+        self._context = context
+        self._by_machine: dict[int, Recording] = {}
+
+    def connection(self) -> LiveConnection:
+        recording = Recording()
+        self.recordings.append(recording)
+
+        def tap(now: float | None, from_client: bool, what: bytes | str | LinkEvent) -> None:
+            if isinstance(what, (bytes, str)):
+                recording.frames.append((now or 0.0, from_client, what))
+
+        # What the real server thinks of a message is its own to say, and so is when to ping.
+        machine = LiveConnection.server(strict=False, timeouts=Timeouts(ping_interval=None), tap=tap)
+        self._by_machine[id(machine)] = recording
+        return machine
+
+    async def attend(self, session: live.LiveServerSession) -> None:
+        recording = self._by_machine[id(session.connection)]
+        first = await session.receive()
+        if first is None:
+            return
+        if first.setup is None:
+            await session.close(1007, "setup must be the first message and only the first")
+            return
+        try:
+            upstream = await live.connect(self._endpoint, first.setup, ssl=self._context)
+        except ServerClosed as refused:
+            recording.code, recording.reason = refused.code, refused.reason
+            await session.close(refused.code, refused.reason)
+            return
+        except LiveProtocolError as error:
+            self.failure = error
+            await session.close(1011, "the recorded endpoint cannot be reached")
+            return
+        async with upstream:
+            there = asyncio.create_task(self._forth(session, upstream))
+            await self._back(upstream, session)
+            info = upstream.close_info
+            if info is not None and info.initiator is not Initiator.LOCAL:
+                recording.code, recording.reason = info.code, info.reason
+                if info.code == _LOST:
+                    session.connection.transport_failed("the recorded endpoint was lost")  # so without a close frame
+                    session.abort()
+                else:
+                    await session.close(1000 if info.code == 1005 else info.code, info.reason)
+            await there
+
+    async def _forth(self, client: live.LiveServerSession, upstream: live.LiveClientSession) -> None:
+        try:
+            while (message := await client.receive()) is not None:
+                await upstream.send(message)
+        except InvalidMessage as error:
+            # The real server would have refused it too, only later.
+            await client.close(1007, str(error).encode()[:123].decode(errors="ignore"))
+        except LiveProtocolError:
+            pass  # the client's end is the end of the recording, however it came
+        await upstream.close()
+
+    async def _back(self, upstream: live.LiveClientSession, client: live.LiveServerSession) -> None:
+        try:
+            async for event in upstream:
+                message = getattr(event, "message", None) if getattr(event, "last", False) else None
+                if isinstance(message, LiveServerMessage):
+                    await client.send(message)
+        except LiveProtocolError:
+            pass  # its close code is in close_info

@@ -1,0 +1,242 @@
+"""What both ends of a session have in common, over any async runtime. A runtime supplies an `AsyncWire`."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Coroutine, Generator
+from types import TracebackType
+from typing import Any, Generic, Literal, Self, TypeVar, final
+
+from live_protocol.close_info import CloseInfo
+from live_protocol.errors import IllegalInState
+from live_protocol.events import Event, Need
+from live_protocol.messages import LiveClientMessage, LiveServerMessage
+from live_protocol.states import Phase
+from live_transports.shared.steps import Driven, Inbox, NoPublicConstructor
+
+__all__ = ["AsyncSession", "AsyncWire", "Opening"]
+
+T = TypeVar("T")
+M = TypeVar("M", bound=LiveClientMessage | LiveServerMessage)
+K = TypeVar("K", bound=Driven)
+S = TypeVar("S")
+
+
+class AsyncWire(abc.ABC):
+    """One connection under one runtime: the machine, its transport and its timer."""
+
+    inbox: Inbox[Any]
+
+    @abc.abstractmethod
+    def tick(self) -> None:
+        """Tell the machine the time, before a command or a pull."""
+
+    @abc.abstractmethod
+    def settle(self) -> None:
+        """The machine has changed: write, read on, close, arm the timer; or see to it that this happens."""
+
+    @abc.abstractmethod
+    async def room(self) -> None:
+        """Wait until the transport takes more, first come first served.
+
+        Raises:
+            LiveProtocolError: The connection ended meanwhile.
+        """
+
+    @abc.abstractmethod
+    async def arrival(self) -> None:
+        """Wait until there may be events. One task at a time calls it; cancelling it loses nothing."""
+
+    async def breathe(self) -> None:  # noqa: B027 - nothing is a way to do it
+        """Before events are pulled: a checkpoint, where the runtime makes one of every operation."""
+
+    @abc.abstractmethod
+    async def close(self, code: int, reason: str) -> None:
+        """Close in order and wait for the transport's end; on cancellation `abort`."""
+
+    @abc.abstractmethod
+    def abort(self) -> None:
+        """End the transport at once."""
+
+
+class AsyncSession(Generic[M, K], metaclass=NoPublicConstructor):
+    """One end of one live session. ``async for event in session`` is everything that happens, to the very end.
+
+    One task at a time receives; any number of tasks send. After a clean close the stream just ends; after an unclean
+    one it gives `Failed` and `ConnectionClosed` and then raises the error.
+    """
+
+    __slots__ = ("_machine", "_receiving", "_wire")
+
+    def __init__(self, machine: K, wire: AsyncWire) -> None:
+        self._machine = machine
+        self._wire = wire
+        self._receiving = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._machine.state} {self._machine.phase}>"
+
+    # --- facts --------------------------------------------------------------------------------------------------
+
+    @property
+    def connection(self) -> K:
+        """The state machine, for its facts; commands go through the session, which sends what they leave behind."""
+        return self._machine
+
+    @property
+    def phase(self) -> Phase:
+        """How far the session has come."""
+        return self._machine.phase
+
+    @property
+    def close_info(self) -> CloseInfo | None:
+        """How the connection ended; None before `ConnectionClosed` was received or `close` has returned."""
+        return self._wire.inbox.info
+
+    # --- receiving ----------------------------------------------------------------------------------------------
+
+    def __aiter__(self) -> Self:
+        """The session's one stream of events; loops can be left and entered again, nothing is lost in between."""
+        return self
+
+    async def __anext__(self) -> Event:
+        """The next event; see the class for how the stream ends. Cancelling it loses nothing.
+
+        Raises:
+            StopAsyncIteration: The stream has ended in peace.
+            IllegalInState: Another task is receiving. Nothing has changed.
+            LiveProtocolError: The stream has ended otherwise: what `Failed` said, on every further call.
+        """
+        event = await self._take(self._wire.inbox.next_event)
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    async def receive(self) -> M | None:
+        """The next whole message, where events are too fine; cancelling it loses nothing.
+
+        It reads the same stream as iteration and skips what is no message: the setup's acceptance, pings, suspicions.
+        Of a message that iteration has begun it gives the whole.
+
+        Returns:
+            The message, or None after a clean close, on every further call too.
+
+        Raises:
+            InvalidJson, SchemaMismatch: The next message cannot be decoded; the session goes on with the one behind it.
+            IllegalInState: Another task is receiving. Nothing has changed.
+            LiveProtocolError: The connection ended otherwise, on every further call too: `ServerClosed`,
+                `TransportFailed`, `DeadlineExpired`, `FrameViolation`, `LimitExceeded`.
+        """
+        message: M | None = await self._take(self._wire.inbox.next_message)
+        return message
+
+    async def _take(self, take: Callable[[], T | Literal[Need.DATA]]) -> T:
+        if self._receiving:
+            raise IllegalInState("receive", "another task receives", "let one task receive and hand on what it gets")
+        self._receiving = True
+        try:
+            await self._wire.breathe()
+            self._wire.tick()
+            while (item := take()) is Need.DATA:
+                await self._wire.arrival()
+            return item
+        finally:
+            self._receiving = False
+
+    async def _opened(self, kind: type[Event]) -> Event:
+        """Wait for the event that opens the session; whatever comes up to it is the beginning of the stream."""
+        found: Event = await self._take(lambda: self._wire.inbox.hold_until(kind) or Need.DATA)
+        return found
+
+    # --- sending ------------------------------------------------------------------------------------------------
+
+    async def _sent(self) -> None:
+        self._wire.settle()
+        await self._wire.room()
+
+    async def ping(self, payload: bytes = b"") -> None:
+        """Send a ping; `PongReceived` answers it.
+
+        Args:
+            payload: Up to 125 bytes.
+
+        Raises:
+            InvalidMessage: The payload is longer. Nothing was sent.
+            StaleOperation: The connection is closing or closed. Nothing was sent.
+            LiveProtocolError: The connection ended while the ping waited for room.
+        """
+        self._wire.tick()
+        self._ping(payload)
+        await self._sent()
+
+    @abc.abstractmethod
+    def _ping(self, payload: bytes) -> None: ...
+
+    # --- closing ------------------------------------------------------------------------------------------------
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close in order, and free the socket in any case.
+
+        May be called more than once, from any task, and while another task receives: that one gets what had arrived
+        and then the end. It takes ``Timeouts.close`` at most. Whether the peer agreed is in `close_info`. If cancelled,
+        it ends the transport at once.
+
+        Args:
+            code: 1000 to 1003, 1007 to 1014, or 3000 to 4999.
+            reason: At most 123 bytes of UTF-8.
+
+        Raises:
+            InvalidMessage: Code or reason may not be sent; nothing has changed.
+        """
+        await self._wire.close(code, reason)
+
+    async def aclose(self) -> None:
+        """`close`, under the name that `contextlib.aclosing` looks for."""
+        await self._wire.close(1000, "")
+
+    def abort(self) -> None:
+        """End the connection at once. A close frame goes out if the transport takes it right now; nothing is awaited.
+
+        A task that receives gets what had arrived and then the end.
+        """
+        self._wire.abort()
+
+    async def __aenter__(self) -> Self:
+        """The session itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """`close`; where the block is left by cancellation, which should not have to wait, `abort`."""
+        if error is not None and not isinstance(error, Exception):
+            self._wire.abort()
+        else:
+            await self._wire.close(1000, "")
+
+
+@final
+class Opening(Generic[S]):
+    """Something to be opened: ``async with`` it, or ``await`` it and close what comes out. Each use opens anew."""
+
+    __slots__ = ("_open", "_opened")
+
+    def __init__(self, open: Callable[[], Coroutine[Any, Any, S]]) -> None:  # noqa: A002 - it is what it does
+        self._open = open
+        self._opened: list[Any] = []
+
+    def __await__(self) -> Generator[Any, None, S]:
+        """Open."""
+        return self._open().__await__()
+
+    async def __aenter__(self) -> S:
+        """Open, to be closed at the end of the block."""
+        opened = await self._open()
+        self._opened.append(opened)
+        return opened
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close as the session or server does it."""
+        await self._opened.pop().__aexit__(kind, error, trace)

@@ -1,0 +1,341 @@
+"""What every adapter shares, whatever its colour: no I/O, no clock, no event loop in here.
+
+The order of steps, which each adapter keeps:
+
+1. Bytes arrived: `arrived()`. A command or a pull of events: `tick()` first. Only the timer calls ``advance()``, and
+   only if it is on time (`LATE`): a program that was held up reads what has waited before it gives up on the peer.
+2. After every input, command and pull: write what ``data_to_send()`` gives, unless the transport holds more than
+   `HIGH_WATER` already; the timer writes even then, or a ping to a dead peer would never leave and never be missed.
+3. Then look at ``wants``: read while ``read`` or ``half_close``; close only the sending side on ``half_close`` where
+   that can be done; close the transport on ``close``, and drop it where ``next_deadline()`` has become None meanwhile.
+4. Then wake whoever waits for events, and arm the one timer at ``next_deadline()``.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABCMeta
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, cast, final
+
+from live_protocol.close_info import CloseInfo, Initiator
+from live_protocol.endpoint import match_target
+from live_protocol.errors import (
+    AlreadyClosed,
+    LiveProtocolError,
+    OutOfOrder,
+    ServerClosed,
+    StaleOperation,
+    TransportFailed,
+)
+from live_protocol.events import (
+    ConnectionClosed,
+    Event,
+    Failed,
+    Need,
+    Reconnecting,
+    SetupComplete,
+    Undecodable,
+    UpgradeRequested,
+)
+from live_protocol.messages import LiveClientMessage, LiveServerMessage
+from live_protocol.states import LinkState, Phase
+from live_protocol.websocket import Wants
+from live_transports.shared.dialing import Dial, Resolved, dial_expired, interleaved, literal, step_failed
+
+__all__ = [
+    "BURST",
+    "DIAL_TIMEOUT",
+    "GEMINI_PATH",
+    "HIGH_WATER",
+    "LATE",
+    "LOW_WATER",
+    "STAGGER",
+    "Carried",
+    "Core",
+    "Dial",
+    "Driven",
+    "Inbox",
+    "Machine",
+    "NoPublicConstructor",
+    "Resolved",
+    "Response",
+    "answer_request",
+    "arrived",
+    "cut_off",
+    "dial_expired",
+    "interleaved",
+    "is_own_end",
+    "literal",
+    "step_failed",
+    "tick",
+    "ws_url",
+]
+
+HIGH_WATER: Final = 64 * 1024
+"""Bytes waiting in the transport above which senders wait."""
+LOW_WATER: Final = 16 * 1024
+"""Bytes waiting in the transport below which they go on."""
+DIAL_TIMEOUT: Final = 10.0
+"""Seconds for name, TCP and TLS together."""
+STAGGER: Final = 0.25
+"""Seconds after which the next address is tried beside the ones before (RFC 8305 section 5)."""
+LATE: Final = 0.05
+"""Seconds of delay from which a timer is no evidence: the program was held up and the answer may wait to be read."""
+BURST: Final = 64
+"""Sends in a row after which a sender lets others run, even though there was room all the time."""
+
+_MAX_EARLY: Final = 256
+"""Events before the one that opens the session; a peer that sends more of them is not opening one."""
+
+GEMINI_PATH: Final = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
+
+T = TypeVar("T")
+M_co = TypeVar("M_co", bound=LiveClientMessage | LiveServerMessage, covariant=True)
+E = TypeVar("E", bound=Event)
+
+
+# --- the machine ------------------------------------------------------------------------------------------------
+
+
+class Driven(Protocol):
+    """What an adapter drives, whatever it carries and whichever end it is. See `LiveConnection` for each member."""
+
+    @property
+    def wants(self) -> Wants: ...
+
+    @property
+    def state(self) -> LinkState: ...
+
+    @property
+    def phase(self) -> Phase: ...
+
+    def advance(self, now: float) -> None: ...
+
+    def transport_failed(self, error: BaseException | str) -> None: ...
+
+    def next_event(self) -> Event | Literal[Need.DATA]: ...
+
+    def next_deadline(self) -> float | None: ...
+
+    def close(self, code: int = 1000, reason: str = "") -> None: ...
+
+    def send(self, message: Any) -> None: ...
+
+
+class Carried(Driven, Protocol):
+    """The same over bytes: `PersistentConnection`, or any `Machine`."""
+
+    def receive_data(self, data: bytes) -> None: ...
+
+    def receive_eof(self) -> None: ...
+
+    def data_to_send(self) -> bytes: ...
+
+
+class Core(Driven, Protocol):
+    """One that can be the server's end too."""
+
+    def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None: ...
+
+    def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None: ...
+
+
+class Machine(Carried, Core, Protocol):
+    """The same over bytes: `LiveConnection`, or anything with its surface."""
+
+
+def tick(machine: Driven, now: float) -> None:
+    """Tell the time and fire nothing, so that a deadline that passed while nobody looked is left to the timer."""
+    due = machine.next_deadline()
+    machine.advance(now if due is None or now < due else math.nextafter(due, -math.inf))
+
+
+def arrived(machine: Carried, now: float, data: bytes) -> None:
+    """Hand over bytes as of a moment before the next deadline: they may have waited while the program was held up."""
+    tick(machine, now)
+    machine.receive_data(data)
+
+
+# --- events -----------------------------------------------------------------------------------------------------
+
+
+@final
+class Inbox(Generic[M_co]):
+    """The stream of one session: what was held back, then what the machine has, then the end.
+
+    Args:
+        machine: Where events come from.
+        changed: Called after a pull that changed what the machine wants: write, read on, close.
+
+    Attributes:
+        info: How the connection ended, once `ConnectionClosed` was pulled.
+        cause: The error of the transport; becomes the cause of the `TransportFailed` that the machine reports.
+    """
+
+    def __init__(self, machine: Driven, changed: Callable[[], None]) -> None:
+        self.info: CloseInfo | None = None
+        self.cause: BaseException | None = None
+        self._machine = machine
+        self._changed = changed
+        self._held: deque[Event] = deque()
+        self._ended = False  # the consumer has had ConnectionClosed
+        self._closing = False
+        self._kept = False
+
+    # --- for the consumer ---------------------------------------------------------------------------------------
+
+    def next_event(self) -> Event | Literal[Need.DATA] | None:
+        """The next event, `Need.DATA`, or None after a clean end.
+
+        Raises:
+            LiveProtocolError: The connection ended uncleanly and `ConnectionClosed` was given before.
+        """
+        if self._held:
+            event = self._held.popleft()
+        elif self._ended:
+            error = self.error()
+            if error is not None:
+                raise error
+            return None
+        elif (pulled := self._pull()) is Need.DATA:
+            return pulled
+        else:
+            event = pulled
+        if type(event) is ConnectionClosed:
+            self._ended = True
+        return event
+
+    def next_message(self) -> M_co | Literal[Need.DATA] | None:
+        """The next whole message, `Need.DATA`, or None after a clean end. The acceptance of the setup is not one.
+
+        Raises:
+            RemoteProtocolError: The next message could not be decoded; the session goes on behind it.
+            LiveProtocolError: The connection ended uncleanly.
+        """
+        while True:
+            event = self.next_event()
+            if event is None or event is Need.DATA:
+                return event
+            if type(event) is Undecodable:
+                raise event.error.with_traceback(None)
+            # Only what came out of a message has a `last`; the end of a bundle stands for the whole of it.
+            if getattr(event, "last", False) and type(event) is not SetupComplete:
+                return cast("M_co", cast("Any", event).message)
+
+    # --- for the adapter ----------------------------------------------------------------------------------------
+
+    def hold_until(self, kind: type[E]) -> E | None:
+        """Pull events, for the consumer to have first, until there is one of a kind; None while there is not.
+
+        Raises:
+            LiveProtocolError: The connection ended before, or tells everything but that.
+        """
+        while (event := self._pull()) is not Need.DATA:
+            self._held.append(event)
+            if isinstance(event, kind):
+                return event
+            if sum(type(held) is not Reconnecting for held in self._held) > _MAX_EARLY:
+                raise OutOfOrder(f"the peer sent {_MAX_EARLY} messages and none that begins the session")
+        if self.info is not None:  # whoever closes may have pulled it
+            raise self.error() or _never_begun(self.info)
+        return None
+
+    def error(self) -> LiveProtocolError | None:
+        """What went wrong, where the connection has ended and something did; as if never raised before."""
+        error = self.info.error if self.info else None
+        return error.with_traceback(None) if error else None
+
+    def unread(self, event: Event) -> None:
+        """Give an event back that was taken too early; it is the next one."""
+        self._held.appendleft(event)
+
+    def drain(self) -> None:
+        """Pull all there is, for the consumer to have later: the transport is gone, and `info` is asked for."""
+        while (event := self._pull()) is not Need.DATA:
+            self._held.append(event)
+
+    def begin_close(self) -> None:
+        """The application closes: from now on `make_room` may be used."""
+        self._closing = True
+
+    def make_room(self) -> None:
+        """While closing: let the machine read on, or the peer's close frame would never be seen.
+
+        What had arrived when the room was first made is kept for the consumer, a budget of bytes at most; what a peer
+        that does not stop sends after that is dropped.
+        """
+        if not self._closing:
+            return
+        while (event := self._pull()) is not Need.DATA:
+            if not self._kept or type(event) in (Failed, ConnectionClosed):
+                self._held.append(event)
+        self._kept = True
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _pull(self) -> Event | Literal[Need.DATA]:
+        machine = self._machine
+        before = machine.wants
+        event = machine.next_event()
+        if machine.wants is not before:
+            self._changed()
+        if type(event) is ConnectionClosed:
+            self.info = event.info
+            error = event.info.error
+            if self.cause is not None and isinstance(error, TransportFailed) and error.__cause__ is None:
+                error.__cause__ = self.cause
+        return event
+
+
+def _never_begun(info: CloseInfo) -> LiveProtocolError:
+    if info.initiator is Initiator.LOCAL:
+        return AlreadyClosed("the opening of the session")
+    return ServerClosed(info.code, info.reason, "the session had not begun")
+
+
+def cut_off(inbox: Inbox[Any]) -> LiveProtocolError:
+    """For a sender that waited for room when the connection ended: the connection's error, or that there was none."""
+    inbox.drain()
+    return inbox.error() or TransportFailed("the connection ended while the message waited to leave")
+
+
+# --- serving ----------------------------------------------------------------------------------------------------
+
+Response: TypeAlias = tuple[int, Sequence[tuple[str, str]], bytes]
+"""A refusal of the upgrade: status, header fields, body."""
+
+
+def answer_request(request: UpgradeRequested) -> Response | None:
+    """The default answer to an upgrade: accept every method that `match_target` knows, 404 for the rest."""
+    if match_target(request.target) is not None:
+        return None
+    return 404, (("content-type", "text/plain; charset=utf-8"),), b"no such method\n"
+
+
+def is_own_end(error: BaseException, info: CloseInfo | None) -> bool:
+    """Whether a handler ended by nothing but the end of its own connection, which is no fault of the handler."""
+    if isinstance(error, BaseExceptionGroup):  # of its task group
+        return all(is_own_end(one, info) for one in error.exceptions)
+    return isinstance(error, StaleOperation) or (info is not None and error is info.error)
+
+
+def ws_url(host: str, port: int, *, secure: bool, path: str) -> str:
+    """URL of a server that listens there; a wildcard address becomes the loopback one."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
+    return f"{'wss' if secure else 'ws'}://{f'[{host}]' if ':' in host else host}:{port}{path}"
+
+
+# --- classes ----------------------------------------------------------------------------------------------------
+
+
+class NoPublicConstructor(ABCMeta):
+    """Metaclass of handles that only ``connect()`` and ``serve()`` make."""
+
+    def __call__(cls, *args: object, **kwargs: object) -> Any:
+        """Refuse."""
+        raise TypeError(f"{cls.__qualname__} has no public constructor; use connect() or serve()")
+
+    def _create(cls: type[T], *args: Any, **kwargs: Any) -> T:
+        return cast("T", type.__call__(cls, *args, **kwargs))

@@ -1,0 +1,499 @@
+"""One session on threads: a thread that owns the socket, and whoever sends, receives and closes.
+
+One lock guards machine and stream. Nobody holds it while waiting, and no event is handed out under it. Whoever has
+changed the machine also writes what that left behind, as far as the system takes it at once; reading, deadlines and the
+rest of the writing are the I/O thread's, so that pings are answered while the application is slow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import selectors
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Literal, TypeAlias, TypeVar, final
+
+from live_protocol.errors import IllegalInState, InvalidMessage, LiveProtocolError, TransportFailed
+from live_protocol.events import Need
+from live_protocol.states import LinkState
+from live_transports.shared import steps as _driver
+from live_transports.shared.reconnecting import Redial
+from live_transports.shared.steps import Carried, Dial, Inbox
+from live_transports.shared.timeouts import Countdown, WaitTimeout
+from live_transports.sync.sockets import Bell, Interrupted, Stream, Watch
+
+__all__ = ["Open", "Wire"]
+
+Open: TypeAlias = Callable[[Dial, Watch], Stream]
+"""Opens a stream; waits by the watch."""
+T = TypeVar("T")
+
+_PATIENCE: Final = 1.0
+"""Seconds to wait for the I/O thread where all it has to do is to leave."""
+
+
+@final
+class Wire:
+    """The one driver of a machine and the owner of its socket, and of those that follow it.
+
+    Args:
+        machine: What it drives.
+        redial: Where further connections go to, if there are to be any; whoever waits for events has them opened.
+        open: How to open one.
+
+    Attributes:
+        machine: As given; to be used under `lock` only.
+        inbox: Where its events come out; likewise.
+        lock: Guards both.
+        gone: Set while there is no socket, and none is being opened.
+    """
+
+    def __init__(
+        self,
+        machine: Carried,
+        *,
+        redial: Redial | None = None,
+        open: Open | None = None,  # noqa: A002 - it is what it does
+    ) -> None:
+        self.machine = machine
+        self.inbox: Inbox[Any] = Inbox(machine, self.settle)
+        self.lock: threading.Lock = threading.Lock()
+        self.gone: threading.Event = threading.Event()
+        self._arrival = threading.Condition(self.lock)
+        self._room = threading.Condition(self.lock)
+        self._bell = Bell()
+        self._thread: threading.Thread | None = None
+        self._stream: Stream | None = None
+        self._redial = redial
+        self._open = open
+        if redial is not None:
+            redial.meanwhile = self._unlocked
+        self._dialling = False
+        self._receiving = False
+        self._full = False
+        self._reading = True
+        self._half_closed = False
+        self._leaving = False  # the socket is closed as soon as everything is written
+        self._wreck = False  # the socket is closed at once
+        self._aborted = False
+        self._crash: BaseException | None = None
+        # What the I/O thread waits for in its selector; while it is awake nobody has to ring.
+        self._awake = True
+        self._watched = 0
+        self._wakes_at = math.inf
+
+    # --- opening ------------------------------------------------------------------------------------------------
+
+    def watch(self, timeout: float | None) -> Watch:
+        """What waits for the steps before there is a stream; `abort` ends it."""
+        return Watch(timeout, self._bell, lambda: self._aborted or self.machine.state is LinkState.CLOSED)
+
+    def start(self, stream: Stream) -> None:
+        """Let the machine speak.
+
+        Raises:
+            Interrupted: `abort` was called; the stream is closed.
+        """
+        with self.lock:
+            if self._aborted:
+                stream.close()
+                raise Interrupted
+            self._begin(stream)
+        thread = threading.Thread(target=self._run, args=(stream,), name="live connection", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system allows no more of them
+            with self.lock:
+                self._end(stream)
+            raise
+        self._thread = thread
+
+    def _begin(self, stream: Stream) -> None:
+        self._stream = stream
+        self._reading = True
+        self._half_closed = self._leaving = self._wreck = False
+        self.machine.advance(time.monotonic())
+        self.settle()
+
+    # --- the next connection, all but the dial under the lock ---------------------------------------------------
+
+    @contextlib.contextmanager
+    def _unlocked(self) -> Iterator[None]:
+        self.lock.release()
+        try:
+            yield
+        finally:
+            self.lock.acquire()
+
+    def _go_on(self, redial: Redial) -> bool:
+        """Open the next stream if it is time for that; whether there is something to tell instead."""
+        if self._dialling:
+            return False
+        if self.gone.is_set():
+            self.machine.advance(time.monotonic())  # nobody else does
+        where, told = redial.next()
+        if where is None:
+            return told
+        if self._stream is not None and not self.gone.is_set():
+            self._wreck = True
+            self._bell.ring()
+            return False
+        self._stream = None
+        self._dialling = True
+        self.gone.clear()
+        thread = threading.Thread(target=self._dial, args=(redial, where), name="live connection", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system allows no more of them
+            self._dialling = False
+            self.gone.set()
+            raise
+        self._thread = thread
+        return False
+
+    def _dial(self, redial: Redial, where: Dial) -> None:
+        """The I/O thread of a further connection; whoever closes interrupts the dial."""
+        assert self._open is not None  # noqa: S101 - comes with the rest
+        stream = failure = None
+        try:
+            with contextlib.suppress(Interrupted):
+                stream = self._open(where, self.watch(where.timeout))
+        except LiveProtocolError as error:
+            failure = error
+        except BaseException as error:
+            self._crash = error
+            raise
+        finally:
+            with self.lock:
+                begun = self._dialled(redial, stream, failure)
+        if begun and stream is not None:
+            self._run(stream)
+
+    def _dialled(self, redial: Redial, stream: Stream | None, failure: LiveProtocolError | None) -> bool:
+        self._dialling = False
+        self.tick()
+        if stream is not None and redial.wanted and not self._aborted:
+            redial.machine.dialled()
+            self._begin(stream)
+            return True
+        if stream is not None:
+            stream.close()
+        if failure is not None:
+            redial.failed(failure)
+        self._vanish()
+        return False
+
+    # --- the I/O thread -----------------------------------------------------------------------------------------
+
+    def _run(self, stream: Stream) -> None:
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._bell.ear, selectors.EVENT_READ)
+                self._carry(stream, selector)
+        except BaseException as error:
+            self._crash = error  # a bug, or of a machine that is not ours: nobody may wait for ever
+            raise
+        finally:
+            with self.lock:
+                self._end(stream)
+
+    def _carry(self, stream: Stream, selector: selectors.BaseSelector) -> None:
+        registered = 0
+        late = False
+        with self.lock:
+            self._take_in(stream)  # the handshake of TLS may have brought something along
+        while True:
+            with self.lock:
+                if self._is_over(stream):
+                    return
+                self._watched = events = self._events(stream)
+                self._wakes_at = due = self._due()
+                self._awake = False
+            if events != registered:
+                if not registered:
+                    selector.register(stream.socket, events)
+                elif events:
+                    selector.modify(stream.socket, events)
+                else:
+                    selector.unregister(stream.socket)
+                registered = events
+            ready = selector.select(None if due == math.inf else max(0.0, due - time.monotonic()))
+            with self.lock:
+                self._awake = True
+                for key, mask in ready:
+                    if key.fileobj is not stream.socket:
+                        self._bell.hush()
+                        continue
+                    if mask & selectors.EVENT_WRITE:
+                        stream.flush()
+                    if mask & selectors.EVENT_READ:
+                        self._take_in(stream)
+                self._relieve(stream)
+                now = time.monotonic()
+                if now < due:
+                    late = False
+                elif now - due > _driver.LATE and not late:
+                    late = True  # look at the socket once more before anybody is given up
+                else:
+                    late = False
+                    self.machine.advance(now)
+                    self.settle(pressing=True)
+                    self._arrival.notify_all()
+
+    def _events(self, stream: Stream) -> int:
+        reading = selectors.EVENT_READ if self._reading else 0
+        return reading | (selectors.EVENT_WRITE if stream.unsent else 0)
+
+    def _due(self) -> float:
+        due = self.machine.next_deadline()
+        return math.inf if due is None else due
+
+    def _take_in(self, stream: Stream) -> None:
+        if not self._reading:
+            return
+        data = stream.read()
+        if data:
+            _driver.arrived(self.machine, time.monotonic(), data)
+        if stream.error is not None:
+            self._fail(stream.error)
+        elif stream.ended:
+            self.tick()
+            self.machine.receive_eof()
+            self._leaving = True
+        self._received()
+
+    def _received(self) -> None:
+        self.settle()
+        if not self._reading:
+            self.inbox.make_room()
+        self._arrival.notify_all()
+
+    def _fail(self, error: OSError) -> None:
+        self.tick()
+        self.inbox.cause = error
+        self.machine.transport_failed(error)
+        self._wreck = True
+
+    def _relieve(self, stream: Stream) -> None:
+        """Let senders go on, where there is room again."""
+        if self._full and stream.unsent <= _driver.LOW_WATER:
+            self._full = False
+            self.settle()
+            if not self._full:
+                self._room.notify_all()
+
+    def _is_over(self, stream: Stream) -> bool:
+        if stream.broken is not None and not self._aborted and not self._wreck:
+            self._wrecked(stream, stream.broken)
+        if self._aborted or self._wreck:
+            return True
+        # Where nothing bounds the wait for a peer that does not read, what it has not taken is dropped.
+        return self._leaving and (not stream.unsent or self.machine.next_deadline() is None)
+
+    def _wrecked(self, stream: Stream, broken: OSError) -> None:
+        """Nothing can be written any more, but the peer's last words may lie unread."""
+        while self._reading and not stream.ended and stream.error is None:
+            data = stream.read()
+            if not data:
+                break
+            _driver.arrived(self.machine, time.monotonic(), data)
+            self.settle()
+        self._fail(stream.error or broken)
+
+    def _end(self, stream: Stream) -> None:
+        stream.close()
+        try:
+            if self._crash is None:
+                self.tick()
+                self.machine.receive_eof()
+            else:
+                self.inbox.cause = self._crash
+                self.machine.transport_failed("the I/O thread failed")
+        finally:
+            self._vanish()
+
+    def _vanish(self) -> None:
+        self._full = False
+        self.gone.set()
+        self._release()
+        self._arrival.notify_all()
+        self._room.notify_all()
+
+    @property
+    def over(self) -> bool:
+        """Whether there is no socket and will be none."""
+        return self.gone.is_set() and (
+            self._redial is None or self._crash is not None or self._aborted or self.machine.state is LinkState.CLOSED
+        )
+
+    def _release(self) -> None:
+        if self.over:
+            self._bell.close()
+
+    # --- steps, all under the lock ------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Tell the machine the time, before a command or a pull."""
+        _driver.tick(self.machine, time.monotonic())
+
+    def settle(self, *, pressing: bool = False) -> None:
+        stream = self._stream
+        if stream is None or self.gone.is_set():
+            return
+        if pressing or not self._full:
+            data = self.machine.data_to_send()
+            if data:
+                stream.write(data)
+                self._full = stream.unsent > _driver.HIGH_WATER
+        wants = self.machine.wants
+        if wants.half_close:
+            if not self._half_closed:
+                self._half_closed = True
+                stream.write_eof()
+        elif wants.close:
+            self._leaving = True
+        self._reading = (wants.read or wants.half_close) and not self._leaving
+        self._rouse()
+
+    def _rouse(self) -> None:
+        """Wake the I/O thread if it waits for the wrong thing, or too long: a pull may arm a deadline, too."""
+        stream = self._stream
+        if self._awake or stream is None:
+            return
+        if (
+            self._leaving
+            or stream.broken is not None
+            or self._events(stream) != self._watched
+            or self._due() < self._wakes_at
+        ):
+            self._awake = True
+            self._bell.ring()
+
+    # --- called by any thread -----------------------------------------------------------------------------------
+
+    def take(self, operation: str, take: Callable[[], T | Literal[Need.DATA]], timeout: float | None) -> T:
+        """Wait for what ``take`` finds.
+
+        Raises:
+            IllegalInState: Another thread waits here.
+            WaitTimeout: It took too long.
+        """
+        left = Countdown(timeout)
+        with self.lock:
+            if self._receiving:
+                raise IllegalInState(operation, "another thread receives", "let one receive and hand on what it gets")
+            self._receiving = True
+            try:
+                self.tick()
+                while (item := take()) is Need.DATA:
+                    if self.over:
+                        raise TransportFailed("the I/O thread failed") from self._crash
+                    if self._redial is not None and self._go_on(self._redial):
+                        continue
+                    self._rouse()
+                    if not left.wait(self._arrival, self._due() if self.gone.is_set() else math.inf):
+                        raise WaitTimeout(operation, queued=False)
+                self._rouse()
+                return item
+            finally:
+                self._receiving = False
+                self._release()
+
+    def call(self, operation: str, command: Callable[[], None], timeout: float | None) -> None:
+        """Run a command on the machine, write what it left behind, then wait while the transport is full.
+
+        Raises:
+            WaitTimeout: It stayed full; the command was carried out.
+            LiveProtocolError: The command was refused, or the connection ended meanwhile.
+        """
+        with self.lock:
+            self.tick()
+            command()
+            self.settle()
+            if not self._full:
+                return
+            left = Countdown(timeout)
+            while self._full and not self.gone.is_set():
+                if not left.wait(self._room):
+                    raise WaitTimeout(operation, queued=True)
+            if self.over:
+                raise _driver.cut_off(self.inbox)
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    def begin_close(self, code: int, reason: str) -> None:
+        """Close in order, and wait for nothing.
+
+        Raises:
+            InvalidMessage: Code or reason may not be sent; nothing has changed.
+        """
+        with self.lock:
+            self.tick()
+            self.machine.close(code, reason)
+            self.inbox.begin_close()
+            if self._stream is None and self._redial is None:
+                self._abort()
+            else:
+                self._received()
+                self._interrupt()
+
+    def close(self, code: int, reason: str, timeout: float | None = None) -> None:
+        """`begin_close`, then wait for the end; where that is interrupted or takes too long, `abort`."""
+        try:
+            self.begin_close(code, reason)
+            if not self.gone.wait(timeout):
+                raise WaitTimeout("close", cost="the connection was cut off")
+        except InvalidMessage:
+            raise
+        except BaseException:
+            self.abort()
+            raise
+        self.join(_PATIENCE)
+        with self.lock:
+            self.inbox.drain()
+
+    def abort(self) -> None:
+        """End the connection at once, and wait for nothing that the peer would have to do."""
+        with self.lock:
+            self._abort()
+        self.join(_PATIENCE)
+
+    def _abort(self) -> None:
+        if self.over or self._aborted:
+            return
+        self._aborted = True
+        if self._stream is not None or self._redial is not None:
+            self.tick()
+            self.machine.close()
+            self.settle()
+        self._bell.ring()
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        """Nobody wants the connection any more that is being opened, or is to be."""
+        if self._dialling:
+            self._bell.ring()
+        self._release()
+        self._arrival.notify_all()
+
+    def discard(self) -> None:
+        """There will be no stream: free what it was waited for with."""
+        with self.lock:
+            if self._stream is None and not self.gone.is_set():
+                self._aborted = True
+                self._vanish()
+
+    def abandon(self) -> None:
+        """`abort`, for the collector of garbage, which may strike anywhere, under our lock too; so it takes none."""
+        self._aborted = True
+        self._bell.ring()
+        if self.gone.is_set():
+            self._bell.close()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the I/O thread, unless this is it."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)

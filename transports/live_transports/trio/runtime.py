@@ -1,0 +1,122 @@
+"""trio's streams and names, for what is written once for trio and anyio."""
+
+from __future__ import annotations
+
+import functools
+import ssl as tls
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, final
+
+import trio
+
+from live_protocol.errors import InvalidMessage
+from live_transports.shared.listening import names
+from live_transports.structured.runtime import Link, Runtime, unwrapped
+from live_transports.structured.server import Listeners
+
+__all__ = ["RUNTIME", "TrioLink", "TrioListeners", "listen"]
+
+
+async def _reenter(token: trio.lowlevel.TrioToken, function: Callable[[], Awaitable[None]]) -> None:
+    call = functools.partial(trio.from_thread.run, function, trio_token=token)
+    try:
+        try:
+            trio.lowlevel.current_trio_token()
+        except RuntimeError:
+            call()  # no trio runs in this thread; what else may run here cannot be waited with
+        else:
+            await trio.to_thread.run_sync(call)
+    except trio.RunFinishedError:
+        return  # which has closed everything
+
+
+@final
+class TrioLink(Link):
+    """A `trio.abc.Stream`."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.can_half_close = isinstance(stream, trio.abc.HalfCloseableStream)
+        self._stream = stream
+
+    async def secure(self, context: tls.SSLContext, *, hostname: str | None = None) -> TrioLink:
+        # Peers leave without a close_notify; that nothing was cut off, WebSocket itself makes sure.
+        secured = trio.SSLStream(
+            self._stream, context, server_hostname=hostname, server_side=hostname is None, https_compatible=True
+        )
+        await secured.do_handshake()
+        return TrioLink(secured)
+
+    async def receive(self) -> bytes:
+        return bytes(await self._stream.receive_some())
+
+    async def send(self, data: bytes) -> None:
+        await self._stream.send_all(data)
+
+    async def send_eof(self) -> None:
+        if isinstance(self._stream, trio.abc.HalfCloseableStream):
+            await self._stream.send_eof()
+
+    async def close(self) -> None:
+        await self._stream.aclose()
+
+    async def drop(self) -> None:
+        await trio.aclose_forcefully(self._stream)
+
+
+async def _connect(host: str, port: int, local_addr: tuple[str, int] | None) -> TrioLink:
+    if local_addr is not None and local_addr[1] != 0:
+        raise InvalidMessage("local_addr", "trio binds to any free port: give port 0, or a stream of your own")
+    try:
+        return TrioLink(await trio.open_tcp_stream(host, port, local_address=local_addr[0] if local_addr else None))
+    except BaseExceptionGroup as group:
+        raise unwrapped(group) from None  # the cancellation of its nursery
+
+
+RUNTIME: Final = Runtime(
+    now=trio.current_time,
+    event=trio.Event,
+    scope=trio.CancelScope,
+    nursery=trio.open_nursery,
+    checkpoint=trio.lowlevel.checkpoint,
+    sleep=trio.sleep,
+    forever=trio.sleep_forever,
+    in_thread=trio.to_thread.run_sync,
+    task=trio.lowlevel.current_task,
+    token=trio.lowlevel.current_trio_token,
+    reenter=_reenter,
+    broken=(trio.BrokenResourceError, trio.ClosedResourceError),
+    link=TrioLink,
+    connect=_connect,
+)
+
+
+# --- servers ----------------------------------------------------------------------------------------------------
+
+
+@final
+class TrioListeners(Listeners):
+    """Listening sockets on trio."""
+
+    def __init__(self, listeners: Sequence[trio.SocketListener]) -> None:
+        self.sockets: tuple[trio.socket.SocketType, ...] = tuple(listener.socket for listener in listeners)
+        self._listeners = listeners
+
+    async def serve(self, connected: Callable[[Any], Coroutine[Any, Any, None]], nursery: trio.Nursery) -> None:
+        await trio.serve_listeners(connected, list(self._listeners), handler_nursery=nursery)
+
+
+async def listen(host: str | Sequence[str], port: int, backlog: int) -> TrioListeners:
+    """Listen on every address.
+
+    Raises:
+        OSError: One of them cannot be used; none is then.
+    """
+    listeners: list[trio.SocketListener] = []
+    try:
+        for name in names(host):
+            listeners += await trio.open_tcp_listeners(port, host=name, backlog=backlog)
+    except BaseException:
+        for listener in listeners:
+            await trio.aclose_forcefully(listener)
+        raise
+    return TrioListeners(listeners)
