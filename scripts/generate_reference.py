@@ -1,4 +1,4 @@
-"""Writes docs/reference/api.md from the docstrings of all public names: `python scripts/generate_reference.py [--check]`."""
+"""Writes docs/reference/api.md from the docstrings of public names: `python scripts/generate_reference.py`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
-TARGET = Path(__file__).with_name("reference.md")
+TARGET = ROOT / "docs" / "reference" / "api.md"
 PACKAGES = {"live_protocol": ROOT / "live_protocol", "live_transports": ROOT / "transports" / "live_transports"}
 
 _SOURCES = re.compile(r" \((?:wire\.md|RFC \d+)[^)]*\)")

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from live_protocol import _tables as tables
+from live_protocol import states as tables
 
-TARGET = Path(__file__).with_name("states.md")
+TARGET = Path(__file__).parents[1] / "docs" / "reference" / "states.md"
 
 Machine: TypeAlias = tuple[str, str, Mapping[Any, Any], type[enum.StrEnum], type[enum.StrEnum], enum.StrEnum]
 

@@ -18,12 +18,11 @@ settings.load_profile("default")
 
 
 UNTRACED = {
-    "adapters",
     "cli",
-    "plugin",
+    "interop",
+    "pytest_plugin",
     "reconnecting",
-    "sdk",
-    "test_against_protobuf",
+    "runtimes",
     "test_asgi_conformance",
     "test_bounds",
     "test_chaos",

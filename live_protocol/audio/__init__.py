@@ -1,4 +1,7 @@
-"""ROOM"""
+"""Audio at the edges of a session: chunks, sample rates, WAV files, playback.
+
+Knows audio formats and nothing of sessions or connections. Begin reading in ``playback``.
+"""
 
 from live_protocol.audio.chunking import MAX_CHUNK, MIN_CHUNK, Chunker, PreRoll
 from live_protocol.audio.playback import Dropped, DropReason, OverflowPolicy, PlaybackBuffer

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias, final
 
+from live_protocol.messages.audio_format import AudioFormat
+
 __all__ = ["MAX_CHUNK", "MIN_CHUNK", "Chunker", "PreRoll"]
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
 
 
 MIN_CHUNK: Final = 0.02
-
-
 """Seconds; the shortest chunk that is recommended (wire.md section 12)."""
 
 
 MAX_CHUNK: Final = 0.1
-
-
 """Seconds; the longest chunk that is recommended (wire.md section 12)."""
 
 

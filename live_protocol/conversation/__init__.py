@@ -1,4 +1,7 @@
-"""ROOM"""
+"""What was said: transcripts, turns and tokens, put together from events.
+
+Knows events only; nothing of the protocol depends on it. Begin reading in ``transcripts``.
+"""
 
 from live_protocol.conversation.transcripts import Role, TranscriptAssembler, Utterance
 from live_protocol.conversation.turn_view import TurnCollector, TurnView

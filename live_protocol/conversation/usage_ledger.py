@@ -9,6 +9,7 @@ import attrs
 
 from live_protocol.events import Event, Interrupted, SetupComplete, TurnComplete, TurnStarted, UsageUpdated
 from live_protocol.messages import UsageMetadata
+from live_protocol.session.usage import ByModality, Usage, summed
 
 __all__ = ["ModalityUsage", "TurnUsage", "UsageLedger"]
 
@@ -33,10 +34,10 @@ class ModalityUsage:
     def added(self, report: UsageMetadata) -> ModalityUsage:
         """The sums after one more report."""
         return ModalityUsage(
-            prompt=_summed(self.prompt, report.prompt_tokens_details),
-            response=_summed(self.response, report.response_tokens_details),
-            cached=_summed(self.cached, report.cache_tokens_details),
-            tool_use_prompt=_summed(self.tool_use_prompt, report.tool_use_prompt_tokens_details),
+            prompt=summed(self.prompt, report.prompt_tokens_details),
+            response=summed(self.response, report.response_tokens_details),
+            cached=summed(self.cached, report.cache_tokens_details),
+            tool_use_prompt=summed(self.tool_use_prompt, report.tool_use_prompt_tokens_details),
         )
 
 

@@ -7,6 +7,7 @@ that this version does not know, as plain strings. Lyria RealTime lives in ``mus
 """
 
 from live_protocol.messages import music
+from live_protocol.messages.audio_format import AudioFormat
 from live_protocol.messages.client import (
     ActivityEnd,
     ActivityStart,
@@ -243,6 +244,7 @@ __all__ = [
     "ApiKeyConfig",
     "ApiSpec",
     "AspectRatio",
+    "AudioFormat",
     "AudioMetadata",
     "AudioResponseFormat",
     "AudioTranscriptionConfig",

@@ -10,29 +10,13 @@ import attrs
 __all__ = ["INPUT_RATE", "OUTPUT_RATE", "AudioFormat"]
 
 INPUT_RATE: Final = 16_000
-
-
 """Hz; what a bare ``audio/pcm`` means from the client."""
-
-
 OUTPUT_RATE: Final = 24_000
-
-
 """Hz; what the service speaks, and what a bare ``audio/pcm`` means from Vertex."""
-
-
 MIN_RATE: Final = 4_000
-
-
 MAX_RATE: Final = 192_000
-
-
 _PCM = re.compile(r"\s*audio/pcm\s*(;.*)?", re.IGNORECASE | re.DOTALL)
-
-
 _PARAMETER = re.compile(r"\s*(rate|channels)\s*=(.*)", re.IGNORECASE | re.DOTALL)
-
-
 _NUMBER = re.compile(r"\s*(\"?)([0-9]{1,9})\1\s*")
 
 

@@ -1,4 +1,8 @@
-"""ROOM"""
+"""One session over many connections: when to leave, what to send again, what was lost.
+
+Knows connections and drives them one after the other; it dials nothing and waits for nothing. Begin reading in
+``persistent``.
+"""
 
 from live_protocol.reconnect.memory_store import MemoryStore
 from live_protocol.reconnect.outbox import Entry, Outbox, Tally

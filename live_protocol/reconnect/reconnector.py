@@ -11,6 +11,7 @@ import attrs
 
 from live_protocol.close_info import CloseInfo, Initiator
 from live_protocol.events import GoAway, ReconnectReason, ResumptionUpdated, SetupComplete
+from live_protocol.reconnect.policy import ReconnectPolicy, WithoutHandle
 
 __all__ = ["Dial", "GiveUp", "Reconnector", "Verdict", "verdict"]
 
@@ -31,14 +32,10 @@ class Verdict(enum.StrEnum):
 
 
 _DEAD_HANDLE: Final = ("invalid session handle", "session not found", "requested entity was not found")
-
-
 _PASSING: Final = ("requested entity was not found", "operation is not implemented")
 
 
 _CONFLICT: Final = "internal error"
-
-
 _OUTAGE: Final = "currently unavailable"
 
 

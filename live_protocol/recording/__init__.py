@@ -1,4 +1,7 @@
-"""ROOM"""
+"""What happened on a connection, kept: traces, the timeline that measures them, the page that draws it.
+
+Knows events and messages; connections only see an observer. Begin reading in ``trace``.
+"""
 
 from live_protocol.recording.page import render
 from live_protocol.recording.recorder import Recorder

@@ -1,4 +1,7 @@
-"""ROOM"""
+"""The Live protocol over whole messages: phases, turns, tool calls, resumption.
+
+Knows messages and the codec, and no WebSocket. Begin reading in ``live_session``, then ``receiving`` and ``sending``.
+"""
 
 from live_protocol.session.activity import ActivityWindow
 from live_protocol.session.commands import ClientVerbs

@@ -12,8 +12,6 @@ from live_protocol.messages import MediaModality, ModalityTokenCount, UsageMetad
 __all__ = ["ByModality", "Usage"]
 
 ByModality: TypeAlias = Mapping[MediaModality | str, int]
-
-
 """Tokens by kind of content."""
 
 
@@ -59,7 +57,7 @@ class Usage:
         )
 
 
-def _summed(sums: ByModality, details: Sequence[ModalityTokenCount]) -> ByModality:
+def summed(sums: ByModality, details: Sequence[ModalityTokenCount]) -> ByModality:
     added = dict(sums)
     for detail in details:
         modality = detail.modality or MediaModality.MODALITY_UNSPECIFIED

@@ -1,4 +1,7 @@
-"""ROOM"""
+"""Tools for tests: two ends joined in memory, a clock, scripted servers, faults on the wire.
+
+May know everything; nothing knows it. Begin reading in ``pair``, then ``playbook``.
+"""
 
 from live_protocol.testing.faults import Faults, FaultyMachine, ServerMachine
 from live_protocol.testing.pair import FakeClock, Machine, Pair, chunks

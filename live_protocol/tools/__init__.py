@@ -1,4 +1,7 @@
-"""ROOM"""
+"""Functions of the application, declared to the model, checked and answered.
+
+Knows messages and the codec, no session: running a tool is the adapters' part. Begin reading in ``declare``.
+"""
 
 from live_protocol.tools.declare import BadToolCall, Declared, ToolRegistry, declare, respond
 

@@ -1,4 +1,7 @@
-"""ROOM"""
+"""RFC 6455 and RFC 7692 without I/O: handshake, frames, keepalive, close.
+
+Knows nothing of Live. Begin reading in ``link``; ``frames`` has the reader.
+"""
 
 from live_protocol.websocket.handshake import (
     ClientHandshake,

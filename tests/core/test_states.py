@@ -45,7 +45,7 @@ from live_protocol import (
     ToolCallWasCancelled,
     TurnState,
 )
-from live_protocol import _tables as tables
+from live_protocol import states as tables
 from live_protocol.states import (
     Activity,
     ActivityInput,

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.paths import ROOT
 
 from interop.support import SPEECH, Server, Stories, tell
 
-ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "node_modules" / "@google" / "genai" / "package.json"
 NODE = shutil.which("node")
 if NODE is None:

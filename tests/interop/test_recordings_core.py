@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from support.core import frame, names
+from support.paths import RECORDINGS
 
 from live_protocol import Codec, Endpoint, LinkState, LiveConnection, LiveSession, Phase, TurnState
 from live_protocol.messages import Backend
 from live_protocol.testing import Pair
 
-FOLDER = Path(__file__).parents[2].parent / "shared" / "recordings" / "js"
+FOLDER = RECORDINGS
 FILES = sorted(FOLDER.glob("*.websocket.log"))
 
 if not FILES:

@@ -15,11 +15,12 @@ from typing import Any, Final
 
 import pytest
 from core.emulator.pair import GEMINI, VERTEX, Raw
+from support.paths import RECORDINGS
 
 from live_protocol.emulator import Action, Call, Emulator, Parrot, Say, Turn
 from live_protocol.recording import open_trace
 
-FOLDER = Path(__file__).parents[3] / "shared" / "recordings" / "js"
+FOLDER = RECORDINGS
 FILES = sorted(FOLDER.glob("*.websocket.log"))
 
 FIXED: Final = ("mimeType", "role", "language", "trafficType", "generationComplete", "turnComplete", "interrupted")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.introspection import ENUMS, MESSAGES, camel, category, fields, hints
+from support.paths import SHARED
 from support.strategies import ONEOFS
 
 from live_protocol.messages import CONNECT_CONFIG_TO_SETUP, Backend
 
-WIRE_JSON = Path(__file__).parents[3] / "shared" / "protocol" / "wire.json"
+WIRE_JSON = SHARED / "protocol" / "wire.json"
 
 SCALARS = {
     "string": "str",

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import attrs
 import pytest
+from support.paths import ROOT
 
 import live_protocol
 from live_protocol import errors, events
 from live_transports.cli.commands import COMMANDS
 
-ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SLOW = re.compile(r"Executing <.* took \d+\.\d+ seconds")
@@ -109,7 +109,7 @@ def test_pages_hold_no_path_of_a_machine(page: Path) -> None:
 
 
 def test_the_table_of_events_is_complete() -> None:
-    text = (ROOT / "docs" / "events.md").read_text("utf-8")
+    text = (ROOT / "docs" / "reference" / "events.md").read_text("utf-8")
     named = set(re.findall(r"`([A-Z]\w+)`", text))
     classes = {name for name in events.__all__ if attrs.has(getattr(events, name))}
     assert classes <= named
@@ -117,7 +117,7 @@ def test_the_table_of_events_is_complete() -> None:
 
 
 def test_the_taxonomy_of_errors_is_complete() -> None:
-    text = (ROOT / "docs" / "errors.md").read_text("utf-8")
+    text = (ROOT / "docs" / "reference" / "errors.md").read_text("utf-8")
     named = set(re.findall(r"`([A-Z]\w+)[`.(]", text))
     assert set(errors.__all__) <= named
     assert named <= set(dir(live_protocol)) | set(errors.__all__)
@@ -125,7 +125,7 @@ def test_the_taxonomy_of_errors_is_complete() -> None:
 
 def test_the_table_for_users_of_the_sdk_knows_all_that_its_session_does() -> None:
     live = pytest.importorskip("google.genai.live")
-    text = (ROOT / "docs" / "from-google-genai.md").read_text("utf-8")
+    text = (ROOT / "docs" / "guide" / "from-google-genai.md").read_text("utf-8")
     there = {name for name in vars(live.AsyncSession) if not name.startswith("_")}
     assert there == {name for name in there if re.search(rf"\bsession\.{name}\(", text)}
     named = set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)[`.(]", text))
@@ -134,7 +134,7 @@ def test_the_table_for_users_of_the_sdk_knows_all_that_its_session_does() -> Non
 
 def test_the_reference_is_what_the_docstrings_say() -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "docs" / "generate_reference.py"), "--check"],
+        [sys.executable, str(ROOT / "scripts" / "generate_reference.py"), "--check"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
         capture_output=True,
         text=True,
@@ -142,5 +142,5 @@ def test_the_reference_is_what_the_docstrings_say() -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    reference = (ROOT / "docs" / "reference.md").read_text("utf-8")
+    reference = (ROOT / "docs" / "reference" / "api.md").read_text("utf-8")
     assert set(live_protocol.__all__) <= set(re.findall(r"^\| `(\w+)` \| \S", reference, re.MULTILINE))

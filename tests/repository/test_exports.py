@@ -11,12 +11,12 @@ from typing import Any, get_args
 
 import attrs
 import pytest
+from support.paths import ROOT
 
 import live_protocol
 from live_protocol import Event, events, messages
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 SNAPSHOT = HERE / "exports.txt"
 
 

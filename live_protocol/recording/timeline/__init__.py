@@ -1,6 +1,6 @@
 """A recorded session, measured: what happened when, how long it took, and what went wrong.
 
-`Timeline.of` takes the records of a trace and never fails on what they hold; `live_protocol.recording` draws the result.
+`Timeline.of` takes the records of a trace and never fails on what they hold; `render` draws the result.
 """
 
 from __future__ import annotations

@@ -234,6 +234,7 @@ def test_the_package_exports_every_class_but_those_of_lyria() -> None:
     assert not set(music.__all__) & exported
     assert exported - expected == {
         "NO_EXTRA",
+        "AudioFormat",
         "Backend",
         "Duration",
         "Int64",

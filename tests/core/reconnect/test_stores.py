@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.paths import ROOT
 
 from core.reconnect.world import EAGER, Witness, World, text_of
 from live_protocol.emulator import Emulator, Say, Turn
@@ -27,8 +28,6 @@ from live_protocol.testing import FakeClock
 from live_transports.stores import FileStore, RedisStore
 
 Expire = Callable[[], None]
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-from pathlib import Path
 from typing import Any
+
+from support import paths
 
 from live_protocol.recording import Timeline, TraceFrame, TraceNote, TraceRecord
 
-RECORDINGS = sorted((Path(__file__).parents[3] / "shared" / "recordings" / "js").glob("*.websocket.log"))
+RECORDINGS = sorted(paths.RECORDINGS.glob("*.websocket.log"))
 
 SETUP = {"setup": {"model": "models/m"}}
 READY = {"setupComplete": {}}

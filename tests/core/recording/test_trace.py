@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.paths import RECORDINGS
 from support.traces import lines, record
 
 from live_protocol.errors import InvalidMessage, LocalProtocolError
@@ -25,7 +26,6 @@ from live_protocol.recording import (
     write_websocket_log,
 )
 
-RECORDINGS = Path(__file__).parent.parent / ".." / "shared" / "recordings" / "js"
 FILES = sorted(RECORDINGS.glob("*.websocket.log"))
 HEADER = b'{"format":"live-protocol-trace","version":1}\n'
 

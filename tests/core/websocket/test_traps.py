@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
-TESTS = Path(__file__).parents[1]
-FILES = [*sorted((TESTS / "link").glob("test_*.py")), TESTS / "adapters" / "test_sync.py"]
+from support.paths import TESTS
+
+FILES = [*sorted((TESTS / "core" / "websocket").glob("test_*.py")), TESTS / "transports" / "runtimes" / "test_sync.py"]
 EXPECTED = {f"W{number}" for number in range(1, 51)} | {f"A{number}" for number in range(1, 11)}
 
 

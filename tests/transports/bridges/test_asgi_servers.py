@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.paths import TESTS
 from support.patience import PATIENCE
 from support.tls import authority, server_context
 from transports.bridges.servers import SERVERS, Running
@@ -505,7 +506,7 @@ async def test_google_genai(server: Running, tmp_path: Path) -> None:
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("GOOGLE_", "GEMINI_"))}
     variables |= {"SSL_CERT_FILE": str(tmp_path / "ca.pem"), "no_proxy": "localhost", "PYTHONWARNINGS": "ignore"}
     variables["PYTHONPATH"] = os.pathsep.join(sys.path)
-    story = Path(__file__).parents[1] / "sdk" / "story.py"
+    story = TESTS / "interop" / "story.py"
     async with server(app, tls=server_context()) as port:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, str(story), "gemini", f"wss://localhost:{port}", "", "text_only", "ends", "token"),

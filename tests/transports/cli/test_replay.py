@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
+from support.paths import RECORDINGS
 from transports.cli.support import call, run
 
 from live_protocol import events
 from live_protocol.recording import TraceFrame, TraceWriter, open_trace, write_websocket_log
 
-RECORDINGS = Path(__file__).parents[3] / "shared" / "recordings" / "js"
 FILES = sorted(RECORDINGS.glob("*.websocket.log"))
 
 SETUP = b'{"setup":{"model":"models/m","generationConfig":{"responseModalities":["TEXT"]}}}'

@@ -14,6 +14,7 @@ import anyio.abc
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
+from support import tls
 from transports.runtimes.kit.peer import Conn, Peer
 
 from live_protocol import Endpoint, LiveProtocolError, ServerClosed, TransportFailed

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support import tls
 from support.patience import PATIENCE
 from transports.runtimes.kit.checkpoints import MOST, at_every_checkpoint, cancelled_at
 from transports.runtimes.kit.kit import Job, Kit

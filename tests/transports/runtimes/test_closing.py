@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import pytest
+from support import tls
 from support.patience import PATIENCE, at_once
 from transports.runtimes.kit.kit import Kit
 from transports.runtimes.kit.peer import BINARY, CLOSE, Conn, Gone, Peer, make_frame

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support import tls
 from support.patience import at_once
 from transports.runtimes.kit.kit import Kit
 from transports.runtimes.kit.peer import Conn, Gone, Peer, Script

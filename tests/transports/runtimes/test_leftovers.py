@@ -7,12 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from support.paths import ROOT
 
 SOURCE = """
 import asyncio, socket, threading
-from adapters.conftest import nothing_left
-from adapters.kit import AsyncioKit
+from transports.runtimes.conftest import nothing_left
+from transports.runtimes.kit.kit import AsyncioKit
 
 KEPT = []
 

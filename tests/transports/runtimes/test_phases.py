@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable
 
 import pytest
+from support import tls
 from support.patience import PATIENCE, at_once
 from transports.runtimes.kit.kit import Kit
 from transports.runtimes.kit.peer import Conn, Peer

@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 import pytest
+from support import tls
 from support.patience import PATIENCE, at_once
 from transports.runtimes.kit.kit import Kit
 from transports.runtimes.kit.peer import Conn, Gone, Peer, Script

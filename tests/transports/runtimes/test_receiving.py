@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support import tls
 from support.patience import PATIENCE
 from transports.runtimes.kit.kit import Kit
 from transports.runtimes.kit.peer import BINARY, CLOSE, PING, PONG, Conn, Gone, Peer, make_frame

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import pytest
+from support import tls
 from support.patience import PATIENCE
 from transports.runtimes.kit.kit import Job, Kit
 from transports.runtimes.kit.peer import CLOSE, TEXT, Conn, Peer

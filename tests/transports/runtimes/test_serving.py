@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
+from support import tls
 from support.patience import at_once
 from transports.runtimes.kit.kit import Kit
 from transports.runtimes.kit.peer import CLOSE, PING, PONG, TEXT, Conn, Gone

@@ -9,6 +9,7 @@ import stat
 from typing import Any
 
 import pytest
+from support import tls
 from transports.runtimes.kit.kit import Kit
 from transports.runtimes.kit.peer import Conn, Peer
 

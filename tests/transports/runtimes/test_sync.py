@@ -13,8 +13,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support import tls
 from support.patience import PATIENCE, at_once
-from transports.runtimes.kit.blocking import Running, deaf, open_to, polite, release, text
+from transports.runtimes.kit.blocking import (
+    Running,
+    deaf,
+    fresh,  # noqa: F401 - a fixture
+    open_to,
+    polite,
+    release,
+    text,
+)
 from transports.runtimes.kit.kit_sync import settle
 from transports.runtimes.kit.peer import CLOSE, PING, PONG, TEXT, Conn, Gone, Peer
 

@@ -13,8 +13,17 @@ import threading
 from typing import Any
 
 import pytest
+from support import tls
 from support.patience import PATIENCE, at_once
-from transports.runtimes.kit.blocking import deaf, interrupted, open_to, polite, release, text
+from transports.runtimes.kit.blocking import (
+    deaf,
+    fresh,  # noqa: F401 - a fixture
+    interrupted,
+    open_to,
+    polite,
+    release,
+    text,
+)
 from transports.runtimes.kit.peer import CLOSE, Conn, Gone, Peer
 
 from live_protocol import (

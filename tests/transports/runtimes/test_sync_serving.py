@@ -9,8 +9,15 @@ import warnings
 from typing import Any
 
 import pytest
+from support import tls
 from support.patience import PATIENCE, at_once
-from transports.runtimes.kit.blocking import Running, open_to, release, text
+from transports.runtimes.kit.blocking import (
+    Running,
+    fresh,  # noqa: F401 - a fixture
+    open_to,
+    release,
+    text,
+)
 from transports.runtimes.kit.kit_sync import settle
 from transports.runtimes.kit.peer import BINARY, Conn, Peer, dialer, make_frame
 

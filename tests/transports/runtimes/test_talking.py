@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support import tls
 from transports.runtimes.kit.kit import Kit
 from transports.runtimes.kit.peer import BINARY, Conn, Peer, make_frame
 

@@ -1,0 +1,1 @@
+"""What the adapters of trio and anyio share: everything but the names and the facts of the runtime."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
+from support.paths import ROOT
 
 from core.testing.playbook.support import HI, Scene
 from live_protocol import LocalProtocolError
@@ -130,7 +130,7 @@ def test_what_is_no_playbook(data: Any, step: str, why: str) -> None:
 
 def test_the_example_of_the_documentation() -> None:
     yaml = pytest.importorskip("yaml")
-    page = (Path(__file__).parents[2] / "docs" / "testing.md").read_text("utf-8")
+    page = (ROOT / "docs" / "guide" / "testing.md").read_text("utf-8")
     (block,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     playbook = Playbook.load(yaml.safe_load(block))
     assert playbook.titles[0] == 'expect setup functions=["get_weather"] tools="<anything>"'
@@ -138,7 +138,7 @@ def test_the_example_of_the_documentation() -> None:
 
 
 def test_the_documentation_names_every_step_and_every_fault() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "testing.md").read_text("utf-8")
+    page = (ROOT / "docs" / "guide" / "testing.md").read_text("utf-8")
     named = set(re.findall(r"[a-z_]+", page.replace("-", "_")))
     assert set(STEPS) <= named
     assert {field.name for field in attrs.fields(Faults)} <= named

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from support import tls
 from support.patience import PATIENCE
 from transports.runtimes.kit.kit_sync import settle
 from transports.runtimes.kit.peer import Conn, Gone, Peer
