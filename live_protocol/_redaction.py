@@ -1,4 +1,4 @@
-"""What keeps credentials out of logs and traces (wire.md section 2)."""
+"""What keeps credentials out of logs and traces (wire.md#credentials)."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def redact(text: str, *secrets: str) -> str:
 
 
 def redact_tokens(text: str) -> str:
-    """Remove what looks like a credential: API keys, ``auth_tokens/...``, ``ya29....`` (wire.md section 2).
+    """Remove what looks like a credential: API keys, ``auth_tokens/...``, ``ya29....`` (wire.md#credentials).
 
     Args:
         text: Any text. What merely stands in the place of a credential is kept, so that source code and
@@ -77,7 +77,7 @@ def redact_tokens(text: str) -> str:
 
 
 def redact_credentials(text: str) -> str:
-    """Remove credentials by their shape and by the places that hold them, for logs (wire.md section 2).
+    """Remove credentials by their shape and by the places that hold them, for logs (wire.md#credentials).
 
     The places are ``key=``, ``token=``, ``access_token=``, ``api_key:`` and the like, and the header fields
     ``Authorization`` and ``x-goog-api-key`` in the ways that HTTP, JSON, Python and shells write them. In

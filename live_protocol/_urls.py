@@ -200,7 +200,7 @@ def base_of(base_url: str | None, host: str) -> Url:
 
 
 def mtls_host(host: str) -> str:
-    """The mTLS twin of a Google host; the ``.rep.`` hosts and all others have none (wire.md section 1)."""
+    """The mTLS twin of a Google host; the ``.rep.`` hosts and all others have none (wire.md#urls)."""
     if ".rep." not in host and ".mtls." not in host:
         for domain in ("sandbox.googleapis.com", "googleapis.com"):
             if host.endswith(f".{domain}"):
@@ -209,7 +209,7 @@ def mtls_host(host: str) -> str:
 
 
 def vertex_host(location: str | None) -> str:
-    """The host that serves a location (wire.md section 1); None is express mode."""
+    """The host that serves a location (wire.md#urls); None is express mode."""
     if location is None or location == "global":
         return "aiplatform.googleapis.com"
     location_id(location)

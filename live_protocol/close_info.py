@@ -1,4 +1,4 @@
-"""Why a connection ended, and what to do about it (wire.md section 11)."""
+"""Why a connection ended, and what to do about it (wire.md#close-codes)."""
 
 from __future__ import annotations
 

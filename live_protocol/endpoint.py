@@ -1,4 +1,4 @@
-"""Where a session is dialled: URL, headers, dialect and model names (wire.md sections 1 to 3). Pure.
+"""Where a session is dialled: URL, headers, dialect and model names (wire.md#endpoints). Pure.
 
 Nothing here reads the environment, resolves a name or fetches a token. The second half is the server's view:
 which route a request names and which credentials it brings.
@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 Method: TypeAlias = Literal["BidiGenerateContent", "BidiGenerateContentConstrained", "BidiGenerateMusic"]
-"""The methods that are served over a WebSocket (wire.md section 1)."""
+"""The methods that are served over a WebSocket (wire.md#urls)."""
 
 _Fields: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -142,7 +142,7 @@ class Endpoint:
         headers: Headers = (),
         key_in_query: bool = False,
     ) -> Self:
-        """The Gemini API (wire.md sections 1 and 2).
+        """The Gemini API (wire.md#urls and wire.md#credentials).
 
         Args:
             api_key: API key. An ephemeral token is recognised by its prefix and treated as ``token``.
@@ -211,7 +211,7 @@ class Endpoint:
         headers: Headers = (),
         mtls: bool = False,
     ) -> Self:
-        """Vertex AI, with an OAuth2 access token or in express mode (wire.md sections 1 and 2).
+        """Vertex AI, with an OAuth2 access token or in express mode (wire.md#urls and wire.md#credentials).
 
         Args:
             access_token: OAuth2 access token of scope cloud-platform. It lives about an hour: give every
@@ -318,7 +318,7 @@ class Endpoint:
         return f"{'wss' if self.secure else 'ws'}://{self.host_header}{redact_query(self.target)}"
 
     def model_path(self, model: str) -> str:
-        """Name of a model as ``setup.model`` has it (wire.md section 3).
+        """Name of a model as ``setup.model`` has it (wire.md#model-names).
 
         Args:
             model: Short or full name. On Vertex ``publisher/model`` is understood too.
@@ -347,7 +347,7 @@ class Endpoint:
         return model
 
     def with_access_token(self, token: str) -> Self:
-        """The same endpoint with a fresh OAuth2 access token, for the next dial (wire.md section 2).
+        """The same endpoint with a fresh OAuth2 access token, for the next dial (wire.md#credentials).
 
         Args:
             token: The token; it replaces any ``authorization`` field.
@@ -380,7 +380,7 @@ class Endpoint:
 @final
 @attrs.frozen(kw_only=True)
 class Route:
-    """What the path of an upgrade request asks for (wire.md section 1).
+    """What the path of an upgrade request asks for (wire.md#urls).
 
     Attributes:
         backend: The dialect.
@@ -396,7 +396,7 @@ class Route:
 
 
 def match_target(target: str) -> Route | None:
-    """Which method of which service a request target names (wire.md section 1). Never raises.
+    """Which method of which service a request target names (wire.md#urls). Never raises.
 
     Repeated slashes count as one, since the Python SDK really sends ``//ws/...``; any version is taken.
 
@@ -421,7 +421,7 @@ def match_target(target: str) -> Route | None:
 
 
 CredentialKind: TypeAlias = Literal["api_key", "ephemeral_token", "oauth"]
-"""An API key, an ephemeral token, an OAuth2 access token (wire.md section 2)."""
+"""An API key, an ephemeral token, an OAuth2 access token (wire.md#credentials)."""
 
 
 @final
@@ -443,7 +443,7 @@ def _kind(kind: CredentialKind, value: str) -> CredentialKind:
 
 
 def credentials(target: str, headers: Iterable[tuple[str, str]]) -> Credentials:
-    """The credential of an upgrade request (wire.md section 2). Never raises.
+    """The credential of an upgrade request (wire.md#credentials). Never raises.
 
     Looked for in this order: ``Authorization`` (``Bearer`` or ``Token``), ``x-goog-api-key``, then
     ``access_token`` and ``key`` of the query. The Python SDK repeats an ephemeral token in the second place.

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 _UNSPECIFIC = "Request contains an invalid argument."
-"""What the service says where it says nothing precise (wire.md section 11)."""
+"""What the service says where it says nothing precise (wire.md#close-reasons)."""
 
 
 class LiveProtocolError(Exception):
@@ -119,7 +119,7 @@ class AlreadyClosed(StaleOperation):
 
 
 class ToolCallWasCancelled(StaleOperation):
-    """The server cancelled this call before its response was sent (wire.md section 9).
+    """The server cancelled this call before its response was sent (wire.md#cancellation).
 
     Attributes:
         call_id: Id of the cancelled call.
@@ -301,7 +301,7 @@ class PeerClosed(LiveProtocolError):
     Attributes:
         code: Close code (RFC 6455 section 7.4).
         reason: The peer's text as it came; should it quote a credential, the text of the error does not.
-        hint: What to do about it, where the reason is a known one (wire.md section 11).
+        hint: What to do about it, where the reason is a known one (wire.md#close-reasons).
     """
 
     def __init__(self, code: int, reason: str, hint: str = "") -> None:

@@ -170,7 +170,7 @@ class _FromClient:
     """Base of what a client message tells.
 
     Attributes:
-        index: Number of the client message on this connection; setup is 0 (wire.md section 10).
+        index: Number of the client message on this connection; setup is 0 (wire.md#transparent-mode).
         last: Whether this is the last event of its message.
         unexpected: Whether the message came where the protocol does not have it.
     """
@@ -289,7 +289,7 @@ class ConnectionClosed:
 @final
 @hot(kw_only=True)
 class SetupComplete(_FromServer):
-    """The server accepted the setup; the session is ready (wire.md section 4).
+    """The server accepted the setup; the session is ready (wire.md#handshake).
 
     Attributes:
         session_id: Id of the session; Vertex only.
@@ -301,7 +301,7 @@ class SetupComplete(_FromServer):
 @final
 @hot(kw_only=True)
 class GoAway(_FromServer):
-    """The server will end this connection (wire.md section 10).
+    """The server will end this connection (wire.md#go-away).
 
     Attributes:
         time_left: Seconds until then; None where the server did not say.
@@ -313,7 +313,7 @@ class GoAway(_FromServer):
 @final
 @hot(kw_only=True)
 class ResumptionUpdated(_FromServer):
-    """News about resuming this session (wire.md section 10).
+    """News about resuming this session (wire.md#resumption).
 
     Attributes:
         handle: The new handle, None where this update carries none (an older one stays good). One that comes
@@ -336,7 +336,7 @@ class TurnStarted(_Output):
 @final
 @hot(kw_only=True)
 class Interrupted(_Output):
-    """Generation was cut by the user: drop audio that was not played yet (wire.md section 8)."""
+    """Generation was cut by the user: drop audio that was not played yet (wire.md#turn-state)."""
 
 
 @final
@@ -382,7 +382,7 @@ class InteractionStatusChanged(_FromServer):
 @final
 @hot(kw_only=True)
 class UsageUpdated(_FromServer):
-    """Token usage since the last report, not a total of the session (wire.md section 8).
+    """Token usage since the last report, not a total of the session (wire.md#usage).
 
     Attributes:
         usage: The counts, whichever backend's spelling they came in.
@@ -518,7 +518,7 @@ class PartReceived(_Output):
 @final
 @hot(kw_only=True)
 class InputTranscript(_FromServer):
-    """What the user said; has no ordering relation to anything else (wire.md section 8).
+    """What the user said; has no ordering relation to anything else (wire.md#transcripts).
 
     Attributes:
         text: A piece, or the whole utterance, depending on the model.
@@ -657,7 +657,7 @@ class Undecodable:
 @final
 @hot(kw_only=True)
 class ServerError(_FromServer):
-    """An in-band ``error`` object (wire.md appendix B); not known to end the session.
+    """An in-band ``error`` object (wire.md#open-questions); not known to end the session.
 
     Attributes:
         code: Numeric code, None where absent.
@@ -746,7 +746,7 @@ class ReconnectReason(enum.StrEnum):
     GO_AWAY = "GO_AWAY"
     """The server announced its end, and we left first, or it ended as announced."""
     CONFLICT = "CONFLICT"
-    """The resumption was refused because the old connection still seemed to live (wire.md section 10)."""
+    """The resumption was refused because the old connection still seemed to live (wire.md#resuming)."""
     HANDLE_REFUSED = "HANDLE_REFUSED"
     """The handle is dead, or whatever resumes from it dies: a new session begins."""
 

@@ -24,7 +24,7 @@ class Limits:
 
     Attributes:
         max_message: Largest incoming message, after inflation. Python clients of the service stop at 1 MiB
-            (wire.md section 5), the service itself has sent 16 KB at most; 16 MiB leaves room for both.
+            (wire.md#frame-sizes), the service itself has sent 16 KB at most; 16 MiB leaves room for both.
         max_send: Largest outgoing message; the service has accepted 151,526 bytes, its bound is unknown.
         max_fragments: Frames that one message may be split into (a count).
         max_handshake: Request or response head of the opening handshake.

@@ -76,7 +76,7 @@ LINK: Final[Mapping[tuple[LinkState, LinkInput], LinkState]] = {
 }
 
 
-# --- phase of the session: wire.md sections 4 and 10 ------------------------------------------------------------
+# --- phase of the session: wire.md#handshake and wire.md#session-lifetime ---------------------------------------
 
 
 class Phase(enum.StrEnum):
@@ -129,7 +129,7 @@ PHASE: Final[Mapping[tuple[Phase, PhaseInput], Phase]] = {
 }
 
 
-# --- turn of the model: wire.md section 8 -----------------------------------------------------------------------
+# --- turn of the model: wire.md#turn-state ----------------------------------------------------------------------
 
 
 class TurnState(enum.StrEnum):
@@ -173,7 +173,7 @@ TURN: Final[Mapping[tuple[TurnState, TurnInput], TurnState]] = {
 }
 
 
-# --- one tool call, by id: wire.md section 9 --------------------------------------------------------------------
+# --- one tool call, by id: wire.md#function-calling -------------------------------------------------------------
 
 
 class ToolCallState(enum.StrEnum):
@@ -211,7 +211,7 @@ TOOL_CALL: Final[Mapping[tuple[ToolCallState, ToolCallInput], ToolCallState]] = 
 }
 
 
-# --- activity window, when automatic detection is off: wire.md section 6 ----------------------------------------
+# --- activity window, when automatic detection is off: wire.md#activity -----------------------------------------
 
 
 class Activity(enum.StrEnum):

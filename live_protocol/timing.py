@@ -23,11 +23,11 @@ class Timeouts:
 
     Attributes:
         open: From the first ``advance()`` to the end of the opening handshake.
-        setup: From the setup frame to ``setupComplete`` (the service takes 0.2 to 0.6 s, wire.md section 4); in the
+        setup: From the setup frame to ``setupComplete`` (the service takes 0.2 to 0.6 s, wire.md#handshake); in the
             server role from the upgrade to the client's setup.
         ping_interval: Silence after which a ping is sent; any received byte counts as life.
         ping_timeout: From the moment a ping's bytes were taken to the next received byte. Pongs of 8 to 30 s were
-            measured on the real service (wire.md section 5), so the common 20 s would end healthy sessions.
+            measured on the real service (wire.md#keepalive), so the common 20 s would end healthy sessions.
         close: From our close frame to the end of the transport.
         stall: Silence while output, or a pong, is due, after which `StallSuspected` is reported; off by default.
     """

@@ -1,4 +1,4 @@
-"""Audio formats as they stand in MIME types, and the arithmetic of outgoing audio (wire.md sections 6 and 12)."""
+"""Audio formats as they stand in MIME types, and the arithmetic of outgoing audio (wire.md#audio)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Bytes: TypeAlias = bytes | bytearray | memoryview
 
 
 MIN_CHUNK: Final = 0.02
-"""Seconds; the shortest chunk that is recommended (wire.md section 12)."""
+"""Seconds; the shortest chunk that is recommended (wire.md#audio)."""
 
 
 MAX_CHUNK: Final = 0.1
-"""Seconds; the longest chunk that is recommended (wire.md section 12)."""
+"""Seconds; the longest chunk that is recommended (wire.md#audio)."""
 
 
 def _bounded_length(seconds: float, least: float, greatest: float, what: str) -> float:
@@ -34,7 +34,7 @@ class Chunker:
 
     Args:
         format: What is pushed.
-        seconds: Length of a chunk, 0.02 to 0.1 seconds as the service recommends (wire.md section 12).
+        seconds: Length of a chunk, 0.02 to 0.1 seconds as the service recommends (wire.md#audio).
 
     Raises:
         ValueError: ``seconds`` is out of these bounds.
@@ -100,8 +100,9 @@ class Chunker:
 class PreRoll:
     """Keeps the newest audio of a microphone while no activity window is open.
 
-    Speech is noticed some time after it began, and audio before ``activity_start`` is refused with 1007 (wire.md
-    section 6). So: push while outside the window; once speech is noticed send ``activity_start``, then what `take`
+    Speech is noticed some time after it began, and audio before ``activity_start`` is refused with 1007
+    (wire.md#activity). So: push while outside the window; once speech is noticed send ``activity_start``, then what
+    `take`
     gives, then the live audio.
 
     Args:

@@ -1,4 +1,4 @@
-"""The queue between the model's voice, which comes faster than it plays, and a sound device (wire.md section 8)."""
+"""The queue between the model's voice, which comes faster than it plays, and a sound device (wire.md#turn-state)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sample rates and channels, converted as the audio streams (wire.md section 12).
+"""Sample rates and channels, converted as the audio streams (wire.md#audio).
 
 Pure Python, since ``audioop`` left the standard library with 3.13 and the service takes one rate a session.
 """

@@ -1,4 +1,4 @@
-"""JSON text to typed messages and back, stateless (wire.md section 5).
+"""JSON text to typed messages and back, stateless (wire.md#framing).
 
 Decoding takes camelCase and snake_case, both base64 alphabets and unknown fields; encoding writes what the service
 writes: camelCase, standard base64, int64 as strings, nothing that is absent.

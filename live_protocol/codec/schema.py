@@ -35,7 +35,7 @@ class Mismatch(Exception):
         return text
 
     def service_text(self, path: str) -> str:
-        """What the service says about it in its close frame (wire.md section 11)."""
+        """What the service says about it in its close frame (wire.md#close-reasons)."""
         if self.unknown is None:
             return f"Invalid value at '{path}'"
         where = f" at '{path}'" if path else ""

@@ -1,4 +1,4 @@
-"""Base64 as the wire has it: both alphabets, with or without padding, and nothing else (wire.md section 5)."""
+"""Base64 as the wire has it: both alphabets, with or without padding, and nothing else (wire.md#base64)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain HTTP on the port of a WebSocket server: for the few REST calls around the Live API (wire.md section 2)."""
+"""Plain HTTP on the port of a WebSocket server: for the few REST calls around the Live API (wire.md#authentication)."""
 
 from __future__ import annotations
 

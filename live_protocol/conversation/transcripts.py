@@ -1,4 +1,4 @@
-"""Pieces of transcript put together to utterances (wire.md section 8)."""
+"""Pieces of transcript put together to utterances (wire.md#transcripts)."""
 
 from __future__ import annotations
 

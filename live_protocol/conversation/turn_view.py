@@ -1,4 +1,4 @@
-"""One turn of the model in one place, gathered from the events (wire.md section 8)."""
+"""One turn of the model in one place, gathered from the events (wire.md#turn-state)."""
 
 from __future__ import annotations
 

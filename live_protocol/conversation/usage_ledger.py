@@ -1,4 +1,4 @@
-"""Token usage added up (wire.md section 8: reports are per turn, not totals)."""
+"""Token usage added up (wire.md#usage: reports are per turn, not totals)."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def declared(setup: LiveClientSetup) -> dict[str, FunctionDeclaration]:
 
 
 def blocks(setup: LiveClientSetup, name: str, *, otherwise: bool) -> bool:
-    """Whether the model waits while this function runs (wire.md section 9); ``otherwise`` where nobody says so."""
+    """Whether the model waits while this function runs (wire.md#blocking); ``otherwise`` where nobody says so."""
     function = declared(setup).get(name)
     if function is None or function.behavior in (None, Behavior.UNSPECIFIED):
         return otherwise
@@ -118,7 +118,7 @@ def blocks(setup: LiveClientSetup, name: str, *, otherwise: bool) -> bool:
 
 
 def speaks(setup: LiveClientSetup) -> bool:
-    """Whether a session answers with audio; it does where the setup does not say (wire.md section 6)."""
+    """Whether a session answers with audio; it does where the setup does not say (wire.md#modalities)."""
     generation = setup.generation_config
     return generation is None or Modality.TEXT not in generation.response_modalities
 

@@ -1,4 +1,4 @@
-"""The user's audio stream: its format, its activity, manual or detected (wire.md sections 6 and 12)."""
+"""The user's audio stream: its format, its activity, manual or detected (wire.md#realtime-input and wire.md#audio)."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Emulator:
         transcriber: Makes the transcript of an utterance from mono 16-bit PCM and its rate in Hz.
         entropy: Source of random bytes for ids, handles and tokens; without it they count up, the same in every run.
         limits: Bounds of each connection.
-        timeouts: Durations of each connection; the service itself sends no pings (wire.md section 5).
+        timeouts: Durations of each connection; the service itself sends no pings (wire.md#keepalive).
         compression: Whether to accept permessage-deflate.
 
     Attributes:
@@ -106,7 +106,7 @@ class Emulator:
         return EmulatedMessageConnection(inner, self._shared, self._tokens)
 
     def mint_token(self, request: AuthTokenCreateRequest, now: float, *, wall: datetime | None = None) -> AuthToken:
-        """Mint an ephemeral token (wire.md section 2).
+        """Mint an ephemeral token (wire.md#ephemeral-tokens).
 
         Args:
             request: Body of the REST call.

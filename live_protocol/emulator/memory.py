@@ -21,7 +21,7 @@ from live_protocol.messages import (
 
 __all__ = ["Conversation", "PendingCall"]
 
-_AUDIO_RATE: Final = 25  # tokens a second (wire.md section 10)
+_AUDIO_RATE: Final = 25  # tokens a second (wire.md#session-limits)
 _IMAGE: Final = 258  # tokens a frame
 _LETTERS: Final = 4  # a token, roughly
 _REMEMBERED: Final = 1024
@@ -42,7 +42,7 @@ class PendingCall:
 
 @attrs.define(kw_only=True, eq=False)
 class Conversation:
-    """The memory of a session (wire.md section 10).
+    """The memory of a session (wire.md#resumption).
 
     Attributes:
         model: The model, which resuming cannot change.
@@ -103,7 +103,7 @@ class Conversation:
         self._count(MediaModality.IMAGE, _IMAGE)
 
     def note(self, performance: Performance) -> None:
-        """Add what the model said so far: after an interruption only that stays (wire.md section 8)."""
+        """Add what the model said so far: after an interruption only that stays (wire.md#turn-state)."""
         if performance.said:
             self._add(Content(role="model", parts=[Part(text=performance.said)]))
         performance.said = ""
@@ -134,7 +134,7 @@ class Conversation:
             self.tokens[modality] = self.tokens.get(modality, 0) + tokens
 
     def usage(self, performance: Performance) -> UsageMetadata:
-        """The report of a turn (wire.md sections 8 and 10); its answer belongs to the context from then on."""
+        """The report of a turn (wire.md#usage); its answer belongs to the context from then on."""
         prompt = _details(self.tokens)
         size = sum(self.tokens.values())
         turn = performance.turn

@@ -61,16 +61,16 @@ class EmulatorOptions:
         lifetime: From ``setupComplete`` to the end of the connection (the service: about 600); None means no end.
         go_away_notice: How long before that end ``goAway`` announces it; None means not at all.
         speed: How many times faster than it plays audio is sent: 1 is real time, None at once.
-        hold_turn_complete: Whether ``turnComplete`` waits until the audio would have been played (wire.md section 8).
+        hold_turn_complete: Whether ``turnComplete`` waits until the audio would have been played (wire.md#turn-state).
         silence_ms: Silence that ends speech, in milliseconds, where the setup does not say.
         prefix_padding_ms: Speech before its start counts, in milliseconds, where the setup does not say.
         threshold: Peak above which audio is speech, from 1 to 32,767; low sensitivity doubles it.
         stream_pause: After this much time without audio, speech has ended without ``audioStreamEnd`` too.
         max_speech: Longest utterance, and longest audio for one piece of text; what is beyond is cut.
         interaction_status: Whether ``turnComplete`` carries ``interactionStatus``, as on newer models.
-        blocking_calls: Whether the model waits for a function whose declaration does not say; 3.8 models go on (wire.md
-            section 9).
-        announce_calls: Whether Gemini shows a call as ``executableCode`` first, as 2.x models do (wire.md section 9).
+        blocking_calls: Whether the model waits for a function whose declaration does not say; 3.8 models go on
+            (wire.md#blocking).
+        announce_calls: Whether Gemini shows a call as ``executableCode`` first, as 2.x models do (wire.md#tool-calls).
         vertex_call_ids: Whether calls on Vertex have ids; some models send none.
         withhold_handles: Whether an empty ``sessionResumptionUpdate`` tells that a running turn cannot be resumed.
         max_handles: Resumption handles that are remembered (a count); the oldest are forgotten.

@@ -1,4 +1,4 @@
-"""One emulated session after its setup: what becomes of input, whose turn it is (wire.md sections 6 to 10)."""
+"""One emulated session after its setup: what becomes of input, whose turn it is (wire.md#turn-state)."""
 
 from __future__ import annotations
 
@@ -305,7 +305,7 @@ class EmulatedSession:
         if refused is not None:
             raise Refused(refused)
 
-    # --- function responses: wire.md section 9 ------------------------------------------------------------------
+    # --- function responses: wire.md#function-calling -----------------------------------------------------------
 
     def _tool_response(self, responses: Sequence[FunctionResponse]) -> None:
         if not responses:

@@ -17,7 +17,7 @@ from live_protocol.messages import AuthToken, AuthTokenCreateRequest, LiveClient
 
 __all__ = ["Ids", "Store", "Token", "Tokens"]
 
-_HORIZON: Final = 20 * 3600.0  # wire.md section 2
+_HORIZON: Final = 20 * 3600.0  # wire.md#ephemeral-tokens
 _EXPIRES: Final = 30 * 60.0
 _NEW_SESSION: Final = 60.0
 _NAMESPACE: Final = uuid.UUID("1d7b7f36-47c5-5cb5-9a53-0a7a1f2f6a52")
@@ -97,7 +97,7 @@ class Store:
         """Take a conversation back to the moment of its handle.
 
         What was said since is forgotten, answers to calls too. Calls that were made since stay open: the old ids may
-        be answered on another connection (wire.md section 10).
+        be answered on another connection (wire.md#resuming).
         """
         moment = self._handles[handle]
         conversation = moment.conversation
@@ -108,7 +108,7 @@ class Store:
         } | since
 
 
-# --- ephemeral tokens: wire.md section 2 ------------------------------------------------------------------------
+# --- ephemeral tokens: wire.md#ephemeral-tokens -----------------------------------------------------------------
 
 
 @attrs.define(kw_only=True)

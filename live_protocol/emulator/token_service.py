@@ -1,4 +1,4 @@
-"""The REST call beside the emulated service: minting ephemeral tokens (wire.md section 2)."""
+"""The REST call beside the emulated service: minting ephemeral tokens (wire.md#ephemeral-tokens)."""
 
 from __future__ import annotations
 

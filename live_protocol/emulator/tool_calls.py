@@ -1,4 +1,4 @@
-"""Function calls on the wire: ids, messages, and which response belongs to which call (wire.md section 9)."""
+"""Function calls on the wire: ids, messages, and which response belongs to which call (wire.md#function-calling)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plays the actions of one turn by the clock: what is due, in which messages (wire.md sections 7, 8 and 12)."""
+"""Plays the actions of one turn by the clock: what is due, in which messages (wire.md#turn-order)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from live_protocol.messages import (
 
 __all__ = ["Done", "Effect", "Performance"]
 
-_FIRST_CHUNK: Final = OUTPUT.size(0.2)  # wire.md section 12
+_FIRST_CHUNK: Final = OUTPUT.size(0.2)  # wire.md#audio
 _CHUNK: Final = OUTPUT.size(0.24)
 
 
@@ -242,7 +242,7 @@ class Performance:
         message = None
         if self._transcribes:
             if self.turn.backend is Backend.VERTEX and not self._transcribed:
-                self._steps.append(_Step(self._at, _transcript(None)))  # as recorded (wire.md section 8)
+                self._steps.append(_Step(self._at, _transcript(None)))  # as recorded (wire.md#turn-order)
             self._transcribed = True
             message = _transcript(piece)
         self._steps.append(_Step(self._at, message, said=piece))
@@ -260,7 +260,7 @@ class Performance:
     def _emit(self, size: int) -> None:
         data = bytes(self._audio[:size])
         del self._audio[:size]
-        # A bare audio/pcm is what Vertex writes (wire.md section 12).
+        # A bare audio/pcm is what Vertex writes (wire.md#audio).
         mime_type = OUTPUT.mime_type if self.turn.backend is Backend.GEMINI else "audio/pcm"
         message = self._content(Part(inline_data=Blob(mime_type=mime_type, data=data)))
         seconds = OUTPUT.seconds(len(data))

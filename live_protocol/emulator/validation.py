@@ -1,4 +1,4 @@
-"""What the service refuses, and in which words (wire.md sections 2, 3, 6, 10 and 11)."""
+"""What the service refuses, and in which words (wire.md#close-reasons)."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ _PREFIXES: Final = {
     Backend.VERTEX: ("projects/", "publishers/", "models/"),
 }
 _OLD: Final = "-2."
-"""In the name of a model that knows no ``additionalProperties`` in schemas (wire.md section 9)."""
+"""In the name of a model that knows no ``additionalProperties`` in schemas (wire.md#schemas)."""
 _NOT_LIVE: Final = (
     "response_logprobs",
     "logprobs",
@@ -189,7 +189,7 @@ def _reads(names: type[enum.Enum], value: object) -> bool:
 
 
 def _preview(setup: LiveClientSetup, version: str) -> Refusal | None:
-    """Gemini: what only v1alpha knows (wire.md section 1)."""
+    """Gemini: what only v1alpha knows (wire.md#api-versions)."""
     if version == "v1alpha":
         return None
     if setup.proactivity is not None:
@@ -235,7 +235,7 @@ def _generation(name: str, generation: GenerationConfig) -> Refusal | None:
 
 
 def thinks_on(setup: LiveClientSetup) -> bool:
-    """Whether the model goes on thinking while calls run, whatever it is asked (wire.md sections 6 and 9)."""
+    """Whether the model goes on thinking while calls run, whatever it is asked (wire.md#thinking)."""
     return "extended-thinking" in (setup.model or "")
 
 

@@ -1,4 +1,4 @@
-"""Audio in plain Python: tones for words, and the change of a sample rate (wire.md section 12)."""
+"""Audio in plain Python: tones for words, and the change of a sample rate (wire.md#audio)."""
 
 from __future__ import annotations
 

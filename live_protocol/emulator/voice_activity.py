@@ -1,4 +1,4 @@
-"""Where speech begins and ends in a stream of audio, by its loudness (wire.md section 6)."""
+"""Where speech begins and ends in a stream of audio, by its loudness (wire.md#activity)."""
 
 from __future__ import annotations
 

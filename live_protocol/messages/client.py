@@ -1,4 +1,4 @@
-"""Everything a client sends: the envelope and its five members (wire.md section 6)."""
+"""Everything a client sends: the envelope and its five members (wire.md#client-messages)."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ __all__ = [
 @final
 @attrs.frozen(kw_only=True)
 class LiveClientSetup:
-    """The first frame of every connection, a resumed one too: fixes what the session is (wire.md section 6).
+    """The first frame of every connection, a resumed one too: fixes what the session is (wire.md#setup).
 
     The service answers with ``LiveServerSetupComplete``. Except for the model everything may change on
     resuming.
 
     Attributes:
-        model: Resource name of the model (wire.md section 3). Required.
+        model: Resource name of the model (wire.md#model-names). Required.
         generation_config: Modalities, voice, thinking, sampling.
         system_instruction: System prompt; text parts only, each becomes a paragraph.
         tools: Tools the model may use.
@@ -82,7 +82,7 @@ class LiveClientSetup:
 @final
 @attrs.frozen(kw_only=True)
 class LiveClientContent:
-    """Turns to append to the history, in order (wire.md section 6).
+    """Turns to append to the history, in order (wire.md#client-content).
 
     Interrupts a running generation. Without turns and with ``turn_complete`` it just means "go on".
 
@@ -99,7 +99,7 @@ class LiveClientContent:
 @final
 @attrs.frozen(kw_only=True)
 class ActivityStart:
-    """Marks where user activity starts; has no fields (wire.md section 6)."""
+    """Marks where user activity starts; has no fields (wire.md#activity)."""
 
     extra: Mapping[str, Any] = NO_EXTRA
 
@@ -107,7 +107,7 @@ class ActivityStart:
 @final
 @attrs.frozen(kw_only=True)
 class ActivityEnd:
-    """Marks where user activity ends; has no fields (wire.md section 6)."""
+    """Marks where user activity ends; has no fields (wire.md#activity)."""
 
     extra: Mapping[str, Any] = NO_EXTRA
 
@@ -115,7 +115,7 @@ class ActivityEnd:
 @final
 @hot(kw_only=True)
 class LiveClientRealtimeInput:
-    """One piece of live input; set exactly one field (wire.md section 6).
+    """One piece of live input; set exactly one field (wire.md#realtime-input).
 
     Audio, video and text are streams of their own, without order between them.
 
@@ -143,7 +143,7 @@ class LiveClientRealtimeInput:
 @final
 @attrs.frozen(kw_only=True)
 class LiveClientToolResponse:
-    """Results of function calls, matched to the calls by ``id`` (wire.md section 6).
+    """Results of function calls, matched to the calls by ``id`` (wire.md#tool-response).
 
     All calls of a frame may be answered together or one by one.
 
@@ -158,7 +158,7 @@ class LiveClientToolResponse:
 @final
 @attrs.frozen(kw_only=True)
 class LiveClientContextUpdateTools:
-    """A tool list that can be absent (keep the tools) or empty (remove them all) (wire.md section 6).
+    """A tool list that can be absent (keep the tools) or empty (remove them all) (wire.md#context-update).
 
     Attributes:
         tools: The whole new list.
@@ -171,7 +171,7 @@ class LiveClientContextUpdateTools:
 @final
 @attrs.frozen(kw_only=True)
 class LiveClientContextUpdate:
-    """Replaces instructions or tools in mid-session, in order with other input (wire.md section 6).
+    """Replaces instructions or tools in mid-session, in order with other input (wire.md#context-update).
 
     Only newer models take it; it invalidates the prefix cache. At least one field is set.
 
@@ -188,7 +188,7 @@ class LiveClientContextUpdate:
 @final
 @hot(kw_only=True)
 class LiveClientMessage:
-    """Envelope of every client frame; exactly one field is set (wire.md section 6).
+    """Envelope of every client frame; exactly one field is set (wire.md#client-messages).
 
     Attributes:
         setup: Configuration; the first frame and only the first.

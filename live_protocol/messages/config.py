@@ -1,4 +1,4 @@
-"""Session options: generation, speech, turn taking, transcription, resumption (wire.md sections 6 and 10)."""
+"""Session options: generation, speech, turn taking, transcription, resumption (wire.md#setup)."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ __all__ = [
 @final
 @attrs.frozen(kw_only=True)
 class VoiceConsentSignature:
-    """Proof that the owner of a cloned voice agreed; can be used again (wire.md section 13).
+    """Proof that the owner of a cloned voice agreed; can be used again (wire.md#gemini-only).
 
     Attributes:
         signature: Opaque signature.
@@ -80,7 +80,7 @@ class VoiceConsentSignature:
 @final
 @attrs.frozen(kw_only=True)
 class ReplicatedVoiceConfig:
-    """A voice cloned from a sample (wire.md section 13).
+    """A voice cloned from a sample (wire.md#speech).
 
     Attributes:
         mime_type: Media type of the sample; ``audio/wav`` is taken to be 24 kHz, mono, 16 bits.
@@ -99,7 +99,7 @@ class ReplicatedVoiceConfig:
 @final
 @attrs.frozen(kw_only=True)
 class PrebuiltVoiceConfig:
-    """A voice of the service, by name (wire.md section 6).
+    """A voice of the service, by name (wire.md#speech).
 
     Attributes:
         voice_name: Such as ``Kore``, ``Puck``, ``Aoede``.
@@ -112,7 +112,7 @@ class PrebuiltVoiceConfig:
 @final
 @attrs.frozen(kw_only=True)
 class VoiceConfig:
-    """One voice; exactly one field is set (wire.md section 6).
+    """One voice; exactly one field is set (wire.md#speech).
 
     Attributes:
         prebuilt_voice_config: A voice by name.
@@ -129,7 +129,7 @@ class VoiceConfig:
 @final
 @attrs.frozen(kw_only=True)
 class SpeakerVoiceConfig:
-    """The voice of one speaker (wire.md section 6).
+    """The voice of one speaker (wire.md#speech).
 
     Attributes:
         speaker: Name of the speaker, as in the prompt. Required.
@@ -144,7 +144,7 @@ class SpeakerVoiceConfig:
 @final
 @attrs.frozen(kw_only=True)
 class MultiSpeakerVoiceConfig:
-    """The voices of several speakers; the official SDK refuses it for live sessions (wire.md section 14).
+    """The voices of several speakers; the official SDK refuses it for live sessions (wire.md#speech).
 
     Attributes:
         speaker_voice_configs: One entry per speaker. Required.
@@ -157,7 +157,7 @@ class MultiSpeakerVoiceConfig:
 @final
 @attrs.frozen(kw_only=True)
 class SpeechConfig:
-    """How the model speaks (wire.md section 6).
+    """How the model speaks (wire.md#speech).
 
     Attributes:
         voice_config: The voice.
@@ -174,7 +174,7 @@ class SpeechConfig:
 @final
 @attrs.frozen(kw_only=True)
 class ThinkingConfig:
-    """How much the model thinks, and whether it shows it (wire.md section 6).
+    """How much the model thinks, and whether it shows it (wire.md#thinking).
 
     3.x models take ``thinking_level`` instead of ``thinking_budget``; some refuse a level, others demand one.
 
@@ -193,7 +193,7 @@ class ThinkingConfig:
 @final
 @attrs.frozen(kw_only=True)
 class TranslationConfig:
-    """Live translation (wire.md section 6).
+    """Live translation (wire.md#translation).
 
     Attributes:
         echo_target_language: Whether to speak also when the input is in the target language already.
@@ -208,7 +208,7 @@ class TranslationConfig:
 @final
 @attrs.frozen(kw_only=True)
 class LanguageAuto:
-    """Deprecated switch for language detection; has no options (wire.md section 6)."""
+    """Deprecated switch for language detection; has no options (wire.md#transcription-options)."""
 
     extra: Mapping[str, Any] = NO_EXTRA
 
@@ -216,7 +216,7 @@ class LanguageAuto:
 @final
 @attrs.frozen(kw_only=True)
 class LanguageHints:
-    """Deprecated list of expected languages; ``language_codes`` took its place (wire.md section 6).
+    """Deprecated list of expected languages; ``language_codes`` took its place (wire.md#transcription-options).
 
     Attributes:
         language_codes: Languages, BCP 47.
@@ -229,7 +229,7 @@ class LanguageHints:
 @final
 @attrs.frozen(kw_only=True)
 class AudioTranscriptionConfig:
-    """Transcription of one direction of audio; an empty message means the defaults (wire.md section 6).
+    """Transcription of one direction of audio; an empty message means the defaults (wire.md#transcription-options).
 
     Attributes:
         language_codes: Expected languages, BCP 47; detected when empty.
@@ -258,7 +258,7 @@ class AudioTranscriptionConfig:
 @final
 @attrs.frozen(kw_only=True)
 class AudioResponseFormat:
-    """Format of audio output (wire.md section 6).
+    """Format of audio output (wire.md#generation).
 
     Attributes:
         bit_rate: Bits per second.
@@ -277,7 +277,7 @@ class AudioResponseFormat:
 @final
 @attrs.frozen(kw_only=True)
 class ImageResponseFormat:
-    """Format of image output (wire.md section 6).
+    """Format of image output (wire.md#generation).
 
     Attributes:
         aspect_ratio: Width to height.
@@ -296,7 +296,7 @@ class ImageResponseFormat:
 @final
 @attrs.frozen(kw_only=True)
 class TextResponseFormat:
-    """Format of text output (wire.md section 6).
+    """Format of text output (wire.md#generation).
 
     Attributes:
         mime_type: IANA media type.
@@ -311,7 +311,7 @@ class TextResponseFormat:
 @final
 @attrs.frozen(kw_only=True)
 class VideoResponseFormat:
-    """Format of video output (wire.md section 6).
+    """Format of video output (wire.md#generation).
 
     Attributes:
         aspect_ratio: Width to height.
@@ -332,7 +332,7 @@ class VideoResponseFormat:
 @final
 @attrs.frozen(kw_only=True)
 class ResponseFormat:
-    """Output format of one modality; exactly one field is set (wire.md section 6).
+    """Output format of one modality; exactly one field is set (wire.md#generation).
 
     Attributes:
         audio: Audio.
@@ -351,7 +351,7 @@ class ResponseFormat:
 @final
 @attrs.frozen(kw_only=True)
 class ModelSelectionConfig:
-    """What to favour when the service picks the model (wire.md section 13).
+    """What to favour when the service picks the model (wire.md#model-selection).
 
     Attributes:
         feature_selection_preference: Quality, cost or a balance. Required.
@@ -364,7 +364,7 @@ class ModelSelectionConfig:
 @final
 @attrs.frozen(kw_only=True)
 class GenerationConfigRoutingConfigAutoRoutingMode:
-    """The service picks the model (wire.md section 13).
+    """The service picks the model (wire.md#model-selection).
 
     Attributes:
         model_routing_preference: Quality, cost or a balance.
@@ -377,7 +377,7 @@ class GenerationConfigRoutingConfigAutoRoutingMode:
 @final
 @attrs.frozen(kw_only=True)
 class GenerationConfigRoutingConfigManualRoutingMode:
-    """The caller names the model (wire.md section 13).
+    """The caller names the model (wire.md#model-selection).
 
     Attributes:
         model_name: Model to use.
@@ -390,7 +390,7 @@ class GenerationConfigRoutingConfigManualRoutingMode:
 @final
 @attrs.frozen(kw_only=True)
 class GenerationConfigRoutingConfig:
-    """Which model answers; one field is set; not for live sessions (wire.md section 13).
+    """Which model answers; one field is set; not for live sessions (wire.md#model-selection).
 
     Attributes:
         auto_mode: The service picks.
@@ -405,7 +405,7 @@ class GenerationConfigRoutingConfig:
 @final
 @attrs.frozen(kw_only=True)
 class GenerationConfig:
-    """How the model generates (wire.md section 6).
+    """How the model generates (wire.md#generation).
 
     Live sessions refuse or ignore several fields; those are marked "not for live".
 
@@ -473,7 +473,7 @@ class GenerationConfig:
 @final
 @attrs.frozen(kw_only=True)
 class AutomaticActivityDetection:
-    """The service's voice activity detection (wire.md section 6).
+    """The service's voice activity detection (wire.md#activity).
 
     Attributes:
         disabled: True: the client brackets its input with ``ActivityStart`` and ``ActivityEnd`` itself.
@@ -494,7 +494,7 @@ class AutomaticActivityDetection:
 @final
 @attrs.frozen(kw_only=True)
 class RealtimeInputConfig:
-    """How realtime input is cut into turns (wire.md section 6).
+    """How realtime input is cut into turns (wire.md#turn-taking).
 
     Attributes:
         automatic_activity_detection: Voice activity detection; on with defaults when absent.
@@ -513,7 +513,7 @@ class RealtimeInputConfig:
 @final
 @attrs.frozen(kw_only=True)
 class SessionResumptionConfig:
-    """Switches resumption on; an empty message starts a new resumable session (wire.md section 10).
+    """Switches resumption on; an empty message starts a new resumable session (wire.md#resumption).
 
     Attributes:
         handle: A ``new_handle`` to resume from; a new session without it.
@@ -529,7 +529,7 @@ class SessionResumptionConfig:
 @final
 @attrs.frozen(kw_only=True)
 class SlidingWindow:
-    """Drops the oldest content, up to the start of a user turn (wire.md section 10).
+    """Drops the oldest content, up to the start of a user turn (wire.md#context-compression).
 
     An empty message means the defaults.
 
@@ -544,7 +544,7 @@ class SlidingWindow:
 @final
 @attrs.frozen(kw_only=True)
 class ContextWindowCompressionConfig:
-    """Trimming of a context that grew too long; lifts the time limit of a session (wire.md section 10).
+    """Trimming of a context that grew too long; lifts the time limit of a session (wire.md#context-compression).
 
     Attributes:
         trigger_tokens: Tokens from which on to trim; about 80 % of the window by default.
@@ -559,7 +559,7 @@ class ContextWindowCompressionConfig:
 @final
 @attrs.frozen(kw_only=True)
 class ProactivityConfig:
-    """How far the model acts on its own (wire.md section 6).
+    """How far the model acts on its own (wire.md#proactivity).
 
     Attributes:
         proactive_audio: Whether the model may stay silent when not addressed.
@@ -574,7 +574,7 @@ class ProactivityConfig:
 @final
 @attrs.frozen(kw_only=True)
 class HistoryConfig:
-    """How earlier history gets into the session (wire.md section 6).
+    """How earlier history gets into the session (wire.md#initial-history).
 
     Attributes:
         initial_history_in_client_content: Whether client content up to the first ``turn_complete`` is history
@@ -588,7 +588,7 @@ class HistoryConfig:
 @final
 @attrs.frozen(kw_only=True)
 class CustomizedAvatar:
-    """An avatar made from a portrait (wire.md section 12).
+    """An avatar made from a portrait (wire.md#avatars).
 
     Attributes:
         image_mime_type: Media type of the portrait, such as ``image/jpeg``.
@@ -603,7 +603,7 @@ class CustomizedAvatar:
 @final
 @attrs.frozen(kw_only=True)
 class AvatarConfig:
-    """The video avatar that speaks for the model (wire.md section 12).
+    """The video avatar that speaks for the model (wire.md#avatars).
 
     Attributes:
         avatar_name: A prebuilt avatar.
@@ -622,7 +622,7 @@ class AvatarConfig:
 @final
 @attrs.frozen(kw_only=True)
 class SafetySetting:
-    """From where on content of one harm category is blocked (wire.md section 6).
+    """From where on content of one harm category is blocked (wire.md#safety).
 
     Attributes:
         category: Category of harm. Required.

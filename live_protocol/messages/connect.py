@@ -1,4 +1,4 @@
-"""The flat options of a session, and how they nest into its setup (wire.md section 6)."""
+"""The flat options of a session, and how they nest into its setup (wire.md#setup)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["CONNECT_CONFIG_TO_SETUP", "LiveConnectConfig", "to_setup"]
 @final
 @attrs.frozen(kw_only=True)
 class LiveConnectConfig:
-    """Options of a session without the nesting of the wire; see ``to_setup`` (wire.md section 6).
+    """Options of a session without the nesting of the wire; see ``to_setup`` (wire.md#setup).
 
     Attributes:
         generation_config: Starting point for the generation options below, each of which overrides it.

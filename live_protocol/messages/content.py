@@ -1,4 +1,4 @@
-"""Content, its parts and everything a part can hold (wire.md sections 6, 7, 9 and 12)."""
+"""Content, its parts and everything a part can hold (wire.md#content)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ __all__ = [
 @final
 @hot(kw_only=True)
 class Blob:
-    """Inline bytes with their media type (wire.md section 12).
+    """Inline bytes with their media type (wire.md#content).
 
     Audio to the service is raw 16-bit little-endian mono PCM, 16 kHz unless ``mime_type`` names another rate;
     audio from it is the same at 24 kHz. Video goes as still images, about one per second.
@@ -70,7 +70,7 @@ class Blob:
 @final
 @attrs.frozen(kw_only=True)
 class FileData:
-    """A reference to media that is stored elsewhere (wire.md section 6).
+    """A reference to media that is stored elsewhere (wire.md#content).
 
     Attributes:
         mime_type: IANA media type.
@@ -87,7 +87,7 @@ class FileData:
 @final
 @attrs.frozen(kw_only=True)
 class VideoMetadata:
-    """Which stretch of a video to use, and how densely (wire.md section 6).
+    """Which stretch of a video to use, and how densely (wire.md#content).
 
     Attributes:
         start_offset: Start of the clip, in seconds.
@@ -106,7 +106,7 @@ class VideoMetadata:
 @final
 @attrs.frozen(kw_only=True)
 class AudioMetadata:
-    """Which stretch of an audio clip to use (wire.md section 6).
+    """Which stretch of an audio clip to use (wire.md#content).
 
     Attributes:
         start_offset: Start of the clip, in seconds.
@@ -121,7 +121,7 @@ class AudioMetadata:
 @final
 @attrs.frozen(kw_only=True)
 class DocumentMetadata:
-    """Which pages and layers of a document to use (wire.md section 6).
+    """Which pages and layers of a document to use (wire.md#content).
 
     Attributes:
         start_page: First page.
@@ -138,7 +138,7 @@ class DocumentMetadata:
 @final
 @attrs.frozen(kw_only=True)
 class SpreadsheetMetadata:
-    """Which cells and layers of a spreadsheet to use (wire.md section 6).
+    """Which cells and layers of a spreadsheet to use (wire.md#content).
 
     Attributes:
         visible_cells: Range of cells.
@@ -155,7 +155,7 @@ class SpreadsheetMetadata:
 @final
 @attrs.frozen(kw_only=True)
 class SpeechMetadata:
-    """Hints for speaking the text of a part (wire.md section 6).
+    """Hints for speaking the text of a part (wire.md#content).
 
     Attributes:
         speaker: Name of the speaker, as in ``MultiSpeakerVoiceConfig``.
@@ -170,7 +170,7 @@ class SpeechMetadata:
 @final
 @attrs.frozen(kw_only=True)
 class PartMediaResolution:
-    """How finely one media part is tokenised (wire.md section 6).
+    """How finely one media part is tokenised (wire.md#media-resolution).
 
     Attributes:
         level: Named level.
@@ -185,7 +185,7 @@ class PartMediaResolution:
 @final
 @attrs.frozen(kw_only=True)
 class ExecutableCode:
-    """Code that the model wrote, for the service to run (wire.md section 9).
+    """Code that the model wrote, for the service to run (wire.md#server-tools).
 
     Gemini 2.x announces a function call with a part such as ``print(default_api.f(x='y'))``.
 
@@ -204,7 +204,7 @@ class ExecutableCode:
 @final
 @attrs.frozen(kw_only=True)
 class CodeExecutionResult:
-    """What came of running ``ExecutableCode`` (wire.md section 9).
+    """What came of running ``ExecutableCode`` (wire.md#server-tools).
 
     Attributes:
         outcome: How it ended. Required.
@@ -221,7 +221,7 @@ class CodeExecutionResult:
 @final
 @attrs.frozen(kw_only=True)
 class PartialArg:
-    """A streamed piece of a function argument; one value field is set (wire.md section 9).
+    """A streamed piece of a function argument; one value field is set (wire.md#streamed-arguments).
 
     Attributes:
         json_path: Which argument, as an RFC 9535 path. Required.
@@ -244,7 +244,7 @@ class PartialArg:
 @final
 @hot(kw_only=True)
 class FunctionCall:
-    """A call of a client function, predicted by the model (wire.md section 9).
+    """A call of a client function, predicted by the model (wire.md#tool-calls).
 
     Attributes:
         id: Names the call; always there on Gemini, sometimes missing on Vertex.
@@ -265,7 +265,7 @@ class FunctionCall:
 @final
 @attrs.frozen(kw_only=True)
 class FunctionResponseBlob:
-    """Inline media of a function result (wire.md section 6).
+    """Inline media of a function result (wire.md#tool-response).
 
     Attributes:
         mime_type: IANA media type.
@@ -282,7 +282,7 @@ class FunctionResponseBlob:
 @final
 @attrs.frozen(kw_only=True)
 class FunctionResponseFileData:
-    """Stored media of a function result (wire.md section 6).
+    """Stored media of a function result (wire.md#tool-response).
 
     Attributes:
         file_uri: Where the media is. Required.
@@ -299,7 +299,7 @@ class FunctionResponseFileData:
 @final
 @attrs.frozen(kw_only=True)
 class FunctionResponsePart:
-    """A piece of media in a function result; one of the data fields is set (wire.md section 6).
+    """A piece of media in a function result; one of the data fields is set (wire.md#tool-response).
 
     3.x models take PNG, JPEG, WebP and text; a PDF ends the session.
 
@@ -328,7 +328,7 @@ class FunctionResponsePart:
 @final
 @attrs.frozen(kw_only=True)
 class FunctionResponse:
-    """The result of one function call (wire.md section 9).
+    """The result of one function call (wire.md#tool-response).
 
     A call whose ``will_continue`` stays true may be answered several times; an empty ``response`` with
     ``will_continue`` false ends the series.
@@ -354,7 +354,7 @@ class FunctionResponse:
 @final
 @attrs.frozen(kw_only=True)
 class ToolCall:
-    """A tool invocation on the service's side, made visible (wire.md section 9).
+    """A tool invocation on the service's side, made visible (wire.md#server-tools).
 
     Attributes:
         id: Names the invocation.
@@ -371,7 +371,7 @@ class ToolCall:
 @final
 @attrs.frozen(kw_only=True)
 class ToolResponse:
-    """The result of a tool that the service ran itself, made visible (wire.md section 9).
+    """The result of a tool that the service ran itself, made visible (wire.md#server-tools).
 
     Attributes:
         id: The ``id`` of the invocation.
@@ -388,7 +388,7 @@ class ToolResponse:
 @final
 @attrs.frozen(kw_only=True)
 class WordInfo:
-    """One transcribed word and when it was spoken (wire.md section 8).
+    """One transcribed word and when it was spoken (wire.md#transcripts).
 
     Attributes:
         word: The word.
@@ -405,7 +405,7 @@ class WordInfo:
 @final
 @hot(kw_only=True)
 class Transcription:
-    """A piece of transcript; an empty one is legal (wire.md section 8).
+    """A piece of transcript; an empty one is legal (wire.md#transcripts).
 
     Output pieces are deltas. Input pieces are deltas on some models and one final sentence on others. Interim
     pieces are cumulative: each replaces the one before.
@@ -433,7 +433,7 @@ class Transcription:
 @final
 @hot(kw_only=True)
 class Part:
-    """One piece of content: one data field and what describes it (wire.md section 6).
+    """One piece of content: one data field and what describes it (wire.md#content).
 
     Data fields are ``text``, ``inline_data``, ``file_data``, ``executable_code``, ``code_execution_result``,
     ``function_call``, ``function_response``, ``tool_call`` and ``tool_response``; at most one is set.
@@ -487,7 +487,7 @@ class Part:
 @final
 @hot(kw_only=True)
 class Content:
-    """One turn, or a piece of one: who speaks, and what (wire.md section 6).
+    """One turn, or a piece of one: who speaks, and what (wire.md#content).
 
     Attributes:
         role: ``user`` or ``model``; Vertex also takes ``system``, which replaces the instructions. Gemini

@@ -25,7 +25,7 @@ __all__ = [
 @final
 @attrs.frozen(kw_only=True)
 class ApiAuthApiKeyConfig:
-    """An API key, in the deprecated form (wire.md section 13).
+    """An API key, in the deprecated form (wire.md#tool-credentials).
 
     Attributes:
         api_key_secret_version: Resource name of the key in Secret Manager. Required.
@@ -40,7 +40,7 @@ class ApiAuthApiKeyConfig:
 @final
 @attrs.frozen(kw_only=True)
 class ApiAuth:
-    """Credentials of an external search API, in the deprecated form (wire.md section 13).
+    """Credentials of an external search API, in the deprecated form (wire.md#tool-credentials).
 
     Attributes:
         api_key_config: The API key.
@@ -53,7 +53,7 @@ class ApiAuth:
 @final
 @attrs.frozen(kw_only=True)
 class ApiKeyConfig:
-    """An API key and where it goes in the request (wire.md section 13).
+    """An API key and where it goes in the request (wire.md#tool-credentials).
 
     Attributes:
         api_key_secret: Resource name of the key in Secret Manager.
@@ -72,7 +72,7 @@ class ApiKeyConfig:
 @final
 @attrs.frozen(kw_only=True)
 class AuthConfigGoogleServiceAccountConfig:
-    """Authentication as a service account (wire.md section 13).
+    """Authentication as a service account (wire.md#tool-credentials).
 
     Attributes:
         service_account: E-mail address of the account.
@@ -85,7 +85,7 @@ class AuthConfigGoogleServiceAccountConfig:
 @final
 @attrs.frozen(kw_only=True)
 class AuthConfigHttpBasicAuthConfig:
-    """HTTP basic authentication (wire.md section 13).
+    """HTTP basic authentication (wire.md#tool-credentials).
 
     Attributes:
         credential_secret: Resource name of the credentials in Secret Manager.
@@ -98,7 +98,7 @@ class AuthConfigHttpBasicAuthConfig:
 @final
 @attrs.frozen(kw_only=True)
 class AuthConfigOauthConfig:
-    """OAuth authentication (wire.md section 13).
+    """OAuth authentication (wire.md#tool-credentials).
 
     Attributes:
         access_token: The token itself.
@@ -113,7 +113,7 @@ class AuthConfigOauthConfig:
 @final
 @attrs.frozen(kw_only=True)
 class AuthConfigOidcConfig:
-    """OpenID Connect authentication (wire.md section 13).
+    """OpenID Connect authentication (wire.md#tool-credentials).
 
     Attributes:
         id_token: The token itself.
@@ -128,7 +128,7 @@ class AuthConfigOidcConfig:
 @final
 @attrs.frozen(kw_only=True)
 class AuthConfig:
-    """Credentials of an external service; ``auth_type`` says which field counts (wire.md section 13).
+    """Credentials of an external service; ``auth_type`` says which field counts (wire.md#tool-credentials).
 
     Attributes:
         api_key: The key itself, on Gemini.

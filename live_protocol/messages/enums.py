@@ -1,4 +1,4 @@
-"""The enums of the wire, by their official names (the sections are those of wire.md).
+"""The enums of the wire, by their official names.
 
 Values are the names on the wire. ``*_UNSPECIFIED`` means the same as leaving the field out.
 """
@@ -55,7 +55,7 @@ __all__ = [
 
 
 class Type(OpenEnum):
-    """Type of a value in a ``Schema`` (wire.md section 9)."""
+    """Type of a value in a ``Schema`` (wire.md#schemas)."""
 
     TYPE_UNSPECIFIED = "TYPE_UNSPECIFIED"
     STRING = "STRING"
@@ -68,7 +68,7 @@ class Type(OpenEnum):
 
 
 class Modality(OpenEnum):
-    """Kind of output that a session asks for (wire.md section 6)."""
+    """Kind of output that a session asks for (wire.md#modalities)."""
 
     MODALITY_UNSPECIFIED = "MODALITY_UNSPECIFIED"
     TEXT = "TEXT"
@@ -78,7 +78,7 @@ class Modality(OpenEnum):
 
 
 class MediaModality(OpenEnum):
-    """Kind of content that tokens are counted for (wire.md section 13)."""
+    """Kind of content that tokens are counted for (wire.md#usage)."""
 
     MODALITY_UNSPECIFIED = "MODALITY_UNSPECIFIED"
     TEXT = "TEXT"
@@ -89,7 +89,7 @@ class MediaModality(OpenEnum):
 
 
 class MediaResolution(OpenEnum):
-    """How finely all input media of a session is tokenised (wire.md section 6)."""
+    """How finely all input media of a session is tokenised (wire.md#media-resolution)."""
 
     MEDIA_RESOLUTION_UNSPECIFIED = "MEDIA_RESOLUTION_UNSPECIFIED"
     MEDIA_RESOLUTION_LOW = "MEDIA_RESOLUTION_LOW"
@@ -98,7 +98,7 @@ class MediaResolution(OpenEnum):
 
 
 class PartMediaResolutionLevel(OpenEnum):
-    """How finely one media part is tokenised (wire.md section 6)."""
+    """How finely one media part is tokenised (wire.md#media-resolution)."""
 
     MEDIA_RESOLUTION_UNSPECIFIED = "MEDIA_RESOLUTION_UNSPECIFIED"
     MEDIA_RESOLUTION_LOW = "MEDIA_RESOLUTION_LOW"
@@ -108,7 +108,7 @@ class PartMediaResolutionLevel(OpenEnum):
 
 
 class MediaProcessing(OpenEnum):
-    """How the service processes a media part (wire.md section 6)."""
+    """How the service processes a media part (wire.md#content)."""
 
     MEDIA_PROCESSING_UNSPECIFIED = "MEDIA_PROCESSING_UNSPECIFIED"
     STATIC = "STATIC"
@@ -116,7 +116,7 @@ class MediaProcessing(OpenEnum):
 
 
 class DocumentMetadataContentLayer(OpenEnum):
-    """Layer of a document (wire.md section 6)."""
+    """Layer of a document (wire.md#content)."""
 
     CONTENT_LAYER_UNSPECIFIED = "CONTENT_LAYER_UNSPECIFIED"
     PAGE_IMAGE = "PAGE_IMAGE"
@@ -124,7 +124,7 @@ class DocumentMetadataContentLayer(OpenEnum):
 
 
 class SpreadsheetMetadataContentLayer(OpenEnum):
-    """Layer of a spreadsheet (wire.md section 6)."""
+    """Layer of a spreadsheet (wire.md#content)."""
 
     CONTENT_LAYER_UNSPECIFIED = "CONTENT_LAYER_UNSPECIFIED"
     DATA = "DATA"
@@ -133,7 +133,7 @@ class SpreadsheetMetadataContentLayer(OpenEnum):
 
 
 class VideoMetadataContentLayer(OpenEnum):
-    """Layer of a video (wire.md section 6)."""
+    """Layer of a video (wire.md#content)."""
 
     CONTENT_LAYER_UNSPECIFIED = "CONTENT_LAYER_UNSPECIFIED"
     FRAMES = "FRAMES"
@@ -142,14 +142,14 @@ class VideoMetadataContentLayer(OpenEnum):
 
 
 class Language(OpenEnum):
-    """Language of code that the model writes (wire.md section 9)."""
+    """Language of code that the model writes (wire.md#server-tools)."""
 
     LANGUAGE_UNSPECIFIED = "LANGUAGE_UNSPECIFIED"
     PYTHON = "PYTHON"
 
 
 class Outcome(OpenEnum):
-    """How running the model's code ended (wire.md section 9)."""
+    """How running the model's code ended (wire.md#server-tools)."""
 
     OUTCOME_UNSPECIFIED = "OUTCOME_UNSPECIFIED"
     OUTCOME_OK = "OUTCOME_OK"
@@ -158,13 +158,13 @@ class Outcome(OpenEnum):
 
 
 class NullValue(OpenEnum):
-    """JSON null as a streamed argument (wire.md section 9)."""
+    """JSON null as a streamed argument (wire.md#streamed-arguments)."""
 
     NULL_VALUE = "NULL_VALUE"
 
 
 class ToolType(OpenEnum):
-    """Tool of the service that a ``ToolCall`` reports (wire.md section 9)."""
+    """Tool of the service that a ``ToolCall`` reports (wire.md#server-tools)."""
 
     TOOL_TYPE_UNSPECIFIED = "TOOL_TYPE_UNSPECIFIED"
     GOOGLE_SEARCH_WEB = "GOOGLE_SEARCH_WEB"
@@ -176,7 +176,7 @@ class ToolType(OpenEnum):
 
 
 class Behavior(OpenEnum):
-    """Whether the model waits for the result of a function (wire.md section 9)."""
+    """Whether the model waits for the result of a function (wire.md#blocking)."""
 
     UNSPECIFIED = "UNSPECIFIED"
     BLOCKING = "BLOCKING"  # the model waits
@@ -184,7 +184,7 @@ class Behavior(OpenEnum):
 
 
 class FunctionResponseScheduling(OpenEnum):
-    """How the result of a non-blocking function enters the conversation (wire.md section 9)."""
+    """How the result of a non-blocking function enters the conversation (wire.md#scheduling)."""
 
     SCHEDULING_UNSPECIFIED = "SCHEDULING_UNSPECIFIED"
     SILENT = "SILENT"  # only adds context
@@ -193,14 +193,14 @@ class FunctionResponseScheduling(OpenEnum):
 
 
 class DynamicRetrievalConfigMode(OpenEnum):
-    """Whether a score decides on searching (wire.md section 9)."""
+    """Whether a score decides on searching (wire.md#server-tools)."""
 
     MODE_UNSPECIFIED = "MODE_UNSPECIFIED"
     MODE_DYNAMIC = "MODE_DYNAMIC"
 
 
 class PhishBlockThreshold(OpenEnum):
-    """From which confidence on phishing sites are blocked; Vertex only (wire.md section 13)."""
+    """From which confidence on phishing sites are blocked; Vertex only (wire.md#vertex-only)."""
 
     PHISH_BLOCK_THRESHOLD_UNSPECIFIED = "PHISH_BLOCK_THRESHOLD_UNSPECIFIED"
     BLOCK_LOW_AND_ABOVE = "BLOCK_LOW_AND_ABOVE"
@@ -212,7 +212,7 @@ class PhishBlockThreshold(OpenEnum):
 
 
 class Environment(OpenEnum):
-    """What computer use operates (wire.md section 9)."""
+    """What computer use operates (wire.md#server-tools)."""
 
     ENVIRONMENT_UNSPECIFIED = "ENVIRONMENT_UNSPECIFIED"
     ENVIRONMENT_BROWSER = "ENVIRONMENT_BROWSER"
@@ -221,7 +221,7 @@ class Environment(OpenEnum):
 
 
 class SafetyPolicy(OpenEnum):
-    """Safety policy of computer use that can be switched off (wire.md section 9)."""
+    """Safety policy of computer use that can be switched off (wire.md#server-tools)."""
 
     SAFETY_POLICY_UNSPECIFIED = "SAFETY_POLICY_UNSPECIFIED"
     FINANCIAL_TRANSACTIONS = "FINANCIAL_TRANSACTIONS"
@@ -234,7 +234,7 @@ class SafetyPolicy(OpenEnum):
 
 
 class ApiSpec(OpenEnum):
-    """Kind of external search API; Vertex only (wire.md section 13)."""
+    """Kind of external search API; Vertex only (wire.md#retrieval)."""
 
     API_SPEC_UNSPECIFIED = "API_SPEC_UNSPECIFIED"
     SIMPLE_SEARCH = "SIMPLE_SEARCH"
@@ -242,7 +242,7 @@ class ApiSpec(OpenEnum):
 
 
 class AuthType(OpenEnum):
-    """Kind of authentication at an external service (wire.md section 13)."""
+    """Kind of authentication at an external service (wire.md#tool-credentials)."""
 
     AUTH_TYPE_UNSPECIFIED = "AUTH_TYPE_UNSPECIFIED"
     NO_AUTH = "NO_AUTH"
@@ -254,7 +254,7 @@ class AuthType(OpenEnum):
 
 
 class HttpElementLocation(OpenEnum):
-    """Part of an HTTP request that carries an API key (wire.md section 13)."""
+    """Part of an HTTP request that carries an API key (wire.md#tool-credentials)."""
 
     HTTP_IN_UNSPECIFIED = "HTTP_IN_UNSPECIFIED"
     HTTP_IN_QUERY = "HTTP_IN_QUERY"
@@ -265,7 +265,7 @@ class HttpElementLocation(OpenEnum):
 
 
 class ThinkingLevel(OpenEnum):
-    """How much a 3.x model thinks (wire.md section 6)."""
+    """How much a 3.x model thinks (wire.md#thinking)."""
 
     THINKING_LEVEL_UNSPECIFIED = "THINKING_LEVEL_UNSPECIFIED"
     MINIMAL = "MINIMAL"
@@ -276,7 +276,7 @@ class ThinkingLevel(OpenEnum):
 
 
 class AudioTranscriptionConfigMode(OpenEnum):
-    """Style of a transcript (wire.md section 6)."""
+    """Style of a transcript (wire.md#transcription-options)."""
 
     MODE_UNSPECIFIED = "MODE_UNSPECIFIED"
     VERBATIM = "VERBATIM"  # the default
@@ -284,7 +284,7 @@ class AudioTranscriptionConfigMode(OpenEnum):
 
 
 class Delivery(OpenEnum):
-    """How generated media is delivered (wire.md section 6)."""
+    """How generated media is delivered (wire.md#generation)."""
 
     DELIVERY_UNSPECIFIED = "DELIVERY_UNSPECIFIED"
     INLINE = "INLINE"
@@ -292,7 +292,7 @@ class Delivery(OpenEnum):
 
 
 class AspectRatio(OpenEnum):
-    """Width to height of generated media (wire.md section 6)."""
+    """Width to height of generated media (wire.md#generation)."""
 
     ASPECT_RATIO_UNSPECIFIED = "ASPECT_RATIO_UNSPECIFIED"
     ASPECT_RATIO_ONE_BY_ONE = "ASPECT_RATIO_ONE_BY_ONE"
@@ -312,7 +312,7 @@ class AspectRatio(OpenEnum):
 
 
 class ImageSize(OpenEnum):
-    """Class of size of generated images (wire.md section 6)."""
+    """Class of size of generated images (wire.md#generation)."""
 
     IMAGE_SIZE_UNSPECIFIED = "IMAGE_SIZE_UNSPECIFIED"
     IMAGE_SIZE_FIVE_TWELVE = "IMAGE_SIZE_FIVE_TWELVE"
@@ -322,7 +322,7 @@ class ImageSize(OpenEnum):
 
 
 class FeatureSelectionPreference(OpenEnum):
-    """What to favour when the service picks the model; Vertex only (wire.md section 13)."""
+    """What to favour when the service picks the model; Vertex only (wire.md#model-selection)."""
 
     FEATURE_SELECTION_PREFERENCE_UNSPECIFIED = "FEATURE_SELECTION_PREFERENCE_UNSPECIFIED"
     PRIORITIZE_QUALITY = "PRIORITIZE_QUALITY"
@@ -331,7 +331,7 @@ class FeatureSelectionPreference(OpenEnum):
 
 
 class ModelRoutingPreference(OpenEnum):
-    """What to favour when routing; Vertex only (wire.md section 13)."""
+    """What to favour when routing; Vertex only (wire.md#model-selection)."""
 
     UNKNOWN = "UNKNOWN"
     PRIORITIZE_QUALITY = "PRIORITIZE_QUALITY"
@@ -340,7 +340,7 @@ class ModelRoutingPreference(OpenEnum):
 
 
 class StartSensitivity(OpenEnum):
-    """How eagerly starts of speech are taken; default HIGH on Gemini, LOW on Vertex (wire.md section 12)."""
+    """How eagerly starts of speech are taken; default HIGH on Gemini, LOW on Vertex (wire.md#activity-defaults)."""
 
     START_SENSITIVITY_UNSPECIFIED = "START_SENSITIVITY_UNSPECIFIED"
     START_SENSITIVITY_HIGH = "START_SENSITIVITY_HIGH"
@@ -348,7 +348,7 @@ class StartSensitivity(OpenEnum):
 
 
 class EndSensitivity(OpenEnum):
-    """How eagerly ends of speech are taken; default HIGH on Gemini, LOW on Vertex (wire.md section 12)."""
+    """How eagerly ends of speech are taken; default HIGH on Gemini, LOW on Vertex (wire.md#activity-defaults)."""
 
     END_SENSITIVITY_UNSPECIFIED = "END_SENSITIVITY_UNSPECIFIED"
     END_SENSITIVITY_HIGH = "END_SENSITIVITY_HIGH"
@@ -356,7 +356,7 @@ class EndSensitivity(OpenEnum):
 
 
 class ActivityHandling(OpenEnum):
-    """What user activity does to a running answer (wire.md section 12)."""
+    """What user activity does to a running answer (wire.md#activity-defaults)."""
 
     ACTIVITY_HANDLING_UNSPECIFIED = "ACTIVITY_HANDLING_UNSPECIFIED"
     START_OF_ACTIVITY_INTERRUPTS = "START_OF_ACTIVITY_INTERRUPTS"  # barge-in; the default
@@ -364,7 +364,7 @@ class ActivityHandling(OpenEnum):
 
 
 class TurnCoverage(OpenEnum):
-    """Which realtime input belongs to a turn; the default is the model's (wire.md section 12)."""
+    """Which realtime input belongs to a turn; the default is the model's (wire.md#activity-defaults)."""
 
     TURN_COVERAGE_UNSPECIFIED = "TURN_COVERAGE_UNSPECIFIED"
     TURN_INCLUDES_ONLY_ACTIVITY = "TURN_INCLUDES_ONLY_ACTIVITY"  # default of 2.x
@@ -373,7 +373,7 @@ class TurnCoverage(OpenEnum):
 
 
 class HarmCategory(OpenEnum):
-    """Category of harm (wire.md section 6)."""
+    """Category of harm (wire.md#safety)."""
 
     HARM_CATEGORY_UNSPECIFIED = "HARM_CATEGORY_UNSPECIFIED"
     HARM_CATEGORY_HARASSMENT = "HARM_CATEGORY_HARASSMENT"
@@ -389,7 +389,7 @@ class HarmCategory(OpenEnum):
 
 
 class HarmBlockMethod(OpenEnum):
-    """What a threshold is compared with; Vertex only (wire.md section 13)."""
+    """What a threshold is compared with; Vertex only (wire.md#safety)."""
 
     HARM_BLOCK_METHOD_UNSPECIFIED = "HARM_BLOCK_METHOD_UNSPECIFIED"
     SEVERITY = "SEVERITY"
@@ -397,7 +397,7 @@ class HarmBlockMethod(OpenEnum):
 
 
 class HarmBlockThreshold(OpenEnum):
-    """From where on harmful content is blocked (wire.md section 6)."""
+    """From where on harmful content is blocked (wire.md#safety)."""
 
     HARM_BLOCK_THRESHOLD_UNSPECIFIED = "HARM_BLOCK_THRESHOLD_UNSPECIFIED"
     BLOCK_LOW_AND_ABOVE = "BLOCK_LOW_AND_ABOVE"
@@ -408,7 +408,7 @@ class HarmBlockThreshold(OpenEnum):
 
 
 class TurnCompleteReason(OpenEnum):
-    """Why a turn ended abnormally (wire.md section 8)."""
+    """Why a turn ended abnormally (wire.md#turn-state)."""
 
     TURN_COMPLETE_REASON_UNSPECIFIED = "TURN_COMPLETE_REASON_UNSPECIFIED"
     MALFORMED_FUNCTION_CALL = "MALFORMED_FUNCTION_CALL"
@@ -441,7 +441,7 @@ class TurnCompleteReason(OpenEnum):
 
 
 class InteractionStatus(OpenEnum):
-    """Whether more turns follow by themselves (wire.md section 8)."""
+    """Whether more turns follow by themselves (wire.md#turn-state)."""
 
     INTERACTION_STATUS_UNSPECIFIED = "INTERACTION_STATUS_UNSPECIFIED"
     IN_PROGRESS = "IN_PROGRESS"  # reasoning or calls go on in the background
@@ -450,7 +450,7 @@ class InteractionStatus(OpenEnum):
 
 
 class VadSignalType(OpenEnum):
-    """Start or end of speech, in the older signal (wire.md section 7)."""
+    """Start or end of speech, in the older signal (wire.md#voice-activity)."""
 
     VAD_SIGNAL_TYPE_UNSPECIFIED = "VAD_SIGNAL_TYPE_UNSPECIFIED"
     VAD_SIGNAL_TYPE_SOS = "VAD_SIGNAL_TYPE_SOS"  # start of speech
@@ -458,7 +458,7 @@ class VadSignalType(OpenEnum):
 
 
 class VoiceActivityType(OpenEnum):
-    """Start or end of speech (wire.md section 7)."""
+    """Start or end of speech (wire.md#voice-activity)."""
 
     TYPE_UNSPECIFIED = "TYPE_UNSPECIFIED"
     ACTIVITY_START = "ACTIVITY_START"
@@ -466,7 +466,7 @@ class VoiceActivityType(OpenEnum):
 
 
 class UrlRetrievalStatus(OpenEnum):
-    """What came of fetching a URL (wire.md section 7)."""
+    """What came of fetching a URL (wire.md#grounding)."""
 
     URL_RETRIEVAL_STATUS_UNSPECIFIED = "URL_RETRIEVAL_STATUS_UNSPECIFIED"
     URL_RETRIEVAL_STATUS_SUCCESS = "URL_RETRIEVAL_STATUS_SUCCESS"
@@ -476,7 +476,7 @@ class UrlRetrievalStatus(OpenEnum):
 
 
 class TrafficType(OpenEnum):
-    """How traffic is billed; Vertex only (wire.md section 13)."""
+    """How traffic is billed; Vertex only (wire.md#dialects)."""
 
     TRAFFIC_TYPE_UNSPECIFIED = "TRAFFIC_TYPE_UNSPECIFIED"
     ON_DEMAND = "ON_DEMAND"
@@ -487,7 +487,7 @@ class TrafficType(OpenEnum):
 
 
 class ServiceTier(OpenEnum):
-    """Tier that served a request; Gemini only. Its values are lower case (wire.md section 13)."""
+    """Tier that served a request; Gemini only. Its values are lower case (wire.md#dialects)."""
 
     UNSPECIFIED = "unspecified"
     FLEX = "flex"

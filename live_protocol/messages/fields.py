@@ -35,7 +35,7 @@ __all__ = [
 
 
 class Backend(enum.StrEnum):
-    """The two services that speak this protocol; each has a dialect of it (wire.md section 13)."""
+    """The two services that speak this protocol; each has a dialect of it (wire.md#backends)."""
 
     GEMINI = "gemini"
     VERTEX = "vertex"

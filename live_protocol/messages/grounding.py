@@ -1,4 +1,4 @@
-"""Where an answer comes from: grounding sources and fetched URLs (wire.md section 7)."""
+"""Where an answer comes from: grounding sources and fetched URLs (wire.md#grounding)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
 @final
 @attrs.frozen(kw_only=True)
 class Segment:
-    """A stretch of the answer, in bytes (wire.md section 7).
+    """A stretch of the answer, in bytes (wire.md#grounding).
 
     Attributes:
         start_index: First byte.
@@ -57,7 +57,7 @@ class Segment:
 @final
 @attrs.frozen(kw_only=True)
 class GroundingSupport:
-    """A stretch of the answer and the sources behind it (wire.md section 7).
+    """A stretch of the answer and the sources behind it (wire.md#grounding).
 
     Attributes:
         segment: The stretch.
@@ -76,7 +76,7 @@ class GroundingSupport:
 @final
 @attrs.frozen(kw_only=True)
 class RagChunkPageSpan:
-    """The pages that a chunk covers (wire.md section 7).
+    """The pages that a chunk covers (wire.md#grounding).
 
     Attributes:
         first_page: First page.
@@ -91,7 +91,7 @@ class RagChunkPageSpan:
 @final
 @attrs.frozen(kw_only=True)
 class RagChunk:
-    """A chunk of a document in a RAG store (wire.md section 7).
+    """A chunk of a document in a RAG store (wire.md#grounding).
 
     Attributes:
         page_span: Pages it covers.
@@ -110,7 +110,7 @@ class RagChunk:
 @final
 @attrs.frozen(kw_only=True)
 class GroundingChunkStringList:
-    """Several strings (wire.md section 7).
+    """Several strings (wire.md#grounding).
 
     Attributes:
         values: The strings.
@@ -123,7 +123,7 @@ class GroundingChunkStringList:
 @final
 @attrs.frozen(kw_only=True)
 class GroundingChunkCustomMetadata:
-    """A key with one value of the caller's own metadata (wire.md section 7).
+    """A key with one value of the caller's own metadata (wire.md#grounding).
 
     Attributes:
         key: The key.
@@ -142,7 +142,7 @@ class GroundingChunkCustomMetadata:
 @final
 @attrs.frozen(kw_only=True)
 class GroundingChunkRetrievedContext:
-    """A retrieved document as a source (wire.md section 7).
+    """A retrieved document as a source (wire.md#grounding).
 
     Attributes:
         document_name: Resource name of the document. Vertex only.
@@ -171,7 +171,7 @@ class GroundingChunkRetrievedContext:
 @final
 @attrs.frozen(kw_only=True)
 class GroundingChunkWeb:
-    """A web page as a source (wire.md section 7).
+    """A web page as a source (wire.md#grounding).
 
     Attributes:
         domain: Domain of the page.
@@ -188,7 +188,7 @@ class GroundingChunkWeb:
 @final
 @attrs.frozen(kw_only=True)
 class GroundingChunkImage:
-    """An image as a source (wire.md section 7).
+    """An image as a source (wire.md#grounding).
 
     Attributes:
         source_uri: URL of the page that shows it.
@@ -207,7 +207,7 @@ class GroundingChunkImage:
 @final
 @attrs.frozen(kw_only=True)
 class GroundingChunkMapsPlaceAnswerSourcesAuthorAttribution:
-    """The author of a review (wire.md section 7).
+    """The author of a review (wire.md#grounding).
 
     Attributes:
         display_name: Name of the author.
@@ -224,7 +224,7 @@ class GroundingChunkMapsPlaceAnswerSourcesAuthorAttribution:
 @final
 @attrs.frozen(kw_only=True)
 class GroundingChunkMapsPlaceAnswerSourcesReviewSnippet:
-    """A review of a place (wire.md section 7).
+    """A review of a place (wire.md#grounding).
 
     Attributes:
         author_attribution: Who wrote it.
@@ -249,7 +249,7 @@ class GroundingChunkMapsPlaceAnswerSourcesReviewSnippet:
 @final
 @attrs.frozen(kw_only=True)
 class GroundingChunkMapsPlaceAnswerSources:
-    """The reviews an answer about a place used (wire.md section 7).
+    """The reviews an answer about a place used (wire.md#grounding).
 
     Attributes:
         review_snippet: The reviews, under the older key.
@@ -266,7 +266,7 @@ class GroundingChunkMapsPlaceAnswerSources:
 @final
 @attrs.frozen(kw_only=True)
 class GroundingChunkMapsRoute:
-    """A route on the map (wire.md section 7).
+    """A route on the map (wire.md#grounding).
 
     Attributes:
         distance_meters: Length, in metres.
@@ -283,7 +283,7 @@ class GroundingChunkMapsRoute:
 @final
 @attrs.frozen(kw_only=True)
 class GroundingChunkMaps:
-    """A place or a route of Google Maps as a source (wire.md section 7).
+    """A place or a route of Google Maps as a source (wire.md#grounding).
 
     Attributes:
         place_answer_sources: Reviews that the answer used.
@@ -306,7 +306,7 @@ class GroundingChunkMaps:
 @final
 @attrs.frozen(kw_only=True)
 class GroundingChunk:
-    """One source; exactly one field is set (wire.md section 7).
+    """One source; exactly one field is set (wire.md#grounding).
 
     Attributes:
         image: An image.
@@ -325,7 +325,7 @@ class GroundingChunk:
 @final
 @attrs.frozen(kw_only=True)
 class SearchEntryPoint:
-    """The search suggestion that must be shown with a grounded answer (wire.md section 7).
+    """The search suggestion that must be shown with a grounded answer (wire.md#grounding).
 
     Attributes:
         rendered_content: HTML to show.
@@ -340,7 +340,7 @@ class SearchEntryPoint:
 @final
 @attrs.frozen(kw_only=True)
 class RetrievalMetadata:
-    """How likely a search was to help (wire.md section 7).
+    """How likely a search was to help (wire.md#grounding).
 
     Attributes:
         google_search_dynamic_retrieval_score: Score from 0 to 1.
@@ -353,7 +353,7 @@ class RetrievalMetadata:
 @final
 @attrs.frozen(kw_only=True)
 class GroundingMetadataSourceFlaggingUri:
-    """Where to report a source (wire.md section 7).
+    """Where to report a source (wire.md#grounding).
 
     Attributes:
         flag_content_uri: The link.
@@ -368,7 +368,7 @@ class GroundingMetadataSourceFlaggingUri:
 @final
 @attrs.frozen(kw_only=True)
 class GroundingMetadata:
-    """Sources and search data behind an answer (wire.md section 7).
+    """Sources and search data behind an answer (wire.md#grounding).
 
     Attributes:
         grounding_chunks: The sources.
@@ -397,7 +397,7 @@ class GroundingMetadata:
 @final
 @attrs.frozen(kw_only=True)
 class UrlMetadata:
-    """One URL that the service tried to fetch (wire.md section 7).
+    """One URL that the service tried to fetch (wire.md#grounding).
 
     Attributes:
         retrieved_url: The URL.
@@ -412,7 +412,7 @@ class UrlMetadata:
 @final
 @attrs.frozen(kw_only=True)
 class UrlContextMetadata:
-    """What the URL context tool fetched (wire.md section 7).
+    """What the URL context tool fetched (wire.md#grounding).
 
     Attributes:
         url_metadata: One entry per URL.

@@ -1,4 +1,4 @@
-"""Lyria RealTime, the music sibling of the Live API; Gemini only (wire.md appendix A).
+"""Lyria RealTime, the music sibling of the Live API; Gemini only (wire.md#music).
 
 Its names stay in this module: ``AudioChunk`` here is a message, elsewhere it is an event.
 """
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class LiveMusicPlaybackControl(OpenEnum):
-    """Transport control (wire.md appendix A)."""
+    """Transport control (wire.md#music)."""
 
     PLAYBACK_CONTROL_UNSPECIFIED = "PLAYBACK_CONTROL_UNSPECIFIED"
     PLAY = "PLAY"
@@ -41,7 +41,7 @@ class LiveMusicPlaybackControl(OpenEnum):
 
 
 class MusicGenerationMode(OpenEnum):
-    """What the generation favours (wire.md appendix A)."""
+    """What the generation favours (wire.md#music)."""
 
     MUSIC_GENERATION_MODE_UNSPECIFIED = "MUSIC_GENERATION_MODE_UNSPECIFIED"
     QUALITY = "QUALITY"
@@ -50,7 +50,7 @@ class MusicGenerationMode(OpenEnum):
 
 
 class Scale(OpenEnum):
-    """Musical scale: a major key and its relative minor (wire.md appendix A)."""
+    """Musical scale: a major key and its relative minor (wire.md#music)."""
 
     SCALE_UNSPECIFIED = "SCALE_UNSPECIFIED"
     C_MAJOR_A_MINOR = "C_MAJOR_A_MINOR"
@@ -70,7 +70,7 @@ class Scale(OpenEnum):
 @final
 @attrs.frozen(kw_only=True)
 class WeightedPrompt:
-    """A prompt and how much it counts (wire.md appendix A).
+    """A prompt and how much it counts (wire.md#music).
 
     Attributes:
         text: The prompt.
@@ -85,7 +85,7 @@ class WeightedPrompt:
 @final
 @attrs.frozen(kw_only=True)
 class LiveMusicClientSetup:
-    """The first frame: names the model (wire.md appendix A).
+    """The first frame: names the model (wire.md#music).
 
     Attributes:
         model: Resource name, ``models/...``. Required.
@@ -98,7 +98,7 @@ class LiveMusicClientSetup:
 @final
 @attrs.frozen(kw_only=True)
 class LiveMusicClientContent:
-    """Prompts that steer the music (wire.md appendix A).
+    """Prompts that steer the music (wire.md#music).
 
     Attributes:
         weighted_prompts: The prompts and their weights.
@@ -111,7 +111,7 @@ class LiveMusicClientContent:
 @final
 @attrs.frozen(kw_only=True)
 class LiveMusicGenerationConfig:
-    """How the music sounds (wire.md appendix A).
+    """How the music sounds (wire.md#music).
 
     Sent whole each time: a field left out falls back to its default.
 
@@ -148,7 +148,7 @@ class LiveMusicGenerationConfig:
 @final
 @attrs.frozen(kw_only=True)
 class LiveMusicClientMessage:
-    """Envelope of every client frame; exactly one field is set (wire.md appendix A).
+    """Envelope of every client frame; exactly one field is set (wire.md#music).
 
     Attributes:
         setup: The first frame.
@@ -167,7 +167,7 @@ class LiveMusicClientMessage:
 @final
 @attrs.frozen(kw_only=True)
 class LiveMusicServerSetupComplete:
-    """The answer to ``setup``; has no fields (wire.md appendix A)."""
+    """The answer to ``setup``; has no fields (wire.md#music)."""
 
     extra: Mapping[str, Any] = NO_EXTRA
 
@@ -175,7 +175,7 @@ class LiveMusicServerSetupComplete:
 @final
 @attrs.frozen(kw_only=True)
 class LiveMusicSourceMetadata:
-    """The input that a chunk was made from (wire.md appendix A).
+    """The input that a chunk was made from (wire.md#music).
 
     Attributes:
         client_content: The prompts.
@@ -190,7 +190,7 @@ class LiveMusicSourceMetadata:
 @final
 @attrs.frozen(kw_only=True)
 class AudioChunk:
-    """A chunk of music: 16-bit little-endian PCM, 48 kHz, stereo (wire.md appendix A).
+    """A chunk of music: 16-bit little-endian PCM, 48 kHz, stereo (wire.md#music).
 
     Attributes:
         data: The samples.
@@ -207,7 +207,7 @@ class AudioChunk:
 @final
 @attrs.frozen(kw_only=True)
 class LiveMusicServerContent:
-    """Generated music (wire.md appendix A).
+    """Generated music (wire.md#music).
 
     Attributes:
         audio_chunks: The chunks, in order.
@@ -220,7 +220,7 @@ class LiveMusicServerContent:
 @final
 @attrs.frozen(kw_only=True)
 class LiveMusicFilteredPrompt:
-    """A prompt that was refused (wire.md appendix A).
+    """A prompt that was refused (wire.md#music).
 
     Attributes:
         text: The prompt.
@@ -235,7 +235,7 @@ class LiveMusicFilteredPrompt:
 @final
 @attrs.frozen(kw_only=True)
 class LiveMusicServerMessage:
-    """Envelope of every server frame; one field is set (wire.md appendix A).
+    """Envelope of every server frame; one field is set (wire.md#music).
 
     Attributes:
         setup_complete: Answer to setup.

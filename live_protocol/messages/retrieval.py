@@ -1,4 +1,4 @@
-"""Retrieval from data stores, a tool of Vertex only (wire.md section 13)."""
+"""Retrieval from data stores, a tool of Vertex only (wire.md#retrieval)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 @final
 @attrs.frozen(kw_only=True)
 class ExternalApiElasticSearchParams:
-    """How to query an Elasticsearch endpoint (wire.md section 13).
+    """How to query an Elasticsearch endpoint (wire.md#retrieval).
 
     Attributes:
         index: Index to search.
@@ -49,7 +49,7 @@ class ExternalApiElasticSearchParams:
 @final
 @attrs.frozen(kw_only=True)
 class ExternalApiSimpleSearchParams:
-    """Marks a simple search endpoint; has no options (wire.md section 13)."""
+    """Marks a simple search endpoint; has no options (wire.md#retrieval)."""
 
     extra: Mapping[str, Any] = NO_EXTRA
 
@@ -57,7 +57,7 @@ class ExternalApiSimpleSearchParams:
 @final
 @attrs.frozen(kw_only=True)
 class ExternalApi:
-    """A search API outside Google as a retrieval source (wire.md section 13).
+    """A search API outside Google as a retrieval source (wire.md#retrieval).
 
     Attributes:
         api_auth: Credentials, deprecated form.
@@ -80,7 +80,7 @@ class ExternalApi:
 @final
 @attrs.frozen(kw_only=True)
 class VertexAISearchDataStoreSpec:
-    """One data store of a search engine (wire.md section 13).
+    """One data store of a search engine (wire.md#retrieval).
 
     Attributes:
         data_store: Resource name of the data store.
@@ -95,7 +95,7 @@ class VertexAISearchDataStoreSpec:
 @final
 @attrs.frozen(kw_only=True)
 class VertexAISearch:
-    """Vertex AI Search as a retrieval source; give ``datastore`` or ``engine`` (wire.md section 13).
+    """Vertex AI Search as a retrieval source; give ``datastore`` or ``engine`` (wire.md#retrieval).
 
     Attributes:
         data_store_specs: Data stores of the engine to search.
@@ -116,7 +116,7 @@ class VertexAISearch:
 @final
 @attrs.frozen(kw_only=True)
 class RagRetrievalConfigFilter:
-    """Which retrieved contexts are kept (wire.md section 13).
+    """Which retrieved contexts are kept (wire.md#retrieval).
 
     Attributes:
         metadata_filter: Expression over metadata.
@@ -133,7 +133,7 @@ class RagRetrievalConfigFilter:
 @final
 @attrs.frozen(kw_only=True)
 class RagRetrievalConfigHybridSearch:
-    """How dense and sparse search are mixed (wire.md section 13).
+    """How dense and sparse search are mixed (wire.md#retrieval).
 
     Attributes:
         alpha: Weight between dense and sparse vectors.
@@ -146,7 +146,7 @@ class RagRetrievalConfigHybridSearch:
 @final
 @attrs.frozen(kw_only=True)
 class RagRetrievalConfigRankingLlmRanker:
-    """Re-ranking by a language model (wire.md section 13).
+    """Re-ranking by a language model (wire.md#retrieval).
 
     Attributes:
         model_name: Model that ranks.
@@ -159,7 +159,7 @@ class RagRetrievalConfigRankingLlmRanker:
 @final
 @attrs.frozen(kw_only=True)
 class RagRetrievalConfigRankingRankService:
-    """Re-ranking by the rank service (wire.md section 13).
+    """Re-ranking by the rank service (wire.md#retrieval).
 
     Attributes:
         model_name: Model that ranks.
@@ -172,7 +172,7 @@ class RagRetrievalConfigRankingRankService:
 @final
 @attrs.frozen(kw_only=True)
 class RagRetrievalConfigRanking:
-    """How retrieved contexts are re-ranked; one field is set (wire.md section 13).
+    """How retrieved contexts are re-ranked; one field is set (wire.md#retrieval).
 
     Attributes:
         llm_ranker: By a language model.
@@ -187,7 +187,7 @@ class RagRetrievalConfigRanking:
 @final
 @attrs.frozen(kw_only=True)
 class RagRetrievalConfig:
-    """How contexts are fetched from a RAG store (wire.md section 13).
+    """How contexts are fetched from a RAG store (wire.md#retrieval).
 
     Attributes:
         filter: What is kept.
@@ -206,7 +206,7 @@ class RagRetrievalConfig:
 @final
 @attrs.frozen(kw_only=True)
 class VertexRagStoreRagResource:
-    """One corpus, or some files of it (wire.md section 13).
+    """One corpus, or some files of it (wire.md#retrieval).
 
     Attributes:
         rag_corpus: Resource name of the corpus.
@@ -221,7 +221,7 @@ class VertexRagStoreRagResource:
 @final
 @attrs.frozen(kw_only=True)
 class VertexRagStore:
-    """A RAG store as a retrieval source (wire.md section 13).
+    """A RAG store as a retrieval source (wire.md#retrieval).
 
     Attributes:
         rag_corpora: Corpora; deprecated, use ``rag_resources``.
@@ -244,7 +244,7 @@ class VertexRagStore:
 @final
 @attrs.frozen(kw_only=True)
 class Retrieval:
-    """A retrieval source; exactly one is set (wire.md section 13).
+    """A retrieval source; exactly one is set (wire.md#retrieval).
 
     Attributes:
         disable_attribution: Deprecated.

@@ -1,4 +1,4 @@
-"""The OpenAPI subset that describes function arguments and results (wire.md section 9)."""
+"""The OpenAPI subset that describes function arguments and results (wire.md#schemas)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = [
 @final
 @attrs.frozen(kw_only=True)
 class Schema:
-    """A schema in the OpenAPI 3 subset that the service knows (wire.md section 9).
+    """A schema in the OpenAPI 3 subset that the service knows (wire.md#schemas).
 
     The set of keys is closed: one that the service does not know ends the session with 1007. What goes beyond
     the subset belongs into the ``*_json_schema`` fields of ``FunctionDeclaration``.

@@ -1,4 +1,4 @@
-"""Everything the service sends: the envelope and its members (wire.md sections 7, 8 and 10)."""
+"""Everything the service sends: the envelope and its members (wire.md#server-messages)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
 @final
 @attrs.frozen(kw_only=True)
 class LiveServerSetupComplete:
-    """The answer to ``setup``; empty on Gemini (wire.md section 7).
+    """The answer to ``setup``; empty on Gemini (wire.md#handshake).
 
     Attributes:
         session_id: Id of the session. Vertex only.
@@ -50,7 +50,7 @@ class LiveServerSetupComplete:
 @final
 @hot(kw_only=True)
 class LiveServerContent:
-    """Model output and the state of the turn; several fields can be set at once (wire.md section 8).
+    """Model output and the state of the turn; several fields can be set at once (wire.md#turn-state).
 
     Attributes:
         model_turn: New output of the model.
@@ -85,7 +85,7 @@ class LiveServerContent:
 @final
 @hot(kw_only=True)
 class LiveServerToolCall:
-    """Functions that the client shall run (wire.md section 9).
+    """Functions that the client shall run (wire.md#tool-calls).
 
     Attributes:
         function_calls: The calls.
@@ -98,7 +98,7 @@ class LiveServerToolCall:
 @final
 @attrs.frozen(kw_only=True)
 class LiveServerToolCallCancellation:
-    """Calls whose results are no longer wanted; send none (wire.md section 9).
+    """Calls whose results are no longer wanted; send none (wire.md#cancellation).
 
     Attributes:
         ids: Their ids.
@@ -111,7 +111,7 @@ class LiveServerToolCallCancellation:
 @final
 @attrs.frozen(kw_only=True)
 class LiveServerGoAway:
-    """Early warning that the connection will end (wire.md section 10).
+    """Early warning that the connection will end (wire.md#go-away).
 
     Attributes:
         time_left: Seconds until the connection is cut.
@@ -124,7 +124,7 @@ class LiveServerGoAway:
 @final
 @attrs.frozen(kw_only=True)
 class LiveServerSessionResumptionUpdate:
-    """From where the session can be resumed (wire.md section 10).
+    """From where the session can be resumed (wire.md#resumption).
 
     An empty update means "not resumable now"; it does not void an older handle, but resuming from that may
     lose what happened since.
@@ -145,7 +145,7 @@ class LiveServerSessionResumptionUpdate:
 @final
 @attrs.frozen(kw_only=True)
 class VoiceActivityDetectionSignal:
-    """The older form of ``VoiceActivity``; only for projects on an allow list (wire.md section 7).
+    """The older form of ``VoiceActivity``; only for projects on an allow list (wire.md#voice-activity).
 
     Attributes:
         vad_signal_type: Start or end of speech.
@@ -158,7 +158,7 @@ class VoiceActivityDetectionSignal:
 @final
 @attrs.frozen(kw_only=True)
 class VoiceActivity:
-    """The service noticed that the user started or stopped speaking (wire.md section 7).
+    """The service noticed that the user started or stopped speaking (wire.md#voice-activity).
 
     Attributes:
         voice_activity_type: Start or end; the wire key is ``type``.
@@ -173,7 +173,7 @@ class VoiceActivity:
 @final
 @hot(kw_only=True)
 class LiveServerMessage:
-    """Envelope of every server frame (wire.md section 7).
+    """Envelope of every server frame (wire.md#server-messages).
 
     Normally one field is set. ``usage_metadata`` may come along, and ``voice_activity`` rides with an empty
     ``server_content``.

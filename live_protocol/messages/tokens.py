@@ -1,4 +1,4 @@
-"""Ephemeral tokens: the body and the reply of the REST call that mints one (wire.md section 2)."""
+"""Ephemeral tokens: the body and the reply of the REST call that mints one (wire.md#ephemeral-tokens)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = [
 @final
 @attrs.frozen(kw_only=True)
 class AuthTokenCreateRequest:
-    """Body of ``POST auth_tokens``, which mints an ephemeral token (wire.md section 2).
+    """Body of ``POST auth_tokens``, which mints an ephemeral token (wire.md#ephemeral-tokens).
 
     Attributes:
         expire_time: Messages are refused after this; 30 minutes ahead by default, at most 20 hours.
@@ -40,7 +40,7 @@ class AuthTokenCreateRequest:
 @final
 @attrs.frozen(kw_only=True)
 class AuthToken:
-    """An ephemeral token, the reply of ``POST auth_tokens`` (wire.md section 2).
+    """An ephemeral token, the reply of ``POST auth_tokens`` (wire.md#ephemeral-tokens).
 
     Attributes:
         name: The token itself, ``auth_tokens/...``; takes the place of an API key.

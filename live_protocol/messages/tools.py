@@ -1,4 +1,4 @@
-"""Tools a session may use: client functions and what the service runs itself (wire.md sections 6 and 9)."""
+"""Tools a session may use: client functions and what the service runs itself (wire.md#tools)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ __all__ = [
 @final
 @attrs.frozen(kw_only=True)
 class FunctionDeclaration:
-    """A client function that the model may call (wire.md section 9).
+    """A client function that the model may call (wire.md#tool-calls).
 
     Arguments are described by ``parameters`` or by ``parameters_json_schema``, never both.
 
@@ -75,7 +75,7 @@ class FunctionDeclaration:
 @final
 @attrs.frozen(kw_only=True)
 class Interval:
-    """A window of time (wire.md section 9).
+    """A window of time (wire.md#server-tools).
 
     Attributes:
         start_time: First moment.
@@ -90,7 +90,7 @@ class Interval:
 @final
 @attrs.frozen(kw_only=True)
 class WebSearch:
-    """Switches on web results; has no options (wire.md section 9)."""
+    """Switches on web results; has no options (wire.md#server-tools)."""
 
     extra: Mapping[str, Any] = NO_EXTRA
 
@@ -98,7 +98,7 @@ class WebSearch:
 @final
 @attrs.frozen(kw_only=True)
 class ImageSearch:
-    """Switches on image results; has no options (wire.md section 9)."""
+    """Switches on image results; has no options (wire.md#server-tools)."""
 
     extra: Mapping[str, Any] = NO_EXTRA
 
@@ -106,7 +106,7 @@ class ImageSearch:
 @final
 @attrs.frozen(kw_only=True)
 class SearchTypes:
-    """The kinds of results that a search returns (wire.md section 9).
+    """The kinds of results that a search returns (wire.md#server-tools).
 
     Attributes:
         web_search: Web results.
@@ -121,7 +121,7 @@ class SearchTypes:
 @final
 @attrs.frozen(kw_only=True)
 class GoogleSearch:
-    """Grounding by Google Search; usually sent empty (wire.md section 6).
+    """Grounding by Google Search; usually sent empty (wire.md#server-tools).
 
     Attributes:
         search_types: Kinds of results.
@@ -140,7 +140,7 @@ class GoogleSearch:
 @final
 @attrs.frozen(kw_only=True)
 class DynamicRetrievalConfig:
-    """When the old search grounding searches at all (wire.md section 9).
+    """When the old search grounding searches at all (wire.md#server-tools).
 
     Attributes:
         dynamic_threshold: Score from which on to search.
@@ -155,7 +155,7 @@ class DynamicRetrievalConfig:
 @final
 @attrs.frozen(kw_only=True)
 class GoogleSearchRetrieval:
-    """The old form of search grounding, before ``GoogleSearch`` (wire.md section 9).
+    """The old form of search grounding, before ``GoogleSearch`` (wire.md#server-tools).
 
     Attributes:
         dynamic_retrieval_config: When to search.
@@ -168,7 +168,7 @@ class GoogleSearchRetrieval:
 @final
 @attrs.frozen(kw_only=True)
 class EnterpriseWebSearch:
-    """Web grounding for enterprises; Vertex only (wire.md section 13).
+    """Web grounding for enterprises; Vertex only (wire.md#vertex-only).
 
     Attributes:
         blocking_confidence: From which confidence on phishing sites are blocked.
@@ -183,7 +183,7 @@ class EnterpriseWebSearch:
 @final
 @attrs.frozen(kw_only=True)
 class GoogleMapsPlaces:
-    """Switches on grounding by places; has no options (wire.md section 9)."""
+    """Switches on grounding by places; has no options (wire.md#server-tools)."""
 
     extra: Mapping[str, Any] = NO_EXTRA
 
@@ -191,7 +191,7 @@ class GoogleMapsPlaces:
 @final
 @attrs.frozen(kw_only=True)
 class GoogleMapsRouting:
-    """Switches on grounding by routes; has no options (wire.md section 9)."""
+    """Switches on grounding by routes; has no options (wire.md#server-tools)."""
 
     extra: Mapping[str, Any] = NO_EXTRA
 
@@ -199,7 +199,7 @@ class GoogleMapsRouting:
 @final
 @attrs.frozen(kw_only=True)
 class GoogleMapsGroundingTypes:
-    """The kinds of data Maps grounding may use (wire.md section 9).
+    """The kinds of data Maps grounding may use (wire.md#server-tools).
 
     Attributes:
         places: Places.
@@ -214,7 +214,7 @@ class GoogleMapsGroundingTypes:
 @final
 @attrs.frozen(kw_only=True)
 class GoogleMaps:
-    """Grounding by Google Maps (wire.md section 9).
+    """Grounding by Google Maps (wire.md#server-tools).
 
     Attributes:
         auth_config: Credentials.
@@ -231,7 +231,7 @@ class GoogleMaps:
 @final
 @attrs.frozen(kw_only=True)
 class UrlContext:
-    """Lets the service fetch URLs found in the prompt; has no options (wire.md section 9)."""
+    """Lets the service fetch URLs found in the prompt; has no options (wire.md#server-tools)."""
 
     extra: Mapping[str, Any] = NO_EXTRA
 
@@ -239,7 +239,7 @@ class UrlContext:
 @final
 @attrs.frozen(kw_only=True)
 class ToolCodeExecution:
-    """Lets the service run code that the model writes; has no options (wire.md section 9)."""
+    """Lets the service run code that the model writes; has no options (wire.md#server-tools)."""
 
     extra: Mapping[str, Any] = NO_EXTRA
 
@@ -247,7 +247,7 @@ class ToolCodeExecution:
 @final
 @attrs.frozen(kw_only=True)
 class ComputerUse:
-    """Lets the model operate a computer (wire.md section 9).
+    """Lets the model operate a computer (wire.md#server-tools).
 
     Attributes:
         environment: What is operated. Required.
@@ -266,7 +266,7 @@ class ComputerUse:
 @final
 @attrs.frozen(kw_only=True)
 class FileSearch:
-    """Search in file stores; Gemini only (wire.md section 13).
+    """Search in file stores; Gemini only (wire.md#gemini-only).
 
     Attributes:
         file_search_store_names: Stores to search.
@@ -283,7 +283,7 @@ class FileSearch:
 @final
 @attrs.frozen(kw_only=True)
 class ToolParallelAiSearch:
-    """Search by Parallel.ai; Vertex only (wire.md section 13).
+    """Search by Parallel.ai; Vertex only (wire.md#vertex-only).
 
     Attributes:
         api_key: The key itself.
@@ -302,7 +302,7 @@ class ToolParallelAiSearch:
 @final
 @attrs.frozen(kw_only=True)
 class ToolExaAiSearch:
-    """Search by Exa.ai; Vertex only (wire.md section 13).
+    """Search by Exa.ai; Vertex only (wire.md#vertex-only).
 
     Attributes:
         api_key: The key itself. Required.
@@ -317,7 +317,7 @@ class ToolExaAiSearch:
 @final
 @attrs.frozen(kw_only=True)
 class StreamableHttpTransport:
-    """How to reach an MCP server over streamable HTTP (wire.md section 13).
+    """How to reach an MCP server over streamable HTTP (wire.md#tool-credentials).
 
     Attributes:
         headers: Headers of the request; may hold credentials.
@@ -338,7 +338,7 @@ class StreamableHttpTransport:
 @final
 @attrs.frozen(kw_only=True)
 class McpServer:
-    """A remote MCP server that the service itself connects to (wire.md section 13).
+    """A remote MCP server that the service itself connects to (wire.md#server-tools).
 
     Attributes:
         name: Name of the server. Gemini only.
@@ -353,7 +353,7 @@ class McpServer:
 @final
 @attrs.frozen(kw_only=True)
 class Tool:
-    """One entry of the tool list; usually one field is set (wire.md section 6).
+    """One entry of the tool list; usually one field is set (wire.md#tools).
 
     An empty message is not the same as an absent one: ``google_search=GoogleSearch()`` switches the tool on.
 

@@ -1,4 +1,4 @@
-"""Token accounting (wire.md sections 8 and 13)."""
+"""Token accounting (wire.md#usage and wire.md#dialects)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = [
 @final
 @hot(kw_only=True)
 class ModalityTokenCount:
-    """Tokens of one modality (wire.md section 7).
+    """Tokens of one modality (wire.md#usage).
 
     Attributes:
         modality: The modality.
@@ -32,7 +32,7 @@ class ModalityTokenCount:
 @final
 @hot(kw_only=True)
 class UsageMetadata:
-    """Tokens spent on one turn (wire.md section 8).
+    """Tokens spent on one turn (wire.md#usage).
 
     Not a total of the session, but prompt counts grow from turn to turn because the history is counted again.
     Usually comes with ``turn_complete``, sometimes alone.

@@ -1,4 +1,4 @@
-"""What a client has said: what waits, what is on its way, what the server has for certain (wire.md section 10)."""
+"""What a client has said: what waits, what is on its way, what the server has for certain (wire.md#resumption)."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class ConnectOptions(TypedDict, total=False):
 
 @final
 class PersistentConnection(PersistentMachine):
-    """One session as a pure state machine that outlives its connections (wire.md section 10).
+    """One session as a pure state machine that outlives its connections (wire.md#resumption).
 
     It has the surface of `LiveConnection` and is driven in the same way, with one thing more: where `dial` is not None,
     close the transport in hand, if there is one, open another one to that endpoint, and call `dialled` or
@@ -154,7 +154,7 @@ class PersistentConnection(PersistentMachine):
         config: commands.ConfigInput | None = None,
         **options: Unpack[ConnectOptions],
     ) -> Self:
-        """Go on with the session of another process; its connection has to be closed first (wire.md section 10).
+        """Go on with the session of another process; its connection has to be closed first (wire.md#resuming).
 
         Args:
             snapshot: What `snapshot` gave there.

@@ -43,7 +43,7 @@ class LateResults(enum.StrEnum):
     """
 
     DELIVER = "DELIVER"
-    """It is sent, because a resumed session still waits for it (wire.md section 10); a model whose call is never
+    """It is sent, because a resumed session still waits for it (wire.md#resuming); a model whose call is never
     answered can stay "in progress" for ever. `Reconnected.open_calls` names the calls."""
     REFUSE = "REFUSE"
     """It is refused with `ToolCallOrphaned`."""
@@ -65,7 +65,7 @@ def _share(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
 @final
 @attrs.frozen(kw_only=True)
 class GoAwayPolicy:
-    """When to leave a connection whose end the server has announced (wire.md section 10).
+    """When to leave a connection whose end the server has announced (wire.md#go-away).
 
     A moment is safe where no turn is running or awaited, no tool call awaits a response, no activity window is open,
     and the newest update says that the session is resumable.
@@ -94,7 +94,7 @@ class ReconnectPolicy:
         jitter: Part of a delay that is random, from 0 to 1; it only shortens.
         healthy_after: How long a connection must have been ready for the count of tries to start anew.
         resume_conflict_delay: Delay at least after a resumption that was refused while the old connection still seemed
-            to live (wire.md section 10).
+            to live (wire.md#resuming).
         resume_conflict_for: Time after the loss of the connection for which such refusals are put down to that, and do
             not count as tries; after it they mean that the handle is no good.
         poisoned_after: Resumed connections in a row which the server ends before they are healthy, after which the

@@ -1,4 +1,4 @@
-"""When to dial again, with which handle, and when to give up: decisions only, no I/O and no clock (wire.md 10, 11)."""
+"""When to dial again, with which handle, and when to give up: decisions only, no I/O and no clock (wire.md#handles)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _UNSPECIFIC: Final = ("", "request contains an invalid argument")
 
 
 def verdict(info: CloseInfo, *, resumed: bool, ready: bool, accepted: bool = False) -> Verdict:
-    """What the end of a connection means (wire.md section 11).
+    """What the end of a connection means (wire.md#close-codes).
 
     Args:
         info: How it ended.

@@ -10,7 +10,7 @@ from live_protocol.reconnect.snapshot import Snapshot
 __all__ = ["HANDLE_TTL", "HandleClaimed", "HandleStore", "StaleSnapshot"]
 
 HANDLE_TTL: Final = 2 * 3600.0
-"""Seconds for which a handle stays good after the end of its connection on Gemini (wire.md section 10)."""
+"""Seconds for which a handle stays good after the end of its connection on Gemini (wire.md#handles)."""
 
 
 class StaleSnapshot(StaleOperation):

@@ -38,7 +38,7 @@ _MAX_HANDLES: Final = 4096
 
 
 def _plain(key: str) -> str:
-    """A key with its casing taken out: peers write camelCase and snake_case (wire.md section 5)."""
+    """A key with its casing taken out: peers write camelCase and snake_case (wire.md#casing)."""
     return key.replace("_", "").replace("-", "").lower()
 
 

@@ -1,4 +1,4 @@
-"""What may be sent as realtime input, and in which order (wire.md sections 6 and 12)."""
+"""What may be sent as realtime input, and in which order (wire.md#realtime-input and wire.md#audio)."""
 
 from __future__ import annotations
 

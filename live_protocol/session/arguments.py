@@ -1,7 +1,8 @@
 """From the forms in which callers hand over messages to the messages: what the official SDK would take, we take.
 
 That is dicts in either casing, messages inside them, the SDK's own types, text for a system instruction, functions for
-tools (wire.md sections 6 and 14). Whatever else comes is refused with its place and what to write instead.
+tools (wire.md#client-messages and wire.md#sdk-checks). Whatever else comes is refused with its place and what to write
+instead.
 """
 
 from __future__ import annotations

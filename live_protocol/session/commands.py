@@ -23,7 +23,7 @@ class ClientVerbs(abc.ABC):
     def _send_pcm(self, audio: bytes | bytearray | memoryview, rate: int) -> None: ...
 
     def send_client_content(self, turns: commands.Turns | None = None, *, turn_complete: bool = True) -> None:
-        """Append turns to the history, in order; interrupts a running generation (wire.md section 6).
+        """Append turns to the history, in order; interrupts a running generation (wire.md#client-content).
 
         Args:
             turns: `Content`, a dict of its fields, or a list of either; None with ``turn_complete`` means "go on".
@@ -50,7 +50,7 @@ class ClientVerbs(abc.ABC):
         activity_end: commands.Marker | None = None,
         audio_stream_end: bool | None = None,
     ) -> None:
-        """Send one piece of live input; give exactly one of the members (wire.md section 6).
+        """Send one piece of live input; give exactly one of the members (wire.md#realtime-input).
 
         Args:
             audio: Raw PCM bytes (16-bit signed little-endian, mono) with ``rate``, or a `Blob` whose MIME type has the
@@ -85,7 +85,7 @@ class ClientVerbs(abc.ABC):
         self._send_client("send_realtime_input", LiveClientMessage(realtime_input=message))
 
     def send_tool_response(self, function_responses: commands.Responses) -> None:
-        """Answer one or several calls (wire.md section 9); a missing ``name`` is filled in from the call.
+        """Answer one or several calls (wire.md#tool-response); a missing ``name`` is filled in from the call.
 
         Args:
             function_responses: `FunctionResponse`, a dict of its fields, or a list of either.
@@ -108,7 +108,7 @@ class ClientVerbs(abc.ABC):
         system_instruction: commands.InstructionInput | None = None,
         tools: Iterable[commands.ToolInput] | None = None,
     ) -> None:
-        """Replace instructions or tools in mid-session, where the model allows it (wire.md section 6).
+        """Replace instructions or tools in mid-session, where the model allows it (wire.md#context-update).
 
         Args:
             system_instruction: New instructions; None leaves them.

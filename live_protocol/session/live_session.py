@@ -1,4 +1,4 @@
-"""LiveSession: the protocol over whole messages, for whoever has a WebSocket already (wire.md sections 4 to 10)."""
+"""LiveSession: the protocol over whole messages, for whoever has a WebSocket already (wire.md#handshake)."""
 
 from __future__ import annotations
 
@@ -281,7 +281,7 @@ class LiveSession(ClientVerbs):
     # --- commands, client role ----------------------------------------------------------------------------------
 
     def send_setup(self) -> None:
-        """Open the session with its setup (wire.md section 6).
+        """Open the session with its setup (wire.md#setup).
 
         Raises:
             IllegalInState: It was sent before, or this is the server's end.
@@ -456,7 +456,7 @@ class LiveSession(ClientVerbs):
         before = self.last_phase if self.phase is Phase.ENDED else self.phase
         phase = self._received(PhaseInput.SETUP if message.setup else PhaseInput.CLIENT_MESSAGE)
         # Client messages between setup and setupComplete are early, not wrong: .NET's client sends them and the
-        # service answers them (wire.md section 4).
+        # service answers them (wire.md#handshake).
         early = before is Phase.SETUP_SENT and message.setup is None
         if phase is None and not early and self._strict:
             raise OutOfOrder(_FIRST, close_code=1007)

@@ -114,7 +114,7 @@ def has_output(message: LiveServerMessage) -> bool:
 
 
 def seeds_history(setup: LiveClientSetup | None) -> bool:
-    """Whether everything up to the first complete turn is history, which nobody answers (wire.md section 6)."""
+    """Whether everything up to the first complete turn is history, which nobody answers (wire.md#initial-history)."""
     history = setup and setup.history_config
     return bool(history and history.initial_history_in_client_content)
 

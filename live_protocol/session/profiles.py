@@ -1,6 +1,7 @@
 """What is known about families of models, as data: used for warnings and for gates that are asked for, never by itself.
 
-Sources: wire.md sections 6, 8, 9, 10 and 12. A model that no row names gets the defaults. Rows are plain values, so an
+Sources: wire.md#setup-by-model, wire.md#blocking, wire.md#activity-defaults and wire.md#handles. A model that no row
+names gets the defaults. Rows are plain values, so an
 application corrects one with ``attrs.evolve`` or writes its own.
 """
 

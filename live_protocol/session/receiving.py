@@ -26,7 +26,7 @@ from live_protocol.states import TurnInput
 __all__ = ["ClientRole", "server_role_events"]
 
 _MAX_MIME_TYPE = 200
-# REQUIRES_ACTION is the deprecated name of IDLE (wire.md section 8).
+# REQUIRES_ACTION is the deprecated name of IDLE (wire.md#turn-state).
 _OVER = (InteractionStatus.IDLE, InteractionStatus.REQUIRES_ACTION)
 _UNSAID = (None, InteractionStatus.INTERACTION_STATUS_UNSPECIFIED)
 
@@ -53,7 +53,7 @@ class ClientRole:
         self._unexpected = False
 
     def audio_format(self, mime_type: str) -> AudioFormat | None:
-        """The format a MIME type stands for; a bare ``audio/pcm`` is 24 kHz (wire.md section 12)."""
+        """The format a MIME type stands for; a bare ``audio/pcm`` is 24 kHz (wire.md#audio)."""
         if len(mime_type) > _MAX_MIME_TYPE:
             return None
         if mime_type not in self._formats:
@@ -215,7 +215,7 @@ class ClientRole:
                 out.append(ev.UnknownMessage(fields=unknown, **self._server()))
 
     def _server_error(self, error: Any) -> ev.ServerError:
-        # Never seen on the wire, so nothing about its shape is taken for granted (wire.md appendix B).
+        # Never seen on the wire, so nothing about its shape is taken for granted (wire.md#open-questions).
         members = error if isinstance(error, dict) else {"message": error}
         code = members.get("code")
         return ev.ServerError(

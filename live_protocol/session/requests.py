@@ -1,4 +1,4 @@
-"""From what a caller passes to a checked message: the rules of wire.md sections 6 and 14; nothing is sent here."""
+"""From what a caller passes to a checked message: the rules of wire.md#sdk-checks; nothing is sent here."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ ToolInput: TypeAlias = Tool | FunctionDeclaration | Mapping[str, Any] | Callable
 _SAMPLES: Final = frozenset({"B", "b", "c", "h", "<h"})
 """Formats of a buffer whose bytes can be PCM; of the host's order only "h", and no host with another runs this."""
 
-# Generation options of the request API that the live service does not have (wire.md section 6).
+# Generation options of the request API that the live service does not have (wire.md#generation).
 _NOT_LIVE: Final = (
     "response_logprobs",
     "logprobs",
@@ -245,7 +245,7 @@ def pcm_format(rate: int | None) -> AudioFormat:
 
 
 def check_realtime_input(message: LiveClientRealtimeInput) -> AudioFormat | None:
-    """Refuse what the service refuses (wire.md section 14) and what it only punishes later.
+    """Refuse what the service refuses (wire.md#sdk-checks) and what it only punishes later.
 
     Returns:
         The format of the audio, where the message is audio.

@@ -1,4 +1,4 @@
-"""What is known about resuming the session (wire.md section 10)."""
+"""What is known about resuming the session (wire.md#resumption)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class StallWatch:
     Args:
         deadlines: Where the suspicion is armed.
         seconds: ``Timeouts.stall``; None watches nothing.
-        seeding: Whether the client content begins with history, which nobody answers (wire.md section 6).
+        seeding: Whether the client content begins with history, which nobody answers (wire.md#initial-history).
 
     Attributes:
         awaiting: Whether an answer was asked for and none has begun.

@@ -1,4 +1,4 @@
-"""The table of tool calls: which await a response, which were cancelled (wire.md section 9)."""
+"""The table of tool calls: which await a response, which were cancelled (wire.md#function-calling)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model's turn and its generations (wire.md section 8)."""
+"""The model's turn and its generations (wire.md#turn-state)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Client functions declared from Python functions, their calls taken apart and their results put together.
 
-Nothing is run here (wire.md section 9).
+Nothing is run here (wire.md#schemas).
 """
 
 from __future__ import annotations

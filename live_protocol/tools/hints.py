@@ -1,4 +1,4 @@
-"""From type hints to the schema of an argument, and to the check of a value that came for it (wire.md section 9)."""
+"""From type hints to the schema of an argument, and to the check of a value that came for it (wire.md#schemas)."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ _HINTS: Final = {
 
 
 def refusal_hint(status: int) -> tuple[bool, str]:
-    """Whether dialling again can help after a refused upgrade, and what to do about it (wire.md section 11)."""
+    """Whether dialling again can help after a refused upgrade, and what to do about it (wire.md#http-failures)."""
     retryable = status in (408, 429) or status >= 500
     if 300 <= status <= 399:
         return retryable, "Redirects are not followed: connect to where the service lives."
@@ -68,7 +68,7 @@ class HandshakeRequest:
     """What a client asks for.
 
     Neither ``repr`` nor an error shows the query of the target or the value of a header: both carry credentials
-    (wire.md section 2).
+    (wire.md#credentials).
 
     Attributes:
         host: Value of the Host field, with the port unless it is the scheme's own.

@@ -107,7 +107,7 @@ def test_recording(path: Path) -> None:
         audio = [sizes for message in emulated if (sizes := audio_sizes(message))]
         recorded_audio = [sizes for message in recorded if (sizes := audio_sizes(message))]
         assert audio[: len(recorded_audio)] == recorded_audio
-    # Binary frames, indented by two spaces, one newline at the end (wire.md section 5).
+    # Binary frames, indented by two spaces, one newline at the end (wire.md#frames).
     for text in raw.texts:
         assert text.decode() == json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
     assert raw.code == (1007 if path.name.startswith(UNKNOWN_ID) else 0)

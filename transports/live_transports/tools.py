@@ -350,7 +350,7 @@ class Runner:
         scheduling: How results of non-blocking functions enter the conversation: for all of them, or by name.
         timeout: Seconds that a function gets from its beginning to its last result, all of them or by name. After that
             the model is told that there is no result, and the call is cancelled; a model may wait for ever for an
-            answer that never comes (wire.md section 9).
+            answer that never comes (wire.md#tool-calls).
         on_outcome: Called with a `ToolOutcome` when a call is over, where it was over; if left out, failures are
             logged. It must not wait.
 

@@ -50,7 +50,7 @@ __all__ = [
     "snake",
 ]
 
-_CHUNK: Final = 0.24  # seconds, as recorded (wire.md section 12)
+_CHUNK: Final = 0.24  # seconds, as recorded (wire.md#audio)
 _TONE: Final = 440.0
 _CLASSES: Final[Mapping[str, type]] = {
     "setup": LiveClientSetup,

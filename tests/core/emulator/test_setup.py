@@ -201,7 +201,7 @@ def test_both_spellings() -> None:
 
 
 def test_messages_sent_before_the_answer() -> None:
-    # As .NET does (wire.md section 4).
+    # As .NET does (wire.md#handshake).
     pair = Pair(emulator(setup_delay=0.4), connect=False)
     pair.run()
     pair.raw('{"clientContent": {"turns": [{"parts": [{"text": "hi"}]}], "turnComplete": true}}')

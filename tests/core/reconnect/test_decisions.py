@@ -1,4 +1,4 @@
-"""`Reconnector` and what it makes of every known end (wire.md section 11)."""
+"""`Reconnector` and what it makes of every known end (wire.md#close-codes)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ends that the server announces (wire.md section 10), on a fake clock."""
+"""Ends that the server announces (wire.md#go-away), on a fake clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tool calls and the connections they were made on (wire.md sections 9 and 10)."""
+"""Tool calls and the connections they were made on (wire.md#tool-calls and wire.md#resuming)."""
 
 from __future__ import annotations
 

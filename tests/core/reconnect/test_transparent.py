@@ -1,4 +1,4 @@
-"""Transparent mode: what goes out again, and what the outbox keeps (wire.md section 10)."""
+"""Transparent mode: what goes out again, and what the outbox keeps (wire.md#transparent-mode)."""
 
 from __future__ import annotations
 

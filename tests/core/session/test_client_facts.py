@@ -162,7 +162,7 @@ def test_resumption() -> None:
     assert now.last_consumed_client_message_index == 7
     tell(session, {"sessionResumptionUpdate": {"newHandle": "", "resumable": True}})
     assert (session.resumption.handle, session.resumption.resumable) == (CANARY, False)
-    # wire.md section 10: keep the latest resumable handle.
+    # wire.md#handles: keep the latest resumable handle.
     update = {"newHandle": "worse", "resumable": False, "lastConsumedClientMessageIndex": "9"}
     (event,) = tell(session, {"sessionResumptionUpdate": update})
     assert (event.handle, event.resumable, event.last_consumed_client_message_index) == ("worse", False, 9)

@@ -1,4 +1,4 @@
-"""From options to the setup message, and what is refused before anything is dialled (wire.md sections 3, 6 and 14)."""
+"""From options to the setup message, and what is refused before anything is dialled (wire.md#setup)."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_it_costs_nothing_before_a_fixture_is_used() -> None:
 
 
 STORY = """
-from live_protocol.playbook import Playbook
+from live_protocol.testing import Playbook
 from live_transports.sync import connect
 
 TEXT = {"response_modalities": ["TEXT"]}

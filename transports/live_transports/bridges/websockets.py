@@ -37,7 +37,7 @@ def websockets_arguments(
 ) -> Arguments:
     """Keyword arguments for ``websockets.connect()``: URL, headers, and what the library's defaults get wrong here.
 
-    Those would end healthy sessions: the service has taken up to 30 s for a pong (wire.md section 5).
+    Those would end healthy sessions: the service has taken up to 30 s for a pong (wire.md#keepalive).
 
     Args:
         endpoint: Where to dial.

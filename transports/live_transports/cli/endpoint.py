@@ -23,7 +23,7 @@ NO_KEY: Final = "not-a-key"
 """Goes to servers that are not Google's in place of a key."""
 
 _GEMINI_VERSION: Final = "v1beta"
-_EPHEMERAL_VERSION: Final = "v1alpha"  # wire.md section 2
+_EPHEMERAL_VERSION: Final = "v1alpha"  # wire.md#ephemeral-tokens
 _VERTEX_VERSION: Final = "v1beta1"
 
 
