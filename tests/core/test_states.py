@@ -110,7 +110,7 @@ def upgrade(connection: LiveConnection, *, client: bool) -> None:
     connection.receive_data(server.data_to_send())
 
 
-def driveable(state: LinkState, signal: LinkInput, client: bool) -> bool:
+def drivable(state: LinkState, signal: LinkInput, client: bool) -> bool:
     """Bytes mean what the state makes of them: no close frame before the upgrade, no second upgrade after it."""
     if signal is LinkInput.UPGRADED:
         return not client or state is LinkState.CONNECTING
@@ -119,7 +119,7 @@ def driveable(state: LinkState, signal: LinkInput, client: bool) -> bool:
 
 @pytest.mark.parametrize(
     ("state", "signal", "client"),
-    [cell for cell in itertools.product(LinkState, LinkInput, (True, False)) if driveable(*cell)],
+    [cell for cell in itertools.product(LinkState, LinkInput, (True, False)) if drivable(*cell)],
 )
 def test_link(state: LinkState, signal: LinkInput, client: bool) -> None:
     connection = connection_in(state, client=client)
