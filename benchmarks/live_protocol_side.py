@@ -15,7 +15,6 @@ from live_protocol import (
     Endpoint,
     LiveConnectConfig,
     LiveConnection,
-    Need,
     OutputTranscript,
     Part,
     TurnComplete,
@@ -53,7 +52,7 @@ def ready_connection() -> LiveConnection:
 def decoder() -> Callable[[bytes], wire.Seen]:
     """Bytes of one server frame -> what the application reads of it; every event is pulled."""
     connection = ready_connection()
-    receive_data, next_event, nothing = connection.receive_data, connection.next_event, Need.DATA
+    receive_data, next_event, nothing = connection.receive_data, connection.next_event, None
 
     def decode(data: bytes) -> wire.Seen:
         receive_data(data)
@@ -71,7 +70,7 @@ def decoder() -> Callable[[bytes], wire.Seen]:
 def message_decoder() -> Callable[[bytes], wire.Seen]:
     """Bytes of one server frame -> the whole typed message, which an event builds when it is asked for it."""
     connection = ready_connection()
-    receive_data, next_event, nothing = connection.receive_data, connection.next_event, Need.DATA
+    receive_data, next_event, nothing = connection.receive_data, connection.next_event, None
 
     def decode(data: bytes) -> wire.Seen:
         receive_data(data)

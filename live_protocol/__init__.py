@@ -42,10 +42,11 @@ from live_protocol.events import (
     CodeExecutionResultReceived,
     Connected,
     ConnectionClosed,
+    ConnectionEvent,
+    ConnectionFailed,
     ContextUpdateReceived,
     Event,
     ExecutableCodeReceived,
-    Failed,
     GenerationComplete,
     GoAway,
     Grounding,
@@ -55,9 +56,7 @@ from live_protocol.events import (
     InteractionStatusChanged,
     InterimInputTranscript,
     Interrupted,
-    LinkEvent,
     LossReason,
-    Need,
     OutputTranscript,
     PartReceived,
     PingReceived,
@@ -66,7 +65,6 @@ from live_protocol.events import (
     Reconnected,
     Reconnecting,
     ReconnectReason,
-    Rejected,
     ResumptionUpdated,
     ServerError,
     SessionEvent,
@@ -82,6 +80,7 @@ from live_protocol.events import (
     TurnStarted,
     Undecodable,
     UnknownMessage,
+    UpgradeRejected,
     UpgradeRequested,
     UrlContextRetrieved,
     UsageUpdated,
@@ -120,19 +119,19 @@ from live_protocol.messages import (
 )
 from live_protocol.messages.audio_format import AudioFormat
 from live_protocol.reconnect.persistent import DialRequest, PersistentConnection
-from live_protocol.reconnect.policy import Gap, GoAwayPolicy, LateResults, ReconnectPolicy, WithoutHandle
+from live_protocol.reconnect.policy import GoAwayPolicy, LateToolResults, NoHandlePolicy, OfflinePolicy, ReconnectPolicy
 from live_protocol.reconnect.snapshot import Snapshot
 from live_protocol.session.live_session import LiveSession
 from live_protocol.session.resumption import Resumption
 from live_protocol.session.usage import Usage
-from live_protocol.states import Activity, LinkState, Phase, ToolCallState, TurnState
+from live_protocol.states import ActivityState, ConnectionState, Phase, ToolCallState, TurnState
 from live_protocol.timing import Deadline, Timeouts
-from live_protocol.websocket.link import Wants, WebSocketLink
+from live_protocol.websocket.link import Observation, Wants, WebSocketLink
 
 __all__ = [
     "AcceptUpgrade",
-    "Activity",
     "ActivityHandling",
+    "ActivityState",
     "AlreadyClosed",
     "AudioChunk",
     "AudioFormat",
@@ -150,6 +149,9 @@ __all__ = [
     "Connected",
     "ConnectionClosed",
     "ConnectionClosing",
+    "ConnectionEvent",
+    "ConnectionFailed",
+    "ConnectionState",
     "Content",
     "ContextUpdateReceived",
     "ContextWindowCompressionConfig",
@@ -159,14 +161,12 @@ __all__ = [
     "Endpoint",
     "Event",
     "ExecutableCodeReceived",
-    "Failed",
     "FrameSummary",
     "FrameViolation",
     "FunctionCall",
     "FunctionDeclaration",
     "FunctionResponse",
     "FunctionResponseScheduling",
-    "Gap",
     "GenerationComplete",
     "GoAway",
     "GoAwayPolicy",
@@ -182,11 +182,9 @@ __all__ = [
     "Interrupted",
     "InvalidJson",
     "InvalidMessage",
-    "LateResults",
+    "LateToolResults",
     "LimitExceeded",
     "Limits",
-    "LinkEvent",
-    "LinkState",
     "LiveClientMessage",
     "LiveClientSetup",
     "LiveConnectConfig",
@@ -199,8 +197,10 @@ __all__ = [
     "MessageConnection",
     "MessageTooLarge",
     "Modality",
-    "Need",
+    "NoHandlePolicy",
     "NotConnected",
+    "Observation",
+    "OfflinePolicy",
     "OutOfOrder",
     "OutputTranscript",
     "Part",
@@ -218,7 +218,6 @@ __all__ = [
     "Reconnected",
     "Reconnecting",
     "RefuseUpgrade",
-    "Rejected",
     "RemoteProtocolError",
     "Resumption",
     "ResumptionUpdated",
@@ -252,6 +251,7 @@ __all__ = [
     "Type",
     "Undecodable",
     "UnknownMessage",
+    "UpgradeRejected",
     "UpgradeRequested",
     "UrlContextRetrieved",
     "Usage",
@@ -261,6 +261,5 @@ __all__ = [
     "WaitingForInput",
     "Wants",
     "WebSocketLink",
-    "WithoutHandle",
     "__version__",
 ]

@@ -57,7 +57,7 @@ class CloseInfo:
         reason: Text of the close frame, ours or the peer's.
         clean: Whether the closing handshake completed with 1000, 1001 or no code.
         initiator: Who ended it.
-        error: What went wrong, the one carried by the `Failed` event; None after a clean end.
+        error: What went wrong, the one carried by the `ConnectionFailed` event; None after a clean end.
         phase: Phase of the session at that moment.
         age: Seconds since the first ``advance()``, None without a clock.
         retryable: Whether dialling again can help.

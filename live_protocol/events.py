@@ -38,7 +38,7 @@ from live_protocol.messages import (
     VoiceActivityType,
 )
 from live_protocol.messages.audio_format import AudioFormat
-from live_protocol.messages.fields import hot
+from live_protocol.messages.fields import fast_define
 
 __all__ = [
     "AudioChunk",
@@ -46,10 +46,11 @@ __all__ = [
     "CodeExecutionResultReceived",
     "Connected",
     "ConnectionClosed",
+    "ConnectionEvent",
+    "ConnectionFailed",
     "ContextUpdateReceived",
     "Event",
     "ExecutableCodeReceived",
-    "Failed",
     "GenerationComplete",
     "GoAway",
     "Grounding",
@@ -59,10 +60,8 @@ __all__ = [
     "InteractionStatusChanged",
     "InterimInputTranscript",
     "Interrupted",
-    "LinkEvent",
+    "LazyMessage",
     "LossReason",
-    "Need",
-    "Origin",
     "OutputTranscript",
     "PartReceived",
     "PingReceived",
@@ -72,7 +71,6 @@ __all__ = [
     "ReconnectReason",
     "Reconnected",
     "Reconnecting",
-    "Rejected",
     "ResumptionUpdated",
     "ServerError",
     "SessionEvent",
@@ -88,6 +86,7 @@ __all__ = [
     "TurnStarted",
     "Undecodable",
     "UnknownMessage",
+    "UpgradeRejected",
     "UpgradeRequested",
     "UrlContextRetrieved",
     "UsageUpdated",
@@ -98,15 +97,8 @@ __all__ = [
 M = TypeVar("M", bound=LiveServerMessage | LiveClientMessage)
 
 
-class Need(enum.Enum):
-    """What `next_event()` answers when it has no event."""
-
-    DATA = "DATA"
-    """Nothing to tell until more data, the end of data, or a deadline arrives."""
-
-
 @final
-class Origin(Generic[M]):
+class LazyMessage(Generic[M]):
     """The message some events were taken from, built when somebody asks for it.
 
     An audio chunk needs one string of its message; the rest costs several times as much and few read it.
@@ -129,11 +121,11 @@ class Origin(Generic[M]):
         return message
 
 
-_NO_SERVER_ORIGIN: Origin[LiveServerMessage] = Origin(LiveServerMessage())
-_NO_CLIENT_ORIGIN: Origin[LiveClientMessage] = Origin(LiveClientMessage())
+_NO_SERVER_MESSAGE: LazyMessage[LiveServerMessage] = LazyMessage(LiveServerMessage())
+_NO_CLIENT_MESSAGE: LazyMessage[LiveClientMessage] = LazyMessage(LiveClientMessage())
 
 
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class _FromServer:
     """Base of what a server message tells.
 
@@ -142,17 +134,19 @@ class _FromServer:
         unexpected: Whether the message came where the protocol does not have it; it is reported all the same.
     """
 
-    _origin: Origin[LiveServerMessage] = attrs.field(default=_NO_SERVER_ORIGIN, alias="origin", eq=False, repr=False)
+    _lazy_message: LazyMessage[LiveServerMessage] = attrs.field(
+        default=_NO_SERVER_MESSAGE, alias="lazy_message", eq=False, repr=False
+    )
     last: bool = True
     unexpected: bool = False
 
     @property
     def message(self) -> LiveServerMessage:
         """The whole message this event was taken from."""
-        return self._origin.message
+        return self._lazy_message.message
 
 
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class _Output(_FromServer):
     """Base of what belongs to one generation of the model.
 
@@ -165,7 +159,7 @@ class _Output(_FromServer):
     stale: bool = False
 
 
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class _FromClient:
     """Base of what a client message tells.
 
@@ -175,7 +169,9 @@ class _FromClient:
         unexpected: Whether the message came where the protocol does not have it.
     """
 
-    _origin: Origin[LiveClientMessage] = attrs.field(default=_NO_CLIENT_ORIGIN, alias="origin", eq=False, repr=False)
+    _lazy_message: LazyMessage[LiveClientMessage] = attrs.field(
+        default=_NO_CLIENT_MESSAGE, alias="lazy_message", eq=False, repr=False
+    )
     index: int = 0
     last: bool = True
     unexpected: bool = False
@@ -183,7 +179,7 @@ class _FromClient:
     @property
     def message(self) -> LiveClientMessage:
         """The whole message this event was taken from."""
-        return self._origin.message
+        return self._lazy_message.message
 
 
 # --- link -------------------------------------------------------------------------------------------------------
@@ -219,8 +215,8 @@ class Connected:
 
 @final
 @attrs.frozen(kw_only=True)
-class Rejected:
-    """The server refused the upgrade; `Failed` and `ConnectionClosed` follow.
+class UpgradeRejected:
+    """The server refused the upgrade; `ConnectionFailed` and `ConnectionClosed` follow.
 
     Attributes:
         status: HTTP status.
@@ -261,7 +257,7 @@ class PongReceived:
 
 @final
 @attrs.frozen(kw_only=True)
-class Failed:
+class ConnectionFailed:
     """Something ended the connection in other than peace; `ConnectionClosed` follows.
 
     Attributes:
@@ -287,7 +283,7 @@ class ConnectionClosed:
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class SetupComplete(_FromServer):
     """The server accepted the setup; the session is ready (wire.md#handshake).
 
@@ -299,7 +295,7 @@ class SetupComplete(_FromServer):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class GoAway(_FromServer):
     """The server will end this connection (wire.md#go-away).
 
@@ -311,7 +307,7 @@ class GoAway(_FromServer):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class ResumptionUpdated(_FromServer):
     """News about resuming this session (wire.md#resumption).
 
@@ -328,31 +324,31 @@ class ResumptionUpdated(_FromServer):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class TurnStarted(_Output):
     """The first output of a new turn; made here, the wire has no such message."""
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class Interrupted(_Output):
     """Generation was cut by the user: drop audio that was not played yet (wire.md#turn-state)."""
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class GenerationComplete(_Output):
     """All output of the turn was sent; absent in interrupted turns."""
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class WaitingForInput(_Output):
     """The model does not answer because it expects the user to go on."""
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class TurnComplete(_Output):
     """The turn is over; for audio, when it would have been played.
 
@@ -368,7 +364,7 @@ class TurnComplete(_Output):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class InteractionStatusChanged(_FromServer):
     """The server reported the interaction's status.
 
@@ -380,7 +376,7 @@ class InteractionStatusChanged(_FromServer):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class UsageUpdated(_FromServer):
     """Token usage since the last report, not a total of the session (wire.md#usage).
 
@@ -392,7 +388,7 @@ class UsageUpdated(_FromServer):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class VoiceActivityDetected(_FromServer):
     """The server heard the user start or stop.
 
@@ -438,7 +434,7 @@ class StallSuspected:
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class AudioChunk(_Output):
     """A piece of the model's voice. It arrives faster than it plays; the application paces playback.
 
@@ -452,7 +448,7 @@ class AudioChunk(_Output):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class TextChunk(_Output):
     """A piece of the model's text.
 
@@ -466,7 +462,7 @@ class TextChunk(_Output):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class InlineDataChunk(_Output):
     """Inline media other than PCM audio.
 
@@ -480,7 +476,7 @@ class InlineDataChunk(_Output):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class ExecutableCodeReceived(_Output):
     """Code the model wrote; Gemini 2.x also shows its tool calls this way before making them.
 
@@ -492,7 +488,7 @@ class ExecutableCodeReceived(_Output):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class CodeExecutionResultReceived(_Output):
     """What the model's code printed.
 
@@ -504,7 +500,7 @@ class CodeExecutionResultReceived(_Output):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class PartReceived(_Output):
     """A part of any other kind: file reference, call or response as content, or one this version does not know.
 
@@ -516,7 +512,7 @@ class PartReceived(_Output):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class InputTranscript(_FromServer):
     """What the user said; has no ordering relation to anything else (wire.md#transcripts).
 
@@ -532,7 +528,7 @@ class InputTranscript(_FromServer):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class InterimInputTranscript(_FromServer):
     """A guess at what the user is saying; each replaces the former, `InputTranscript` replaces them all.
 
@@ -546,7 +542,7 @@ class InterimInputTranscript(_FromServer):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class OutputTranscript(_Output):
     """What the model says; pieces of a turn append.
 
@@ -562,7 +558,7 @@ class OutputTranscript(_Output):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class ToolCallRequested(_Output):
     """The model asks for a function; answer with ``send_tool_response``.
 
@@ -576,7 +572,7 @@ class ToolCallRequested(_Output):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class ToolCallCancelled(_FromServer):
     """Drop the work for this call and send no response.
 
@@ -590,7 +586,7 @@ class ToolCallCancelled(_FromServer):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class Grounding(_Output):
     """Sources of the model's answer.
 
@@ -602,7 +598,7 @@ class Grounding(_Output):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class UrlContextRetrieved(_Output):
     """Pages the model read for its answer.
 
@@ -617,7 +613,7 @@ class UrlContextRetrieved(_Output):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class UnknownMessage:
     """Members this version does not know, at the top of a message or in ``serverContent``, from either role's peer.
 
@@ -627,8 +623,8 @@ class UnknownMessage:
         unexpected: Whether the message came where the protocol does not have it.
     """
 
-    _origin: Origin[LiveServerMessage] | Origin[LiveClientMessage] = attrs.field(
-        default=_NO_SERVER_ORIGIN, alias="origin", eq=False, repr=False
+    _lazy_message: LazyMessage[LiveServerMessage] | LazyMessage[LiveClientMessage] = attrs.field(
+        default=_NO_SERVER_MESSAGE, alias="lazy_message", eq=False, repr=False
     )
     fields: Mapping[str, Any]
     last: bool = True
@@ -637,7 +633,7 @@ class UnknownMessage:
     @property
     def message(self) -> LiveServerMessage | LiveClientMessage:
         """The whole message this event was taken from."""
-        return self._origin.message
+        return self._lazy_message.message
 
 
 @final
@@ -655,7 +651,7 @@ class Undecodable:
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class ServerError(_FromServer):
     """An in-band ``error`` object (wire.md#open-questions); not known to end the session.
 
@@ -674,7 +670,7 @@ class ServerError(_FromServer):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class SetupReceived(_FromClient):
     """A client wants a session; answer with ``send_setup_complete()``.
 
@@ -686,7 +682,7 @@ class SetupReceived(_FromClient):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class ClientContentReceived(_FromClient):
     """Turns to append to the context.
 
@@ -698,7 +694,7 @@ class ClientContentReceived(_FromClient):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class RealtimeInputReceived(_FromClient):
     """Live input. Clients send one member a message; several are accepted.
 
@@ -710,7 +706,7 @@ class RealtimeInputReceived(_FromClient):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class ToolResponseReceived(_FromClient):
     """Results of calls.
 
@@ -722,7 +718,7 @@ class ToolResponseReceived(_FromClient):
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class ContextUpdateReceived(_FromClient):
     """New instructions or tools in mid-session.
 
@@ -756,7 +752,7 @@ class LossReason(enum.StrEnum):
 
     UNCONFIRMED = "UNCONFIRMED"
     """It was handed to a connection that broke, after the newest handle; whether the session has it nobody knows."""
-    GAP_FULL = "GAP_FULL"
+    OFFLINE_BUFFER_FULL = "OFFLINE_BUFFER_FULL"
     """The buffer for input while away was full; the oldest gave way."""
     STALE = "STALE"
     """Audio or video that had become too old while away."""
@@ -779,7 +775,8 @@ class Reconnecting:
         epoch: Number that the connection will have, from 1.
         reason: Why.
         info: How the last connection ended, or why there is none.
-        cut: Generation that ended in the middle, None where none was running; the model does not go on with it.
+        interrupted_generation: Generation that ended in the middle, None where none was running; the model does not go
+            on with it.
     """
 
     attempt: int
@@ -787,7 +784,7 @@ class Reconnecting:
     epoch: int
     reason: ReconnectReason
     info: CloseInfo
-    cut: int | None = None
+    interrupted_generation: int | None = None
 
 
 @final
@@ -799,7 +796,7 @@ class Reconnected:
         epoch: Its number.
         resumed: Whether the session goes on; False: a new one has begun, which knows nothing of what was before.
         attempts: How many tries it took.
-        gap: Seconds since the last connection was lost.
+        downtime: Seconds since the last connection was lost.
         replayed: Messages that went out once more because the session does not have them (transparent mode).
         open_calls: Ids (names, where there is none) of calls of earlier connections that may still be answered.
         orphaned_calls: The same of calls that nobody waits for any more; answering raises `ToolCallOrphaned`.
@@ -808,7 +805,7 @@ class Reconnected:
     epoch: int
     resumed: bool
     attempts: int
-    gap: float
+    downtime: float
     replayed: int = 0
     open_calls: Sequence[str] = ()
     orphaned_calls: Sequence[str] = ()
@@ -837,8 +834,15 @@ class InputLost:
     numbers: Sequence[tuple[int, int]] = ()
 
 
-LinkEvent: TypeAlias = (
-    UpgradeRequested | Connected | Rejected | PingReceived | PongReceived | StallSuspected | Failed | ConnectionClosed
+ConnectionEvent: TypeAlias = (
+    UpgradeRequested
+    | Connected
+    | UpgradeRejected
+    | PingReceived
+    | PongReceived
+    | StallSuspected
+    | ConnectionFailed
+    | ConnectionClosed
 )
 """What the WebSocket link tells, besides messages."""
 
@@ -876,12 +880,12 @@ SessionEvent: TypeAlias = (
     | RealtimeInputReceived
     | ToolResponseReceived
     | ContextUpdateReceived
-    | Failed
+    | ConnectionFailed
 )
 """What the Live session tells."""
 
 ReconnectEvent: TypeAlias = Reconnecting | Reconnected | InputLost
 """What a connection that reconnects tells besides."""
 
-Event: TypeAlias = LinkEvent | SessionEvent | ReconnectEvent
+Event: TypeAlias = ConnectionEvent | SessionEvent | ReconnectEvent
 """Everything a connection tells."""

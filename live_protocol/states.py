@@ -12,15 +12,15 @@ from collections.abc import Mapping
 from typing import Final
 
 __all__ = [
-    "ACTIVITY",
-    "LINK",
-    "PHASE",
-    "TOOL_CALL",
-    "TURN",
-    "Activity",
+    "ACTIVITY_TRANSITIONS",
+    "CONNECTION_TRANSITIONS",
+    "PHASE_TRANSITIONS",
+    "TOOL_CALL_TRANSITIONS",
+    "TURN_TRANSITIONS",
     "ActivityInput",
-    "LinkInput",
-    "LinkState",
+    "ActivityState",
+    "ConnectionInput",
+    "ConnectionState",
     "Phase",
     "PhaseInput",
     "ToolCallInput",
@@ -33,7 +33,7 @@ __all__ = [
 # --- link: RFC 6455 sections 4 and 7 ----------------------------------------------------------------------------
 
 
-class LinkState(enum.StrEnum):
+class ConnectionState(enum.StrEnum):
     """Life of the WebSocket connection."""
 
     CONNECTING = "CONNECTING"
@@ -46,7 +46,7 @@ class LinkState(enum.StrEnum):
     """The transport is done with."""
 
 
-class LinkInput(enum.StrEnum):
+class ConnectionInput(enum.StrEnum):
     """What moves the link."""
 
     UPGRADED = "UPGRADED"
@@ -61,18 +61,18 @@ class LinkInput(enum.StrEnum):
     """The transport ended, or the close deadline passed."""
 
 
-LINK: Final[Mapping[tuple[LinkState, LinkInput], LinkState]] = {
-    (LinkState.CONNECTING, LinkInput.UPGRADED): LinkState.OPEN,
-    (LinkState.CONNECTING, LinkInput.LOCAL_CLOSE): LinkState.CLOSING,
-    (LinkState.CONNECTING, LinkInput.FAIL): LinkState.CLOSING,
-    (LinkState.CONNECTING, LinkInput.END): LinkState.CLOSED,
-    (LinkState.OPEN, LinkInput.LOCAL_CLOSE): LinkState.CLOSING,
-    (LinkState.OPEN, LinkInput.REMOTE_CLOSE): LinkState.CLOSING,
-    (LinkState.OPEN, LinkInput.FAIL): LinkState.CLOSING,
-    (LinkState.OPEN, LinkInput.END): LinkState.CLOSED,
-    (LinkState.CLOSING, LinkInput.REMOTE_CLOSE): LinkState.CLOSING,
-    (LinkState.CLOSING, LinkInput.FAIL): LinkState.CLOSING,
-    (LinkState.CLOSING, LinkInput.END): LinkState.CLOSED,
+CONNECTION_TRANSITIONS: Final[Mapping[tuple[ConnectionState, ConnectionInput], ConnectionState]] = {
+    (ConnectionState.CONNECTING, ConnectionInput.UPGRADED): ConnectionState.OPEN,
+    (ConnectionState.CONNECTING, ConnectionInput.LOCAL_CLOSE): ConnectionState.CLOSING,
+    (ConnectionState.CONNECTING, ConnectionInput.FAIL): ConnectionState.CLOSING,
+    (ConnectionState.CONNECTING, ConnectionInput.END): ConnectionState.CLOSED,
+    (ConnectionState.OPEN, ConnectionInput.LOCAL_CLOSE): ConnectionState.CLOSING,
+    (ConnectionState.OPEN, ConnectionInput.REMOTE_CLOSE): ConnectionState.CLOSING,
+    (ConnectionState.OPEN, ConnectionInput.FAIL): ConnectionState.CLOSING,
+    (ConnectionState.OPEN, ConnectionInput.END): ConnectionState.CLOSED,
+    (ConnectionState.CLOSING, ConnectionInput.REMOTE_CLOSE): ConnectionState.CLOSING,
+    (ConnectionState.CLOSING, ConnectionInput.FAIL): ConnectionState.CLOSING,
+    (ConnectionState.CLOSING, ConnectionInput.END): ConnectionState.CLOSED,
 }
 
 
@@ -111,7 +111,7 @@ class PhaseInput(enum.StrEnum):
     """The connection ended."""
 
 
-PHASE: Final[Mapping[tuple[Phase, PhaseInput], Phase]] = {
+PHASE_TRANSITIONS: Final[Mapping[tuple[Phase, PhaseInput], Phase]] = {
     (Phase.NEW, PhaseInput.SETUP): Phase.SETUP_SENT,
     (Phase.NEW, PhaseInput.END): Phase.ENDED,
     (Phase.SETUP_SENT, PhaseInput.SETUP_COMPLETE): Phase.READY,
@@ -158,7 +158,7 @@ class TurnInput(enum.StrEnum):
     """``turnComplete``."""
 
 
-TURN: Final[Mapping[tuple[TurnState, TurnInput], TurnState]] = {
+TURN_TRANSITIONS: Final[Mapping[tuple[TurnState, TurnInput], TurnState]] = {
     (TurnState.IDLE, TurnInput.OUTPUT): TurnState.GENERATING,
     (TurnState.IDLE, TurnInput.GENERATION_COMPLETE): TurnState.GENERATED,
     (TurnState.IDLE, TurnInput.INTERRUPTED): TurnState.INTERRUPTED,
@@ -200,7 +200,7 @@ class ToolCallInput(enum.StrEnum):
     """``toolCallCancellation``."""
 
 
-TOOL_CALL: Final[Mapping[tuple[ToolCallState, ToolCallInput], ToolCallState]] = {
+TOOL_CALL_TRANSITIONS: Final[Mapping[tuple[ToolCallState, ToolCallInput], ToolCallState]] = {
     (ToolCallState.PENDING, ToolCallInput.RESPOND): ToolCallState.ANSWERED,
     (ToolCallState.PENDING, ToolCallInput.RESPOND_MORE): ToolCallState.STREAMING,
     (ToolCallState.PENDING, ToolCallInput.CANCEL): ToolCallState.CANCELLED,
@@ -214,7 +214,7 @@ TOOL_CALL: Final[Mapping[tuple[ToolCallState, ToolCallInput], ToolCallState]] = 
 # --- activity window, when automatic detection is off: wire.md#activity -----------------------------------------
 
 
-class Activity(enum.StrEnum):
+class ActivityState(enum.StrEnum):
     """Whether the user's activity window is open."""
 
     AUTOMATIC = "AUTOMATIC"
@@ -238,10 +238,10 @@ class ActivityInput(enum.StrEnum):
     """``audioStreamEnd``."""
 
 
-ACTIVITY: Final[Mapping[tuple[Activity, ActivityInput], Activity]] = {
-    (Activity.AUTOMATIC, ActivityInput.MEDIA): Activity.AUTOMATIC,
-    (Activity.AUTOMATIC, ActivityInput.STREAM_END): Activity.AUTOMATIC,
-    (Activity.OUTSIDE, ActivityInput.START): Activity.INSIDE,
-    (Activity.INSIDE, ActivityInput.MEDIA): Activity.INSIDE,
-    (Activity.INSIDE, ActivityInput.END): Activity.OUTSIDE,
+ACTIVITY_TRANSITIONS: Final[Mapping[tuple[ActivityState, ActivityInput], ActivityState]] = {
+    (ActivityState.AUTOMATIC, ActivityInput.MEDIA): ActivityState.AUTOMATIC,
+    (ActivityState.AUTOMATIC, ActivityInput.STREAM_END): ActivityState.AUTOMATIC,
+    (ActivityState.OUTSIDE, ActivityInput.START): ActivityState.INSIDE,
+    (ActivityState.INSIDE, ActivityInput.MEDIA): ActivityState.INSIDE,
+    (ActivityState.INSIDE, ActivityInput.END): ActivityState.OUTSIDE,
 }

@@ -17,24 +17,38 @@ TARGET = Path(__file__).parents[1] / "docs" / "reference" / "states.md"
 Machine: TypeAlias = tuple[str, str, Mapping[Any, Any], type[enum.StrEnum], type[enum.StrEnum], enum.StrEnum]
 
 MACHINES: tuple[Machine, ...] = (
-    ("Link", "The WebSocket connection.", tables.LINK, tables.LinkState, tables.LinkInput, tables.LinkState.CONNECTING),
-    ("Phase", "The session, for both roles.", tables.PHASE, tables.Phase, tables.PhaseInput, tables.Phase.NEW),
-    ("Turn", "The model's turn.", tables.TURN, tables.TurnState, tables.TurnInput, tables.TurnState.IDLE),
+    (
+        "Link",
+        "The WebSocket connection.",
+        tables.CONNECTION_TRANSITIONS,
+        tables.ConnectionState,
+        tables.ConnectionInput,
+        tables.ConnectionState.CONNECTING,
+    ),
+    (
+        "Phase",
+        "The session, for both roles.",
+        tables.PHASE_TRANSITIONS,
+        tables.Phase,
+        tables.PhaseInput,
+        tables.Phase.NEW,
+    ),
+    ("Turn", "The model's turn.", tables.TURN_TRANSITIONS, tables.TurnState, tables.TurnInput, tables.TurnState.IDLE),
     (
         "Tool call",
         "One call, by id.",
-        tables.TOOL_CALL,
+        tables.TOOL_CALL_TRANSITIONS,
         tables.ToolCallState,
         tables.ToolCallInput,
         tables.ToolCallState.PENDING,
     ),
     (
-        "Activity",
+        "ActivityState",
         "The user's activity window. AUTOMATIC where the server detects activity, OUTSIDE where it does not.",
-        tables.ACTIVITY,
-        tables.Activity,
+        tables.ACTIVITY_TRANSITIONS,
+        tables.ActivityState,
         tables.ActivityInput,
-        tables.Activity.OUTSIDE,
+        tables.ActivityState.OUTSIDE,
     ),
 )
 

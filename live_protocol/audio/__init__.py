@@ -4,7 +4,7 @@ Knows audio formats and nothing of sessions or connections. Begin reading in ``p
 """
 
 from live_protocol.audio.chunking import MAX_CHUNK, MIN_CHUNK, Chunker, PreRoll
-from live_protocol.audio.playback import Dropped, DropReason, OverflowPolicy, PlaybackBuffer
+from live_protocol.audio.playback import DroppedAudio, DropReason, OverflowPolicy, PlaybackBuffer
 from live_protocol.audio.resample import MissingExtra, Quality, Resampler, resample
 from live_protocol.audio.wav import InvalidWav, WavReader, WavSink, WavSource, WavWriter, read_wav, write_wav
 
@@ -13,7 +13,7 @@ __all__ = [
     "MIN_CHUNK",
     "Chunker",
     "DropReason",
-    "Dropped",
+    "DroppedAudio",
     "InvalidWav",
     "MissingExtra",
     "OverflowPolicy",

@@ -12,8 +12,8 @@ from live_protocol.audio.resample import Resampler
 from live_protocol.events import (
     AudioChunk,
     ConnectionClosed,
+    ConnectionFailed,
     Event,
-    Failed,
     GenerationComplete,
     Interrupted,
     SetupComplete,
@@ -21,7 +21,7 @@ from live_protocol.events import (
 )
 from live_protocol.messages.audio_format import AudioFormat
 
-__all__ = ["DropReason", "Dropped", "OverflowPolicy", "PlaybackBuffer"]
+__all__ = ["DropReason", "DroppedAudio", "OverflowPolicy", "PlaybackBuffer"]
 
 OverflowPolicy: TypeAlias = Literal["newest", "oldest"]
 """Which audio is dropped when the queue is full."""
@@ -43,7 +43,7 @@ class DropReason(enum.StrEnum):
 
 @final
 @attrs.frozen(kw_only=True)
-class Dropped:
+class DroppedAudio:
     """Audio that will not be played.
 
     Attributes:
@@ -153,7 +153,7 @@ class PlaybackBuffer:
 
     # --- in -----------------------------------------------------------------------------------------------------
 
-    def feed(self, event: Event) -> Dropped | None:
+    def feed(self, event: Event) -> DroppedAudio | None:
         """Take in an event: audio is queued, interruptions flush, ends of generations are noted, others pass by.
 
         Returns:
@@ -164,7 +164,7 @@ class PlaybackBuffer:
                 return self._chunk(event)
             case Interrupted():
                 return self._flush(max(event.generation, self._cut))
-            case GenerationComplete() | TurnComplete() | ConnectionClosed() | Failed():
+            case GenerationComplete() | TurnComplete() | ConnectionClosed() | ConnectionFailed():
                 return self._ended()
             case SetupComplete():
                 # Another connection: nothing late can come of the former. What is queued goes on playing.
@@ -173,7 +173,7 @@ class PlaybackBuffer:
             case _:
                 return None
 
-    def _chunk(self, chunk: AudioChunk) -> Dropped | None:
+    def _chunk(self, chunk: AudioChunk) -> DroppedAudio | None:
         if chunk.stale or chunk.generation <= self._cut:
             seconds = chunk.format.seconds(len(chunk.data))
             return self._drop(DropReason.STALE, chunk.generation, seconds, chunk.data)
@@ -197,14 +197,14 @@ class PlaybackBuffer:
         self._playing = -1
         self._played.clear()
 
-    def _ended(self) -> Dropped | None:
+    def _ended(self) -> DroppedAudio | None:
         self._open = False
         return self._tail()
 
-    def _tail(self) -> Dropped | None:
+    def _tail(self) -> DroppedAudio | None:
         return self._enqueue(self._resampler.flush()) if self._resampler is not None else None
 
-    def _enqueue(self, data: bytes) -> Dropped | None:
+    def _enqueue(self, data: bytes) -> DroppedAudio | None:
         frame = self.format.frame_size
         data = data[: len(data) - len(data) % frame]  # half a sample from the wire would shift all that follows
         surplus = self._queued + len(data) - self._limit
@@ -220,7 +220,7 @@ class PlaybackBuffer:
             return None
         return self._drop(DropReason.OVERFLOW, self.generation, self.format.seconds(len(lost)), lost)
 
-    def flush(self) -> Dropped | None:
+    def flush(self) -> DroppedAudio | None:
         """Drop what is queued and refuse the rest of the newest generation, as on a local decision to interrupt.
 
         An `Interrupted` event that is fed does the same.
@@ -230,7 +230,7 @@ class PlaybackBuffer:
         """
         return self._flush(max(self.generation, self._cut))
 
-    def _flush(self, cut: int) -> Dropped | None:
+    def _flush(self, cut: int) -> DroppedAudio | None:
         self._ended()
         self._cut = cut
         self._starved = False
@@ -240,10 +240,10 @@ class PlaybackBuffer:
         data = b"".join(piece for _, piece in self._take(self._queued))
         return self._drop(DropReason.INTERRUPTED, newest, self.format.seconds(len(data)), data)
 
-    def _drop(self, reason: DropReason, generation: int, seconds: float, data: bytes) -> Dropped:
+    def _drop(self, reason: DropReason, generation: int, seconds: float, data: bytes) -> DroppedAudio:
         self.dropped += seconds
         played = self.played_of(generation)
-        return Dropped(reason=reason, generation=generation, seconds=seconds, played=played, data=data)
+        return DroppedAudio(reason=reason, generation=generation, seconds=seconds, played=played, data=data)
 
     # --- out ----------------------------------------------------------------------------------------------------
 

@@ -14,9 +14,9 @@ from typing import Any, Final, TypeVar, cast, final
 import orjson
 
 from live_protocol.codec import wire_base64 as _base64
-from live_protocol.codec.decoding import Imprecise, decoder
+from live_protocol.codec.decoding import InexactInteger, decoder
 from live_protocol.codec.encoding import converter
-from live_protocol.codec.schema import Mismatch, at, snake
+from live_protocol.codec.schema import Mismatch, at, snake_case
 from live_protocol.errors import InvalidJson, InvalidMessage, SchemaMismatch
 from live_protocol.messages import (
     Blob,
@@ -112,10 +112,10 @@ class Codec:
             raise InvalidJson(f"nested deeper than {self.max_depth} levels", _position(raw, self.max_depth))
         try:
             try:
-                return decoder(strict=strict, wary=True).structure(value, cls)
-            except Imprecise:
+                return decoder(strict=strict, exact_integers=True).structure(value, cls)
+            except InexactInteger:
                 # orjson turns integers beyond 64 bits into floats; it has vouched for the text, so json may read it.
-                return decoder(strict=strict, wary=False).structure(json.loads(raw), cls)
+                return decoder(strict=strict, exact_integers=False).structure(json.loads(raw), cls)
         except Mismatch as mismatch:
             path = mismatch.path()
             failure = SchemaMismatch(path, mismatch.why, close_reason=mismatch.service_text(path))
@@ -216,7 +216,7 @@ def _lone_surrogate(value: Any) -> Mismatch | None:
     if isinstance(value, dict):
         if found := _lone_surrogate("".join(value)):
             return found
-        members = ((snake(key), item) for key, item in value.items())
+        members = ((snake_case(key), item) for key, item in value.items())
     else:
         members = enumerate(value) if isinstance(value, list) else ()
     for step, item in members:

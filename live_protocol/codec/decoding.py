@@ -15,12 +15,12 @@ import attrs
 import cattrs
 
 from live_protocol.codec import wire_base64 as _base64
-from live_protocol.codec.schema import Hook, Mismatch, expected, fields, is_enum, kind_of, plain
+from live_protocol.codec.schema import Hook, Mismatch, expected, fields, is_enum, json_kind, plain
 from live_protocol.errors import InvalidMessage
 from live_protocol.messages.fields import Extra, Format
 
 __all__ = [
-    "Imprecise",
+    "InexactInteger",
     "decoder",
     "members_of",
     "read_bool",
@@ -41,7 +41,7 @@ INT64: Final = 2**63
 _MAX_NAME: Final = 100  # characters of an unknown name that an error shows
 
 
-class Imprecise(Exception):
+class InexactInteger(Exception):
     """A free-form value holds a float so large that the text may have had an integer there."""
 
 
@@ -123,16 +123,16 @@ def _read_json(value: Any) -> Any:
     return value
 
 
-def _read_json_warily(value: Any) -> Any:
+def _read_json_exactly(value: Any) -> Any:
     if type(value) is float:
         if abs(value) >= INT64 and value.is_integer():
-            raise Imprecise
+            raise InexactInteger
     elif type(value) is dict:
         for item in value.values():
-            _read_json_warily(item)
+            _read_json_exactly(item)
     elif type(value) is list:
         for item in value:
-            _read_json_warily(item)
+            _read_json_exactly(item)
     return value
 
 
@@ -156,23 +156,23 @@ _READ_PLAIN: Final[Mapping[Any, Hook]] = {
 }
 
 
-class _Reading(NamedTuple):
+class _DecodeOptions(NamedTuple):
     """How a converter reads.
 
     Attributes:
         conv: The converter.
         json_value: Hook of free-form values.
         strict: Whether unknown fields are refused.
-        liberal: Whether the values are a caller's, with all that the official SDK would take.
+        lenient: Whether the values are a caller's, with all that the official SDK would take.
     """
 
     conv: cattrs.Converter
     json_value: Hook
     strict: bool
-    liberal: bool
+    lenient: bool
 
 
-def _reader(hint: Any, how: _Reading) -> Hook:
+def _reader(hint: Any, how: _DecodeOptions) -> Hook:
     options = plain(hint)
     if len(options) == 2 and str in options:  # an open enum, or text as a shorthand for a message
         other = options[0] if options[1] is str else options[1]
@@ -193,9 +193,9 @@ def _reader(hint: Any, how: _Reading) -> Hook:
     return cast("Hook", how.conv.get_structure_hook(hint))  # one of `_message_reader`, for which the class is settled
 
 
-def _enum_reader(cls: type[enum.Enum], how: _Reading) -> Hook:
+def _enum_reader(cls: type[enum.Enum], how: _DecodeOptions) -> Hook:
     members: dict[str, Any] = {member.value: member for member in cls}
-    spoken = {name.upper(): member for name, member in members.items()} if how.liberal else {}
+    spoken = {name.upper(): member for name, member in members.items()} if how.lenient else {}
 
     def read(value: Any) -> Any:
         if (
@@ -212,12 +212,12 @@ def _or_text(read_message: Hook) -> Hook:
     return lambda value: value if type(value) is str else read_message(value)
 
 
-def _list_reader(read_item: Hook, how: _Reading) -> Hook:
-    advice = "; put it into one: [...]" if how.liberal else ""
+def _list_reader(read_item: Hook, how: _DecodeOptions) -> Hook:
+    advice = "; put it into one: [...]" if how.lenient else ""
 
     def read(value: Any) -> Any:
         if not isinstance(value, (list, tuple)):
-            raise Mismatch(f"expected a list, got {kind_of(value)}{advice}")
+            raise Mismatch(f"expected a list, got {json_kind(value)}{advice}")
         items: list[Any] = []
         try:
             for item in value:
@@ -263,7 +263,7 @@ def members_of(value: object) -> Mapping[str, Any] | None:
     return cast("Mapping[str, Any]", members) if isinstance(members, Mapping) else None
 
 
-def _message_reader(cls: type, how: _Reading) -> Callable[..., Any]:
+def _message_reader(cls: type, how: _DecodeOptions) -> Callable[..., Any]:
     table: dict[str, tuple[str, Hook]] = {}
     strict, json_value = how.strict, how.json_value
 
@@ -277,7 +277,7 @@ def _message_reader(cls: type, how: _Reading) -> Callable[..., Any]:
         if type(value) is not dict and not isinstance(value, Mapping):  # the former is nearly always so, and cheap
             if isinstance(value, cls):
                 return value
-            if not how.liberal:
+            if not how.lenient:
                 raise expected("an object", value)
             value, given = members_of(value), value
             if value is None:
@@ -318,34 +318,35 @@ def _unknown(cls: type, key: str) -> Mismatch:
 
 
 @functools.cache
-def decoder(*, strict: bool, wary: bool, liberal: bool = False) -> cattrs.Converter:
+def decoder(*, strict: bool, exact_integers: bool, lenient: bool = False) -> cattrs.Converter:
     """The converter from JSON objects to messages.
 
     Args:
         strict: Refuse unknown fields.
-        wary: Raise `Imprecise` where a parser without big integers may have lost digits in a free-form value.
-        liberal: Take what the official SDK takes from its callers: its own types, and enum names in any casing.
+        exact_integers: Raise `InexactInteger` where a parser without big integers may have lost digits in a free-form
+            value.
+        lenient: Take what the official SDK takes from its callers: its own types, and enum names in any casing.
     """
     conv = cattrs.Converter()
-    how = _Reading(conv, _read_json_warily if wary else _read_json, strict, liberal)
+    how = _DecodeOptions(conv, _read_json_exactly if exact_integers else _read_json, strict, lenient)
     conv.register_structure_hook_factory(attrs.has, lambda cls: _message_reader(cls, how))
     return conv
 
 
-def structure(cls: type[T], value: Mapping[str, Any], path: str = "", *, liberal: bool = False) -> T:
+def structure(cls: type[T], value: Mapping[str, Any], path: str = "", *, lenient: bool = False) -> T:
     """Build a message from a plain dict of the caller, in snake_case or camelCase, unknown keys refused.
 
     Args:
         cls: Class to build.
         value: The dict; messages may stand inside it.
         path: Where it belongs, for the error.
-        liberal: As for `decoder`.
+        lenient: As for `decoder`.
 
     Raises:
         InvalidMessage: With the path of what is wrong; nothing was built.
     """
     try:
-        return decoder(strict=True, wary=False, liberal=liberal).structure(value, cls)
+        return decoder(strict=True, exact_integers=False, lenient=lenient).structure(value, cls)
     except Mismatch as mismatch:
         failure = InvalidMessage(mismatch.path(path), mismatch.why)
     except RecursionError:

@@ -14,7 +14,7 @@ import cattrs
 
 from live_protocol.codec import wire_base64 as _base64
 from live_protocol.codec.decoding import read_bool, read_float, read_int, read_json_object, read_str
-from live_protocol.codec.schema import Hook, Mismatch, at, expected, fields, kind_of, plain
+from live_protocol.codec.schema import Hook, Mismatch, at, expected, fields, json_kind, plain
 from live_protocol.messages.fields import Backend, Format
 
 __all__ = ["converter"]
@@ -100,7 +100,7 @@ def _json_writer(max_depth: int) -> Hook:
             members: dict[str, Any] = {}
             for key, item in value.items():
                 if type(key) is not str:
-                    raise Mismatch(f"a JSON key must be a string, not {kind_of(key)}")
+                    raise Mismatch(f"a JSON key must be a string, not {json_kind(key)}")
                 members[key] = _step(write, key, item, room - 1)
             return members
         if isinstance(value, (list, tuple)):
@@ -173,7 +173,7 @@ def _message_writer(cls: type, conv: cattrs.Converter, backend: Backend, sender:
 
     def write_message(value: Any) -> Any:
         if not isinstance(value, cls):
-            raise Mismatch(f"expected {cls.__name__}, got {kind_of(value)}")
+            raise Mismatch(f"expected {cls.__name__}, got {json_kind(value)}")
         if not table:
             compile_table()
         members: dict[str, Any] = {}

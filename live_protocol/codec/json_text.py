@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, cast
 
-__all__ = ["FORMS", "MAX_DEPTH", "compact", "decoded", "encoded", "parse_object"]
+__all__ = ["JSON_LAYOUTS", "MAX_DEPTH", "compact", "decode_text", "encode_text", "parse_object"]
 
 MAX_DEPTH: Final = 128
 # The closing quote is optional, or a text of unclosed strings would take quadratic time.
@@ -25,7 +25,7 @@ def _indented(value: object) -> str:
 
 # How the known writers lay out their JSON: this library and the JavaScript SDK, the same in ASCII, the Python SDK,
 # the service. Keeping the form instead of a second copy keeps traces exact, small and legible at once.
-FORMS: Final[Mapping[str, Callable[[object], str]]] = {
+JSON_LAYOUTS: Final[Mapping[str, Callable[[object], str]]] = {
     "compact": compact,
     "ascii": partial(json.dumps, separators=(",", ":")),
     "spaced": json.dumps,
@@ -69,7 +69,7 @@ def parse_object(text: str, limit: int = MAX_DEPTH) -> tuple[dict[str, Any] | No
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None, repeats
 
 
-def decoded(data: bytes) -> str | None:
+def decode_text(data: bytes) -> str | None:
     """The text, or None where it is not UTF-8; an exception would hold the data."""
     try:
         return data.decode()
@@ -77,7 +77,7 @@ def decoded(data: bytes) -> str | None:
         return None
 
 
-def encoded(text: str) -> bytes | None:
+def encode_text(text: str) -> bytes | None:
     """The bytes, or None for a lone surrogate; an exception would hold the text."""
     try:
         return text.encode()

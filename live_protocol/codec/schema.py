@@ -13,7 +13,19 @@ import attrs
 
 from live_protocol.messages.fields import Backend
 
-__all__ = ["Field", "Hook", "Mismatch", "at", "enum_of", "expected", "fields", "is_enum", "kind_of", "plain", "snake"]
+__all__ = [
+    "Field",
+    "Hook",
+    "Mismatch",
+    "at",
+    "enum_of",
+    "expected",
+    "fields",
+    "is_enum",
+    "json_kind",
+    "plain",
+    "snake_case",
+]
 
 Hook = Callable[[Any], Any]
 
@@ -42,7 +54,7 @@ class Mismatch(Exception):
         return f'Invalid JSON payload received. Unknown name "{self.unknown}"{where}: Cannot find field.'
 
 
-def kind_of(value: object) -> str:
+def json_kind(value: object) -> str:
     names = {
         dict: "an object",
         list: "a list",
@@ -55,7 +67,7 @@ def kind_of(value: object) -> str:
 
 
 def expected(what: str, value: object) -> Mismatch:
-    return Mismatch(f"expected {what}, got {kind_of(value)}")
+    return Mismatch(f"expected {what}, got {json_kind(value)}")
 
 
 # --- what an annotation means -----------------------------------------------------------------------------------
@@ -98,7 +110,7 @@ def _camel(name: str) -> str:
     return head + "".join(word[:1].upper() + word[1:] for word in tail)
 
 
-def snake(key: object) -> str:
+def snake_case(key: object) -> str:
     """A wire name as our fields are called; cut where no name is so long."""
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in str(key)[:100])
 

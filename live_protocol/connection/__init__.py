@@ -3,25 +3,25 @@
 Knows ``websocket`` and ``session``; it holds no rule of either. Begin reading in ``base``.
 """
 
-from live_protocol.connection.http_fallback import Answer, HttpFront, HttpRequest, HttpResponse
+from live_protocol.connection.http_fallback import HttpFallback, HttpHandler, HttpRequest, HttpResponse
 from live_protocol.connection.live_connection import LiveConnection
 from live_protocol.connection.message_connection import (
     AcceptUpgrade,
-    Action,
     CloseWebSocket,
     MessageConnection,
     RefuseUpgrade,
+    WebSocketAction,
 )
 
 __all__ = [
     "AcceptUpgrade",
-    "Action",
-    "Answer",
     "CloseWebSocket",
-    "HttpFront",
+    "HttpFallback",
+    "HttpHandler",
     "HttpRequest",
     "HttpResponse",
     "LiveConnection",
     "MessageConnection",
     "RefuseUpgrade",
+    "WebSocketAction",
 ]

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import attrs
 
 from live_protocol.close_info import CloseInfo
 from live_protocol.endpoint import match_target
 from live_protocol.errors import AlreadyClosed, ConnectionClosing, IllegalInState, LiveProtocolError
-from live_protocol.events import ConnectionClosed, Event, Failed, LinkEvent, Need, UpgradeRequested
+from live_protocol.events import ConnectionClosed, ConnectionEvent, ConnectionFailed, Event, UpgradeRequested
 from live_protocol.messages import Backend, FunctionCall, LiveClientMessage, LiveServerMessage
-from live_protocol.session.commands import ClientVerbs
+from live_protocol.session.commands import ClientCommands
 from live_protocol.session.live_session import LiveSession
 from live_protocol.session.resumption import Resumption
-from live_protocol.session.tool_calls import ToolCalls
+from live_protocol.session.tool_calls import ToolCallTracker
 from live_protocol.session.usage import Usage
-from live_protocol.states import LinkState, Phase, TurnState
+from live_protocol.states import ConnectionState, Phase, TurnState
 from live_protocol.websocket.link import Wants
 
-__all__ = ["Link", "LiveMachine"]
+__all__ = ["BaseConnection", "Link"]
 
 
 class Link(Protocol):
     """A WebSocket below a session; each member is documented in `WebSocketLink`."""
 
     @property
-    def state(self) -> LinkState: ...
+    def state(self) -> ConnectionState: ...
 
     @property
     def wants(self) -> Wants: ...
@@ -50,7 +50,7 @@ class Link(Protocol):
 
     def transport_failed(self, error: BaseException | str) -> None: ...
 
-    def next_event(self) -> bytes | str | LinkEvent | Literal[Need.DATA]: ...
+    def next_event(self) -> bytes | str | ConnectionEvent | None: ...
 
     def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None: ...
 
@@ -70,7 +70,7 @@ class Link(Protocol):
 L = TypeVar("L", bound=Link)
 
 
-class LiveMachine(ClientVerbs, Generic[L]):
+class BaseConnection(ClientCommands, Generic[L]):
     """The surface that `LiveConnection` and `MessageConnection` have in common.
 
     Every command raises `IllegalInState` while the handshake is under way, `ConnectionClosing` once closing has begun
@@ -123,7 +123,7 @@ class LiveMachine(ClientVerbs, Generic[L]):
             self._opened_at = self._now
         self._link.advance(now)
         # Once closing has begun, the session waits for nothing any more.
-        self._session.advance(now, busy=self._link.pending or self._link.state is not LinkState.OPEN)
+        self._session.advance(now, busy=self._link.pending or self._link.state is not ConnectionState.OPEN)
 
     def transport_failed(self, error: BaseException | str) -> None:
         """The transport broke: reset, torn write, TLS failure. Only the kind of the error is kept."""
@@ -131,13 +131,13 @@ class LiveMachine(ClientVerbs, Generic[L]):
 
     # --- outputs ------------------------------------------------------------------------------------------------
 
-    def next_event(self) -> Event | Literal[Need.DATA]:
-        """The next event, or `Need.DATA` where there is none for now."""
+    def next_event(self) -> Event | None:
+        """The next event, or None where there is none for now."""
         session = self._session
         while True:
             event = session.next_event()
-            if event is not Need.DATA:
-                if not isinstance(event, Failed):
+            if event is not None:
+                if not isinstance(event, ConnectionFailed):
                     return event
                 self._link.fail(event.error)
             item = self._link.next_event()
@@ -151,14 +151,14 @@ class LiveMachine(ClientVerbs, Generic[L]):
                 return item
 
     def events(self) -> Iterator[Event]:
-        """Events until `Need.DATA`; safe to abandon and to take up again."""
-        while (event := self.next_event()) is not Need.DATA:
+        """Events until there is none; safe to abandon and to take up again."""
+        while (event := self.next_event()) is not None:
             yield event
 
     def next_deadline(self) -> float | None:
         """Reading at which `advance` has something to do, at the latest; None where time alone changes nothing."""
         ours = self._link.next_deadline()
-        if self._link.pending or self._link.state is not LinkState.OPEN:
+        if self._link.pending or self._link.state is not ConnectionState.OPEN:
             return ours
         theirs = self._session.next_deadline()
         if ours is None or theirs is None:
@@ -240,7 +240,7 @@ class LiveMachine(ClientVerbs, Generic[L]):
     # --- facts --------------------------------------------------------------------------------------------------
 
     @property
-    def state(self) -> LinkState:
+    def state(self) -> ConnectionState:
         """State of the WebSocket connection."""
         return self._link.state
 
@@ -265,8 +265,8 @@ class LiveMachine(ClientVerbs, Generic[L]):
         return self._session.pending_tool_calls
 
     @property
-    def tool_calls(self) -> ToolCalls:
-        """The table of calls, for what became of each: see `ToolCalls.get`."""
+    def tool_calls(self) -> ToolCallTracker:
+        """The table of calls, for what became of each: see `ToolCallTracker.get`."""
         return self._session.tool_calls
 
     @property
@@ -303,15 +303,15 @@ class LiveMachine(ClientVerbs, Generic[L]):
 
     def _check_open(self, operation: str) -> None:
         state = self._link.state
-        if state is LinkState.OPEN:
+        if state is ConnectionState.OPEN:
             return
-        if state is LinkState.CONNECTING:
+        if state is ConnectionState.CONNECTING:
             raise IllegalInState(operation, "the opening handshake is under way", "wait for setup_complete")
-        raise ConnectionClosing(operation) if state is LinkState.CLOSING else AlreadyClosed(operation)
+        raise ConnectionClosing(operation) if state is ConnectionState.CLOSING else AlreadyClosed(operation)
 
     def _begin(self) -> None:
         """Client role: once the link is open, setup goes first."""
-        if self._client and self._session.phase is Phase.NEW and self._link.state is LinkState.OPEN:
+        if self._client and self._session.phase is Phase.NEW and self._link.state is ConnectionState.OPEN:
             self._session.send_setup()
             self._flush()
 

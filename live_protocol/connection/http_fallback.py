@@ -8,13 +8,13 @@ from typing import Final, TypeAlias, TypeVar, final
 import attrs
 import h11
 
-from live_protocol.connection.wrappers import MachineWrapper, ServerMachine
+from live_protocol.connection.wrappers import ByteConnectionWrapper, WrappedByteConnection
 from live_protocol.errors import LimitExceeded
 from live_protocol.limits import Limits
-from live_protocol.states import LinkState
-from live_protocol.websocket.http11 import Head, check_refusal, decoded, encoded
+from live_protocol.states import ConnectionState
+from live_protocol.websocket.http11 import HeadReader, check_refusal, decode_headers, encode_headers
 
-__all__ = ["Answer", "HttpFront", "HttpRequest", "HttpResponse"]
+__all__ = ["HttpFallback", "HttpHandler", "HttpRequest", "HttpResponse"]
 
 _UPGRADE: Final = b"GET "  # RFC 6455 section 4.1: the method of an upgrade
 
@@ -25,7 +25,7 @@ class HttpRequest:
     """A request that asks for no WebSocket.
 
     Attributes:
-        method: Its method; `HttpFront` takes a GET for an upgrade.
+        method: Its method; `HttpFallback` takes a GET for an upgrade.
         target: Path and query; the query may hold credentials and stays out of ``repr``.
         headers: Header fields, names in lower case; out of ``repr`` for the same reason.
         body: Its whole body.
@@ -59,18 +59,18 @@ class HttpResponse:
         check_refusal(self.status, self.headers, self.body)
 
 
-Answer: TypeAlias = Callable[[HttpRequest, float | None], HttpResponse]
+HttpHandler: TypeAlias = Callable[[HttpRequest, float | None], HttpResponse]
 """Answers a request; is told the reading of the clock, None before there was one."""
 
-M = TypeVar("M", bound=ServerMachine)
+M = TypeVar("M", bound=WrappedByteConnection)
 
 
 @final
-class HttpFront(MachineWrapper[M]):
+class HttpFallback(ByteConnectionWrapper[M]):
     """Answers HTTP requests other than GET, and leaves all other connections to the machine inside.
 
     One request a connection. The machine inside takes it for a connection that came to nothing: its `ConnectionClosed`
-    comes without a `Failed`.
+    comes without a `ConnectionFailed`.
 
     Args:
         machine: The server's machine.
@@ -78,7 +78,7 @@ class HttpFront(MachineWrapper[M]):
         limits: ``max_handshake`` and ``max_headers`` bound the head of a request, ``max_body`` its body.
     """
 
-    def __init__(self, machine: M, answer: Answer, *, limits: Limits | None = None) -> None:
+    def __init__(self, machine: M, answer: HttpHandler, *, limits: Limits | None = None) -> None:
         super().__init__(machine)
         self._answer = answer
         self._limits = limits or Limits()
@@ -86,7 +86,7 @@ class HttpFront(MachineWrapper[M]):
         self._begun = b""  # too little yet to tell what it is
         self._decided = False
         self._http: h11.Connection | None = None
-        self._head = Head(self._limits)
+        self._head = HeadReader(self._limits)
         self._request: h11.Request | None = None
         self._body = bytearray()
 
@@ -109,7 +109,7 @@ class HttpFront(MachineWrapper[M]):
                 self._http = h11.Connection(h11.SERVER)
         if self._http is None:
             super().receive_data(data)
-        elif self.machine.state is LinkState.CONNECTING:  # otherwise it was answered, or took too long
+        elif self.machine.state is ConnectionState.CONNECTING:  # otherwise it was answered, or took too long
             self._receive(self._http, bytes(data))
 
     def _receive(self, http: h11.Connection, data: bytes) -> None:
@@ -135,7 +135,7 @@ class HttpFront(MachineWrapper[M]):
                     request = HttpRequest(
                         method=self._request.method.decode("ascii"),
                         target=self._request.target.decode("ascii"),
-                        headers=decoded(self._request.headers),
+                        headers=decode_headers(self._request.headers),
                         body=bytes(self._body),
                     )
                     self._respond(http, self._answer(request, self._now))
@@ -150,8 +150,8 @@ class HttpFront(MachineWrapper[M]):
 
     def _respond(self, http: h11.Connection, response: HttpResponse) -> None:
         fields = [("Connection", "close"), *response.headers, ("Content-Length", str(len(response.body)))]
-        head = http.send(h11.Response(status_code=response.status, headers=encoded(fields)))
+        head = http.send(h11.Response(status_code=response.status, headers=encode_headers(fields)))
         bodiless = self._request is not None and self._request.method == b"HEAD"
-        self._last_words = (head or b"") + (b"" if bodiless else response.body)
+        self._final_bytes = (head or b"") + (b"" if bodiless else response.body)
         self.machine.close()
         self.machine.data_to_send()  # its own answer, to a request that never came

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Self, final
 
 from live_protocol.codec.codec import Codec
-from live_protocol.connection.base import LiveMachine
+from live_protocol.connection.base import BaseConnection
 from live_protocol.endpoint import Endpoint
 from live_protocol.limits import Limits
 from live_protocol.messages import Backend
@@ -16,19 +16,19 @@ from live_protocol.session.live_session import LiveSession
 from live_protocol.session.profiles import ModelProfile
 from live_protocol.timing import Timeouts
 from live_protocol.websocket.handshake import HandshakeRequest
-from live_protocol.websocket.link import Tap, WebSocketLink
+from live_protocol.websocket.link import Observer, WebSocketLink
 
 __all__ = ["LiveConnection"]
 
 
 @final
-class LiveConnection(LiveMachine[WebSocketLink]):
+class LiveConnection(BaseConnection[WebSocketLink]):
     """One connection as a pure state machine.
 
     Inputs never raise for what the peer did, outputs are taken by whoever owns the transport, commands check
     everything before they change anything. Build one with `client` or `server`, then for each thing that happens:
     tell the time with `advance`, hand over what arrived with `receive_data` or `receive_eof`, send what
-    `data_to_send` gives, take events until `Need.DATA`, look at `wants` and at `next_deadline`.
+    `data_to_send` gives, take events until None, look at `wants` and at `next_deadline`.
 
     Every command raises `IllegalInState` while the handshake is under way, `ConnectionClosing` once closing has begun
     and `AlreadyClosed` after the end, besides what the same command of `LiveSession` raises; on raise nothing was
@@ -50,7 +50,7 @@ class LiveConnection(LiveMachine[WebSocketLink]):
         compression: bool = False,
         strict: bool = False,
         entropy: Callable[[int], bytes] = os.urandom,
-        tap: Tap | None = None,
+        observer: Observer | None = None,
         profile: ModelProfile | None = None,
     ) -> Self:
         """The client's end. The upgrade request waits in `data_to_send`; setup follows the upgrade by itself.
@@ -66,7 +66,7 @@ class LiveConnection(LiveMachine[WebSocketLink]):
             strict: End the connection at the first server message that is unknown, undecodable or out of place,
                 instead of reporting it; for tests.
             entropy: Source of the handshake's key and the frames' masks.
-            tap: Told of everything that passes, for example a `live_protocol.recording.Recorder`.
+            observer: Told of everything that passes, for example a `live_protocol.recording.Recorder`.
             profile: What the model is known to refuse, where that shall be refused here; see `live_protocol.session`.
 
         Raises:
@@ -78,7 +78,7 @@ class LiveConnection(LiveMachine[WebSocketLink]):
         setup = commands.build_setup(endpoint, config, model)
         request = HandshakeRequest(host=endpoint.host_header, target=endpoint.target, headers=endpoint.headers)
         link = WebSocketLink.client(
-            request, limits=limits, timeouts=timeouts, compression=compression, entropy=entropy, tap=tap
+            request, limits=limits, timeouts=timeouts, compression=compression, entropy=entropy, observer=observer
         )
 
         def make_session(_: Backend) -> LiveSession:
@@ -97,7 +97,7 @@ class LiveConnection(LiveMachine[WebSocketLink]):
         codec: Codec | None = None,
         compression: bool = False,
         strict: bool = True,
-        tap: Tap | None = None,
+        observer: Observer | None = None,
     ) -> Self:
         """The server's end. Its first event is `UpgradeRequested`, to be answered with `accept` or `reject`.
 
@@ -108,10 +108,10 @@ class LiveConnection(LiveMachine[WebSocketLink]):
             compression: Whether to accept permessage-deflate.
             strict: End the connection as the service does when a client message is unknown, undecodable or out of
                 place; otherwise report it as a flagged event.
-            tap: As for `client`.
+            observer: As for `client`.
         """
         limits, timeouts = limits or Limits(), timeouts or Timeouts()
-        link = WebSocketLink.server(limits=limits, timeouts=timeouts, compression=compression, tap=tap)
+        link = WebSocketLink.server(limits=limits, timeouts=timeouts, compression=compression, observer=observer)
 
         def make_session(backend: Backend) -> LiveSession:
             chosen = codec or Codec(backend, max_depth=limits.max_json_depth)

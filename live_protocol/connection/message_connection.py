@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Self, final
 
 from live_protocol.codec.codec import Codec
-from live_protocol.connection.base import LiveMachine
+from live_protocol.connection.base import BaseConnection
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import LiveProtocolError
 from live_protocol.limits import Limits
@@ -16,18 +16,18 @@ from live_protocol.session.live_session import LiveSession
 from live_protocol.timing import Timeouts
 from live_protocol.websocket.external_link import (
     AcceptUpgrade,
-    Action,
     CloseWebSocket,
     MessageLink,
     RefuseUpgrade,
+    WebSocketAction,
 )
-from live_protocol.websocket.link import Tap
+from live_protocol.websocket.link import Observer
 
-__all__ = ["AcceptUpgrade", "Action", "CloseWebSocket", "MessageConnection", "RefuseUpgrade"]
+__all__ = ["AcceptUpgrade", "CloseWebSocket", "MessageConnection", "RefuseUpgrade", "WebSocketAction"]
 
 
 @final
-class MessageConnection(LiveMachine[MessageLink]):
+class MessageConnection(BaseConnection[MessageLink]):
     """One connection as a pure state machine over whole messages, where somebody else has the WebSocket.
 
     It is `LiveConnection` without the frames: the same commands, facts, events, deadlines of opening, setup, stall and
@@ -35,7 +35,7 @@ class MessageConnection(LiveMachine[MessageLink]):
 
     Build one with `client` or `server`, then for each thing that happens: tell the time with `advance`, report it with
     `connected`, `rejected` or `requested`, `receive_message` and `closed`, do what `next_action` says until it says
-    nothing, take events until `Need.DATA`, look at `wants` and at `next_deadline`. ``wants.read`` means that there is
+    nothing, take events until None, look at `wants` and at `next_deadline`. ``wants.read`` means that there is
     room for messages, ``wants.close`` that the WebSocket is over, in order or not, and is to be dropped.
     """
 
@@ -52,7 +52,7 @@ class MessageConnection(LiveMachine[MessageLink]):
         timeouts: Timeouts | None = None,
         codec: Codec | None = None,
         strict: bool = False,
-        tap: Tap | None = None,
+        observer: Observer | None = None,
     ) -> Self:
         """The client's end. Setup follows `connected` by itself.
 
@@ -65,7 +65,7 @@ class MessageConnection(LiveMachine[MessageLink]):
             codec: Dialect, if not the endpoint's.
             strict: End the connection at the first server message that is unknown, undecodable or out of place,
                 instead of reporting it; for tests.
-            tap: Told of everything that passes, for example a `live_protocol.recording.Recorder`.
+            observer: Told of everything that passes, for example a `live_protocol.recording.Recorder`.
 
         Raises:
             InvalidMessage: The service would refuse the setup. Nothing was made.
@@ -78,7 +78,7 @@ class MessageConnection(LiveMachine[MessageLink]):
         def make_session(_: Backend) -> LiveSession:
             return LiveSession.client(setup, codec=chosen, limits=limits, timeouts=timeouts, strict=strict)
 
-        link = MessageLink(client=True, limits=limits, timeouts=timeouts, tap=tap)
+        link = MessageLink(client=True, limits=limits, timeouts=timeouts, observer=observer)
         return cls(link, make_session, endpoint.backend, client=True)
 
     @classmethod
@@ -89,7 +89,7 @@ class MessageConnection(LiveMachine[MessageLink]):
         timeouts: Timeouts | None = None,
         codec: Codec | None = None,
         strict: bool = True,
-        tap: Tap | None = None,
+        observer: Observer | None = None,
     ) -> Self:
         """The server's end. `requested` makes its first event, `UpgradeRequested`; answer with `accept` or `reject`.
 
@@ -99,7 +99,7 @@ class MessageConnection(LiveMachine[MessageLink]):
             codec: Dialect; the one that the requested path belongs to if left out.
             strict: End the connection as the service does when a client message is unknown, undecodable or out of
                 place; otherwise report it as a flagged event.
-            tap: As for `client`.
+            observer: As for `client`.
         """
         limits, timeouts = limits or Limits(), timeouts or Timeouts()
 
@@ -107,7 +107,7 @@ class MessageConnection(LiveMachine[MessageLink]):
             chosen = codec or Codec(backend, max_depth=limits.max_json_depth)
             return LiveSession.server(codec=chosen, limits=limits, timeouts=timeouts, strict=strict)
 
-        link = MessageLink(client=False, limits=limits, timeouts=timeouts, tap=tap)
+        link = MessageLink(client=False, limits=limits, timeouts=timeouts, observer=observer)
         return cls(link, make_session, Backend.GEMINI, client=False)
 
     # --- inputs -------------------------------------------------------------------------------------------------
@@ -129,8 +129,8 @@ class MessageConnection(LiveMachine[MessageLink]):
     def rejected(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
         """Client role: the server answered the upgrade with something else than a WebSocket, and that is the end.
 
-        `Rejected`, `Failed` with a `HandshakeFailed`, and `ConnectionClosed` follow, which says whether to try again.
-        Where there was no answer at all, report `transport_failed`.
+        `UpgradeRejected`, `ConnectionFailed` with a `HandshakeFailed`, and `ConnectionClosed` follow, which says
+        whether to try again. Where there was no answer at all, report `transport_failed`.
 
         Args:
             status: HTTP status of the response.
@@ -189,7 +189,7 @@ class MessageConnection(LiveMachine[MessageLink]):
 
     # --- outputs ------------------------------------------------------------------------------------------------
 
-    def next_action(self) -> Action | None:
+    def next_action(self) -> WebSocketAction | None:
         """The next thing to do with the WebSocket, in order; it counts as done.
 
         Returns:

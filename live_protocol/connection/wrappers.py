@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Generic, Literal, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from live_protocol.close_info import CloseInfo
-from live_protocol.events import Event, Need
+from live_protocol.events import Event
 from live_protocol.messages import FunctionCall
-from live_protocol.states import LinkState, Phase, TurnState
+from live_protocol.states import ConnectionState, Phase, TurnState
 from live_protocol.websocket.link import Wants
 
-__all__ = ["LAST_WORDS", "MachineWrapper", "SelfDriving", "ServerMachine"]
+__all__ = ["WRITE_ONLY", "AutomaticConnection", "ByteConnectionWrapper", "WrappedByteConnection"]
 
 
-LAST_WORDS: Final = Wants(read=False, write=True, half_close=False, close=False)
+WRITE_ONLY: Final = Wants(read=False, write=True, half_close=False, close=False)
 """What a connection wants that is over but for what it has still to write."""
 
 
-class Machine(Protocol):
+class WrappedConnection(Protocol):
     """What a server's `LiveConnection` and `MessageConnection` have in common; each member is documented there."""
 
     @property
-    def state(self) -> LinkState: ...
+    def state(self) -> ConnectionState: ...
 
     @property
     def phase(self) -> Phase: ...
@@ -42,7 +42,7 @@ class Machine(Protocol):
 
     def advance(self, now: float) -> None: ...
 
-    def next_event(self) -> Event | Literal[Need.DATA]: ...
+    def next_event(self) -> Event | None: ...
 
     def next_deadline(self) -> float | None: ...
 
@@ -55,7 +55,7 @@ class Machine(Protocol):
     def close(self, code: int = 1000, reason: str = "") -> None: ...
 
 
-class ServerMachine(Machine, Protocol):
+class WrappedByteConnection(WrappedConnection, Protocol):
     """A server's `LiveConnection`, or anything with its surface; each member is documented there."""
 
     @property
@@ -78,11 +78,11 @@ class ServerMachine(Machine, Protocol):
     def ping(self, payload: bytes = b"") -> None: ...
 
 
-A = TypeVar("A", bound=Machine)
-M = TypeVar("M", bound=ServerMachine)
+A = TypeVar("A", bound=WrappedConnection)
+M = TypeVar("M", bound=WrappedByteConnection)
 
 
-class Wrapper(Generic[A]):
+class ConnectionWrapper(Generic[A]):
     """A machine around another, to which it leaves everything that it does not do itself.
 
     Attributes:
@@ -99,13 +99,13 @@ class Wrapper(Generic[A]):
         """See `LiveConnection.advance`."""
         self.machine.advance(now)
 
-    def next_event(self) -> Event | Literal[Need.DATA]:
+    def next_event(self) -> Event | None:
         """See `LiveConnection.next_event`."""
         return self.machine.next_event()
 
     def events(self) -> Iterator[Event]:
         """See `LiveConnection.events`."""
-        while (event := self.next_event()) is not Need.DATA:
+        while (event := self.next_event()) is not None:
             yield event
 
     def next_deadline(self) -> float | None:
@@ -129,7 +129,7 @@ class Wrapper(Generic[A]):
         self.machine.close(code, reason)
 
     @property
-    def state(self) -> LinkState:
+    def state(self) -> ConnectionState:
         """See `LiveConnection.state`."""
         return self.machine.state
 
@@ -159,12 +159,12 @@ class Wrapper(Generic[A]):
         return self.machine.buffered_in
 
 
-class MachineWrapper(Wrapper[M]):
+class ByteConnectionWrapper(ConnectionWrapper[M]):
     """The same over bytes. It may have last words, which leave although the machine inside is over."""
 
     def __init__(self, machine: M) -> None:
         super().__init__(machine)
-        self._last_words = b""  # and not yet taken
+        self._final_bytes = b""  # and not yet taken
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """See `LiveConnection.receive_data`."""
@@ -176,18 +176,18 @@ class MachineWrapper(Wrapper[M]):
 
     def transport_failed(self, error: BaseException | str) -> None:
         """See `LiveConnection.transport_failed`."""
-        self._last_words = b""
+        self._final_bytes = b""
         self.machine.transport_failed(error)
 
     def data_to_send(self) -> bytes:
         """See `LiveConnection.data_to_send`."""
-        words, self._last_words = self._last_words, b""
+        words, self._final_bytes = self._final_bytes, b""
         return words + self.machine.data_to_send()
 
     @property
     def wants(self) -> Wants:
         """See `LiveConnection.wants`."""
-        return LAST_WORDS if self._last_words else self.machine.wants
+        return WRITE_ONLY if self._final_bytes else self.machine.wants
 
     def ping(self, payload: bytes = b"") -> None:
         """See `LiveConnection.ping`."""
@@ -196,20 +196,20 @@ class MachineWrapper(Wrapper[M]):
     @property
     def buffered_out(self) -> int:
         """See `LiveConnection.buffered_out`."""
-        return len(self._last_words) + self.machine.buffered_out
+        return len(self._final_bytes) + self.machine.buffered_out
 
     @property
     def latency(self) -> float | None:
         """See `LiveConnection.latency`."""
         return self.machine.latency
 
-    def _break_off(self, why: str) -> None:
+    def _break_transport(self, why: str) -> None:
         """Let the transport break; what was sent before still leaves."""
-        self._last_words = self.machine.data_to_send()
+        self._final_bytes = self.machine.data_to_send()
         self.machine.transport_failed(why)
 
 
-class SelfDriving(Wrapper[A], abc.ABC):
+class AutomaticConnection(ConnectionWrapper[A], abc.ABC):
     """A machine that answers by itself: it reacts to each event that it gives.
 
     It answers the upgrade when it gives `UpgradeRequested`, so a `reject` from outside is always too late.
@@ -222,10 +222,10 @@ class SelfDriving(Wrapper[A], abc.ABC):
     @abc.abstractmethod
     def _react(self, event: Event) -> None: ...
 
-    def next_event(self) -> Event | Literal[Need.DATA]:
-        """The next event, which was reacted to, or `Need.DATA`."""
+    def next_event(self) -> Event | None:
+        """The next event, which was reacted to, or None."""
         event = super().next_event()
-        if event is not Need.DATA:
+        if event is not None:
             self._react(event)
         return event
 

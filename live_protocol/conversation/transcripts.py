@@ -10,8 +10,8 @@ import attrs
 
 from live_protocol.events import (
     ConnectionClosed,
+    ConnectionFailed,
     Event,
-    Failed,
     GenerationComplete,
     InputTranscript,
     InterimInputTranscript,
@@ -117,9 +117,9 @@ class TranscriptAssembler:
 
     The service sends fragments, in no order relative to anything else, and rarely marks the last one. The rules:
 
-    *Pieces.* A piece of `InputTranscript`, `OutputTranscript` or `TextChunk` is appended to the open utterance of its
-    role, or opens one. Between a full sentence and a piece that begins with a capital a missing space is put in, for
-    models that send whole sentences. An empty piece changes nothing. A piece from another speaker opens another
+    *Pieces.* A piece of `InputTranscript`, `OutputTranscript` or `TextChunk` is appended to the open utterance of
+    its role, or opens one. Between a full sentence and a piece that begins with a capital a missing space is put in,
+    for models that send whole sentences. An empty piece changes nothing. A piece from another speaker opens another
     utterance. Thoughts are a role of their own.
 
     *Guesses.* `InterimInputTranscript` replaces the guess before it; the next `InputTranscript` replaces the guess.
@@ -137,7 +137,7 @@ class TranscriptAssembler:
     the next new guess, `Interrupted`, `TurnComplete` or start of activity on, it belongs to a new one. The end of
     activity closes nothing: the words may still be on their way.
 
-    *All* close at `Failed`, `ConnectionClosed` and the `SetupComplete` of another connection; the model's are
+    *All* close at `ConnectionFailed`, `ConnectionClosed` and the `SetupComplete` of another connection; the model's are
     interrupted then. Nothing but what is open, or may be amended, is kept here.
     """
 
@@ -183,7 +183,7 @@ class TranscriptAssembler:
             case VoiceActivityDetected() if _is_start(event):
                 self._amendable.pop(Role.USER, None)
                 return self._close(Role.USER)
-            case ConnectionClosed() | Failed() | SetupComplete():
+            case ConnectionClosed() | ConnectionFailed() | SetupComplete():
                 return self.close()
             case _:
                 return ()

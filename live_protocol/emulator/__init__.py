@@ -1,27 +1,27 @@
 """The other end: an emulated Live service, pure like the rest, for tests, demos and gateways.
 
 `Emulator` is the server, `Emulator.connection` gives the machine for one client. An own model is a class with three
-methods that give actions, see `Model`; without one a `Parrot` answers.
+methods that give actions, see `Model`; without one an `EchoModel` answers.
 """
 
 from live_protocol.emulator.actions import (
-    Action,
     Call,
     Cancel,
     Close,
     Drop,
-    End,
-    GoAway,
+    EndTurn,
     Model,
+    ModelAction,
     Say,
     Send,
+    SendGoAway,
     Show,
     Speak,
     Stall,
-    Turn,
+    UserTurn,
     Wait,
 )
-from live_protocol.emulator.echo_model import Parrot
+from live_protocol.emulator.echo_model import EchoModel
 from live_protocol.emulator.emulator import (
     EmulatedConnection,
     EmulatedMessageConnection,
@@ -31,25 +31,25 @@ from live_protocol.emulator.emulator import (
 from live_protocol.emulator.options import EmulatorOptions, VoiceOptions
 
 __all__ = [
-    "Action",
     "Call",
     "Cancel",
     "Close",
     "Drop",
+    "EchoModel",
     "EmulatedConnection",
     "EmulatedMessageConnection",
     "Emulator",
     "EmulatorOptions",
-    "End",
-    "GoAway",
+    "EndTurn",
     "Model",
-    "Parrot",
+    "ModelAction",
     "Say",
     "Send",
+    "SendGoAway",
     "Show",
     "Speak",
     "Stall",
-    "Turn",
+    "UserTurn",
     "VoiceOptions",
     "Wait",
     "describe_speech",

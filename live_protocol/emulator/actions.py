@@ -25,20 +25,20 @@ from live_protocol.messages import (
 from live_protocol.messages.audio_format import OUTPUT_RATE
 
 __all__ = [
-    "Action",
     "Call",
     "Cancel",
     "Close",
     "Drop",
-    "End",
-    "GoAway",
+    "EndTurn",
     "Model",
+    "ModelAction",
     "Say",
     "Send",
+    "SendGoAway",
     "Show",
     "Speak",
     "Stall",
-    "Turn",
+    "UserTurn",
     "Wait",
     "as_model",
     "text_of",
@@ -52,7 +52,7 @@ def text_of(content: Content | None) -> str:
 
 @final
 @attrs.frozen(kw_only=True)
-class Turn:
+class UserTurn:
     """What a model is asked.
 
     Attributes:
@@ -222,7 +222,7 @@ class Send:
 
 @final
 @attrs.frozen
-class End:
+class EndTurn:
     """End the turn here, whatever follows.
 
     Attributes:
@@ -240,7 +240,7 @@ class Stall:
 
 @final
 @attrs.frozen
-class GoAway:
+class SendGoAway:
     """Announce the end of the connection, and end it then.
 
     Attributes:
@@ -270,7 +270,7 @@ class Drop:
     """End the connection without a close frame, as a lost network does; what was sent before still arrives."""
 
 
-Action: TypeAlias = Say | Speak | Show | Call | Cancel | Wait | Send | End | Stall | GoAway | Close | Drop
+ModelAction: TypeAlias = Say | Speak | Show | Call | Cancel | Wait | Send | EndTurn | Stall | SendGoAway | Close | Drop
 """Everything a model can do. A turn ends by itself after its last action."""
 
 
@@ -281,15 +281,15 @@ class Model(Protocol):
     its ``finally`` runs. What a method raises comes out of whatever drove the connection there.
     """
 
-    def on_text(self, turn: Turn) -> Iterable[Action]:
+    def on_text(self, turn: UserTurn) -> Iterable[ModelAction]:
         """The user wrote ``turn.text``, or asked to go on where that is empty."""
         ...
 
-    def on_speech(self, turn: Turn) -> Iterable[Action]:
+    def on_speech(self, turn: UserTurn) -> Iterable[ModelAction]:
         """The user said ``turn.speech``."""
         ...
 
-    def on_tool_response(self, turn: Turn) -> Iterable[Action]:
+    def on_tool_response(self, turn: UserTurn) -> Iterable[ModelAction]:
         """The client answered ``turn.call`` with ``turn.response``."""
         ...
 
@@ -299,13 +299,13 @@ class _FunctionModel:
     """A model made of one function, which is asked everything.
 
     Args:
-        function: Gives what to do; `Turn.speech` and `Turn.response` tell what it is about.
+        function: Gives what to do; `UserTurn.speech` and `UserTurn.response` tell what it is about.
     """
 
-    def __init__(self, function: Callable[[Turn], Iterable[Action]]) -> None:
+    def __init__(self, function: Callable[[UserTurn], Iterable[ModelAction]]) -> None:
         self._function = function
 
-    def on_text(self, turn: Turn) -> Iterable[Action]:
+    def on_text(self, turn: UserTurn) -> Iterable[ModelAction]:
         """Ask the function."""
         return self._function(turn)
 
@@ -313,7 +313,7 @@ class _FunctionModel:
     on_tool_response = on_text
 
 
-def as_model(given: Model | Callable[[Turn], Iterable[Action]]) -> Model:
+def as_model(given: Model | Callable[[UserTurn], Iterable[ModelAction]]) -> Model:
     """A model, or what is made of a function.
 
     Raises:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from live_protocol.emulator.options import EmulatorOptions
-from live_protocol.emulator.validation import EXPLICIT_ACTIVITY, INVALID, Refusal, sample_rate_changed
-from live_protocol.emulator.voice_activity import Activity, Detector, SpeechEnded, SpeechStarted
+from live_protocol.emulator.validation import EXPLICIT_ACTIVITY, INVALID, SessionRefusal, sample_rate_changed
+from live_protocol.emulator.voice_activity import SpeechActivity, SpeechDetector, SpeechEnded, SpeechStarted
 from live_protocol.messages import (
     AutomaticActivityDetection,
     Blob,
@@ -18,24 +18,24 @@ from live_protocol.messages import (
 )
 from live_protocol.messages.audio_format import INPUT_RATE, AudioFormat
 
-__all__ = ["Ears", "Refused"]
+__all__ = ["IncomingAudio", "SessionRefused"]
 
 _MS: Final = 0.001
 
 
-class Refused(Exception):
+class SessionRefused(Exception):
     """Something the service refuses; never leaves the emulator.
 
     Attributes:
         refusal: How.
     """
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: SessionRefusal) -> None:
         super().__init__(refusal.reason)
         self.refusal = refusal
 
 
-class Ears:
+class IncomingAudio:
     """Hears a session's audio.
 
     Args:
@@ -52,7 +52,7 @@ class Ears:
         self._whole = config.turn_coverage == TurnCoverage.TURN_INCLUDES_ALL_INPUT
         self._config = config.automatic_activity_detection or AutomaticActivityDetection()
         self._options = options
-        self._detector: Detector | None = None
+        self._detector: SpeechDetector | None = None
         self._format: AudioFormat | None = None
         self._window: bytearray | None = None
         self.manual: bool = bool(self._config.disabled)
@@ -83,17 +83,17 @@ class Ears:
         """Whether the client has marked the start of an activity, and not its end."""
         return self._window is not None
 
-    def hear(self, blob: Blob, now: float) -> list[Activity]:
+    def receive(self, blob: Blob, now: float) -> list[SpeechActivity]:
         """Take audio in.
 
         Raises:
-            Refused: It is no PCM, or has another rate than before.
+            SessionRefused: It is no PCM, or has another rate than before.
         """
         audio = AudioFormat.parse(blob.mime_type or "", default_rate=INPUT_RATE)
         if audio is None or audio.channels != 1:
-            raise Refused(INVALID)
+            raise SessionRefused(INVALID)
         if self._format is not None and audio != self._format:
-            raise Refused(sample_rate_changed(self._format.rate, audio.rate))
+            raise SessionRefused(sample_rate_changed(self._format.rate, audio.rate))
         self._format = audio
         pcm = blob.data or b""
         if self.manual:
@@ -107,7 +107,7 @@ class Ears:
         self.pause_at = now + self._options.stream_pause if self._detector.speaking else None
         return found
 
-    def _new_detector(self, rate: int) -> Detector:
+    def _new_detector(self, rate: int) -> SpeechDetector:
         config, options = self._config, self._options
         silence_ms = options.silence_ms if config.silence_duration_ms is None else config.silence_duration_ms
         if config.silence_duration_ms is None and (
@@ -116,7 +116,7 @@ class Ears:
             silence_ms *= 2
         padding_ms = options.prefix_padding_ms if config.prefix_padding_ms is None else config.prefix_padding_ms
         low = config.start_of_speech_sensitivity == StartSensitivity.START_SENSITIVITY_LOW
-        return Detector(
+        return SpeechDetector(
             rate,
             silence=silence_ms * _MS,
             padding=padding_ms * _MS,
@@ -125,31 +125,31 @@ class Ears:
             whole=self._whole,
         )
 
-    def stream_ended(self) -> list[Activity]:
+    def stream_ended(self) -> list[SpeechActivity]:
         """The microphone paused; with manual activity this means nothing."""
         self.pause_at = None
         return [] if self._detector is None else list(self._detector.flush())
 
-    def activity_started(self) -> list[Activity]:
+    def activity_started(self) -> list[SpeechActivity]:
         """The client marked a start; a second one changes nothing.
 
         Raises:
-            Refused: Detection is automatic.
+            SessionRefused: Detection is automatic.
         """
         if not self.manual:
-            raise Refused(EXPLICIT_ACTIVITY)
+            raise SessionRefused(EXPLICIT_ACTIVITY)
         if self._window is not None:
             return []
         self._window = bytearray()
         return [SpeechStarted(0.0)]
 
-    def activity_ended(self) -> list[Activity]:
+    def activity_ended(self) -> list[SpeechActivity]:
         """The client marked an end; one without a start changes nothing.
 
         Raises:
-            Refused: Detection is automatic.
+            SessionRefused: Detection is automatic.
         """
         if not self.manual:
-            raise Refused(EXPLICIT_ACTIVITY)
+            raise SessionRefused(EXPLICIT_ACTIVITY)
         window, self._window = self._window, None
         return [] if window is None else [SpeechEnded(0.0, bytes(window))]

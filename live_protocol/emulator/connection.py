@@ -8,22 +8,22 @@ from typing import Any, TypeVar
 
 import attrs
 
-from live_protocol.connection.base import LiveMachine
-from live_protocol.connection.wrappers import SelfDriving
-from live_protocol.emulator.context import Shared
-from live_protocol.emulator.memory import Conversation
+from live_protocol.connection.base import BaseConnection
+from live_protocol.connection.wrappers import AutomaticConnection
+from live_protocol.emulator.context import ServerContext
+from live_protocol.emulator.memory import ConversationMemory
 from live_protocol.emulator.session import ClientEvent, EmulatedSession
-from live_protocol.emulator.store import Token, Tokens
+from live_protocol.emulator.store import StoredToken, TokenStore
 from live_protocol.emulator.validation import (
     INVALID,
     NO_SESSION,
     STILL_ALIVE,
     TOKEN_SPENT,
-    Refusal,
-    Rejection,
+    HttpRefusal,
+    SessionRefusal,
     check_key,
     check_request,
-    check_setup,
+    validate_setup,
 )
 from live_protocol.endpoint import Credentials, Route, credentials, match_target
 from live_protocol.errors import MessageTooLarge
@@ -38,13 +38,13 @@ from live_protocol.events import (
     UpgradeRequested,
 )
 from live_protocol.messages import Backend, LiveClientSetup, LiveServerMessage
-from live_protocol.states import LinkState
+from live_protocol.states import ConnectionState
 
-__all__ = ["Emulation"]
+__all__ = ["BaseEmulatedConnection"]
 
 _JSON = (("Content-Type", "application/json; charset=UTF-8"),)
 
-M = TypeVar("M", bound=LiveMachine[Any])
+M = TypeVar("M", bound=BaseConnection[Any])
 
 
 class _Port:
@@ -52,19 +52,19 @@ class _Port:
 
     __slots__ = ("_drop", "_inner")
 
-    def __init__(self, inner: LiveMachine[Any], drop: Callable[[], None]) -> None:
+    def __init__(self, inner: BaseConnection[Any], drop: Callable[[], None]) -> None:
         self._inner = inner
         self._drop = drop
 
     def send(self, message: LiveServerMessage) -> None:
-        if self._inner.state is LinkState.OPEN:
+        if self._inner.state is ConnectionState.OPEN:
             try:
                 self._inner.send(message)
             except MessageTooLarge:
                 self._inner.close(1011, "Internal error occurred.")
 
-    def refuse(self, refusal: Refusal) -> None:
-        if self._inner.state is LinkState.OPEN:
+    def refuse(self, refusal: SessionRefusal) -> None:
+        if self._inner.state is ConnectionState.OPEN:
             self._inner.close(refusal.code, refusal.reason)
 
     def drop(self) -> None:
@@ -82,21 +82,21 @@ class _Accepted:
     """
 
     setup: LiveClientSetup
-    conversation: Conversation
+    conversation: ConversationMemory
     ready_at: float | None
 
 
-class Emulation(SelfDriving[M]):
+class BaseEmulatedConnection(AutomaticConnection[M]):
     """The server's end of one connection; it answers by itself.
 
     Drive it like any connection. `next_event` lets the emulation react to the event it gives, so an event that nobody
     takes is not answered; `advance` does what the emulation has planned. What a model raises comes out of these two.
     """
 
-    def __init__(self, inner: M, shared: Shared, tokens: Tokens) -> None:
+    def __init__(self, inner: M, context: ServerContext, tokens: TokenStore) -> None:
         """Use `Emulator` instead."""
         super().__init__(inner)
-        self._shared = shared
+        self._context = context
         self._tokens = tokens
         self._port = _Port(inner, self._drop)
         self._now: float | None = None
@@ -152,11 +152,11 @@ class Emulation(SelfDriving[M]):
 
     @property
     def _open(self) -> bool:
-        return self.machine.state is LinkState.OPEN
+        return self.machine.state is ConnectionState.OPEN
 
     def _react(self, event: Event) -> None:
         match event:
-            case UpgradeRequested() if self.machine.state is LinkState.CONNECTING:
+            case UpgradeRequested() if self.machine.state is ConnectionState.CONNECTING:
                 self._upgrade(event)
             case SetupReceived(setup=setup) if self._open:
                 self._set_up(setup)
@@ -175,16 +175,16 @@ class Emulation(SelfDriving[M]):
     def _upgrade(self, event: UpgradeRequested) -> None:
         self._credentials = credentials(event.target, event.headers)
         route = check_request(match_target(event.target), self._credentials)
-        if isinstance(route, Rejection):
+        if isinstance(route, HttpRefusal):
             self.machine.reject(route.status, _JSON, route.body)
         else:
             self._route = route
             self._accept()
 
     def _set_up(self, setup: LiveClientSetup) -> None:
-        now, delay = self._now or 0.0, self._shared.options.setup_delay
+        now, delay = self._now or 0.0, self._context.options.setup_delay
         judged = self._judged(setup, now)
-        if isinstance(judged, Refusal):
+        if isinstance(judged, SessionRefusal):
             self._port.refuse(judged)
             return
         setup, conversation = judged
@@ -193,10 +193,12 @@ class Emulation(SelfDriving[M]):
         if delay == 0:
             self._begin(self._accepted, now)
 
-    def _judged(self, setup: LiveClientSetup, now: float) -> tuple[LiveClientSetup, Conversation] | Refusal:
+    def _judged(
+        self, setup: LiveClientSetup, now: float
+    ) -> tuple[LiveClientSetup, ConversationMemory] | SessionRefusal:
         """What becomes of a setup: credential first, then its content, then what it wants to resume."""
-        options = self._shared.options
-        token: Token | None = None
+        options = self._context.options
+        token: StoredToken | None = None
         handle = setup.session_resumption.handle if setup.session_resumption is not None else None
         if self._route.backend is Backend.GEMINI:
             refused = check_key(self._credentials, options)
@@ -207,25 +209,25 @@ class Emulation(SelfDriving[M]):
                 if token is None or not token.usable(now, resuming=bool(handle)):
                     return TOKEN_SPENT
                 setup = token.locked(setup)
-        refused = check_setup(setup, self._route, options)
+        refused = validate_setup(setup, self._route, options)
         if refused is not None:
             return refused
         if handle:
             resumed = self._resumed(setup, handle)
-            return resumed if isinstance(resumed, Refusal) else (setup, resumed)
+            return resumed if isinstance(resumed, SessionRefusal) else (setup, resumed)
         if token is not None:
             token.use()
-        return setup, Conversation(model=setup.model or "", alive=self._is_alive, most=options.max_history)
+        return setup, ConversationMemory(model=setup.model or "", alive=self._is_alive, max_history=options.max_history)
 
-    def _resumed(self, setup: LiveClientSetup, handle: str) -> Conversation | Refusal:
-        conversation = self._shared.store.find(handle)
+    def _resumed(self, setup: LiveClientSetup, handle: str) -> ConversationMemory | SessionRefusal:
+        conversation = self._context.store.find(handle)
         if conversation is None:
             return NO_SESSION
         if conversation.alive():
             return STILL_ALIVE
         if conversation.model != setup.model:
             return INVALID
-        self._shared.store.rewind(handle)
+        self._context.store.rewind(handle)
         conversation.alive = self._is_alive
         return conversation
 
@@ -239,10 +241,10 @@ class Emulation(SelfDriving[M]):
             return
         backend, session_id = self._route.backend, None
         if backend is Backend.VERTEX:
-            session_id = self._shared.options.session_id(self._shared.ids.count("session"))
+            session_id = self._context.options.session_id(self._context.ids.count("session"))
         self.machine.send_setup_complete(session_id)
         self._session = EmulatedSession(
-            accepted.setup, backend, accepted.conversation, self._shared, port=self._port, now=now
+            accepted.setup, backend, accepted.conversation, self._context, port=self._port, now=now
         )
         self._session.start()
         early, self._early = self._early, []

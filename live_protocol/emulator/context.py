@@ -9,11 +9,11 @@ import attrs
 
 from live_protocol.emulator.actions import Model
 from live_protocol.emulator.options import EmulatorOptions
-from live_protocol.emulator.store import Ids, Store
-from live_protocol.emulator.validation import Refusal
+from live_protocol.emulator.store import IdGenerator, SessionStore
+from live_protocol.emulator.validation import SessionRefusal
 from live_protocol.messages import FunctionCall, FunctionResponse, LiveServerMessage
 
-__all__ = ["Port", "Prompt", "Shared"]
+__all__ = ["Port", "Prompt", "ServerContext"]
 
 
 class Port(Protocol):
@@ -23,7 +23,7 @@ class Port(Protocol):
         """Send a message."""
         ...
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: SessionRefusal) -> None:
         """Close the connection."""
         ...
 
@@ -33,7 +33,7 @@ class Port(Protocol):
 
 
 @attrs.frozen(kw_only=True)
-class Shared:
+class ServerContext:
     """What all sessions of a server share.
 
     Attributes:
@@ -49,8 +49,8 @@ class Shared:
     model: Model
     answers: bool
     transcriber: Callable[[bytes, int], str]
-    ids: Ids
-    store: Store
+    ids: IdGenerator
+    store: SessionStore
 
 
 @attrs.frozen(kw_only=True)

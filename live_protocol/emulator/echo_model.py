@@ -12,18 +12,18 @@ from typing import Any, Final, final
 import orjson
 
 from live_protocol.emulator.actions import (
-    Action,
     Call,
     Cancel,
     Close,
     Drop,
-    GoAway,
+    ModelAction,
     Say,
     Send,
+    SendGoAway,
     Show,
     Speak,
     Stall,
-    Turn,
+    UserTurn,
     Wait,
     text_of,
 )
@@ -42,7 +42,7 @@ from live_protocol.messages import (
     Part,
 )
 
-__all__ = ["Parrot"]
+__all__ = ["EchoModel"]
 
 _LONGEST_WAIT: Final = 86_400.0
 _MAX_ARGS: Final = 65_536
@@ -61,7 +61,7 @@ def _png() -> bytes:
 
 
 @final
-class Parrot:
+class EchoModel:
     """Answers text with the same text, speech with the same speech, and a function's result with that result.
 
     It shows a thought before it repeats a text, where the setup asks for thoughts.
@@ -87,7 +87,7 @@ class Parrot:
     =====================  =========================================================================
     """
 
-    def on_text(self, turn: Turn) -> Iterable[Action]:
+    def on_text(self, turn: UserTurn) -> Iterable[ModelAction]:
         """Say it, or obey."""
         lines = turn.text.splitlines()
         if lines and _command(lines[0]):
@@ -95,17 +95,17 @@ class Parrot:
         thoughts = [Say("I was told something; I repeat it.", thought=True)] if turn.thinks else []
         return [*thoughts, Say(turn.text or "Go on.")]
 
-    def on_speech(self, turn: Turn) -> Iterable[Action]:
+    def on_speech(self, turn: UserTurn) -> Iterable[ModelAction]:
         """Play it."""
         return [Speak(turn.speech, turn.rate, turn.text)]
 
-    def on_tool_response(self, turn: Turn) -> Iterable[Action]:
+    def on_tool_response(self, turn: UserTurn) -> Iterable[ModelAction]:
         """Say it as JSON."""
         response = turn.response.response if turn.response is not None else None
         return [Say(json.dumps(response, ensure_ascii=False))]
 
     @staticmethod
-    def _obey(lines: list[str], turn: Turn) -> Iterator[Action]:
+    def _obey(lines: list[str], turn: UserTurn) -> Iterator[ModelAction]:
         for line in lines:
             command = _command(line)
             if command is None:
@@ -114,10 +114,10 @@ class Parrot:
                 yield from command(line.strip().partition(" ")[2].strip(), turn)
 
 
-Command = Callable[[str, Turn], Iterable[Action]]
+Command = Callable[[str, UserTurn], Iterable[ModelAction]]
 
 
-def _call(rest: str, turn: Turn) -> Iterable[Action]:
+def _call(rest: str, turn: UserTurn) -> Iterable[ModelAction]:
     name, _, text = rest.partition(" ")
     if name not in turn.functions:
         return [Say(f"No function {name!r} is declared.")]
@@ -131,12 +131,12 @@ def _call(rest: str, turn: Turn) -> Iterable[Action]:
     return [Call(name, args)]
 
 
-def _cancel(rest: str, turn: Turn) -> Iterable[Action]:
+def _cancel(rest: str, turn: UserTurn) -> Iterable[ModelAction]:
     return [Cancel(), Say("Cancelled.")] if turn.pending else [Say("There is no call to cancel.")]
 
 
-def _timed(act: Callable[[float, str], Iterable[Action]]) -> Command:
-    def command(rest: str, turn: Turn) -> Iterable[Action]:
+def _timed(act: Callable[[float, str], Iterable[ModelAction]]) -> Command:
+    def command(rest: str, turn: UserTurn) -> Iterable[ModelAction]:
         number, _, text = rest.partition(" ")
         try:
             seconds = float(number)
@@ -149,22 +149,22 @@ def _timed(act: Callable[[float, str], Iterable[Action]]) -> Command:
     return command
 
 
-def _slow(seconds: float, text: str) -> Iterator[Action]:
+def _slow(seconds: float, text: str) -> Iterator[ModelAction]:
     words = (text or "I am taking my time.").split(" ")
     for index, word in enumerate(words):
         yield Wait(seconds / len(words))
         yield Say(word if index == len(words) - 1 else f"{word} ")
 
 
-def _go_away(seconds: float, _: str) -> Iterable[Action]:
-    return [GoAway(seconds), Say("Goodbye soon.")]
+def _go_away(seconds: float, _: str) -> Iterable[ModelAction]:
+    return [SendGoAway(seconds), Say("Goodbye soon.")]
 
 
-def _wait(seconds: float, _: str) -> Iterable[Action]:
+def _wait(seconds: float, _: str) -> Iterable[ModelAction]:
     return [Wait(seconds)]
 
 
-def _history(rest: str, turn: Turn) -> Iterable[Action]:
+def _history(rest: str, turn: UserTurn) -> Iterable[ModelAction]:
     return [Say("\n".join(map(_line, turn.history)) or "Nothing was said.")]
 
 
@@ -180,11 +180,11 @@ def _line(content: Content) -> str:
     return f"{content.role or 'user'}: {' '.join(filter(None, words))}"
 
 
-def _system(rest: str, turn: Turn) -> Iterable[Action]:
+def _system(rest: str, turn: UserTurn) -> Iterable[ModelAction]:
     return [Say(turn.system_instruction or "There is no system instruction.")]
 
 
-def _close(rest: str, turn: Turn) -> Iterable[Action]:
+def _close(rest: str, turn: UserTurn) -> Iterable[ModelAction]:
     number, _, reason = rest.partition(" ")
     code = int(number) if number.isascii() and number.isdigit() and len(number) == 4 else 0
     if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
@@ -192,30 +192,30 @@ def _close(rest: str, turn: Turn) -> Iterable[Action]:
     return [Close(code, reason.strip())]
 
 
-def _unknown(rest: str, turn: Turn) -> Iterable[Action]:
+def _unknown(rest: str, turn: UserTurn) -> Iterable[ModelAction]:
     return [
         Send(LiveServerMessage(extra={"brandNewMember": {"answer": 42}})),
         Send(LiveServerMessage(server_content=LiveServerContent(extra={"brandNewField": True}))),
     ]
 
 
-def _error(rest: str, turn: Turn) -> Iterable[Action]:
+def _error(rest: str, turn: UserTurn) -> Iterable[ModelAction]:
     error = {"code": 500, "message": "Internal error occurred.", "status": "INTERNAL"}
     return [Send(LiveServerMessage(extra={"error": error}))]
 
 
-def _image(rest: str, turn: Turn) -> Iterable[Action]:
+def _image(rest: str, turn: UserTurn) -> Iterable[ModelAction]:
     return [Show([Part(inline_data=Blob(mime_type="image/png", data=_png()))])]
 
 
-def _code(rest: str, turn: Turn) -> Iterable[Action]:
+def _code(rest: str, turn: UserTurn) -> Iterable[ModelAction]:
     return [
         Show([Part(executable_code=ExecutableCode(language=Language.PYTHON, code="print(6 * 7)"))]),
         Show([Part(code_execution_result=CodeExecutionResult(outcome=Outcome.OUTCOME_OK, output="42\n"))]),
     ]
 
 
-def _ground(rest: str, turn: Turn) -> Iterable[Action]:
+def _ground(rest: str, turn: UserTurn) -> Iterable[ModelAction]:
     web = GroundingChunkWeb(uri="https://example.com/parrots", title="Parrots")
     metadata = GroundingMetadata(web_search_queries=["parrots"], grounding_chunks=[GroundingChunk(web=web)])
     return [
@@ -224,7 +224,7 @@ def _ground(rest: str, turn: Turn) -> Iterable[Action]:
     ]
 
 
-def _always(*actions: Action) -> Command:
+def _always(*actions: ModelAction) -> Command:
     return lambda rest, turn: actions
 
 

@@ -8,20 +8,20 @@ from datetime import datetime
 from typing import final
 
 from live_protocol.connection.live_connection import LiveConnection
-from live_protocol.connection.message_connection import Action as MessageAction
 from live_protocol.connection.message_connection import MessageConnection
-from live_protocol.connection.wrappers import LAST_WORDS, MachineWrapper
-from live_protocol.emulator.actions import Action, Model, Turn, as_model
-from live_protocol.emulator.connection import Emulation
-from live_protocol.emulator.context import Shared
-from live_protocol.emulator.echo_model import Parrot
+from live_protocol.connection.message_connection import WebSocketAction as MessageAction
+from live_protocol.connection.wrappers import WRITE_ONLY, ByteConnectionWrapper
+from live_protocol.emulator.actions import Model, ModelAction, UserTurn, as_model
+from live_protocol.emulator.connection import BaseEmulatedConnection
+from live_protocol.emulator.context import ServerContext
+from live_protocol.emulator.echo_model import EchoModel
 from live_protocol.emulator.options import EmulatorOptions
-from live_protocol.emulator.store import Ids, Store, Tokens
+from live_protocol.emulator.store import IdGenerator, SessionStore, TokenStore
 from live_protocol.errors import LiveProtocolError
 from live_protocol.limits import Limits
 from live_protocol.messages import AuthToken, AuthTokenCreateRequest
 from live_protocol.timing import Timeouts
-from live_protocol.websocket.link import Tap, Wants
+from live_protocol.websocket.link import Observer, Wants
 
 __all__ = ["EmulatedConnection", "EmulatedMessageConnection", "Emulator", "describe_speech"]
 
@@ -44,7 +44,7 @@ class Emulator:
 
     Args:
         model: Who answers: an object with the methods of `Model`, or a function that is asked everything; the parrot if
-            left out, unless ``options.parrot`` is off.
+            left out, unless ``options.echo`` is off.
         options: Behaviour; the defaults if left out.
         transcriber: Makes the transcript of an utterance from mono 16-bit PCM and its rate in Hz.
         entropy: Source of random bytes for ids, handles and tokens; without it they count up, the same in every run.
@@ -61,7 +61,7 @@ class Emulator:
 
     def __init__(
         self,
-        model: Model | Callable[[Turn], Iterable[Action]] | None = None,
+        model: Model | Callable[[UserTurn], Iterable[ModelAction]] | None = None,
         *,
         options: EmulatorOptions | None = None,
         transcriber: Callable[[bytes, int], str] = describe_speech,
@@ -71,39 +71,39 @@ class Emulator:
         compression: bool = False,
     ) -> None:
         self.options: EmulatorOptions = options or EmulatorOptions()
-        ids = Ids(entropy)
-        self._tokens = Tokens(ids)
-        self._shared = Shared(
+        ids = IdGenerator(entropy)
+        self._tokens = TokenStore(ids)
+        self._context = ServerContext(
             options=self.options,
-            model=Parrot() if model is None else as_model(model),
-            answers=model is not None or self.options.parrot,
+            model=EchoModel() if model is None else as_model(model),
+            answers=model is not None or self.options.echo,
             transcriber=transcriber,
             ids=ids,
-            store=Store(ids, self.options.max_handles),
+            store=SessionStore(ids, self.options.max_handles),
         )
         self._limits = limits
         self._timeouts = timeouts or Timeouts(ping_interval=None)
         self._compression = compression
 
-    def connection(self, *, tap: Tap | None = None) -> EmulatedConnection:
+    def connection(self, *, observer: Observer | None = None) -> EmulatedConnection:
         """The server's end of one more connection.
 
         Args:
-            tap: Told of everything that passes, for example a `live_protocol.recording.Recorder`.
+            observer: Told of everything that passes, for example a `live_protocol.recording.Recorder`.
         """
         inner = LiveConnection.server(
-            limits=self._limits, timeouts=self._timeouts, compression=self._compression, tap=tap
+            limits=self._limits, timeouts=self._timeouts, compression=self._compression, observer=observer
         )
-        return EmulatedConnection(inner, self._shared, self._tokens)
+        return EmulatedConnection(inner, self._context, self._tokens)
 
-    def message_connection(self, *, tap: Tap | None = None) -> EmulatedMessageConnection:
+    def message_connection(self, *, observer: Observer | None = None) -> EmulatedMessageConnection:
         """The server's end of one more connection, over a WebSocket that another library runs.
 
         Args:
-            tap: As for `connection`.
+            observer: As for `connection`.
         """
-        inner = MessageConnection.server(limits=self._limits, timeouts=self._timeouts, tap=tap)
-        return EmulatedMessageConnection(inner, self._shared, self._tokens)
+        inner = MessageConnection.server(limits=self._limits, timeouts=self._timeouts, observer=observer)
+        return EmulatedMessageConnection(inner, self._context, self._tokens)
 
     def mint_token(self, request: AuthTokenCreateRequest, now: float, *, wall: datetime | None = None) -> AuthToken:
         """Mint an ephemeral token (wire.md#ephemeral-tokens).
@@ -124,7 +124,7 @@ class Emulator:
 
 
 @final
-class EmulatedConnection(Emulation[LiveConnection], MachineWrapper[LiveConnection]):
+class EmulatedConnection(BaseEmulatedConnection[LiveConnection], ByteConnectionWrapper[LiveConnection]):
     """The server's end of one connection, with the verbs of `LiveConnection`; it answers by itself.
 
     Drive it like any connection. `next_event` lets the emulation react to the event it gives, so an event that nobody
@@ -132,16 +132,16 @@ class EmulatedConnection(Emulation[LiveConnection], MachineWrapper[LiveConnectio
     """
 
     def _drop(self) -> None:
-        self._break_off("dropped on purpose")
+        self._break_transport("dropped on purpose")
 
 
 @final
-class EmulatedMessageConnection(Emulation[MessageConnection]):
+class EmulatedMessageConnection(BaseEmulatedConnection[MessageConnection]):
     """The same over a WebSocket that another library runs, with the verbs of `MessageConnection`."""
 
-    def __init__(self, inner: MessageConnection, shared: Shared, tokens: Tokens) -> None:
+    def __init__(self, inner: MessageConnection, context: ServerContext, tokens: TokenStore) -> None:
         """Use `Emulator.message_connection` instead."""
-        super().__init__(inner, shared, tokens)
+        super().__init__(inner, context, tokens)
         self._tail: deque[MessageAction] = deque()  # from before a drop, and not yet taken
 
     def requested(self, target: str, headers: Sequence[tuple[str, str]] = ()) -> None:
@@ -173,7 +173,7 @@ class EmulatedMessageConnection(Emulation[MessageConnection]):
     @property
     def wants(self) -> Wants:
         """See `MessageConnection.wants`; after a drop: drop the WebSocket, without a close frame."""
-        return LAST_WORDS if self._tail else self.machine.wants
+        return WRITE_ONLY if self._tail else self.machine.wants
 
     @property
     def buffered_out(self) -> int:

@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from live_protocol.emulator.turn_player import Performance
+from live_protocol.emulator.turn_player import TurnPlayback
 from live_protocol.messages import (
     Backend,
     Content,
@@ -19,7 +19,7 @@ from live_protocol.messages import (
     UsageMetadata,
 )
 
-__all__ = ["Conversation", "PendingCall"]
+__all__ = ["ConversationMemory", "PendingCall"]
 
 _AUDIO_RATE: Final = 25  # tokens a second (wire.md#session-limits)
 _IMAGE: Final = 258  # tokens a frame
@@ -41,13 +41,13 @@ class PendingCall:
 
 
 @attrs.define(kw_only=True, eq=False)
-class Conversation:
+class ConversationMemory:
     """The memory of a session (wire.md#resumption).
 
     Attributes:
         model: The model, which resuming cannot change.
         alive: Tells whether the connection that holds it still lives.
-        most: Entries of the history that are remembered.
+        max_history: Entries of the history that are remembered.
         history: What was said, in order, without the oldest that were forgotten.
         forgotten: Entries that were forgotten.
         pending: Calls that await a response, by id, oldest first.
@@ -58,7 +58,7 @@ class Conversation:
 
     model: str
     alive: Callable[[], bool]
-    most: int = 4096
+    max_history: int = 4096
     history: list[Content] = attrs.Factory(list)
     forgotten: int = 0
     pending: dict[str, PendingCall] = attrs.Factory(dict)
@@ -83,7 +83,7 @@ class Conversation:
 
     def _add(self, content: Content) -> None:
         self.history.append(content)
-        if len(self.history) > self.most:
+        if len(self.history) > self.max_history:
             del self.history[0]
             self.forgotten += 1
 
@@ -102,11 +102,11 @@ class Conversation:
         """Count a frame of video."""
         self._count(MediaModality.IMAGE, _IMAGE)
 
-    def note(self, performance: Performance) -> None:
+    def note(self, playback: TurnPlayback) -> None:
         """Add what the model said so far: after an interruption only that stays (wire.md#turn-state)."""
-        if performance.said:
-            self._add(Content(role="model", parts=[Part(text=performance.said)]))
-        performance.said = ""
+        if playback.said:
+            self._add(Content(role="model", parts=[Part(text=playback.said)]))
+        playback.said = ""
 
     # --- calls --------------------------------------------------------------------------------------------------
 
@@ -133,14 +133,14 @@ class Conversation:
         if tokens:
             self.tokens[modality] = self.tokens.get(modality, 0) + tokens
 
-    def usage(self, performance: Performance) -> UsageMetadata:
+    def usage(self, playback: TurnPlayback) -> UsageMetadata:
         """The report of a turn (wire.md#usage); its answer belongs to the context from then on."""
         prompt = _details(self.tokens)
         size = sum(self.tokens.values())
-        turn = performance.turn
+        turn = playback.turn
         kind = MediaModality.AUDIO if turn.speaks else MediaModality.TEXT
-        made = round(performance.played * _AUDIO_RATE) if turn.speaks else _tokens(performance.letters)
-        thought = _tokens(performance.thoughts)
+        made = round(playback.played * _AUDIO_RATE) if turn.speaks else _tokens(playback.letters)
+        thought = _tokens(playback.thoughts)
         self._count(kind, made)
         return UsageMetadata(
             prompt_token_count=size,

@@ -36,13 +36,13 @@ class VoiceOptions:
         pitch: Lowest tone, in Hz.
         volume: Loudness, from 0 to 1.
         word: Length of a one-letter word, in seconds; each further letter adds a quarter, up to eight letters.
-        gap: Silence after a word, in seconds.
+        pause: Silence after a word, in seconds.
     """
 
     pitch: float = attrs.field(default=220.0, validator=_positive)
     volume: float = attrs.field(default=0.3, validator=_not_negative)
     word: float = attrs.field(default=0.1, validator=_positive)
-    gap: float = attrs.field(default=0.04, validator=_not_negative)
+    pause: float = attrs.field(default=0.04, validator=_not_negative)
 
 
 @final
@@ -51,7 +51,7 @@ class EmulatorOptions:
     """How the emulated service behaves; all times are in seconds unless the name says otherwise.
 
     Attributes:
-        parrot: Whether text and speech are answered at all where no model is given; off, only the rules of the
+        echo: Whether text and speech are answered at all where no model is given; off, only the rules of the
             protocol are emulated and whoever drives the connection answers with `EmulatedConnection.send`.
         api_keys: Keys that are valid; None takes every key but the words ``invalid``, ``expired`` and ``exhausted``,
             which are refused in the service's words in any case.
@@ -78,7 +78,7 @@ class EmulatorOptions:
         voice: The voice that reads text.
     """
 
-    parrot: bool = True
+    echo: bool = True
     api_keys: Collection[str] | None = attrs.field(default=None, repr=False)
     missing_models: str = "missing"
     session_id: Callable[[int], str] = _session_id

@@ -8,21 +8,21 @@ from collections.abc import Iterable, Sequence
 import attrs
 
 from live_protocol.emulator.actions import (
-    Action,
     Cancel,
     Close,
     Drop,
-    GoAway,
-    Turn,
+    ModelAction,
+    SendGoAway,
+    UserTurn,
     text_of,
 )
-from live_protocol.emulator.audio_input import Ears, Refused
-from live_protocol.emulator.context import Port, Prompt, Shared
-from live_protocol.emulator.memory import Conversation
-from live_protocol.emulator.tool_calls import called, key_of
-from live_protocol.emulator.turn_player import Done, Effect, Performance
-from live_protocol.emulator.validation import INVALID, LIFETIME, SCHEDULING, Refusal, check_fields, thinks_on
-from live_protocol.emulator.voice_activity import Activity, SpeechStarted
+from live_protocol.emulator.audio_input import IncomingAudio, SessionRefused
+from live_protocol.emulator.context import Port, Prompt, ServerContext
+from live_protocol.emulator.memory import ConversationMemory
+from live_protocol.emulator.tool_calls import called, pending_key
+from live_protocol.emulator.turn_player import Done, Effect, TurnPlayback
+from live_protocol.emulator.validation import INVALID, LIFETIME, SCHEDULING, SessionRefusal, check_fields, thinks_on
+from live_protocol.emulator.voice_activity import SpeechActivity, SpeechStarted
 from live_protocol.events import (
     ClientContentReceived,
     ContextUpdateReceived,
@@ -65,7 +65,7 @@ class EmulatedSession:
         setup: Its configuration.
         backend: Its dialect.
         conversation: What it knows already.
-        shared: What it shares with others.
+        context: What it shares with others.
         port: Its connection.
         now: Clock reading.
     """
@@ -74,8 +74,8 @@ class EmulatedSession:
         self,
         setup: LiveClientSetup,
         backend: Backend,
-        conversation: Conversation,
-        shared: Shared,
+        conversation: ConversationMemory,
+        context: ServerContext,
         *,
         port: Port,
         now: float,
@@ -83,11 +83,11 @@ class EmulatedSession:
         self._setup = setup
         self._backend = backend
         self._conversation = conversation
-        self._shared = shared
-        self._options = shared.options
+        self._context = context
+        self._options = context.options
         self._port = port
         self._now = now
-        self._ears = Ears(setup, shared.options)
+        self._audio = IncomingAudio(setup, context.options)
         self._heard_before = conversation.audio
         self._seeding = bool(setup.history_config and setup.history_config.initial_history_in_client_content)
         self._open: list[str] | None = None  # user text since turn_complete was false
@@ -96,7 +96,7 @@ class EmulatedSession:
         self._unanswered: Prompt | None = None  # ended in a message in which the user already went on
         self._cut = False  # a turn was cut short, and the next has not begun
         self._images: tuple[Blob, ...] = ()
-        self._performance: Performance | None = None
+        self._playback: TurnPlayback | None = None
         self._queue: deque[Prompt] = deque()
         self._consumed: int | None = None
         self._go_away: tuple[float, float] | None = None  # when, and how much time is left then
@@ -115,29 +115,29 @@ class EmulatedSession:
 
     def stop(self) -> None:
         """The connection is over: nothing is due any more."""
-        performance, self._performance = self._performance, None
-        if performance is not None:
-            performance.stop()
+        playback, self._playback = self._playback, None
+        if playback is not None:
+            playback.stop()
         self._queue.clear()
-        self._go_away = self._close_at = self._ears.pause_at = None
+        self._go_away = self._close_at = self._audio.pause_at = None
 
     # --- the clock ----------------------------------------------------------------------------------------------
 
     @property
     def due(self) -> float | None:
         """When `advance` has something to do."""
-        playing = self._performance.due if self._performance is not None else None
+        playing = self._playback.due if self._playback is not None else None
         announced = self._go_away[0] if self._go_away is not None else None
-        times = (playing, self._ears.pause_at, announced, self._close_at)
+        times = (playing, self._audio.pause_at, announced, self._close_at)
         return min((time for time in times if time is not None), default=None)
 
     def shift(self, by: float) -> None:
         """Move everything in time: the clock was not known before."""
         self._now += by
-        if self._performance is not None:
-            self._performance.shift(by)
-        if self._ears.pause_at is not None:
-            self._ears.pause_at += by
+        if self._playback is not None:
+            self._playback.shift(by)
+        if self._audio.pause_at is not None:
+            self._audio.pause_at += by
         if self._go_away is not None:
             self._go_away = (self._go_away[0] + by, self._go_away[1])
         if self._close_at is not None:
@@ -151,8 +151,8 @@ class EmulatedSession:
         self._now = max(self._now, now)
 
     def _fire(self) -> None:
-        if self._ears.pause_at is not None and self._ears.pause_at <= self._now:
-            self._activities(self._ears.stream_ended())
+        if self._audio.pause_at is not None and self._audio.pause_at <= self._now:
+            self._activities(self._audio.stream_ended())
         elif self._go_away is not None and self._go_away[0] <= self._now:
             left, self._go_away = self._go_away[1], None
             self._announce_end(left)
@@ -174,9 +174,9 @@ class EmulatedSession:
                     self._tool_response(responses)
                 case _:
                     self._context_update(event.update)
-        except Refused as refused:
+        except SessionRefused as refused:
             self._refuse(refused.refusal)
-        if not self._ears.listening:
+        if not self._audio.listening:
             self._consumed = event.index
         self._run()
 
@@ -204,7 +204,7 @@ class EmulatedSession:
                 self._ask(Prompt(kind="text", text=text, before=before))
 
     def _realtime_input(self, realtime: LiveClientRealtimeInput) -> None:
-        ears = self._ears
+        ears = self._audio
         if realtime.activity_start is not None:
             self._activities(ears.activity_started())
         audio = realtime.audio or next(iter(realtime.media_chunks), None)
@@ -223,22 +223,22 @@ class EmulatedSession:
         if (blob.mime_type or "").lower().startswith("image/"):
             self._see(blob)
             return
-        self._activities(self._ears.hear(blob, self._now))
-        self._conversation.audio = self._heard_before + self._ears.position
+        self._activities(self._audio.receive(blob, self._now))
+        self._conversation.audio = self._heard_before + self._audio.position
 
     def _see(self, blob: Blob) -> None:
         self._images = (blob,)
         self._conversation.saw()
 
     def _text(self, text: str) -> None:
-        if self._ears.in_window:
+        if self._audio.in_window:
             self._window_text.append(text)
             return
         self._barge_in()
         before = self._conversation.remember(Content(role="user", parts=[Part(text=text)]))
         self._ask(Prompt(kind="text", text=text, before=before))
 
-    def _activities(self, activities: Iterable[Activity]) -> None:
+    def _activities(self, activities: Iterable[SpeechActivity]) -> None:
         """React to what was found in one message; nobody can answer in the middle of it, so it gets one answer.
 
         The recorded service does the same: utterances in one piece of audio are one turn, and none interrupts another.
@@ -258,13 +258,13 @@ class EmulatedSession:
             text = " ".join(prompt.text for prompt in said)
             said = [attrs.evolve(said[0], text=text, speech=b"".join(prompt.speech for prompt in said))]
         for prompt in said:
-            if self._ears.busy:
+            if self._audio.busy:
                 self._unanswered = prompt
             else:
                 self._ask(prompt)
 
     def _voice(self, kind: VoiceActivityType, at: float) -> None:
-        if self._setup.explicit_vad_signal and not self._ears.manual:
+        if self._setup.explicit_vad_signal and not self._audio.manual:
             offset = round(self._heard_before + at, 3)
             self._port.send(
                 LiveServerMessage(
@@ -278,11 +278,11 @@ class EmulatedSession:
         text, self._window_text = "".join(self._window_text), []
         heard = ""
         if pcm:
-            heard = self._shared.transcriber(pcm, self._ears.rate)
+            heard = self._context.transcriber(pcm, self._audio.rate)
             if self._setup.input_audio_transcription is not None:
                 transcription = Transcription(text=heard)
                 self._port.send(LiveServerMessage(server_content=LiveServerContent(input_transcription=transcription)))
-            self._conversation.heard(len(pcm) / 2 / self._ears.rate)
+            self._conversation.heard(len(pcm) / 2 / self._audio.rate)
         if not pcm and not text:
             return ()
         parts = [Part(text=item) for item in (heard, text) if item]
@@ -294,7 +294,7 @@ class EmulatedSession:
     def _context_update(self, update: LiveClientContextUpdate) -> None:
         self._check(update, "context_update")
         if update.system_instruction is None and update.tools is None:
-            raise Refused(INVALID)
+            raise SessionRefused(INVALID)
         if update.system_instruction is not None:
             self._setup = attrs.evolve(self._setup, system_instruction=update.system_instruction)
         if update.tools is not None:
@@ -303,33 +303,33 @@ class EmulatedSession:
     def _check(self, message: object, path: str) -> None:
         refused = check_fields(message, self._backend, path)
         if refused is not None:
-            raise Refused(refused)
+            raise SessionRefused(refused)
 
     # --- function responses: wire.md#function-calling -----------------------------------------------------------
 
     def _tool_response(self, responses: Sequence[FunctionResponse]) -> None:
         if not responses:
-            raise Refused(INVALID)
+            raise SessionRefused(INVALID)
         self._check(LiveClientToolResponse(function_responses=responses), "tool_response")
         for response in responses:
             if response.scheduling is not None and thinks_on(self._setup):
-                raise Refused(SCHEDULING)
+                raise SessionRefused(SCHEDULING)
             self._responded(response)
 
     def _responded(self, response: FunctionResponse) -> None:
-        conversation, performance = self._conversation, self._performance
+        conversation, playback = self._conversation, self._playback
         if response.id in conversation.cancelled:
             return  # it was on its way
-        key = key_of(response, conversation, self._backend)
+        key = pending_key(response, conversation, self._backend)
         entry = None if key is None else conversation.pending[key]
         if key is not None and not response.will_continue:
             del conversation.pending[key]
         before = conversation.remember(Content(role="user", parts=[Part(function_response=response)]))
         prompt = Prompt(kind="response", response=response, call=None if entry is None else entry.call, before=before)
-        if performance is not None and key in performance.awaiting:
+        if playback is not None and key in playback.awaiting:
             if not response.will_continue:
-                performance.awaiting.discard(key)
-            performance.go_on(self._answer(prompt, self._turn(prompt)), self._now)
+                playback.awaiting.discard(key)
+            playback.go_on(self._answer(prompt, self._turn(prompt)), self._now)
         elif response.scheduling != FunctionResponseScheduling.SILENT:
             if response.scheduling == FunctionResponseScheduling.INTERRUPT:
                 self._interrupt()
@@ -343,18 +343,18 @@ class EmulatedSession:
 
     def _ask(self, prompt: Prompt) -> None:
         """Have something answered, now or after the running turn; not while more client content is to come."""
-        if not self._shared.answers or self._open is not None:
+        if not self._context.answers or self._open is not None:
             return
-        if self._performance is None:
+        if self._playback is None:
             self._begin(prompt)
         else:
             self._queue.append(prompt)
 
-    def _turn(self, prompt: Prompt) -> Turn:
-        return Turn(
+    def _turn(self, prompt: Prompt) -> UserTurn:
+        return UserTurn(
             text=prompt.text,
             speech=prompt.speech,
-            rate=self._ears.rate,
+            rate=self._audio.rate,
             response=prompt.response,
             call=prompt.call,
             history=self._conversation.until(prompt.before),
@@ -364,8 +364,8 @@ class EmulatedSession:
             backend=self._backend,
         )
 
-    def _answer(self, prompt: Prompt, turn: Turn) -> Iterable[Action]:
-        model = self._shared.model
+    def _answer(self, prompt: Prompt, turn: UserTurn) -> Iterable[ModelAction]:
+        model = self._context.model
         if prompt.kind == "text":
             return model.on_text(turn)
         return model.on_speech(turn) if prompt.kind == "speech" else model.on_tool_response(turn)
@@ -375,7 +375,7 @@ class EmulatedSession:
             self._port.send(LiveServerMessage(session_resumption_update=LiveServerSessionResumptionUpdate()))
         turn = attrs.evolve(self._turn(prompt), interrupted=self._cut)
         self._cut = False
-        self._performance = Performance(self._answer(prompt, turn), turn, self._options, self._now)
+        self._playback = TurnPlayback(self._answer(prompt, turn), turn, self._options, self._now)
 
     def _barge_in(self) -> None:
         config = self._setup.realtime_input_config
@@ -383,21 +383,21 @@ class EmulatedSession:
             self._interrupt()
 
     def _interrupt(self) -> None:
-        performance, self._performance = self._performance, None
-        if performance is None:
+        playback, self._playback = self._playback, None
+        if playback is None:
             return
         self._cut = True
-        performance.stop()
+        playback.stop()
         self._port.send(
             LiveServerMessage(
                 server_content=LiveServerContent(interrupted=True),
-                tool_call_cancellation=self._cancellation(sorted(performance.awaiting)),
+                tool_call_cancellation=self._cancellation(sorted(playback.awaiting)),
             )
         )
-        self._end_turn(performance)
+        self._end_turn(playback)
 
-    def _end_turn(self, performance: Performance) -> None:
-        self._conversation.note(performance)
+    def _end_turn(self, playback: TurnPlayback) -> None:
+        self._conversation.note(playback)
         status = None
         if self._options.interaction_status:
             busy = bool(self._conversation.pending or self._queue)
@@ -406,10 +406,10 @@ class EmulatedSession:
             LiveServerMessage(
                 server_content=LiveServerContent(
                     turn_complete=True,
-                    turn_complete_reason=performance.end.reason if performance.end is not None else None,
+                    turn_complete_reason=playback.end.reason if playback.end is not None else None,
                     interaction_status=status,
                 ),
-                usage_metadata=self._conversation.usage(performance),
+                usage_metadata=self._conversation.usage(playback),
             )
         )
         self._offer_resumption()
@@ -417,41 +417,41 @@ class EmulatedSession:
     def _run(self) -> None:
         """Do everything that is due now; what waits to be answered gets its turn while nobody else has it."""
         while True:
-            performance = self._performance
-            if performance is None:
-                if not self._queue or self._open is not None or self._ears.busy:
+            playback = self._playback
+            if playback is None:
+                if not self._queue or self._open is not None or self._audio.busy:
                     return
                 self._begin(self._queue.popleft())
-            elif (effect := performance.take(self._now)) is not None:
-                self._apply(effect, performance)
+            elif (effect := playback.take(self._now)) is not None:
+                self._apply(effect, playback)
             else:
                 return
 
-    def _apply(self, effect: Effect, performance: Performance) -> None:
+    def _apply(self, effect: Effect, playback: TurnPlayback) -> None:
         match effect:
             case LiveServerMessage():
                 self._port.send(effect)
             case Done():
-                self._performance = None
-                self._end_turn(performance)
+                self._playback = None
+                self._end_turn(playback)
             case Cancel(ids=ids):
                 cancellation = self._cancellation(ids or tuple(self._conversation.pending))
                 if cancellation is not None:
                     self._port.send(LiveServerMessage(tool_call_cancellation=cancellation))
-                performance.awaiting.intersection_update(self._conversation.pending)
-            case GoAway(seconds=seconds):
+                playback.awaiting.intersection_update(self._conversation.pending)
+            case SendGoAway(seconds=seconds):
                 end = self._now + seconds
                 self._close_at = end if self._close_at is None else min(self._close_at, end)
                 self._go_away = None
                 self._announce_end(seconds)
             case Close(code=code, reason=reason):
-                self._refuse(Refusal(code, reason))
+                self._refuse(SessionRefusal(code, reason))
             case Drop():
                 self.stop()
                 self._port.drop()
             case calls:
-                self._conversation.note(performance)
-                for message in called(calls, performance, self._conversation, self._shared):
+                self._conversation.note(playback)
+                for message in called(calls, playback, self._conversation, self._context):
                     self._port.send(message)
 
     # --- the end, resumption ------------------------------------------------------------------------------------
@@ -459,7 +459,7 @@ class EmulatedSession:
     def _announce_end(self, seconds: float) -> None:
         self._port.send(LiveServerMessage(go_away=LiveServerGoAway(time_left=seconds)))
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: SessionRefusal) -> None:
         self.stop()
         self._port.refuse(refusal)
 
@@ -469,7 +469,7 @@ class EmulatedSession:
             self._port.send(
                 LiveServerMessage(
                     session_resumption_update=LiveServerSessionResumptionUpdate(
-                        new_handle=self._shared.store.issue(self._conversation),
+                        new_handle=self._context.store.issue(self._conversation),
                         resumable=True,
                         last_consumed_client_message_index=self._consumed if resumption.transparent else None,
                     )

@@ -11,11 +11,11 @@ from typing import Any, Final
 import attrs
 
 from live_protocol.codec.schema import fields, plain
-from live_protocol.emulator.memory import Conversation, PendingCall
+from live_protocol.emulator.memory import ConversationMemory, PendingCall
 from live_protocol.errors import InvalidMessage
 from live_protocol.messages import AuthToken, AuthTokenCreateRequest, LiveClientSetup
 
-__all__ = ["Ids", "Store", "Token", "Tokens"]
+__all__ = ["IdGenerator", "SessionStore", "StoredToken", "TokenStore"]
 
 _HORIZON: Final = 20 * 3600.0  # wire.md#ephemeral-tokens
 _EXPIRES: Final = 30 * 60.0
@@ -23,7 +23,7 @@ _NEW_SESSION: Final = 60.0
 _NAMESPACE: Final = uuid.UUID("1d7b7f36-47c5-5cb5-9a53-0a7a1f2f6a52")
 
 
-class Ids:
+class IdGenerator:
     """Makes ids.
 
     Args:
@@ -53,7 +53,7 @@ class Ids:
 
 
 @attrs.frozen
-class _Moment:
+class _Checkpoint:
     """What a handle stands for.
 
     Attributes:
@@ -62,12 +62,12 @@ class _Moment:
         pending: The calls that were open.
     """
 
-    conversation: Conversation
+    conversation: ConversationMemory
     length: int
     pending: Mapping[str, PendingCall]
 
 
-class Store:
+class SessionStore:
     """Conversations by handle.
 
     Args:
@@ -75,20 +75,20 @@ class Store:
         most: Handles that are remembered.
     """
 
-    def __init__(self, ids: Ids, most: int) -> None:
+    def __init__(self, ids: IdGenerator, most: int) -> None:
         self._ids = ids
         self._most = most
-        self._handles: OrderedDict[str, _Moment] = OrderedDict()
+        self._handles: OrderedDict[str, _Checkpoint] = OrderedDict()
 
-    def issue(self, conversation: Conversation) -> str:
+    def issue(self, conversation: ConversationMemory) -> str:
         """A handle for a conversation as it is now."""
         handle = self._ids.name("handle")
-        self._handles[handle] = _Moment(conversation, conversation.length, dict(conversation.pending))
+        self._handles[handle] = _Checkpoint(conversation, conversation.length, dict(conversation.pending))
         if len(self._handles) > self._most:
             self._handles.popitem(last=False)
         return handle
 
-    def find(self, handle: str) -> Conversation | None:
+    def find(self, handle: str) -> ConversationMemory | None:
         """The conversation of a handle, as it is now."""
         moment = self._handles.get(handle)
         return None if moment is None else moment.conversation
@@ -112,7 +112,7 @@ class Store:
 
 
 @attrs.define(kw_only=True)
-class Token:
+class StoredToken:
     """A minted token.
 
     Attributes:
@@ -162,18 +162,18 @@ def _replace(target: Any, source: Any, path: tuple[str, ...]) -> Any:
     return attrs.evolve(target, **{name: theirs})
 
 
-class Tokens:
+class TokenStore:
     """Mints tokens and knows them.
 
     Args:
         ids: Makes their names.
     """
 
-    def __init__(self, ids: Ids) -> None:
+    def __init__(self, ids: IdGenerator) -> None:
         self._ids = ids
-        self._tokens: dict[str, Token] = {}
+        self._tokens: dict[str, StoredToken] = {}
 
-    def find(self, name: str) -> Token | None:
+    def find(self, name: str) -> StoredToken | None:
         """A token by its name."""
         return self._tokens.get(name)
 
@@ -187,7 +187,7 @@ class Tokens:
         setup = request.bidi_generate_content_setup
         mask = None if request.field_mask is None else _paths(request.field_mask, setup)
         name = f"auth_tokens/{self._ids.name('token')}"
-        self._tokens[name] = Token(
+        self._tokens[name] = StoredToken(
             uses=uses or None, expires=now + expires, new_session_expires=now + new_session, setup=setup, mask=mask
         )
         return AuthToken(

@@ -11,7 +11,7 @@ from typing import Any, Final
 from live_protocol.codec.codec import Codec
 from live_protocol.codec.decoding import structure
 from live_protocol.codec.json_text import parse_object
-from live_protocol.connection.http_fallback import Answer, HttpRequest, HttpResponse
+from live_protocol.connection.http_fallback import HttpHandler, HttpRequest, HttpResponse
 from live_protocol.emulator.emulator import Emulator
 from live_protocol.emulator.validation import check_key
 from live_protocol.endpoint import credentials
@@ -24,8 +24,8 @@ _PATH: Final = re.compile(r".*/v[0-9a-z]+/auth_tokens")
 _JSON: Final = (("Content-Type", "application/json; charset=UTF-8"),)
 
 
-def token_service(emulator: Emulator, wall: Callable[[], datetime]) -> Answer:
-    """What mints tokens of an emulator: for `live_protocol.connection.HttpFront`, or an ASGI application.
+def token_service(emulator: Emulator, wall: Callable[[], datetime]) -> HttpHandler:
+    """What mints tokens of an emulator: for `live_protocol.connection.HttpFallback`, or an ASGI application.
 
     Args:
         emulator: The emulator.

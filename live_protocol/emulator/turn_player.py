@@ -9,23 +9,23 @@ from typing import Final, TypeAlias, final
 import attrs
 
 from live_protocol.emulator.actions import (
-    Action,
     Call,
     Cancel,
     Close,
     Drop,
-    End,
-    GoAway,
+    EndTurn,
+    ModelAction,
     Say,
     Send,
+    SendGoAway,
     Show,
     Speak,
     Stall,
-    Turn,
+    UserTurn,
     Wait,
 )
 from live_protocol.emulator.options import EmulatorOptions
-from live_protocol.emulator.voice import OUTPUT, fragments, resample, speak
+from live_protocol.emulator.voice import OUTPUT, convert_rate, fragments, speak
 from live_protocol.messages import (
     Backend,
     Blob,
@@ -36,7 +36,7 @@ from live_protocol.messages import (
     Transcription,
 )
 
-__all__ = ["Done", "Effect", "Performance"]
+__all__ = ["Done", "Effect", "TurnPlayback"]
 
 _FIRST_CHUNK: Final = OUTPUT.size(0.2)  # wire.md#audio
 _CHUNK: Final = OUTPUT.size(0.24)
@@ -48,7 +48,7 @@ class Done:
     """The turn is over."""
 
 
-Effect: TypeAlias = LiveServerMessage | tuple[Call, ...] | Cancel | GoAway | Close | Drop | Done
+Effect: TypeAlias = LiveServerMessage | tuple[Call, ...] | Cancel | SendGoAway | Close | Drop | Done
 """What a turn makes the session do."""
 
 
@@ -69,7 +69,7 @@ class _Step:
     plays: float = 0.0
 
 
-class Performance:
+class TurnPlayback:
     """One turn of the model, from its first action to `Done`.
 
     Args:
@@ -88,15 +88,15 @@ class Performance:
         end: How the turn ends, where the model said so.
     """
 
-    def __init__(self, actions: Iterable[Action], turn: Turn, options: EmulatorOptions, now: float) -> None:
+    def __init__(self, actions: Iterable[ModelAction], turn: UserTurn, options: EmulatorOptions, now: float) -> None:
         self.turn = turn
         self.said: str = ""
         self.letters: int = 0
         self.thoughts: int = 0
         self.played: float = 0.0
         self.awaiting: set[str] = set()
-        self.end: End | None = None
-        self._sources: deque[Iterator[Action]] = deque([iter(actions)])
+        self.end: EndTurn | None = None
+        self._sources: deque[Iterator[ModelAction]] = deque([iter(actions)])
         self._options = options
         self._transcribes = turn.speaks and turn.setup.output_audio_transcription is not None
         self._at = now
@@ -105,7 +105,7 @@ class Performance:
         self._audio = bytearray()
         self._chunk = _FIRST_CHUNK
         self._calls: list[Call] = []
-        self._next: Action | None = None
+        self._next: ModelAction | None = None
         self._transcribed = False
         self._exhausted = False
         self._stalled = False
@@ -131,7 +131,7 @@ class Performance:
         for step in self._steps:
             step.at += by
 
-    def go_on(self, actions: Iterable[Action], now: float) -> None:
+    def go_on(self, actions: Iterable[ModelAction], now: float) -> None:
         """Add what follows the response of a call."""
         self._at = max(self._at, now)
         self._sources.append(iter(actions))
@@ -168,7 +168,7 @@ class Performance:
             if isinstance(source, Generator):
                 source.close()
 
-    def _take_action(self) -> Action | None:
+    def _take_action(self) -> ModelAction | None:
         while self._sources:
             action = next(self._sources[0], None)
             if action is not None:
@@ -203,7 +203,7 @@ class Performance:
                 self._at += seconds
             case Send(message=message):
                 return message
-            case End():
+            case EndTurn():
                 self.end = action
                 self.stop()
                 self.awaiting.clear()
@@ -235,7 +235,7 @@ class Performance:
             return
         for piece in fragments(action.transcript):
             self._transcribe(piece)
-        self._sound(resample(action.pcm, action.rate))
+        self._sound(convert_rate(action.pcm, action.rate))
         self._flush()
 
     def _transcribe(self, piece: str) -> None:

@@ -16,14 +16,14 @@ from live_protocol.messages import Backend, Behavior, GenerationConfig, LiveClie
 
 __all__ = [
     "INVALID",
-    "Refusal",
-    "Rejection",
+    "HttpRefusal",
+    "SessionRefusal",
     "check_fields",
     "check_key",
     "check_request",
-    "check_setup",
     "cut",
     "thinks_on",
+    "validate_setup",
 ]
 
 _MAX_REASON: Final = 123  # RFC 6455 section 5.5, less the code
@@ -36,7 +36,7 @@ def cut(reason: str) -> str:
 
 @final
 @attrs.frozen
-class Refusal:
+class SessionRefusal:
     """A close frame that says no.
 
     Attributes:
@@ -50,7 +50,7 @@ class Refusal:
 
 @final
 @attrs.frozen
-class Rejection:
+class HttpRefusal:
     """A refused upgrade.
 
     Attributes:
@@ -62,25 +62,25 @@ class Rejection:
     body: bytes
 
 
-INVALID: Final = Refusal(1007, "Request contains an invalid argument.")
+INVALID: Final = SessionRefusal(1007, "Request contains an invalid argument.")
 """The unspecific refusal."""
 
-NO_SESSION: Final = Refusal(1008, "BidiGenerateContent session not found")
-STILL_ALIVE: Final = Refusal(1011, "Internal error encountered.")
-TOKEN_SPENT: Final = Refusal(1011, "Token has been used too many times")
-EXPLICIT_ACTIVITY: Final = Refusal(
+NO_SESSION: Final = SessionRefusal(1008, "BidiGenerateContent session not found")
+STILL_ALIVE: Final = SessionRefusal(1011, "Internal error encountered.")
+TOKEN_SPENT: Final = SessionRefusal(1011, "Token has been used too many times")
+EXPLICIT_ACTIVITY: Final = SessionRefusal(
     1007, "Explicit activity control is not supported when automatic activity detection is enabled."
 )
-SCHEDULING: Final = Refusal(1007, "Function response scheduling is not supported for this model")
-LIFETIME: Final = Refusal(1011, "Deadline expired before operation could complete.")
+SCHEDULING: Final = SessionRefusal(1007, "Function response scheduling is not supported for this model")
+LIFETIME: Final = SessionRefusal(1011, "Deadline expired before operation could complete.")
 
-_NOT_FOUND: Final = Refusal(1008, "Requested entity was not found.")
+_NOT_FOUND: Final = SessionRefusal(1008, "Requested entity was not found.")
 _BAD_KEYS: Final = {
-    "invalid": Refusal(1007, "API key not valid. Please pass a valid API key."),
-    "expired": Refusal(1007, "API key expired. Please renew the API key."),
-    "exhausted": Refusal(1011, "You exceeded your current quota, please check your plan and billing details."),
+    "invalid": SessionRefusal(1007, "API key not valid. Please pass a valid API key."),
+    "expired": SessionRefusal(1007, "API key expired. Please renew the API key."),
+    "exhausted": SessionRefusal(1011, "You exceeded your current quota, please check your plan and billing details."),
 }
-_NO_KEY: Final = Refusal(1007, "API Key not found. Please pass a valid API key.")
+_NO_KEY: Final = SessionRefusal(1007, "API Key not found. Please pass a valid API key.")
 
 _PREFIXES: Final = {
     Backend.GEMINI: ("models/", "tunedModels/"),
@@ -100,24 +100,26 @@ _NOT_LIVE: Final = (
 )
 
 
-def sample_rate_changed(before: int, now: int) -> Refusal:
+def sample_rate_changed(before: int, now: int) -> SessionRefusal:
     """The refusal of another sample rate."""
-    return Refusal(1007, f"Sample rate changed from previously {before} to {now}, which is not supported.")
+    return SessionRefusal(1007, f"Sample rate changed from previously {before} to {now}, which is not supported.")
 
 
-def _unknown_name(name: str, path: str) -> Refusal:
-    return Refusal(1007, f"Invalid JSON payload received. Unknown name \"{name}\" at '{path}': Cannot find field.")
+def _unknown_name(name: str, path: str) -> SessionRefusal:
+    return SessionRefusal(
+        1007, f"Invalid JSON payload received. Unknown name \"{name}\" at '{path}': Cannot find field."
+    )
 
 
 # --- the upgrade ------------------------------------------------------------------------------------------------
 
 
-def _error(code: int, status: str, message: str) -> Rejection:
+def _error(code: int, status: str, message: str) -> HttpRefusal:
     body = {"error": {"code": code, "message": message, "status": status}}
-    return Rejection(code, (json.dumps(body, indent=2) + "\n").encode())
+    return HttpRefusal(code, (json.dumps(body, indent=2) + "\n").encode())
 
 
-def check_request(route: Route | None, given: Credentials) -> Route | Rejection:
+def check_request(route: Route | None, given: Credentials) -> Route | HttpRefusal:
     """The route of an upgrade, or its refusal. Gemini takes every credential at this point, Vertex does not."""
     if route is None:
         return _error(404, "NOT_FOUND", "Requested entity was not found.")
@@ -135,7 +137,7 @@ def check_request(route: Route | None, given: Credentials) -> Route | Rejection:
     return route
 
 
-def check_key(given: Credentials, options: EmulatorOptions) -> Refusal | None:
+def check_key(given: Credentials, options: EmulatorOptions) -> SessionRefusal | None:
     """What Gemini says about a credential, after setup; ephemeral tokens are not looked at here."""
     if given.value is None:
         return _NO_KEY
@@ -148,7 +150,7 @@ def check_key(given: Credentials, options: EmulatorOptions) -> Refusal | None:
 # --- the setup --------------------------------------------------------------------------------------------------
 
 
-def check_fields(message: Any, backend: Backend, path: str, *, strict_schemas: bool = False) -> Refusal | None:
+def check_fields(message: Any, backend: Backend, path: str, *, strict_schemas: bool = False) -> SessionRefusal | None:
     """The refusal of the first member, anywhere in a message, that the service does not have or cannot read.
 
     That is a field of the other backend, which is unknown here (in which spelling it came is not known any more), and
@@ -174,7 +176,7 @@ def check_fields(message: Any, backend: Backend, path: str, *, strict_schemas: b
             at = f"{step}[{index}]" if items is value else step
             found = None
             if names is not None and not _reads(names, item):
-                found = Refusal(1007, f"Invalid value at '{at}', \"{item}\"")
+                found = SessionRefusal(1007, f"Invalid value at '{at}', \"{item}\"")
             elif attrs.has(type(item)):
                 found = check_fields(item, backend, at, strict_schemas=strict_schemas)
             if found is not None:
@@ -188,7 +190,7 @@ def _reads(names: type[enum.Enum], value: object) -> bool:
     return isinstance(value, names) or text.upper() in names.__members__ or text.removeprefix("-").isdigit()
 
 
-def _preview(setup: LiveClientSetup, version: str) -> Refusal | None:
+def _preview(setup: LiveClientSetup, version: str) -> SessionRefusal | None:
     """Gemini: what only v1alpha knows (wire.md#api-versions)."""
     if version == "v1alpha":
         return None
@@ -201,14 +203,14 @@ def _preview(setup: LiveClientSetup, version: str) -> Refusal | None:
     return None
 
 
-def _model(setup: LiveClientSetup, route: Route, options: EmulatorOptions) -> Refusal | None:
+def _model(setup: LiveClientSetup, route: Route, options: EmulatorOptions) -> SessionRefusal | None:
     name = setup.model or ""
     if not name.startswith(_PREFIXES[route.backend]):
         return INVALID
     if name.rpartition("/")[2].startswith(options.missing_models):
         if route.backend is Backend.VERTEX:
             return _NOT_FOUND
-        return Refusal(
+        return SessionRefusal(
             1008,
             f"{name} is not found for API version {route.version}, or is not supported for bidiGenerateContent. "
             "Call ListModels to see the list of available models and their supported methods.",
@@ -216,21 +218,21 @@ def _model(setup: LiveClientSetup, route: Route, options: EmulatorOptions) -> Re
     return None
 
 
-def _generation(name: str, generation: GenerationConfig) -> Refusal | None:
+def _generation(name: str, generation: GenerationConfig) -> SessionRefusal | None:
     for field in fields(GenerationConfig):
         if field.name in _NOT_LIVE and getattr(generation, field.name) not in (None, ()):
-            return Refusal(1007, f"{field.json} is not supported in the live api.")
+            return SessionRefusal(1007, f"{field.json} is not supported in the live api.")
     wanted = generation.response_modalities
     served = (Modality.AUDIO,) if "native-audio" in name else (Modality.AUDIO, Modality.TEXT)
     if len(wanted) > 1 or any(modality not in served for modality in wanted):
         listed = ", ".join(str(modality) for modality in wanted)
-        return Refusal(
+        return SessionRefusal(
             1007,
             f"The requested combination of response modalities ({listed}) is not supported by the model. "
             f"{name} accepts {' or '.join(served)}.",
         )
     if generation.speech_config is not None and Modality.TEXT in wanted:
-        return Refusal(1007, "Cannot extract voices from a non-audio request")
+        return SessionRefusal(1007, "Cannot extract voices from a non-audio request")
     return None
 
 
@@ -239,15 +241,15 @@ def thinks_on(setup: LiveClientSetup) -> bool:
     return "extended-thinking" in (setup.model or "")
 
 
-def _extended_thinking(setup: LiveClientSetup) -> Refusal | None:
+def _extended_thinking(setup: LiveClientSetup) -> SessionRefusal | None:
     thinking = setup.generation_config and setup.generation_config.thinking_config
     if not thinking or thinking.thinking_level is None:
-        return Refusal(1007, "Thinking level must be specified for this model")
+        return SessionRefusal(1007, "Thinking level must be specified for this model")
     functions = (function for tool in setup.tools for function in tool.function_declarations)
     return INVALID if any(function.behavior == Behavior.BLOCKING for function in functions) else None
 
 
-def check_setup(setup: LiveClientSetup, route: Route, options: EmulatorOptions) -> Refusal | None:
+def validate_setup(setup: LiveClientSetup, route: Route, options: EmulatorOptions) -> SessionRefusal | None:
     """What the service would say against a setup whose fields it knows."""
     gemini = route.backend is Backend.GEMINI
     refused = _preview(setup, route.version) if gemini else None

@@ -11,7 +11,7 @@ from typing import Final
 from live_protocol.emulator.options import VoiceOptions
 from live_protocol.messages.audio_format import OUTPUT_RATE, AudioFormat
 
-__all__ = ["OUTPUT", "fragments", "resample", "speak"]
+__all__ = ["OUTPUT", "convert_rate", "fragments", "speak"]
 
 OUTPUT: Final = AudioFormat(OUTPUT_RATE)
 """What the service speaks."""
@@ -64,10 +64,10 @@ def _tone(step: int, letters: int, voice: VoiceOptions) -> bytes:
         )
         for at in range(count)
     ]
-    return struct.pack(f"<{count}h", *samples) + bytes(OUTPUT.size(voice.gap))
+    return struct.pack(f"<{count}h", *samples) + bytes(OUTPUT.size(voice.pause))
 
 
-def resample(pcm: bytes, rate: int, to: int = OUTPUT_RATE) -> bytes:
+def convert_rate(pcm: bytes, rate: int, to: int = OUTPUT_RATE) -> bytes:
     """Change the rate of mono 16-bit PCM by linear interpolation.
 
     Args:

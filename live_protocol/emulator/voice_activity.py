@@ -9,7 +9,7 @@ from typing import Final, TypeAlias, final
 
 import attrs
 
-__all__ = ["Activity", "Detector", "SpeechEnded", "SpeechStarted"]
+__all__ = ["SpeechActivity", "SpeechDetector", "SpeechEnded", "SpeechStarted"]
 
 _FRAMES: Final = 50  # a second
 _DIP: Final = 0.1  # seconds of quiet that a word may have in it before its start counts
@@ -41,10 +41,10 @@ class SpeechEnded:
     pcm: bytes
 
 
-Activity: TypeAlias = SpeechStarted | SpeechEnded
+SpeechActivity: TypeAlias = SpeechStarted | SpeechEnded
 
 
-class Detector:
+class SpeechDetector:
     """Cuts a stream of mono 16-bit PCM into utterances. Time is counted in samples; no clock is involved.
 
     Args:
@@ -85,7 +85,7 @@ class Detector:
         """Whether there is audio that may turn out to be speech."""
         return bool(self._run)
 
-    def feed(self, pcm: bytes) -> Iterator[Activity]:
+    def feed(self, pcm: bytes) -> Iterator[SpeechActivity]:
         """Hear more audio; take all that it gives, in order."""
         size = 2 * self._samples
         data = self._rest + pcm
@@ -94,7 +94,7 @@ class Detector:
         for at in range(0, whole, size):
             yield from self._hear(data[at : at + size])
 
-    def _hear(self, frame: bytes) -> Iterator[Activity]:
+    def _hear(self, frame: bytes) -> Iterator[SpeechActivity]:
         self._frame += 1
         samples = struct.unpack(f"<{self._samples}h", frame)
         loud = max(samples) > self._threshold or min(samples) < -self._threshold
@@ -113,7 +113,7 @@ class Detector:
         elif self._quiet >= self._silence or len(self._run) >= self._longest:
             yield from self.flush()
 
-    def flush(self) -> Iterator[Activity]:
+    def flush(self) -> Iterator[SpeechActivity]:
         """End the utterance here, if there is one; take what it gives."""
         run, quiet, spoke = self._run, self._quiet, self.speaking
         self._run, self._quiet, self.speaking = [], 0, False

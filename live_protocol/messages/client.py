@@ -19,7 +19,7 @@ from live_protocol.messages.config import (
     SessionResumptionConfig,
 )
 from live_protocol.messages.content import Blob, Content, FunctionResponse
-from live_protocol.messages.fields import NO_EXTRA, Backend, hot, wire
+from live_protocol.messages.fields import NO_EXTRA, Backend, fast_define, wire
 from live_protocol.messages.tools import Tool
 
 __all__ = [
@@ -113,7 +113,7 @@ class ActivityEnd:
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class LiveClientRealtimeInput:
     """One piece of live input; set exactly one field (wire.md#realtime-input).
 
@@ -186,7 +186,7 @@ class LiveClientContextUpdate:
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class LiveClientMessage:
     """Envelope of every client frame; exactly one field is set (wire.md#client-messages).
 

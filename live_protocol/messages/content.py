@@ -19,7 +19,7 @@ from live_protocol.messages.enums import (
     ToolType,
     VideoMetadataContentLayer,
 )
-from live_protocol.messages.fields import NO_EXTRA, Backend, Duration, JsonObject, hot, wire
+from live_protocol.messages.fields import NO_EXTRA, Backend, Duration, JsonObject, fast_define, wire
 
 __all__ = [
     "AudioMetadata",
@@ -48,7 +48,7 @@ __all__ = [
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class Blob:
     """Inline bytes with their media type (wire.md#content).
 
@@ -242,7 +242,7 @@ class PartialArg:
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class FunctionCall:
     """A call of a client function, predicted by the model (wire.md#tool-calls).
 
@@ -403,7 +403,7 @@ class WordInfo:
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class Transcription:
     """A piece of transcript; an empty one is legal (wire.md#transcripts).
 
@@ -431,7 +431,7 @@ class Transcription:
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class Part:
     """One piece of content: one data field and what describes it (wire.md#content).
 
@@ -485,7 +485,7 @@ class Part:
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class Content:
     """One turn, or a piece of one: who speaks, and what (wire.md#content).
 

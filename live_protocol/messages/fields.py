@@ -14,9 +14,9 @@ import attrs
 
 if TYPE_CHECKING:
     # Freezing doubles what an instance costs, so the classes of the hot path are frozen for type checkers alone.
-    from attrs import frozen as hot
+    from attrs import frozen as fast_define
 else:
-    from attrs import define as hot
+    from attrs import define as fast_define
 
 __all__ = [
     "NO_EXTRA",
@@ -29,7 +29,7 @@ __all__ = [
     "JsonValue",
     "OpenEnum",
     "Timestamp",
-    "hot",
+    "fast_define",
     "wire",
 ]
 

@@ -15,7 +15,7 @@ from live_protocol.messages.enums import (
     VadSignalType,
     VoiceActivityType,
 )
-from live_protocol.messages.fields import NO_EXTRA, Backend, Duration, Int64, hot, wire
+from live_protocol.messages.fields import NO_EXTRA, Backend, Duration, Int64, fast_define, wire
 from live_protocol.messages.grounding import GroundingMetadata, UrlContextMetadata
 from live_protocol.messages.usage import UsageMetadata
 
@@ -48,7 +48,7 @@ class LiveServerSetupComplete:
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class LiveServerContent:
     """Model output and the state of the turn; several fields can be set at once (wire.md#turn-state).
 
@@ -83,7 +83,7 @@ class LiveServerContent:
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class LiveServerToolCall:
     """Functions that the client shall run (wire.md#tool-calls).
 
@@ -171,7 +171,7 @@ class VoiceActivity:
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class LiveServerMessage:
     """Envelope of every server frame (wire.md#server-messages).
 

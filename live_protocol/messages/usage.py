@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 from live_protocol.messages.enums import MediaModality, ServiceTier, TrafficType
-from live_protocol.messages.fields import NO_EXTRA, Backend, hot, wire
+from live_protocol.messages.fields import NO_EXTRA, Backend, fast_define, wire
 
 __all__ = [
     "ModalityTokenCount",
@@ -15,7 +15,7 @@ __all__ = [
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class ModalityTokenCount:
     """Tokens of one modality (wire.md#usage).
 
@@ -30,7 +30,7 @@ class ModalityTokenCount:
 
 
 @final
-@hot(kw_only=True)
+@fast_define(kw_only=True)
 class UsageMetadata:
     """Tokens spent on one turn (wire.md#usage).
 

@@ -5,37 +5,37 @@ Knows connections and drives them one after the other; it dials nothing and wait
 """
 
 from live_protocol.reconnect.memory_store import MemoryStore
-from live_protocol.reconnect.outbox import Entry, Outbox, Tally
+from live_protocol.reconnect.outbox import MessageCounts, Outbox, OutboxEntry
 from live_protocol.reconnect.persistent import ConnectOptions, DialRequest, EndpointSource, PersistentConnection
-from live_protocol.reconnect.policy import Gap, GoAwayPolicy, LateResults, ReconnectPolicy, WithoutHandle
-from live_protocol.reconnect.reconnector import Dial, GiveUp, Reconnector, Verdict, verdict
+from live_protocol.reconnect.policy import GoAwayPolicy, LateToolResults, NoHandlePolicy, OfflinePolicy, ReconnectPolicy
+from live_protocol.reconnect.reconnector import DialAgain, GiveUp, Reconnector, Verdict, verdict
 from live_protocol.reconnect.snapshot import VERSION, Snapshot, setup_digest
-from live_protocol.reconnect.store import HANDLE_TTL, HandleClaimed, HandleStore, StaleSnapshot
+from live_protocol.reconnect.store import SNAPSHOT_TTL, SnapshotClaimed, SnapshotStore, StaleSnapshot
 
 __all__ = [
-    "HANDLE_TTL",
+    "SNAPSHOT_TTL",
     "VERSION",
     "ConnectOptions",
-    "Dial",
+    "DialAgain",
     "DialRequest",
     "EndpointSource",
-    "Entry",
-    "Gap",
     "GiveUp",
     "GoAwayPolicy",
-    "HandleClaimed",
-    "HandleStore",
-    "LateResults",
+    "LateToolResults",
     "MemoryStore",
+    "MessageCounts",
+    "NoHandlePolicy",
+    "OfflinePolicy",
     "Outbox",
+    "OutboxEntry",
     "PersistentConnection",
     "ReconnectPolicy",
     "Reconnector",
     "Snapshot",
+    "SnapshotClaimed",
+    "SnapshotStore",
     "StaleSnapshot",
-    "Tally",
     "Verdict",
-    "WithoutHandle",
     "setup_digest",
     "verdict",
 ]

@@ -11,12 +11,12 @@ from live_protocol.errors import IllegalInState, NotConnected
 from live_protocol.events import InputLost, LossReason
 from live_protocol.limits import Limits
 from live_protocol.messages import LiveClientContextUpdate, LiveClientMessage, LiveClientRealtimeInput
-from live_protocol.reconnect.outbox import Entry, Outbox, Tally
-from live_protocol.reconnect.policy import Gap, ReconnectPolicy
-from live_protocol.session.message_kinds import client_member, given
+from live_protocol.reconnect.outbox import MessageCounts, Outbox, OutboxEntry
+from live_protocol.reconnect.policy import OfflinePolicy, ReconnectPolicy
+from live_protocol.session.message_kinds import client_member, set_members
 from live_protocol.session.requests import tool_responses
-from live_protocol.session.sending import ClientOutbound
-from live_protocol.session.tool_calls import ToolCalls, key_of
+from live_protocol.session.sending import ClientMessageEncoder
+from live_protocol.session.tool_calls import ToolCallTracker, key_of
 
 __all__ = ["ClientInput"]
 
@@ -46,39 +46,39 @@ class ClientInput:
         policy: ReconnectPolicy,
         codec: Codec,
         limits: Limits,
-        calls: ToolCalls,
+        calls: ToolCallTracker,
         *,
         manual: bool,
         transparent: bool,
         gate: Callable[[], None] | None = None,
     ) -> None:
         self.outbox = Outbox(transparent=transparent, max_sent=policy.outbox_bytes)
-        self.away = True
+        self.offline = True
         self.context: LiveClientContextUpdate | None = None
         self.window_open = False
         self._manual = manual
         self._policy = policy
-        self._checks = ClientOutbound(codec, limits, calls, manual=manual, admit=self._admit, gate=gate)
-        self._losses: dict[LossReason, Tally] = {}
-        self._at_close = Tally()
+        self._encoder = ClientMessageEncoder(codec, limits, calls, manual=manual, admit=self._admit, gate=gate)
+        self._losses: dict[LossReason, MessageCounts] = {}
+        self._at_close = MessageCounts()
         self._mark: tuple[int, float] | None = None
         self._operation = ""
         self._media = False
 
     # --- commands -----------------------------------------------------------------------------------------------
 
-    def pcm(self, audio: bytes | bytearray | memoryview, rate: int, now: float) -> Entry:
-        """Take in raw audio; see `ClientOutbound.pcm`.
+    def add_audio(self, audio: bytes | bytearray | memoryview, rate: int, now: float) -> OutboxEntry:
+        """Take in raw audio; see `ClientMessageEncoder.encode_audio`.
 
         Raises:
             NotConnected: There is no connection, and the policy keeps no (more) input.
         """
-        self._about_to("send_realtime_input", media=True)
-        payload = self._checks.pcm(audio, rate)
-        return self._enter("realtime_input.audio", payload, now)
+        self._begin_command("send_realtime_input", media=True)
+        payload = self._encoder.encode_audio(audio, rate)
+        return self._add("realtime_input.audio", payload, now)
 
-    def message(self, operation: str, message: LiveClientMessage, now: float, *, epoch: int | None) -> Entry:
-        """Take in a message; see `ClientOutbound.message`.
+    def add_message(self, operation: str, message: LiveClientMessage, now: float, *, epoch: int | None) -> OutboxEntry:
+        """Take in a message; see `ClientMessageEncoder.message`.
 
         Raises:
             IllegalInState: It is a setup.
@@ -88,9 +88,9 @@ class ClientInput:
         if kind == "setup":
             raise IllegalInState(operation, "the session exists", "setup is sent by itself")
         if isinstance(message.realtime_input, LiveClientRealtimeInput):
-            kind = ".".join((kind, *given(message.realtime_input)))
-        self._about_to(operation, media=kind in _MEDIA)
-        payload = self._checks.message(message, epoch=epoch)
+            kind = ".".join((kind, *set_members(message.realtime_input)))
+        self._begin_command(operation, media=kind in _MEDIA)
+        payload = self._encoder.encode_message(message, epoch=epoch)
         awaiting: bool | None = None
         calls: Sequence[str] = ()
         if message.client_content is not None:
@@ -98,36 +98,36 @@ class ClientInput:
         if message.tool_response is not None:
             calls = [key_of(item) for item in tool_responses(message.tool_response.function_responses)]
         if message.context_update is not None:
-            self._remember(message.context_update)
-        return self._enter(kind, payload, now, awaiting=awaiting, calls=calls)
+            self._merge_context(message.context_update)
+        return self._add(kind, payload, now, awaiting=awaiting, calls=calls)
 
-    def _about_to(self, operation: str, *, media: bool) -> None:
-        if self.away and self._policy.gap is Gap.RAISE:
+    def _begin_command(self, operation: str, *, media: bool) -> None:
+        if self.offline and self._policy.offline is OfflinePolicy.RAISE:
             raise NotConnected(operation, "ReconnectPolicy.gap says that no input is kept")
         self._operation = operation
         self._media = media and not self.outbox.transparent
 
     def _admit(self, size: int) -> None:
-        outbox, most = self.outbox, self._policy.gap_bytes
-        if not self.away or self._policy.gap is not Gap.BUFFER or self._media:
+        outbox, most = self.outbox, self._policy.offline_bytes
+        if not self.offline or self._policy.offline is not OfflinePolicy.BUFFER or self._media:
             return
         if outbox.waiting_size - outbox.media_size + size > most:
-            raise NotConnected(self._operation, f"the {most} bytes of ReconnectPolicy.gap_bytes are used up")
+            raise NotConnected(self._operation, f"the {most} bytes of ReconnectPolicy.offline_bytes are used up")
 
-    def _enter(
+    def _add(
         self, kind: str, payload: bytes, now: float, *, awaiting: bool | None = None, calls: Sequence[str] = ()
-    ) -> Entry:
-        outbox, most = self.outbox, self._policy.gap_bytes
-        entry = outbox.enter(kind, payload, now, media=self._media, awaiting=awaiting, calls=calls, waits=self.away)
-        if self.away:
-            outbox.expire(now - self._policy.media_max_age, self._loss(LossReason.STALE))
-            full = self._loss(LossReason.GAP_FULL)
-            outbox.shrink(most, full, media=True)
-            if self._policy.gap is Gap.DROP_OLDEST:
-                outbox.shrink(most, full, media=False)
+    ) -> OutboxEntry:
+        outbox, most = self.outbox, self._policy.offline_bytes
+        entry = outbox.add(kind, payload, now, media=self._media, awaiting=awaiting, calls=calls, waits=self.offline)
+        if self.offline:
+            outbox.drop_expired(now - self._policy.media_max_age, self._loss(LossReason.STALE))
+            full = self._loss(LossReason.OFFLINE_BUFFER_FULL)
+            outbox.drop_oldest(most, full, media=True)
+            if self._policy.offline is OfflinePolicy.DROP_OLDEST:
+                outbox.drop_oldest(most, full, media=False)
         return entry
 
-    def _remember(self, update: LiveClientContextUpdate) -> None:
+    def _merge_context(self, update: LiveClientContextUpdate) -> None:
         before = self.context or LiveClientContextUpdate()
         self.context = attrs.evolve(
             before,
@@ -137,7 +137,7 @@ class ClientInput:
 
     # --- what happens on the connection -------------------------------------------------------------------------
 
-    def left(self, now: float) -> None:
+    def bytes_sent(self, now: float) -> None:
         """The bytes of everything on the connection were handed out."""
         for entry in self.outbox.take(now):
             if entry.kind == "realtime_input.activity_start":
@@ -145,12 +145,12 @@ class ClientInput:
             elif entry.kind == "realtime_input.activity_end":
                 self.window_open = False
 
-    def heard(self, now: float) -> None:
+    def bytes_received(self, now: float) -> None:
         """Bytes arrived: what is read of them was said after what had left by now, or in answer to it."""
         if self._mark is None:
-            self._mark = (self.outbox.left, now)
+            self._mark = (self.outbox.newest_sent, now)
 
-    def drained(self) -> None:
+    def input_processed(self) -> None:
         """Everything that arrived was read."""
         self._mark = None
 
@@ -162,23 +162,23 @@ class ClientInput:
         """
         if self.outbox.transparent:
             if index is not None:
-                self.outbox.acknowledged(index)
+                self.outbox.acknowledge(index)
         else:
             last, at = self._mark or (0, 0.0)
-            self.outbox.saved(last, at - self._policy.in_flight)
+            self.outbox.confirm(last, at - self._policy.in_flight_window)
 
     # --- between connections ------------------------------------------------------------------------------------
 
-    def dropped(self, recent: Container[str], *, closing: bool) -> list[InputLost]:
+    def connection_lost(self, recent: Container[str], *, closing: bool) -> list[InputLost]:
         """The connection ended; gives what that has lost.
 
         Args:
             recent: Keys of the tool calls that were made after the newest handle.
             closing: Whether we wanted it so; then what has left has arrived, as far as anybody here needs to know.
         """
-        self.away = True
+        self.offline = True
         self._mark = None
-        lost = self.outbox.dropped()
+        lost = self.outbox.connection_lost()
         if self.outbox.transparent:
             # The handle is older than these calls: resumed from there, the model makes them again, under other ids.
             self.outbox.discard_answers(lost if closing else self._loss(LossReason.ORPHANED), recent)
@@ -187,7 +187,7 @@ class ClientInput:
             return []
         return [lost.report(LossReason.UNCONFIRMED, certain=False)] if lost.count else []
 
-    def began(self, now: float, *, resumed: bool) -> None:
+    def connection_ready(self, now: float, *, resumed: bool) -> None:
         """A connection is ready.
 
         Args:
@@ -196,14 +196,14 @@ class ClientInput:
         """
         outbox = self.outbox
         if not resumed:
-            self._loss(LossReason.NEW_SESSION).merge(outbox.abandoned())
+            self._loss(LossReason.NEW_SESSION).merge(outbox.session_abandoned())
             # Calls belong to the session that made them.
             outbox.discard_answers(self._loss(LossReason.ORPHANED))
-        outbox.expire(now - self._policy.media_max_age, self._loss(LossReason.STALE))
+        outbox.drop_expired(now - self._policy.media_max_age, self._loss(LossReason.STALE))
 
-    def flush(self) -> Sequence[Entry]:
+    def flush(self) -> Sequence[OutboxEntry]:
         """From now on there is a connection to send on; gives what has waited for it, in order."""
-        self.away = False
+        self.offline = False
         return self.outbox.flush()
 
     @property
@@ -211,24 +211,24 @@ class ClientInput:
         """Whether the user was active when the connection ended, so that the start has to be marked anew."""
         return self._manual and self.window_open and not self.outbox.transparent
 
-    def ended(self, *, closing: bool) -> list[InputLost]:
+    def session_ended(self, *, closing: bool) -> list[InputLost]:
         """There will be no other connection; gives what that has lost.
 
         Args:
-            closing: As for `dropped`.
+            closing: As for `connection_lost`.
         """
         unsent, sent = self.outbox.discard_all(sent=not closing)
         self._loss(LossReason.ENDED).merge(unsent)
         losses = self.losses()
         return [*losses, sent.report(LossReason.UNCONFIRMED, certain=False)] if sent.count else losses
 
-    def hand_over(self, recent: Container[str]) -> tuple[list[Entry], Tally]:
+    def export(self, recent: Container[str]) -> tuple[list[OutboxEntry], MessageCounts]:
         """What goes out where somebody else goes on with the session, and what it may lack there.
 
         Args:
-            recent: As for `dropped`.
+            recent: As for `connection_lost`.
         """
-        entries: list[Entry] = []
+        entries: list[OutboxEntry] = []
         missing = self.outbox.unconfirmed()
         missing.merge(self._at_close)
         for entry in self.outbox.pending():
@@ -239,9 +239,9 @@ class ClientInput:
         return entries, missing
 
     def losses(self) -> list[InputLost]:
-        """What was lost since the last call, apart from what `dropped` has told."""
+        """What was lost since the last call, apart from what `connection_lost` has told."""
         losses, self._losses = self._losses, {}
-        return [tally.report(reason) for reason, tally in losses.items() if tally.count]
+        return [counts.report(reason) for reason, counts in losses.items() if counts.count]
 
-    def _loss(self, reason: LossReason) -> Tally:
-        return self._losses.setdefault(reason, Tally())
+    def _loss(self, reason: LossReason) -> MessageCounts:
+        return self._losses.setdefault(reason, MessageCounts())

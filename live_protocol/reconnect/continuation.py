@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from live_protocol.session.live_session import LiveSession
 from live_protocol.session.resumption import Resumption
-from live_protocol.session.tool_calls import ToolCalls
+from live_protocol.session.tool_calls import ToolCallTracker
 from live_protocol.session.usage import Usage
 from live_protocol.states import PhaseInput
 
 __all__ = ["send_encoded", "take_over"]
 
 
-def take_over(session: LiveSession, calls: ToolCalls, generation: int, usage: Usage, resumption: Resumption) -> None:
+def take_over(
+    session: LiveSession, calls: ToolCallTracker, generation: int, usage: Usage, resumption: Resumption
+) -> None:
     """Before its setup is sent: give a session what the one before it knew.
 
     Args:

@@ -33,22 +33,22 @@ from live_protocol.messages import (
 )
 from live_protocol.reconnect.client_input import ClientInput
 from live_protocol.reconnect.continuation import send_encoded, take_over
-from live_protocol.reconnect.outbox import Entry
-from live_protocol.reconnect.policy import LateResults, ReconnectPolicy
-from live_protocol.reconnect.reconnector import Decision, Dial, GiveUp, Reconnector
+from live_protocol.reconnect.outbox import OutboxEntry
+from live_protocol.reconnect.policy import LateToolResults, ReconnectPolicy
+from live_protocol.reconnect.reconnector import Decision, DialAgain, GiveUp, Reconnector
 from live_protocol.reconnect.snapshot import Snapshot, setup_digest
-from live_protocol.session.commands import ClientVerbs
+from live_protocol.session.commands import ClientCommands
 from live_protocol.session.live_session import LiveSession
 from live_protocol.session.message_kinds import is_manual
-from live_protocol.session.profiles import ModelProfile, audio_gate, takes_scheduling
+from live_protocol.session.profiles import ModelProfile, audio_gate, supports_scheduling
 from live_protocol.session.resumption import Resumption
-from live_protocol.session.tool_calls import ToolCall, ToolCalls, key_of
+from live_protocol.session.tool_calls import ToolCallTracker, TrackedToolCall, key_of
 from live_protocol.session.usage import Usage
-from live_protocol.states import LinkState, TurnState
+from live_protocol.states import ConnectionState, TurnState
 from live_protocol.timing import Timeouts
 from live_protocol.websocket import endings
 from live_protocol.websocket.handshake import HandshakeRequest
-from live_protocol.websocket.link import Tap, WebSocketLink
+from live_protocol.websocket.link import Observer, WebSocketLink
 
 __all__ = ["REACTIONS", "DialRequest", "EndpointSource", "PersistentMachine", "Settings", "with_resumption"]
 
@@ -84,7 +84,7 @@ class Settings:
     compression: bool
     strict: bool
     entropy: Callable[[int], bytes]
-    tap: Tap | None = None
+    observer: Observer | None = None
     profile: ModelProfile | None = None
 
 
@@ -105,7 +105,7 @@ def with_handle(setup: LiveClientSetup, handle: str | None) -> LiveClientSetup:
     return attrs.evolve(setup, session_resumption=attrs.evolve(setup.session_resumption, handle=handle))
 
 
-class PersistentMachine(ClientVerbs):
+class PersistentMachine(ClientCommands):
     """State of one session across its connections; the commands are `PersistentConnection`'s."""
 
     __slots__ = (
@@ -116,10 +116,10 @@ class PersistentMachine(ClientVerbs):
         "_connection",
         "_decision",
         "_dialled",
+        "_draining",
         "_ended",
         "_endpoint",
         "_epoch",
-        "_handing_over",
         "_held",
         "_input",
         "_link",
@@ -155,10 +155,10 @@ class PersistentMachine(ClientVerbs):
         self._config = with_handle(setup, None)
         self._settings = settings
         self._reconnector = Reconnector(policy, jitter=jitter, handle=handle, accepted=snapshot is not None)
-        self._calls = ToolCalls(
+        self._calls = ToolCallTracker(
             settings.codec.backend,
-            foreign=snapshot is None and handle is not None,
-            scheduling=takes_scheduling(settings.profile),
+            allow_unknown_ids=snapshot is None and handle is not None,
+            scheduling=supports_scheduling(settings.profile),
         )
         self._input = ClientInput(
             policy,
@@ -171,28 +171,28 @@ class PersistentMachine(ClientVerbs):
         )
         self._queue: deque[Event] = deque()
         self._held: list[Event] = []  # told only if this turns out to be the end
-        self._orphans: list[ToolCall] = []
+        self._orphans: list[TrackedToolCall] = []
         self._now: float | None = None
         self._epoch = 0
         self._dialled = False  # there was a connection
         self._live = False  # there is a connection, and it has not ended
         self._started = False  # a setup was completed
         self._closing = False
-        self._handing_over = False  # somebody else goes on with what is left
+        self._draining = False  # somebody else goes on with what is left
         self._ended = False
         self._muted = False  # what the last connection would still write must not go out
         self._close_info: CloseInfo | None = None
-        self._decision: Dial = Dial(
+        self._decision: DialAgain = DialAgain(
             at=float("-inf"), delay=0.0, handle=handle, attempt=0, reason=ReconnectReason.DROPPED
         )
         self._request: DialRequest | None = None
         generation, usage = 0, Usage()
         if snapshot is not None:
             generation, usage = snapshot.generation, snapshot.usage
-            self._take_up(snapshot)
+            self._restore(snapshot)
         self._connect(endpoint, generation, usage, Resumption(handle=handle))  # refuses what cannot be sent
 
-    def _take_up(self, snapshot: Snapshot) -> None:
+    def _restore(self, snapshot: Snapshot) -> None:
         codec, outbox = self._settings.codec, self._input.outbox
         if snapshot.backend is not codec.backend:
             raise InvalidMessage(
@@ -251,7 +251,7 @@ class PersistentMachine(ClientVerbs):
             timeouts=settings.timeouts,
             compression=settings.compression,
             entropy=settings.entropy,
-            tap=settings.tap,
+            observer=settings.observer,
         )
         self._session = session
         self._connection = LiveConnection(self._link, lambda _: session, endpoint.backend, client=True)
@@ -267,7 +267,7 @@ class PersistentMachine(ClientVerbs):
 
     def _failed_to_dial(self, error: BaseException | str, *, retryable: bool) -> None:
         self._request = None
-        info = endings.by_transport(error if isinstance(error, str) else endings.scrub(error), closing=False)
+        info = endings.closed_by_transport(error if isinstance(error, str) else endings.scrub(error), closing=False)
         if isinstance(error, LiveProtocolError):
             info = attrs.evolve(info, error=error)
         self._connection.receive_eof()  # the old transport was closed before
@@ -290,20 +290,20 @@ class PersistentMachine(ClientVerbs):
     def _lost(self, info: CloseInfo, decision: Decision) -> None:
         """There is no connection (any more)."""
         session = self._session
-        cut = session.generation if self._live and session.turn is not TurnState.IDLE else None
+        interrupted_generation = session.generation if self._live and session.turn is not TurnState.IDLE else None
         # What did not leave goes out on the next connection, so it must not leave on this one.
         self._muted = self._muted or self._input.outbox.queued
         self._live = False
-        losses = self._input.dropped(self._calls.recent, closing=False)
+        losses = self._input.connection_lost(self._calls.recent, closing=False)
         if isinstance(decision, GiveUp):
-            self._handing_over = False
+            self._draining = False
             self._queue.extend(losses)
             hint = f"Gave up: {decision.why}. {info.hint}".rstrip() if decision.why else info.hint
             self._finish(attrs.evolve(info, hint=hint))
             return
         self._held.clear()
         self._decision = decision
-        if self._reconnector.policy.late_results is LateResults.REFUSE:
+        if self._reconnector.policy.late_tool_results is LateToolResults.REFUSE:
             self._orphans.extend(self._calls.orphan())
         self._forget_recent_calls()
         self._queue.append(
@@ -313,7 +313,7 @@ class PersistentMachine(ClientVerbs):
                 epoch=self._epoch + 1,
                 reason=decision.reason,
                 info=info,
-                cut=cut,
+                interrupted_generation=interrupted_generation,
             )
         )
         self._queue.extend(losses)
@@ -327,30 +327,30 @@ class PersistentMachine(ClientVerbs):
         """There will be no other connection."""
         self._live = False
         self._ended = True
-        self._queue.extend(self._input.losses() if self._handing_over else self._input.ended(closing=self._closing))
+        self._queue.extend(self._input.losses() if self._draining else self._input.session_ended(closing=self._closing))
         self._queue.extend(self._held)
-        if info.error is not None and not any(type(event) is ev.Failed for event in self._held):
-            self._queue.append(ev.Failed(error=info.error))
+        if info.error is not None and not any(type(event) is ev.ConnectionFailed for event in self._held):
+            self._queue.append(ev.ConnectionFailed(error=info.error))
         self._held.clear()
         self._queue.append(ev.ConnectionClosed(info=info))
 
     # --- on a connection: each reaction says whether the event is handed out ------------------------------------
 
-    def _hold(self, event: ev.Failed | ev.Rejected) -> bool:
+    def _hold(self, event: ev.ConnectionFailed | ev.UpgradeRejected) -> bool:
         self._held.append(event)
         return False
 
     def _closed(self, event: ev.ConnectionClosed) -> bool:
         info = event.info
         if not self._closing:
-            decision = self._reconnector.dropped(info, self._clock)
-            if isinstance(decision, GiveUp) or not self._handing_over:
+            decision = self._reconnector.connection_lost(info, self._clock)
+            if isinstance(decision, GiveUp) or not self._draining:
                 self._lost(info, decision)
                 return False
             self._held.clear()
-            info = endings.given_up()  # another connection would follow, elsewhere
+            info = endings.closed_locally()  # another connection would follow, elsewhere
         self._muted = self._input.outbox.queued
-        self._input.dropped(self._calls.recent, closing=True)
+        self._input.connection_lost(self._calls.recent, closing=True)
         self._forget_recent_calls()
         self._finish(info)
         return False
@@ -359,14 +359,14 @@ class PersistentMachine(ClientVerbs):
         reconnector, now = self._reconnector, self._clock
         first = self._epoch == 1
         resumed = self._decision.handle is not None
-        attempts, gap = reconnector.attempt, reconnector.gap(now)
-        reconnector.observed(event, now)
+        attempts, downtime = reconnector.attempt, reconnector.downtime(now)
+        reconnector.event_received(event, now)
         self._started = True
-        self._input.began(now, resumed=resumed)
+        self._input.connection_ready(now, resumed=resumed)
         if not resumed and not first:
             self._orphans.extend(self._calls.orphan())
-        entries: Sequence[Entry] = ()
-        if self._link.state is LinkState.OPEN:
+        entries: Sequence[OutboxEntry] = ()
+        if self._link.state is ConnectionState.OPEN:
             entries = self._input.flush()
             if self._input.reopens_window:
                 self._send_text("realtime_input", self._settings.codec.encode_client(_OPEN_WINDOW), awaiting=None)
@@ -376,7 +376,7 @@ class PersistentMachine(ClientVerbs):
                     epoch=self._epoch,
                     resumed=resumed,
                     attempts=attempts,
-                    gap=gap,
+                    downtime=downtime,
                     replayed=sum(entry.again for entry in entries),
                     open_calls=_names(self._calls.open()),
                     orphaned_calls=_names(self._orphans),
@@ -390,38 +390,38 @@ class PersistentMachine(ClientVerbs):
 
     def _resumption_updated(self, event: ev.ResumptionUpdated) -> bool:
         if self._config.session_resumption is not None:  # some models send handles unasked
-            self._reconnector.observed(event, self._clock)
+            self._reconnector.event_received(event, self._clock)
             if event.resumable and event.handle is not None:
-                self._calls.settle()
+                self._calls.forget_recent()
                 self._input.resumable(event.last_consumed_client_message_index)
-            self._consider_leaving()
+            self._leave_if_due()
         return True
 
     def _go_away(self, event: ev.GoAway) -> bool:
-        self._reconnector.observed(event, self._clock)
-        self._consider_leaving()
+        self._reconnector.event_received(event, self._clock)
+        self._leave_if_due()
         return True
 
-    def _moment(self, _: Event) -> bool:
-        self._consider_leaving()
+    def _turn_changed(self, _: Event) -> bool:
+        self._leave_if_due()
         return True
 
-    def _consider_leaving(self) -> None:
+    def _leave_if_due(self) -> None:
         """After a goAway, or when the session is to go on elsewhere: leave, if this is the moment for it."""
         reconnector = self._reconnector
-        if not self._live or reconnector.leave_at is None or self._link.state is not LinkState.OPEN:
+        if not self._live or reconnector.leave_at is None or self._link.state is not ConnectionState.OPEN:
             return
         session = self._session
         safe = (
             session.turn is TurnState.IDLE
-            and not session.awaits_answer
+            and not session.awaiting_answer
             and session.resumption.resumable
             and not self._calls.pending()
             and not self._input.window_open
         )
         if reconnector.should_leave(self._clock, safe=safe):
-            reconnector.left()
-            self._closing = self._handing_over
+            reconnector.leaving()
+            self._closing = self._draining
             self._connection.close()
 
     # --- sending ------------------------------------------------------------------------------------------------
@@ -433,22 +433,22 @@ class PersistentMachine(ClientVerbs):
             raise ConnectionClosing(operation)
         if not self._started:
             raise IllegalInState(operation, "the session is being set up", "wait for setup_complete")
-        if self._link.state is not LinkState.OPEN:
-            self._input.away = True  # it has ended, and the event that says so was not read yet
+        if self._link.state is not ConnectionState.OPEN:
+            self._input.offline = True  # it has ended, and the event that says so was not read yet
 
     def _send_client(self, operation: str, message: LiveClientMessage, epoch: int | None = None) -> None:
         self._check(operation)
-        self._put(self._input.message(operation, message, self._clock, epoch=epoch))
+        self._send_or_keep(self._input.add_message(operation, message, self._clock, epoch=epoch))
 
     def _send_pcm(self, audio: bytes | bytearray | memoryview, rate: int) -> None:
         self._check("send_realtime_input")
-        self._put(self._input.pcm(audio, rate, self._clock))
+        self._send_or_keep(self._input.add_audio(audio, rate, self._clock))
 
-    def _put(self, entry: Entry) -> None:
-        if not self._input.away:
+    def _send_or_keep(self, entry: OutboxEntry) -> None:
+        if not self._input.offline:
             self._transmit(entry)
 
-    def _transmit(self, entry: Entry) -> None:
+    def _transmit(self, entry: OutboxEntry) -> None:
         self._send_text(entry.kind.partition(".")[0], entry.payload, awaiting=entry.awaiting)
         entry.index = self._session.client_message_index
 
@@ -458,20 +458,20 @@ class PersistentMachine(ClientVerbs):
             self._link.send_text(text)
 
 
-def _names(calls: Sequence[ToolCall]) -> tuple[str, ...]:
+def _names(calls: Sequence[TrackedToolCall]) -> tuple[str, ...]:
     return tuple(key_of(entry.call) for entry in calls)
 
 
 REACTIONS: Final[Mapping[type, Callable[[PersistentMachine, Any], bool]]] = MappingProxyType(
     {
         ev.ConnectionClosed: PersistentMachine._closed,
-        ev.Failed: PersistentMachine._hold,
+        ev.ConnectionFailed: PersistentMachine._hold,
         ev.GoAway: PersistentMachine._go_away,
-        ev.Rejected: PersistentMachine._hold,
+        ev.UpgradeRejected: PersistentMachine._hold,
         ev.ResumptionUpdated: PersistentMachine._resumption_updated,
         ev.SetupComplete: PersistentMachine._ready,
-        ev.ToolCallCancelled: PersistentMachine._moment,
-        ev.TurnComplete: PersistentMachine._moment,
+        ev.ToolCallCancelled: PersistentMachine._turn_changed,
+        ev.TurnComplete: PersistentMachine._turn_changed,
     }
 )
 """What is done about events before they are handed out, if at all."""

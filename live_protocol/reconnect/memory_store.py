@@ -6,23 +6,23 @@ from collections.abc import Callable
 from typing import final
 
 from live_protocol.reconnect.snapshot import Snapshot
-from live_protocol.reconnect.store import HANDLE_TTL, HandleClaimed, StaleSnapshot
+from live_protocol.reconnect.store import SNAPSHOT_TTL, SnapshotClaimed, StaleSnapshot
 
 __all__ = ["MemoryStore"]
 
 
 @final
 class MemoryStore:
-    """A `HandleStore` that keeps the JSON of snapshots in a dictionary. For one thread.
+    """A `SnapshotStore` that keeps the JSON of snapshots in a dictionary. For one thread.
 
     Args:
         clock: Gives the reading of any monotonic clock, in seconds.
-        most: Snapshots that are kept; the ones that were saved longest ago are forgotten beyond it (a count).
+        max_snapshots: Snapshots that are kept; the ones that were saved longest ago are forgotten beyond it (a count).
     """
 
-    def __init__(self, clock: Callable[[], float], *, most: int = 10_000) -> None:
+    def __init__(self, clock: Callable[[], float], *, max_snapshots: int = 10_000) -> None:
         self._clock = clock
-        self._most = most
+        self._max_snapshots = max_snapshots
         self._version = 0
         self._entries: dict[str, tuple[int, str, float]] = {}
         self._claims: dict[str, tuple[str, float]] = {}
@@ -31,14 +31,14 @@ class MemoryStore:
         return f"<MemoryStore of {len(self._entries)}>"
 
     def load(self, key: str) -> tuple[Snapshot, int] | None:
-        """See `HandleStore.load`."""
+        """See `SnapshotStore.load`."""
         version = self._current(key)
         return None if version is None else (Snapshot.from_json(self._entries[key][1]), version)
 
     def save(
-        self, key: str, snapshot: Snapshot, *, expected: int | None, owner: str | None = None, ttl: float = HANDLE_TTL
+        self, key: str, snapshot: Snapshot, *, expected: int | None, owner: str | None = None, ttl: float = SNAPSHOT_TTL
     ) -> int:
-        """See `HandleStore.save`."""
+        """See `SnapshotStore.save`."""
         self._check_claim(key, owner)
         found = self._current(key)
         if found != expected:
@@ -46,24 +46,24 @@ class MemoryStore:
         self._version += 1
         self._entries.pop(key, None)
         self._entries[key] = (self._version, snapshot.to_json(), self._clock() + ttl)
-        while len(self._entries) > self._most:
+        while len(self._entries) > self._max_snapshots:
             del self._entries[next(iter(self._entries))]
         return self._version
 
     def claim(self, key: str, owner: str, *, ttl: float) -> None:
-        """See `HandleStore.claim`."""
+        """See `SnapshotStore.claim`."""
         self._check_claim(key, owner)
         now = self._clock()
         self._claims = {name: claim for name, claim in self._claims.items() if claim[1] > now}
         self._claims[key] = (owner, now + ttl)
 
     def release(self, key: str, owner: str) -> None:
-        """See `HandleStore.release`."""
+        """See `SnapshotStore.release`."""
         if self._claims.get(key, ("", 0.0))[0] == owner:
             del self._claims[key]
 
     def delete(self, key: str) -> None:
-        """See `HandleStore.delete`."""
+        """See `SnapshotStore.delete`."""
         self._entries.pop(key, None)
         self._claims.pop(key, None)
 
@@ -77,4 +77,4 @@ class MemoryStore:
     def _check_claim(self, key: str, owner: str | None) -> None:
         claim = self._claims.get(key)
         if claim is not None and claim[0] != owner and claim[1] > self._clock():
-            raise HandleClaimed(key)
+            raise SnapshotClaimed(key)

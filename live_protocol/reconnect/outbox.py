@@ -10,14 +10,14 @@ import attrs
 
 from live_protocol.events import InputLost, LossReason
 
-__all__ = ["Entry", "Outbox", "Tally"]
+__all__ = ["MessageCounts", "Outbox", "OutboxEntry"]
 
-_MOST_GROUPS: Final = 64
+_MAX_GROUPS: Final = 64
 
 
 @final
 @attrs.define(kw_only=True, eq=False)
-class Entry:
+class OutboxEntry:
     """One client message.
 
     Attributes:
@@ -48,7 +48,7 @@ class Entry:
         return len(self.payload)
 
 
-class Tally:
+class MessageCounts:
     """How many messages of which kinds, and which; without their content.
 
     Attributes:
@@ -76,14 +76,14 @@ class Tally:
         """Their numbers, as ranges of first and last, in order."""
         return tuple(self._ranges)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: OutboxEntry) -> None:
         """Count one more."""
         self.count += 1
         self.size += entry.size
         self._kinds[entry.kind] = self._kinds.get(entry.kind, 0) + 1
         self._insert(entry.number, entry.number)
 
-    def merge(self, other: Tally) -> None:
+    def merge(self, other: MessageCounts) -> None:
         """Count all that another one has counted."""
         self.count += other.count
         self.size += other.size
@@ -104,9 +104,9 @@ class Tally:
             last = ranges.pop(at)[1]
         ranges.insert(at, (first, last))
 
-    def copy(self) -> Tally:
+    def copy(self) -> MessageCounts:
         """Another one that has counted the same."""
-        return Tally(self._kinds, self._ranges, self.size)
+        return MessageCounts(self._kinds, self._ranges, self.size)
 
     def report(self, reason: LossReason, *, certain: bool = True) -> InputLost:
         """The event that tells of their loss."""
@@ -127,12 +127,12 @@ class _Group:
     Attributes:
         last: Number, or index, of the newest.
         at: Clock reading at which they left.
-        tally: What they were.
+        counts: What they were.
     """
 
     last: int
     at: float
-    tally: Tally
+    counts: MessageCounts
 
 
 class _Ledger:
@@ -145,24 +145,24 @@ class _Ledger:
 
     def add(self, group: _Group) -> None:
         self.groups.append(group)
-        if len(self.groups) > _MOST_GROUPS:
+        if len(self.groups) > _MAX_GROUPS:
             oldest, second = self.groups.popleft(), self.groups[0]
-            oldest.tally.merge(second.tally)
-            second.tally = oldest.tally
+            oldest.counts.merge(second.counts)
+            second.counts = oldest.counts
 
-    def take(self, last: int, at: float, into: Tally) -> None:
+    def take(self, last: int, at: float, into: MessageCounts) -> None:
         """Move the groups up to ``last`` that left at ``at`` or before."""
         while self.groups and self.groups[0].last <= last and self.groups[0].at <= at:
-            into.merge(self.groups.popleft().tally)
+            into.merge(self.groups.popleft().counts)
 
 
 class Outbox:
     """The messages of one session, across its connections.
 
     A message waits, then is queued on a connection, then leaves with `take`. What happens next depends on the mode.
-    Transparent: it is kept until the server says that its handle includes it (`acknowledged`), and goes out again on
+    Transparent: it is kept until the server says that its handle includes it (`acknowledge`), and goes out again on
     the next connection otherwise. Not transparent: the server never says what it has, so a message is only counted; it
-    counts as saved once a handle came after it (`saved`), and as unconfirmed where the connection breaks before.
+    counts as saved once a handle came after it (`confirm`), and as unconfirmed where the connection breaks before.
 
     Args:
         transparent: The mode.
@@ -180,23 +180,23 @@ class Outbox:
     def __init__(self, *, transparent: bool, max_sent: int) -> None:
         self.transparent: bool = transparent
         self.accepted: int = 0
-        self.left: int = 0
-        self.kept: Tally = Tally()
+        self.newest_sent: int = 0
+        self.kept: MessageCounts = MessageCounts()
         self.waiting_size: int = 0
         self.media_size: int = 0
         self._max_sent = max_sent
-        self._returned: deque[Entry] = deque()  # came back from a connection that ended
-        self._waiting: dict[int, Entry] = {}
+        self._returned: deque[OutboxEntry] = deque()  # came back from a connection that ended
+        self._waiting: dict[int, OutboxEntry] = {}
         self._media: deque[int] = deque()  # numbers of the waiting messages that are media
-        self._queued: deque[Entry] = deque()
-        self._sent: deque[Entry] = deque()
+        self._queued: deque[OutboxEntry] = deque()
+        self._sent: deque[OutboxEntry] = deque()
         self._sent_size = 0
         self._evicted = _Ledger()
         self._ledger = _Ledger()
 
     # --- in -----------------------------------------------------------------------------------------------------
 
-    def enter(
+    def add(
         self,
         kind: str,
         payload: bytes,
@@ -206,22 +206,22 @@ class Outbox:
         awaiting: bool | None = None,
         calls: Sequence[str] = (),
         waits: bool,
-    ) -> Entry:
+    ) -> OutboxEntry:
         """Take in a new message.
 
         Args:
-            kind: See `Entry`.
+            kind: See `OutboxEntry`.
             payload: Its text.
             at: Clock reading.
-            media: See `Entry`; in transparent mode nothing is worthless.
-            awaiting: See `Entry`.
-            calls: See `Entry`.
+            media: See `OutboxEntry`; in transparent mode nothing is worthless.
+            awaiting: See `OutboxEntry`.
+            calls: See `OutboxEntry`.
             waits: Whether it waits for a connection; otherwise it goes on the present one, where nothing waits before
                 it, and has to be numbered.
         """
         self.accepted += 1
         media = media and not self.transparent
-        entry = Entry(
+        entry = OutboxEntry(
             number=self.accepted, kind=kind, payload=payload, at=at, media=media, awaiting=awaiting, calls=calls
         )
         if not waits:
@@ -236,7 +236,7 @@ class Outbox:
 
     # --- while away ---------------------------------------------------------------------------------------------
 
-    def _remove(self, number: int) -> Entry:
+    def _remove(self, number: int) -> OutboxEntry:
         entry = self._waiting.pop(number)
         self.waiting_size -= entry.size
         if entry.media:
@@ -248,7 +248,7 @@ class Outbox:
             self._media.popleft()
         return self._media[0] if self._media else None
 
-    def shrink(self, most: int, into: Tally, *, media: bool) -> None:
+    def drop_oldest(self, most: int, into: MessageCounts, *, media: bool) -> None:
         """Drop the oldest new messages until no more than so many bytes of them wait.
 
         Args:
@@ -262,13 +262,13 @@ class Outbox:
                 return
             into.add(self._remove(number))
 
-    def expire(self, before: float, into: Tally) -> None:
+    def drop_expired(self, before: float, into: MessageCounts) -> None:
         """Drop audio and video that was accepted before a clock reading and has not left."""
         while (number := self._oldest_media()) is not None and self._waiting[number].at < before:
             into.add(self._remove(number))
         self._drop_returned(lambda entry: entry.media and entry.at < before, into)
 
-    def discard_answers(self, into: Tally, calls: Container[str] | None = None) -> None:
+    def discard_answers(self, into: MessageCounts, calls: Container[str] | None = None) -> None:
         """Drop every waiting message that answers tool calls.
 
         Args:
@@ -276,20 +276,20 @@ class Outbox:
             calls: Only if one of these is among them.
         """
 
-        def drop(entry: Entry) -> bool:
+        def drop(entry: OutboxEntry) -> bool:
             return bool(entry.calls) if calls is None else any(key in calls for key in entry.calls)
 
         self._drop_returned(drop, into)
         for number in [number for number, entry in self._waiting.items() if drop(entry)]:
             into.add(self._remove(number))
 
-    def discard_all(self, *, sent: bool) -> tuple[Tally, Tally]:
+    def discard_all(self, *, sent: bool) -> tuple[MessageCounts, MessageCounts]:
         """Drop everything that waits; gives what never left, and what had left.
 
         Args:
             sent: Whether to drop the latter too; it stays otherwise.
         """
-        never, before = Tally(), Tally()
+        never, before = MessageCounts(), MessageCounts()
         self._drop_returned(lambda entry: not entry.again, never)
         for number in list(self._waiting):
             never.add(self._remove(number))
@@ -297,8 +297,8 @@ class Outbox:
             self._drop_returned(lambda _: True, before)
         return never, before
 
-    def _drop_returned(self, drop: Callable[[Entry], bool], into: Tally) -> None:
-        kept: deque[Entry] = deque()
+    def _drop_returned(self, drop: Callable[[OutboxEntry], bool], into: MessageCounts) -> None:
+        kept: deque[OutboxEntry] = deque()
         for entry in self._returned:
             if drop(entry):
                 into.add(entry)
@@ -308,7 +308,7 @@ class Outbox:
 
     # --- out ----------------------------------------------------------------------------------------------------
 
-    def flush(self) -> Sequence[Entry]:
+    def flush(self) -> Sequence[OutboxEntry]:
         """Queue everything that waits on the present connection; gives it in order, to be numbered."""
         entries = (*self._returned, *self._waiting.values())
         self._returned.clear()
@@ -323,27 +323,27 @@ class Outbox:
         """Whether a message is on the present connection and has not left."""
         return bool(self._queued)
 
-    def take(self, at: float) -> Sequence[Entry]:
+    def take(self, at: float) -> Sequence[OutboxEntry]:
         """What was queued leaves now; gives it."""
         if not self._queued:
             return ()
         entries = tuple(self._queued)
         self._queued.clear()
-        self.left = entries[-1].number
+        self.newest_sent = entries[-1].number
         if self.transparent:
             self._sent.extend(entries)
             self._sent_size += sum(entry.size for entry in entries)
             while self._sent_size > self._max_sent:
                 oldest = self._sent.popleft()
                 self._sent_size -= oldest.size
-                self._evicted.add(_Group(oldest.index, at, _tally((oldest,))))
+                self._evicted.add(_Group(oldest.index, at, _counts((oldest,))))
         else:
-            self._ledger.add(_Group(self.left, at, _tally(entries)))
+            self._ledger.add(_Group(self.newest_sent, at, _counts(entries)))
         return entries
 
     # --- what the server has ------------------------------------------------------------------------------------
 
-    def acknowledged(self, index: int) -> None:
+    def acknowledge(self, index: int) -> None:
         """Transparent mode: the newest handle includes the messages up to this index of the present connection."""
         self._evicted.take(index, float("inf"), self.kept)
         while self._sent and self._sent[0].index <= index:
@@ -351,11 +351,11 @@ class Outbox:
             self._sent_size -= entry.size
             self.kept.add(entry)
 
-    def saved(self, last: int, at: float) -> None:
+    def confirm(self, last: int, at: float) -> None:
         """Otherwise: a handle came after the messages up to number ``last`` that left at ``at`` or before."""
         self._ledger.take(last, at, self.kept)
 
-    def dropped(self) -> Tally:
+    def connection_lost(self) -> MessageCounts:
         """The connection ended: what has to go out on the next one waits again, before all new messages.
 
         Returns:
@@ -372,33 +372,33 @@ class Outbox:
         self._sent_size = 0
         return lost
 
-    def abandoned(self) -> Tally:
+    def session_abandoned(self) -> MessageCounts:
         """The session is given up for a new one: gives what only the old one has."""
-        kept, self.kept = self.kept, Tally()
+        kept, self.kept = self.kept, MessageCounts()
         return kept
 
     # --- moving -------------------------------------------------------------------------------------------------
 
-    def pending(self) -> tuple[Entry, ...]:
+    def pending(self) -> tuple[OutboxEntry, ...]:
         """What would go out on another connection if the present one ended now, in order."""
         return (*self._returned, *self._sent, *self._queued, *self._waiting.values())
 
-    def unconfirmed(self) -> Tally:
+    def unconfirmed(self) -> MessageCounts:
         """What would be lost if the present connection ended now."""
-        total = Tally()
+        total = MessageCounts()
         for group in (*self._evicted.groups, *self._ledger.groups):
-            total.merge(group.tally)
+            total.merge(group.counts)
         return total
 
-    def restore(self, entries: Iterable[Entry]) -> None:
+    def restore(self, entries: Iterable[OutboxEntry]) -> None:
         """Put messages of an earlier connection behind those that came back before."""
         for entry in entries:
             entry.index = 0
             self._returned.append(entry)
 
 
-def _tally(entries: Iterable[Entry]) -> Tally:
-    tally = Tally()
+def _counts(entries: Iterable[OutboxEntry]) -> MessageCounts:
+    counts = MessageCounts()
     for entry in entries:
-        tally.add(entry)
-    return tally
+        counts.add(entry)
+    return counts

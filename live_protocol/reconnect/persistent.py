@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import Literal, Self, TypedDict, Unpack, final
+from typing import Self, TypedDict, Unpack, final
 
 import attrs
 
@@ -13,7 +13,7 @@ from live_protocol.close_info import CloseInfo
 from live_protocol.codec.codec import Codec
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import InvalidMessage, NotConnected
-from live_protocol.events import Event, Need
+from live_protocol.events import Event
 from live_protocol.limits import Limits
 from live_protocol.messages import FunctionCall, LiveClientMessage, LiveClientToolResponse
 from live_protocol.reconnect.lifecycle import (
@@ -30,12 +30,12 @@ from live_protocol.reconnect.snapshot import Snapshot, setup_digest
 from live_protocol.session import requests as commands
 from live_protocol.session.profiles import ModelProfile
 from live_protocol.session.resumption import Resumption
-from live_protocol.session.tool_calls import ToolCalls, key_of
+from live_protocol.session.tool_calls import ToolCallTracker, key_of
 from live_protocol.session.usage import Usage
-from live_protocol.states import LinkState, Phase, TurnState
+from live_protocol.states import ConnectionState, Phase, TurnState
 from live_protocol.timing import Timeouts
 from live_protocol.websocket import endings
-from live_protocol.websocket.link import Tap, Wants
+from live_protocol.websocket.link import Observer, Wants
 
 __all__ = ["ConnectOptions", "DialRequest", "EndpointSource", "PersistentConnection"]
 
@@ -56,7 +56,7 @@ class ConnectOptions(TypedDict, total=False):
     strict: bool
     entropy: Callable[[int], bytes]
     jitter: Callable[[], float]
-    tap: Tap | None
+    observer: Observer | None
     profile: ModelProfile | None
 
 
@@ -65,23 +65,23 @@ class PersistentConnection(PersistentMachine):
     """One session as a pure state machine that outlives its connections (wire.md#resumption).
 
     It has the surface of `LiveConnection` and is driven in the same way, with one thing more: where `dial` is not None,
-    close the transport in hand, if there is one, open another one to that endpoint, and call `dialled` or
+    close the transport in hand, if there is one, open another one to that endpoint, and call `dial_started` or
     `dial_failed`; the first connection is made in the same way. Between two connections ``wants.close`` means the
     transport in hand; the session is over when ``state`` is CLOSED. Somebody has to take events all the time: the end
     of a connection is noticed where its events are read.
 
-    Where a connection ends, `Reconnecting` stands in place of `Failed` and `ConnectionClosed`, which come once, at the
-    very end. Each further `SetupComplete` is followed by `Reconnected`, and every loss of input is an `InputLost`.
-    Generations, token counts and tool calls go on across connections.
+    Where a connection ends, `Reconnecting` stands in place of `ConnectionFailed` and `ConnectionClosed`, which come
+    once, at the very end. Each further `SetupComplete` is followed by `Reconnected`, and every loss of input is an
+    `InputLost`. Generations, token counts and tool calls go on across connections.
 
     What counts as lost: nothing is lost that `data_to_send` never handed out; it goes out on the next connection,
     unless the gap policy drops it. In transparent mode nothing else is lost either. Otherwise the server never says
-    what it has, so what was handed out after the newest handle came, or less than ``ReconnectPolicy.in_flight`` before,
-    is reported as ``UNCONFIRMED`` when the connection breaks: a handle is taken to include what left earlier, and that
-    is all that is known. Where the session cannot be resumed, all that it had is reported as ``NEW_SESSION``.
+    what it has, so what was handed out after the newest handle came, or less than ``ReconnectPolicy.in_flight_window``
+    before, is reported as ``UNCONFIRMED`` when the connection breaks: a handle is taken to include what left earlier,
+    and that is all that is known. Where the session cannot be resumed, all that it had is reported as ``NEW_SESSION``.
 
     Before the first `SetupComplete` commands raise `IllegalInState`; between two connections they follow
-    ``ReconnectPolicy.gap``. Besides what the commands of `LiveSession` raise, they raise `NotConnected` where the
+    ``ReconnectPolicy.offline``. Besides what the commands of `LiveSession` raise, they raise `NotConnected` where the
     policy keeps no more input, `ConnectionClosing` once `close` was called and `AlreadyClosed` after the end; on raise
     nothing was sent and nothing has changed.
     """
@@ -103,7 +103,7 @@ class PersistentConnection(PersistentMachine):
         strict: bool = False,
         entropy: Callable[[int], bytes] = os.urandom,
         jitter: Callable[[], float] = system_random,
-        tap: Tap | None = None,
+        observer: Observer | None = None,
         profile: ModelProfile | None = None,
         snapshot: Snapshot | None = None,
     ) -> Self:
@@ -122,7 +122,7 @@ class PersistentConnection(PersistentMachine):
             strict: For tests, as for `LiveConnection.client`.
             entropy: Source of handshake keys and masks.
             jitter: Source of random numbers from 0 to 1, below 1, for the delays.
-            tap: As for `LiveConnection.client`; one for all connections.
+            observer: As for `LiveConnection.client`; one for all connections.
             profile: What the model is known to refuse, where that shall be refused here; see `live_protocol.session`.
             snapshot: See `restore`.
 
@@ -140,7 +140,7 @@ class PersistentConnection(PersistentMachine):
             compression=compression,
             strict=strict,
             entropy=entropy,
-            tap=tap,
+            observer=observer,
             profile=profile,
         )
         setup = with_resumption(commands.build_setup(first, config, model), policy)
@@ -181,20 +181,20 @@ class PersistentConnection(PersistentMachine):
         """
         return self._due()
 
-    def dialled(self) -> None:
+    def dial_succeeded(self) -> None:
         """The transport that `dial` asked for is open, and the one before it is closed.
 
         Raises:
             IllegalInState: Nothing was to be dialled. Nothing has changed.
         """
-        request = self._requested("dialled")
+        request = self._requested("dial_started")
         self._request = None
         self._epoch = self._calls.epoch = request.epoch
         before = self._session
         handle = self._decision.handle
         resumption = Resumption() if handle is None else attrs.evolve(before.resumption, handle=handle, updates=0)
         self._connect(request.endpoint, before.generation, before.usage, resumption)
-        self._reconnector.dialled(handle)
+        self._reconnector.dial_started(handle)
         self._dialled, self._live, self._muted = True, True, False
         if self._now is not None:
             self._connection.advance(self._now)
@@ -219,12 +219,12 @@ class PersistentConnection(PersistentMachine):
         self._now = now if self._now is None else max(now, self._now)
         if self._dialled:
             self._connection.advance(self._now)
-        self._consider_leaving()
+        self._leave_if_due()
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """See `LiveConnection.receive_data`."""
         if self._live:
-            self._input.heard(self._clock)
+            self._input.bytes_received(self._clock)
         self._connection.receive_data(data)
 
     def receive_eof(self) -> None:
@@ -237,8 +237,8 @@ class PersistentConnection(PersistentMachine):
 
     # --- outputs ------------------------------------------------------------------------------------------------
 
-    def next_event(self) -> Event | Literal[Need.DATA]:
-        """The next event, or `Need.DATA` where there is none for now."""
+    def next_event(self) -> Event | None:
+        """The next event, or None where there is none for now."""
         while True:
             if self._queue:
                 event = self._queue.popleft()
@@ -246,19 +246,19 @@ class PersistentConnection(PersistentMachine):
                     self._close_info = event.info
                 return event
             if not self._live:
-                return Need.DATA
+                return None
             found = self._connection.next_event()
-            if found is Need.DATA:
+            if found is None:
                 if not self._connection.buffered_in:
-                    self._input.drained()
+                    self._input.input_processed()
                 return found
             react = REACTIONS.get(type(found))
             if react is None or react(self, found):
                 return found
 
     def events(self) -> Iterator[Event]:
-        """Events until `Need.DATA`; safe to abandon and to take up again."""
-        while (event := self.next_event()) is not Need.DATA:
+        """Events until there is none; safe to abandon and to take up again."""
+        while (event := self.next_event()) is not None:
             yield event
 
     def data_to_send(self) -> bytes:
@@ -269,7 +269,7 @@ class PersistentConnection(PersistentMachine):
         if self._muted:
             return b""
         if data and self._live:
-            self._input.left(self._clock)
+            self._input.bytes_sent(self._clock)
         return data
 
     def next_deadline(self) -> float | None:
@@ -300,8 +300,8 @@ class PersistentConnection(PersistentMachine):
             raise InvalidMessage("", f"the client's end sends LiveClientMessage, not {type(message).__name__}")
         self._send_client("send", message)
 
-    def send_tool_response(self, function_responses: commands.Responses, *, epoch: int | None = None) -> None:
-        """See `ClientVerbs.send_tool_response`.
+    def send_tool_response(self, function_responses: commands.ResponsesInput, *, epoch: int | None = None) -> None:
+        """See `ClientCommands.send_tool_response`.
 
         Args:
             function_responses: As there.
@@ -316,7 +316,7 @@ class PersistentConnection(PersistentMachine):
         responses = commands.tool_responses(function_responses)
         response = LiveClientToolResponse(function_responses=responses)
         self._send_client("send_tool_response", LiveClientMessage(tool_response=response), epoch)
-        self._consider_leaving()
+        self._leave_if_due()
 
     def ping(self, payload: bytes = b"") -> None:
         """See `LiveConnection.ping`.
@@ -345,7 +345,7 @@ class PersistentConnection(PersistentMachine):
         self._closing = True
         if not self._live:
             self._connection.receive_eof()
-            self._finish(endings.given_up())
+            self._finish(endings.closed_locally())
 
     def drain(self, within: float) -> None:
         """End the session so that another process can go on with it: at the next safe moment, see `GoAwayPolicy`.
@@ -365,10 +365,10 @@ class PersistentConnection(PersistentMachine):
             raise InvalidMessage("within", f"must be a number of seconds from 0, not {within!r}")
         if self._closing or self._ended:
             return
-        self._handing_over = True
+        self._draining = True
         if self._live and self._reconnector.ready:
             self._reconnector.leave_by(self._clock + within)
-            self._consider_leaving()
+            self._leave_if_due()
         else:
             self.close()
 
@@ -381,7 +381,7 @@ class PersistentConnection(PersistentMachine):
         """
         codec, outbox, context = self._settings.codec, self._input.outbox, self._input.context
         recent = self._calls.recent if outbox.transparent else ()
-        entries, missing = self._input.hand_over(recent)
+        entries, missing = self._input.export(recent)
         text = None if context is None else codec.encode_client(LiveClientMessage(context_update=context)).decode()
         return Snapshot(
             handle=self._reconnector.handle,
@@ -402,14 +402,14 @@ class PersistentConnection(PersistentMachine):
     # --- facts --------------------------------------------------------------------------------------------------
 
     @property
-    def state(self) -> LinkState:
+    def state(self) -> ConnectionState:
         """State of the WebSocket connection: CONNECTING between two of them, CLOSED only at the very end."""
         if not self._live and not self._ended:
-            return LinkState.CONNECTING
+            return ConnectionState.CONNECTING
         state = self._connection.state
         # Until its end was read, it is not known whether another connection follows.
         ours = self._closing or self._ended
-        return LinkState.CLOSING if state is LinkState.CLOSED and not ours else state
+        return ConnectionState.CLOSING if state is ConnectionState.CLOSED and not ours else state
 
     @property
     def phase(self) -> Phase:
@@ -444,8 +444,8 @@ class PersistentConnection(PersistentMachine):
         return self._calls.pending()
 
     @property
-    def tool_calls(self) -> ToolCalls:
-        """The table of calls of all connections, for what became of each: see `ToolCalls.get`."""
+    def tool_calls(self) -> ToolCallTracker:
+        """The table of calls of all connections, for what became of each: see `ToolCallTracker.get`."""
         return self._calls
 
     @property

@@ -8,10 +8,10 @@ from typing import Any, final
 
 import attrs
 
-__all__ = ["Gap", "GoAwayPolicy", "LateResults", "ReconnectPolicy", "WithoutHandle"]
+__all__ = ["GoAwayPolicy", "LateToolResults", "NoHandlePolicy", "OfflinePolicy", "ReconnectPolicy"]
 
 
-class Gap(enum.StrEnum):
+class OfflinePolicy(enum.StrEnum):
     """What becomes of input while there is no connection.
 
     Audio and video are worth nothing when they come late, so outside transparent mode they always give way to other
@@ -27,7 +27,7 @@ class Gap(enum.StrEnum):
     """Keep none: every command raises `NotConnected`."""
 
 
-class WithoutHandle(enum.StrEnum):
+class NoHandlePolicy(enum.StrEnum):
     """What to do where the session cannot be resumed: no handle ever came, it is dead, or it is poisoned."""
 
     FRESH = "FRESH"
@@ -36,7 +36,7 @@ class WithoutHandle(enum.StrEnum):
     """Give up."""
 
 
-class LateResults(enum.StrEnum):
+class LateToolResults(enum.StrEnum):
     """What becomes of the response to a tool call that was made on an earlier connection.
 
     On a new session that did not resume, it is always refused with `ToolCallOrphaned`.
@@ -57,7 +57,7 @@ def _at_least(least: float) -> Callable[[object, attrs.Attribute[Any], float | N
     return check
 
 
-def _share(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
+def _fraction(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
     if not 0 <= value <= 1:
         raise ValueError(f"{attribute.name} must be from 0 to 1, not {value!r}")
 
@@ -72,13 +72,13 @@ class GoAwayPolicy:
 
     Attributes:
         margin: Seconds before the announced end at which to leave at the latest, safe or not.
-        unknown: Seconds to assume where the server does not say how much time is left.
-        wait: Whether to wait for a safe moment at all; False leaves at once.
+        assumed_time_left: Seconds to assume where the server does not say how much time is left.
+        wait_for_safe_moment: Whether to wait for a safe moment at all; False leaves at once.
     """
 
     margin: float = attrs.field(default=5.0, validator=_at_least(0))
-    unknown: float = attrs.field(default=10.0, validator=_at_least(0))
-    wait: bool = True
+    assumed_time_left: float = attrs.field(default=10.0, validator=_at_least(0))
+    wait_for_safe_moment: bool = True
 
 
 @final
@@ -92,15 +92,15 @@ class ReconnectPolicy:
         base_delay: Delay before the first try; it doubles with each further one.
         max_delay: Bound of that.
         jitter: Part of a delay that is random, from 0 to 1; it only shortens.
-        healthy_after: How long a connection must have been ready for the count of tries to start anew.
+        stable_after: How long a connection must have been ready for the count of tries to start anew.
         resume_conflict_delay: Delay at least after a resumption that was refused while the old connection still seemed
             to live (wire.md#resuming).
-        resume_conflict_for: Time after the loss of the connection for which such refusals are put down to that, and do
-            not count as tries; after it they mean that the handle is no good.
-        poisoned_after: Resumed connections in a row which the server ends before they are healthy, after which the
+        resume_conflict_window: Time after the loss of the connection for which such refusals are put down to that, and
+            do not count as tries; after it they mean that the handle is no good.
+        max_handle_failures: Resumed connections in a row which the server ends before they are healthy, after which the
             handle counts as poisoned. Refused upgrades, and ends that the service puts down to
             itself (it restarts, it is overloaded), do not count.
-        without_handle: What to do where the session cannot be resumed.
+        no_handle: What to do where the session cannot be resumed.
         retry_first: Whether the very first connection is retried too; otherwise its failure is final, so that a wrong
             address or setup shows at once.
         after_normal_close: Whether to reconnect after the server closed normally (1000, or no code) without having
@@ -109,35 +109,35 @@ class ReconnectPolicy:
         resumption: Switch resumption on where the setup does not say; without it nothing can be resumed.
         transparent: Transparent mode, Vertex only: every message reaches the session exactly once, in order. None: as
             the setup says.
-        gap: What becomes of input while there is no connection.
-        gap_bytes: Bound on that input, in bytes of JSON.
+        offline: What becomes of input while there is no connection.
+        offline_bytes: Bound on that input, in bytes of JSON.
         media_max_age: Age beyond which audio and video from such a time is dropped; not in transparent mode.
         outbox_bytes: Transparent mode: bound on messages kept until the server has them, in bytes of JSON. The oldest
             beyond it cannot be sent again; `InputLost` reports them if the connection breaks before the server has
             them.
-        in_flight: Without transparent mode: how long a message may be on its way. One that left later than this before
-            a handle came does not count as included in it.
-        late_results: What becomes of responses to tool calls of earlier connections.
+        in_flight_window: Without transparent mode: how long a message may be on its way. One that left later than this
+            before a handle came does not count as included in it.
+        late_tool_results: What becomes of responses to tool calls of earlier connections.
     """
 
     max_attempts: int = attrs.field(default=8, validator=_at_least(1))
     give_up_after: float | None = attrs.field(default=120.0, validator=_at_least(0))
     base_delay: float = attrs.field(default=0.25, validator=_at_least(0))
     max_delay: float = attrs.field(default=15.0, validator=_at_least(0))
-    jitter: float = attrs.field(default=0.5, validator=_share)
-    healthy_after: float = attrs.field(default=10.0, validator=_at_least(0))
+    jitter: float = attrs.field(default=0.5, validator=_fraction)
+    stable_after: float = attrs.field(default=10.0, validator=_at_least(0))
     resume_conflict_delay: float = attrs.field(default=1.0, validator=_at_least(0))
-    resume_conflict_for: float = attrs.field(default=30.0, validator=_at_least(0))
-    poisoned_after: int = attrs.field(default=5, validator=_at_least(1))
-    without_handle: WithoutHandle = WithoutHandle.FRESH
+    resume_conflict_window: float = attrs.field(default=30.0, validator=_at_least(0))
+    max_handle_failures: int = attrs.field(default=5, validator=_at_least(1))
+    no_handle: NoHandlePolicy = NoHandlePolicy.FRESH
     retry_first: bool = False
     after_normal_close: bool = False
     go_away: GoAwayPolicy = GoAwayPolicy()
     resumption: bool = True
     transparent: bool | None = None
-    gap: Gap = Gap.BUFFER
-    gap_bytes: int = attrs.field(default=1024 * 1024, validator=_at_least(1))
+    offline: OfflinePolicy = OfflinePolicy.BUFFER
+    offline_bytes: int = attrs.field(default=1024 * 1024, validator=_at_least(1))
     media_max_age: float = attrs.field(default=2.0, validator=_at_least(0))
     outbox_bytes: int = attrs.field(default=4 * 1024 * 1024, validator=_at_least(1))
-    in_flight: float = attrs.field(default=1.0, validator=_at_least(0))
-    late_results: LateResults = LateResults.DELIVER
+    in_flight_window: float = attrs.field(default=1.0, validator=_at_least(0))
+    late_tool_results: LateToolResults = LateToolResults.DELIVER

@@ -11,9 +11,9 @@ import attrs
 
 from live_protocol.close_info import CloseInfo, Initiator
 from live_protocol.events import GoAway, ReconnectReason, ResumptionUpdated, SetupComplete
-from live_protocol.reconnect.policy import ReconnectPolicy, WithoutHandle
+from live_protocol.reconnect.policy import NoHandlePolicy, ReconnectPolicy
 
-__all__ = ["Dial", "GiveUp", "Reconnector", "Verdict", "verdict"]
+__all__ = ["DialAgain", "GiveUp", "Reconnector", "Verdict", "verdict"]
 
 
 class Verdict(enum.StrEnum):
@@ -23,16 +23,16 @@ class Verdict(enum.StrEnum):
     """Another connection can help."""
     CONFLICT = "CONFLICT"
     """The old connection still seems to live: the same again, a little later."""
-    HANDLE = "HANDLE"
+    BAD_HANDLE = "BAD_HANDLE"
     """The handle is no good."""
-    OVER = "OVER"
+    ENDED = "ENDED"
     """The server ended it in peace."""
     FATAL = "FATAL"
     """Dialling again would fail in the same way."""
 
 
 _DEAD_HANDLE: Final = ("invalid session handle", "session not found", "requested entity was not found")
-_PASSING: Final = ("requested entity was not found", "operation is not implemented")
+_TRANSIENT: Final = ("requested entity was not found", "operation is not implemented")
 
 
 _CONFLICT: Final = "internal error"
@@ -54,16 +54,16 @@ def verdict(info: CloseInfo, *, resumed: bool, ready: bool, accepted: bool = Fal
     text = info.reason.lower()
     if resumed and not ready and info.initiator is Initiator.REMOTE:
         if any(part in text for part in _DEAD_HANDLE):
-            return Verdict.HANDLE
+            return Verdict.BAD_HANDLE
         if info.code == 1011 and _CONFLICT in text:
             return Verdict.CONFLICT
         if accepted and info.code in (1007, 1008) and text.rstrip(".") in _UNSPECIFIC:
-            return Verdict.HANDLE
-    if ready and any(part in text for part in _PASSING):
+            return Verdict.BAD_HANDLE
+    if ready and any(part in text for part in _TRANSIENT):
         return Verdict.RETRY  # on 2.5 models also a passing fault around tool calls
     if info.retryable:
         return Verdict.RETRY
-    return Verdict.OVER if info.clean else Verdict.FATAL
+    return Verdict.ENDED if info.clean else Verdict.FATAL
 
 
 def _blames_handle(info: CloseInfo, *, ready: bool) -> bool:
@@ -77,7 +77,7 @@ def _blames_handle(info: CloseInfo, *, ready: bool) -> bool:
 
 @final
 @attrs.frozen(kw_only=True)
-class Dial:
+class DialAgain:
     """Open another connection.
 
     Attributes:
@@ -107,7 +107,7 @@ class GiveUp:
     why: str
 
 
-Decision: TypeAlias = Dial | GiveUp
+Decision: TypeAlias = DialAgain | GiveUp
 
 
 def system_random() -> float:
@@ -146,13 +146,13 @@ class Reconnector:
         self.ready: bool = False
         self.leave_at: float | None = None
         self._jitter = jitter
-        self._used = handle
+        self._dialed_handle = handle
         self._accepted = accepted
-        self._ever = handle is not None  # there is, or was, a session worth going on with
+        self._had_session = handle is not None  # there is, or was, a session worth going on with
         self._failing_since: float | None = None
         self._lost_at: float | None = None
         self._ready_at = 0.0
-        self._strikes = 0
+        self._handle_failures = 0
         self._conflicts = 0  # tries among ``attempt`` that only found the old connection alive
         self._left = False
 
@@ -161,13 +161,13 @@ class Reconnector:
 
     # --- inputs -------------------------------------------------------------------------------------------------
 
-    def dialled(self, handle: str | None) -> None:
+    def dial_started(self, handle: str | None) -> None:
         """A connection is being made, with this handle in its setup."""
-        self._used = handle
+        self._dialed_handle = handle
         self.ready = self._left = False
         self.leave_at = None
 
-    def observed(self, event: object, now: float) -> None:
+    def event_received(self, event: object, now: float) -> None:
         """Something happened on the present connection; what does not matter here is ignored.
 
         Args:
@@ -175,15 +175,15 @@ class Reconnector:
             now: Clock reading.
         """
         if isinstance(event, SetupComplete):
-            self.ready = self._ever = self._accepted = True
+            self.ready = self._had_session = self._accepted = True
             self._ready_at = now
         elif isinstance(event, ResumptionUpdated):
             if event.resumable:  # one that comes without it is no better than the one at hand
                 self.handle = event.handle or self.handle
         elif isinstance(event, GoAway):
             rules = self.policy.go_away
-            left = rules.unknown if event.time_left is None else event.time_left
-            self.leave_by(now + max(0.0, left - rules.margin) if rules.wait else now)
+            left = rules.assumed_time_left if event.time_left is None else event.time_left
+            self.leave_by(now + max(0.0, left - rules.margin) if rules.wait_for_safe_moment else now)
 
     def leave_by(self, at: float) -> None:
         """The present connection is to be left by then, before that at the first safe moment; the earliest time counts.
@@ -193,7 +193,7 @@ class Reconnector:
         """
         self.leave_at = at if self.leave_at is None else min(at, self.leave_at)
 
-    def left(self) -> None:
+    def leaving(self) -> None:
         """We have begun to leave the present connection."""
         self._left = True
 
@@ -214,7 +214,7 @@ class Reconnector:
             return False
         return safe or now >= self.leave_at
 
-    def dropped(self, info: CloseInfo, now: float) -> Decision:
+    def connection_lost(self, info: CloseInfo, now: float) -> Decision:
         """The present connection ended.
 
         Args:
@@ -222,28 +222,28 @@ class Reconnector:
             now: Clock reading.
         """
         policy, ready = self.policy, self.ready
-        if ready and now - self._ready_at >= policy.healthy_after:
-            self.attempt = self._strikes = self._conflicts = 0
+        if ready and now - self._ready_at >= policy.stable_after:
+            self.attempt = self._handle_failures = self._conflicts = 0
             self._failing_since = None
         self._lost(now)
         if self.leave_at is not None and (self._left or info.clean or info.retryable):
             return self._dial(now, ReconnectReason.GO_AWAY, None if self.attempt else 0.0)
-        found = verdict(info, resumed=self._used is not None, ready=ready, accepted=self._accepted)
-        if found is Verdict.OVER and policy.after_normal_close:
+        found = verdict(info, resumed=self._dialed_handle is not None, ready=ready, accepted=self._accepted)
+        if found is Verdict.ENDED and policy.after_normal_close:
             found = Verdict.RETRY
-        if found in (Verdict.OVER, Verdict.FATAL):
-            return GiveUp(why="" if found is Verdict.OVER else "dialling again would not help")
-        if not self._ever and not policy.retry_first:
+        if found in (Verdict.ENDED, Verdict.FATAL):
+            return GiveUp(why="" if found is Verdict.ENDED else "dialling again would not help")
+        if not self._had_session and not policy.retry_first:
             return GiveUp(why="the first connection failed, and ReconnectPolicy.retry_first is off")
         if found is Verdict.CONFLICT:
-            if self.gap(now) < policy.resume_conflict_for:
+            if self.downtime(now) < policy.resume_conflict_window:
                 self._conflicts += 1
                 return self._dial(now, ReconnectReason.CONFLICT, policy.resume_conflict_delay)
-            found = Verdict.HANDLE
-        if self._used is not None and _blames_handle(info, ready=ready):
-            self._strikes += 1
-        if found is Verdict.HANDLE or self._strikes >= policy.poisoned_after:
-            self.handle, self._strikes = None, 0
+            found = Verdict.BAD_HANDLE
+        if self._dialed_handle is not None and _blames_handle(info, ready=ready):
+            self._handle_failures += 1
+        if found is Verdict.BAD_HANDLE or self._handle_failures >= policy.max_handle_failures:
+            self.handle, self._handle_failures = None, 0
             return self._dial(now, ReconnectReason.HANDLE_REFUSED, 0.0)
         return self._dial(now, ReconnectReason.DROPPED)
 
@@ -257,11 +257,11 @@ class Reconnector:
         self._lost(now)
         if not retryable:
             return GiveUp(why="dialling again would not help")
-        if not self._ever and not self.policy.retry_first:
+        if not self._had_session and not self.policy.retry_first:
             return GiveUp(why="the first connection failed, and ReconnectPolicy.retry_first is off")
         return self._dial(now, ReconnectReason.DIAL_FAILED)
 
-    def gap(self, now: float) -> float:
+    def downtime(self, now: float) -> float:
         """Seconds since the last good connection was lost."""
         return 0.0 if self._lost_at is None else now - self._lost_at
 
@@ -277,8 +277,8 @@ class Reconnector:
     def _dial(self, now: float, reason: ReconnectReason, least: float | None = None) -> Decision:
         """The next try; without ``least`` after the usual delay, with 0 at once, otherwise after the longer one."""
         policy = self.policy
-        if self.handle is None and self._ever and policy.without_handle is WithoutHandle.GIVE_UP:
-            return GiveUp(why="there is no handle to resume from, and ReconnectPolicy.without_handle says so")
+        if self.handle is None and self._had_session and policy.no_handle is NoHandlePolicy.GIVE_UP:
+            return GiveUp(why="there is no handle to resume from, and ReconnectPolicy.no_handle says so")
         self.attempt += 1
         if self.attempt - self._conflicts > policy.max_attempts:
             return GiveUp(why=f"{policy.max_attempts} tries in a row failed")
@@ -289,4 +289,4 @@ class Reconnector:
         failing = now - (now if self._failing_since is None else self._failing_since)
         if policy.give_up_after is not None and failing + delay > policy.give_up_after:
             return GiveUp(why=f"there was no healthy connection for {policy.give_up_after:g} s")
-        return Dial(at=now + delay, delay=delay, handle=self.handle, attempt=self.attempt, reason=reason)
+        return DialAgain(at=now + delay, delay=delay, handle=self.handle, attempt=self.attempt, reason=reason)

@@ -14,8 +14,8 @@ from live_protocol.codec.decoding import decoder
 from live_protocol.codec.schema import Mismatch
 from live_protocol.errors import InvalidMessage
 from live_protocol.messages import Backend, FunctionCall, LiveClientSetup
-from live_protocol.reconnect.outbox import Entry, Tally
-from live_protocol.session.tool_calls import ToolCall
+from live_protocol.reconnect.outbox import MessageCounts, OutboxEntry
+from live_protocol.session.tool_calls import TrackedToolCall
 from live_protocol.session.usage import Usage
 from live_protocol.states import ToolCallState
 
@@ -70,10 +70,10 @@ class Snapshot:
     epoch: int = 0
     generation: int = 0
     accepted: int = 0
-    outbox: Sequence[Entry] = attrs.field(default=(), repr=lambda outbox: f"<{len(outbox)} messages>")
-    kept: Tally = attrs.field(factory=Tally, eq=False, repr=False)
-    unconfirmed: Tally = attrs.field(factory=Tally, eq=False, repr=False)
-    calls: Sequence[ToolCall] = ()
+    outbox: Sequence[OutboxEntry] = attrs.field(default=(), repr=lambda outbox: f"<{len(outbox)} messages>")
+    kept: MessageCounts = attrs.field(factory=MessageCounts, eq=False, repr=False)
+    unconfirmed: MessageCounts = attrs.field(factory=MessageCounts, eq=False, repr=False)
+    calls: Sequence[TrackedToolCall] = ()
     usage: Usage = Usage()
     context: str | None = attrs.field(default=None, repr=False)
     created: float | None = None
@@ -145,7 +145,7 @@ def _members(value: Mapping[str, Any]) -> dict[str, Any]:
         "generation": int(value["generation"]),
         "accepted": int(value["accepted"]),
         "outbox": tuple(
-            Entry(
+            OutboxEntry(
                 number=int(entry["number"]),
                 kind=str(entry["kind"]),
                 payload=_message(entry["text"]),
@@ -155,11 +155,11 @@ def _members(value: Mapping[str, Any]) -> dict[str, Any]:
             )
             for entry in value["outbox"]
         ),
-        "kept": _tally(value["kept"]),
-        "unconfirmed": _tally(value["unconfirmed"]),
+        "kept": _counts(value["kept"]),
+        "unconfirmed": _counts(value["unconfirmed"]),
         "calls": tuple(
-            ToolCall(
-                call=decoder(strict=False, wary=False).structure(entry["call"], FunctionCall),
+            TrackedToolCall(
+                call=decoder(strict=False, exact_integers=False).structure(entry["call"], FunctionCall),
                 state=_state(entry["state"]),
                 epoch=int(entry["epoch"]),
             )
@@ -195,10 +195,10 @@ def _state(value: str) -> ToolCallState:
     return state
 
 
-def _counted(tally: Tally) -> dict[str, Any]:
-    return {"kinds": tally.kinds, "ranges": tally.ranges, "size": tally.size}
+def _counted(counts: MessageCounts) -> dict[str, Any]:
+    return {"kinds": counts.kinds, "ranges": counts.ranges, "size": counts.size}
 
 
-def _tally(value: Mapping[str, Any]) -> Tally:
+def _counts(value: Mapping[str, Any]) -> MessageCounts:
     kinds = {str(kind): int(count) for kind, count in value["kinds"].items()}
-    return Tally(kinds, [(int(first), int(last)) for first, last in value["ranges"]], int(value["size"]))
+    return MessageCounts(kinds, [(int(first), int(last)) for first, last in value["ranges"]], int(value["size"]))

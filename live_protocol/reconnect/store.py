@@ -7,9 +7,9 @@ from typing import Final, Protocol, runtime_checkable
 from live_protocol.errors import StaleOperation
 from live_protocol.reconnect.snapshot import Snapshot
 
-__all__ = ["HANDLE_TTL", "HandleClaimed", "HandleStore", "StaleSnapshot"]
+__all__ = ["SNAPSHOT_TTL", "SnapshotClaimed", "SnapshotStore", "StaleSnapshot"]
 
-HANDLE_TTL: Final = 2 * 3600.0
+SNAPSHOT_TTL: Final = 2 * 3600.0
 """Seconds for which a handle stays good after the end of its connection on Gemini (wire.md#handles)."""
 
 
@@ -29,7 +29,7 @@ class StaleSnapshot(StaleOperation):
         self.found = found
 
 
-class HandleClaimed(StaleOperation):
+class SnapshotClaimed(StaleOperation):
     """Another worker has claimed the session; nothing was done.
 
     Attributes:
@@ -42,7 +42,7 @@ class HandleClaimed(StaleOperation):
 
 
 @runtime_checkable
-class HandleStore(Protocol):
+class SnapshotStore(Protocol):
     """Snapshots by key, of which only one worker at a time may make a session.
 
     The order of a worker: `claim`, `load`, `PersistentConnection.restore`, `save` with the version it has loaded
@@ -59,7 +59,7 @@ class HandleStore(Protocol):
         ...
 
     def save(
-        self, key: str, snapshot: Snapshot, *, expected: int | None, owner: str | None = None, ttl: float = HANDLE_TTL
+        self, key: str, snapshot: Snapshot, *, expected: int | None, owner: str | None = None, ttl: float = SNAPSHOT_TTL
     ) -> int:
         """Replace the snapshot; gives its new version.
 
@@ -72,7 +72,7 @@ class HandleStore(Protocol):
 
         Raises:
             StaleSnapshot: There is another version. Nothing was saved.
-            HandleClaimed: Another owner has a claim. Nothing was saved.
+            SnapshotClaimed: Another owner has a claim. Nothing was saved.
         """
         ...
 
@@ -85,7 +85,7 @@ class HandleStore(Protocol):
             ttl: Until the claim expires, unless it is renewed.
 
         Raises:
-            HandleClaimed: Another owner has a claim. Nothing has changed.
+            SnapshotClaimed: Another owner has a claim. Nothing has changed.
         """
         ...
 

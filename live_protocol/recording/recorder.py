@@ -1,12 +1,20 @@
-"""Recording a session while it runs: a tap of the link that writes a trace."""
+"""Recording a session while it runs: an observer that writes a trace."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import final
 
+from live_protocol import Observation
 from live_protocol.close_info import CloseInfo
-from live_protocol.events import Connected, ConnectionClosed, LinkEvent, PingReceived, PongReceived, Rejected
+from live_protocol.events import (
+    Connected,
+    ConnectionClosed,
+    ConnectionEvent,
+    PingReceived,
+    PongReceived,
+    UpgradeRejected,
+)
 from live_protocol.recording.trace import SupportsWrite, TraceWriter
 
 __all__ = ["Recorder"]
@@ -14,7 +22,7 @@ __all__ = ["Recorder"]
 
 @final
 class Recorder:
-    """Give it as ``tap=`` to a connection, or to several that follow one another; it writes what passes as a trace.
+    """An observer that writes a trace: pass it as ``observer=`` to one connection, or to several in a row.
 
     The times are those of the machine's clock: of a message sent, when it was queued; of anything else, when
     ``next_event()`` gave it. A sink that fails ends the recording, never the session. What opens a connection, its URL
@@ -38,29 +46,28 @@ class Recorder:
         self._writer = TraceWriter(sink, redact=redact, secrets=secrets, info=info)
         self.error: Exception | None = None
 
-    def __call__(self, now: float | None, from_client: bool, what: bytes | str | LinkEvent) -> None:
+    def __call__(self, seen: Observation) -> None:
         """Record one thing; never raises.
 
         Args:
-            now: Reading of the clock, in seconds; None, before there was one, counts as 0.
-            from_client: Whether the client's end said it.
-            what: A text message as `str`, a binary one as `bytes`, or an event of the link.
+            seen: What passed; before there was a clock it counts as having passed at 0.
         """
         if self.error is not None:
             return
+        at, what = seen.at or 0.0, seen.what
         try:
             if isinstance(what, bytes | str):
-                self._writer.record(now or 0.0, from_client, what)
+                self._writer.record(at, seen.from_client, what)
             else:
-                self._note(now or 0.0, what)
+                self._note(at, what)
         except Exception as error:
             self.error = error
 
-    def _note(self, now: float, event: LinkEvent) -> None:
+    def _note(self, now: float, event: ConnectionEvent) -> None:
         match event:
             case Connected():
                 self._writer.note(now, "connected", {"compression": event.compression})
-            case Rejected():
+            case UpgradeRejected():
                 self._writer.note(now, "rejected", {"status": event.status})
             case PingReceived():
                 self._writer.note(now, "ping")

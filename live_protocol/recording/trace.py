@@ -32,7 +32,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, cast, final
 
 import attrs
 
-from live_protocol.codec.json_text import FORMS, MAX_DEPTH, compact, decoded, encoded, parse_object
+from live_protocol.codec.json_text import JSON_LAYOUTS, MAX_DEPTH, compact, decode_text, encode_text, parse_object
 from live_protocol.errors import InvalidMessage, LocalProtocolError
 from live_protocol.recording.scrubber import Scrubber
 
@@ -325,7 +325,7 @@ class TraceWriter:
         return cast("dict[str, Any]", self._scrubber.info(known)) if self._scrubber else known
 
     def _members(self, payload: bytes) -> dict[str, Any]:
-        text = decoded(payload)
+        text = decode_text(payload)
         if text is None:
             if self._scrubber:
                 payload = self._scrubber.opaque(payload.decode("latin-1")).encode("latin-1")
@@ -334,7 +334,7 @@ class TraceWriter:
         if value is None:
             return {"text": self._scrubber.opaque(text) if self._scrubber else text}
         shown = self._scrubber.message(value) if self._scrubber else value
-        for form, write in FORMS.items():
+        for form, write in JSON_LAYOUTS.items():
             if write(value) == text:
                 return {"json": shown} if form == "compact" else {"json": shown, "form": form}
         if shown == value and not (repeats and self._scrubber):
@@ -344,7 +344,7 @@ class TraceWriter:
 
     def _write(self, line: dict[str, Any]) -> None:
         text = compact(line)
-        data = encoded(text)
+        data = encode_text(text)
         if data is None:  # a lone surrogate, which JSON can escape and UTF-8 cannot hold
             data = json.dumps(line, separators=(",", ":")).encode()
         self._sink.write(data + b"\n")
@@ -352,7 +352,7 @@ class TraceWriter:
 
 def _payload(data: object) -> bytes | None:
     if isinstance(data, str):
-        return encoded(data)
+        return encode_text(data)
     return bytes(cast("bytes", data)) if isinstance(data, bytes | bytearray | memoryview) else None
 
 
@@ -363,12 +363,12 @@ def _recorded(line: Mapping[str, Any]) -> bytes | None:
         return None
     shape, value, form = shapes[0], line[shapes[0]], line.get("form", "compact")
     if shape == "json":
-        known = isinstance(value, dict) and isinstance(form, str) and form in FORMS
-        return encoded(FORMS[form](cast("object", value))) if known else None
+        known = isinstance(value, dict) and isinstance(form, str) and form in JSON_LAYOUTS
+        return encode_text(JSON_LAYOUTS[form](cast("object", value))) if known else None
     if not isinstance(value, str):
         return None
     if shape == "text":
-        return encoded(value)
+        return encode_text(value)
     with contextlib.suppress(ValueError):
         return base64.b64decode(value, validate=True)
     return None
@@ -431,7 +431,7 @@ class TraceReader:
         line = self._reader.line()
         if not line:
             return {}
-        text = decoded(line)
+        text = decode_text(line)
         # One level more than a message may have, for the line around it.
         value = None if text is None else parse_object(text, MAX_DEPTH + 1)[0]
         if value is None and not line.endswith(b"\n"):

@@ -4,19 +4,19 @@ Knows messages and the codec, and no WebSocket. Begin reading in ``live_session`
 """
 
 from live_protocol.session.activity import ActivityWindow
-from live_protocol.session.commands import ClientVerbs
+from live_protocol.session.commands import ClientCommands
 from live_protocol.session.live_session import LiveSession
-from live_protocol.session.profiles import PROFILES, ModelProfile, audio_gate, profile_for, takes_scheduling
+from live_protocol.session.profiles import PROFILES, ModelProfile, audio_gate, profile_for, supports_scheduling
 from live_protocol.session.requests import (
     AudioInput,
     ConfigInput,
     ContentInput,
     InstructionInput,
-    Marker,
+    MarkerInput,
     ResponseInput,
-    Responses,
+    ResponsesInput,
     ToolInput,
-    Turns,
+    TurnsInput,
     build_setup,
     check_realtime_input,
     check_setup,
@@ -26,7 +26,7 @@ from live_protocol.session.requests import (
     tool_responses,
 )
 from live_protocol.session.resumption import Resumption
-from live_protocol.session.tool_calls import ToolCall, ToolCalls, key_of
+from live_protocol.session.tool_calls import ToolCallTracker, TrackedToolCall, key_of
 from live_protocol.session.turns import TurnStep
 from live_protocol.session.usage import ByModality, Usage
 
@@ -35,21 +35,21 @@ __all__ = [
     "ActivityWindow",
     "AudioInput",
     "ByModality",
-    "ClientVerbs",
+    "ClientCommands",
     "ConfigInput",
     "ContentInput",
     "InstructionInput",
     "LiveSession",
-    "Marker",
+    "MarkerInput",
     "ModelProfile",
     "ResponseInput",
-    "Responses",
+    "ResponsesInput",
     "Resumption",
-    "ToolCall",
-    "ToolCalls",
+    "ToolCallTracker",
     "ToolInput",
+    "TrackedToolCall",
     "TurnStep",
-    "Turns",
+    "TurnsInput",
     "Usage",
     "audio_gate",
     "build_setup",
@@ -60,6 +60,6 @@ __all__ = [
     "key_of",
     "profile_for",
     "realtime_input",
-    "takes_scheduling",
+    "supports_scheduling",
     "tool_responses",
 ]

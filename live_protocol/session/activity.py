@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from live_protocol.errors import IllegalInState, InvalidMessage
 from live_protocol.messages.audio_format import AudioFormat
-from live_protocol.states import ACTIVITY, Activity, ActivityInput
+from live_protocol.states import ACTIVITY_TRANSITIONS, ActivityInput, ActivityState
 
 __all__ = ["ActivityWindow"]
 
 _HINTS = {
-    (Activity.AUTOMATIC, ActivityInput.START): "the server detects activity; to mark it yourself, set "
+    (ActivityState.AUTOMATIC, ActivityInput.START): "the server detects activity; to mark it yourself, set "
     "realtime_input_config.automatic_activity_detection.disabled = True",
-    (Activity.AUTOMATIC, ActivityInput.END): "the server detects activity; to mark it yourself, set "
+    (ActivityState.AUTOMATIC, ActivityInput.END): "the server detects activity; to mark it yourself, set "
     "realtime_input_config.automatic_activity_detection.disabled = True",
-    (Activity.OUTSIDE, ActivityInput.END): "send activity_start first",
-    (Activity.OUTSIDE, ActivityInput.MEDIA): "send activity_start first",
+    (ActivityState.OUTSIDE, ActivityInput.END): "send activity_start first",
+    (ActivityState.OUTSIDE, ActivityInput.MEDIA): "send activity_start first",
     (
-        Activity.OUTSIDE,
+        ActivityState.OUTSIDE,
         ActivityInput.STREAM_END,
     ): "audio_stream_end is for automatic detection only; leave it out",
-    (Activity.INSIDE, ActivityInput.START): "send activity_end first",
-    (Activity.INSIDE, ActivityInput.STREAM_END): "audio_stream_end is for automatic detection only; send activity_end",
+    (ActivityState.INSIDE, ActivityInput.START): "send activity_end first",
+    (
+        ActivityState.INSIDE,
+        ActivityInput.STREAM_END,
+    ): "audio_stream_end is for automatic detection only; send activity_end",
 }
 
 
@@ -38,17 +41,17 @@ class ActivityWindow:
     __slots__ = ("format", "state")
 
     def __init__(self, *, manual: bool = False) -> None:
-        self.state = Activity.OUTSIDE if manual else Activity.AUTOMATIC
+        self.state = ActivityState.OUTSIDE if manual else ActivityState.AUTOMATIC
         self.format: AudioFormat | None = None
 
-    def check(self, signal: ActivityInput) -> Activity:
+    def check(self, signal: ActivityInput) -> ActivityState:
         """The state that ``signal`` leads to; nothing changes yet.
 
         Raises:
             IllegalInState: The service would refuse it with 1007.
         """
         try:
-            return ACTIVITY[self.state, signal]
+            return ACTIVITY_TRANSITIONS[self.state, signal]
         except KeyError:
             hint = _HINTS[self.state, signal]
         raise IllegalInState(f"realtime input {signal}", f"activity is {self.state}", hint)

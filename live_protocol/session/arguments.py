@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from live_protocol.codec.decoding import members_of, read_str, structure
-from live_protocol.codec.schema import fields, snake
+from live_protocol.codec.schema import fields, snake_case
 from live_protocol.errors import InvalidMessage
 from live_protocol.messages import (
     Content,
@@ -74,13 +74,13 @@ def message_from(cls: type[T], value: Any, path: str) -> T:
     elsewhere = _ELSEWHERE.get(cls, {})
     found: dict[str, Any] = {}
     for key, member in members.items():
-        name = snake(key)
+        name = snake_case(key)
         if name in elsewhere:
             if member is None:
                 continue
             raise InvalidMessage(f"{path}.{name}", elsewhere[name])
         found[key] = member
-    return structure(cls, found, path, liberal=True)
+    return structure(cls, found, path, lenient=True)
 
 
 def messages_from(cls: type[T], value: Any, path: str) -> list[T]:
@@ -188,11 +188,11 @@ def _declarations(item: Any, path: str) -> Sequence[FunctionDeclaration] | None:
     if type(item) is dict:
         return None
     # Few need it, and it takes longer to import than most of the rest.
-    from live_protocol.tools.declare import Declared, ToolRegistry, declare  # noqa: PLC0415
+    from live_protocol.tools.declare import DeclaredFunction, ToolRegistry, declare  # noqa: PLC0415
 
     if isinstance(item, ToolRegistry):
         return item.tool().function_declarations
-    if isinstance(item, Declared):
+    if isinstance(item, DeclaredFunction):
         return [item.declaration]
     if isinstance(item, type) or not callable(item):
         return None

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from live_protocol.messages import LiveClientMessage, LiveClientToolResponse
 from live_protocol.session import requests as commands
 
-__all__ = ["ClientVerbs"]
+__all__ = ["ClientCommands"]
 
 
-class ClientVerbs(abc.ABC):
+class ClientCommands(abc.ABC):
     """Commands that end in one client message; what becomes of it is up to the class that has them."""
 
     __slots__ = ()
@@ -22,7 +22,7 @@ class ClientVerbs(abc.ABC):
     @abc.abstractmethod
     def _send_pcm(self, audio: bytes | bytearray | memoryview, rate: int) -> None: ...
 
-    def send_client_content(self, turns: commands.Turns | None = None, *, turn_complete: bool = True) -> None:
+    def send_client_content(self, turns: commands.TurnsInput | None = None, *, turn_complete: bool = True) -> None:
         """Append turns to the history, in order; interrupts a running generation (wire.md#client-content).
 
         Args:
@@ -46,8 +46,8 @@ class ClientVerbs(abc.ABC):
         rate: int | None = None,
         video: commands.MediaInput | None = None,
         text: str | None = None,
-        activity_start: commands.Marker | None = None,
-        activity_end: commands.Marker | None = None,
+        activity_start: commands.MarkerInput | None = None,
+        activity_end: commands.MarkerInput | None = None,
         audio_stream_end: bool | None = None,
     ) -> None:
         """Send one piece of live input; give exactly one of the members (wire.md#realtime-input).
@@ -84,7 +84,7 @@ class ClientVerbs(abc.ABC):
         )
         self._send_client("send_realtime_input", LiveClientMessage(realtime_input=message))
 
-    def send_tool_response(self, function_responses: commands.Responses) -> None:
+    def send_tool_response(self, function_responses: commands.ResponsesInput) -> None:
         """Answer one or several calls (wire.md#tool-response); a missing ``name`` is filled in from the call.
 
         Args:

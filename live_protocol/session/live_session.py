@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Final, Literal, Self, final
+from typing import Final, Self, final
 
 from live_protocol import events as ev
 from live_protocol.close_info import FrameSummary
@@ -20,7 +20,7 @@ from live_protocol.errors import (
     RemoteProtocolError,
     SchemaMismatch,
 )
-from live_protocol.events import Need, SessionEvent
+from live_protocol.events import SessionEvent
 from live_protocol.limits import Limits
 from live_protocol.messages import (
     FunctionCall,
@@ -30,25 +30,25 @@ from live_protocol.messages import (
     LiveServerSetupComplete,
 )
 from live_protocol.session import requests as commands
-from live_protocol.session.commands import ClientVerbs
+from live_protocol.session.commands import ClientCommands
 from live_protocol.session.message_kinds import (
     client_member,
-    given,
     is_manual,
     kind,
     seeds_history,
     server_signal,
+    set_members,
     size_of,
     turn_signals,
 )
-from live_protocol.session.profiles import ModelProfile, audio_gate, takes_scheduling
-from live_protocol.session.receiving import ClientRole, server_role_events
+from live_protocol.session.profiles import ModelProfile, audio_gate, supports_scheduling
+from live_protocol.session.receiving import ServerMessageReader, client_message_events
 from live_protocol.session.resumption import Resumption
-from live_protocol.session.sending import PHASE_HINTS, ClientOutbound
-from live_protocol.session.stall import StallWatch
-from live_protocol.session.tool_calls import ToolCalls
+from live_protocol.session.sending import PHASE_HINTS, ClientMessageEncoder
+from live_protocol.session.stall import StallDetector
+from live_protocol.session.tool_calls import ToolCallTracker
 from live_protocol.session.usage import Usage
-from live_protocol.states import PHASE, Phase, PhaseInput, TurnState
+from live_protocol.states import PHASE_TRANSITIONS, Phase, PhaseInput, TurnState
 from live_protocol.timing import Deadline, Deadlines, Timeouts
 
 __all__ = ["LiveSession"]
@@ -58,7 +58,7 @@ _SUMMARIES: Final = 12
 
 
 @final
-class LiveSession(ClientVerbs):
+class LiveSession(ClientCommands):
     """One Live session as a pure state machine: text of messages in, events out, commands in, text out.
 
     Decoding is lazy: state moves when `next_event` hands out the first event of the message that moves it, so every
@@ -77,11 +77,11 @@ class LiveSession(ClientVerbs):
         "_client",
         "_codec",
         "_deadlines",
+        "_encoder",
         "_events",
         "_frames",
         "_limits",
         "_out",
-        "_outbound",
         "_queue",
         "_setup",
         "_stall",
@@ -114,16 +114,18 @@ class LiveSession(ClientVerbs):
         self.last_phase: Phase = Phase.NEW
         self.client_message_index: int = -1
         resumes = setup is not None and bool(setup.session_resumption and setup.session_resumption.handle)
-        self.tool_calls: ToolCalls = ToolCalls(codec.backend, foreign=resumes, scheduling=takes_scheduling(profile))
-        self._tracker = ClientRole(self.tool_calls)
+        self.tool_calls: ToolCallTracker = ToolCallTracker(
+            codec.backend, allow_unknown_ids=resumes, scheduling=supports_scheduling(profile)
+        )
+        self._tracker = ServerMessageReader(self.tool_calls)
         gate = audio_gate(profile, setup, self.tool_calls)
-        self._outbound = ClientOutbound(codec, limits, self.tool_calls, manual=is_manual(setup), gate=gate)
+        self._encoder = ClientMessageEncoder(codec, limits, self.tool_calls, manual=is_manual(setup), gate=gate)
         self._deadlines = Deadlines()
         self._queue: deque[bytes | str] = deque()
         self._events: deque[SessionEvent] = deque()
         self._out: list[bytes] = []
         self._frames: deque[tuple[bool, str, int, float | None]] = deque(maxlen=_SUMMARIES)
-        self._stall = StallWatch(self._deadlines, timeouts.stall if setup else None, seeding=seeds_history(setup))
+        self._stall = StallDetector(self._deadlines, timeouts.stall if setup else None, seeding=seeds_history(setup))
         if setup is None:
             self._deadlines.arm(Deadline.SETUP, timeouts.setup)
 
@@ -195,7 +197,7 @@ class LiveSession(ClientVerbs):
         return self._tracker.turns.state
 
     @property
-    def awaits_answer(self) -> bool:
+    def awaiting_answer(self) -> bool:
         """Whether client content asked for an answer of which nothing has come yet."""
         return self._stall.awaiting
 
@@ -251,22 +253,22 @@ class LiveSession(ClientVerbs):
         """The connection under the session has ended; messages that came before stay to be read."""
         if self.phase is not Phase.ENDED:
             self.last_phase = self.phase
-        self.phase = PHASE[self.phase, PhaseInput.END]
+        self.phase = PHASE_TRANSITIONS[self.phase, PhaseInput.END]
         self._deadlines.clear()
 
     # --- outputs ------------------------------------------------------------------------------------------------
 
-    def next_event(self) -> SessionEvent | Literal[Need.DATA]:
-        """The next event, or `Need.DATA`."""
+    def next_event(self) -> SessionEvent | None:
+        """The next event, or None."""
         while not self._events:
             if not self._queue:
-                return Need.DATA
+                return None
             self._take(self._queue.popleft())
         return self._events.popleft()
 
     def events(self) -> Iterator[SessionEvent]:
         """Events until there are no more for now; safe to abandon and to take up again."""
-        while (event := self.next_event()) is not Need.DATA:
+        while (event := self.next_event()) is not None:
             yield event
 
     def messages_to_send(self) -> list[bytes]:
@@ -332,7 +334,7 @@ class LiveSession(ClientVerbs):
             raise IllegalInState(operation, "this is the server's end", "use send() with a LiveServerMessage")
 
     def _next_phase(self, operation: str, signal: PhaseInput) -> Phase:
-        phase = PHASE.get((self.phase, signal))
+        phase = PHASE_TRANSITIONS.get((self.phase, signal))
         if phase is not None:
             return phase
         if self.phase is Phase.ENDED:
@@ -342,7 +344,7 @@ class LiveSession(ClientVerbs):
     def _send_pcm(self, audio: bytes | bytearray | memoryview, rate: int) -> None:
         self._check_client("send_realtime_input")
         phase = self._next_phase("send_realtime_input", PhaseInput.CLIENT_MESSAGE)
-        self._sent(phase, "realtime_input", self._outbound.pcm(audio, rate))
+        self._sent(phase, "realtime_input", self._encoder.encode_audio(audio, rate))
 
     def _send_client(self, operation: str, message: LiveClientMessage) -> None:
         self._check_client(operation)
@@ -350,11 +352,11 @@ class LiveSession(ClientVerbs):
         phase = self._next_phase(operation, PhaseInput.SETUP if message.setup else PhaseInput.CLIENT_MESSAGE)
         if message.setup is not None and message.setup != self._setup:
             raise InvalidMessage("setup", "this session was made with another setup")
-        payload = self._outbound.message(message)
+        payload = self._encoder.encode_message(message)
         if message.setup is not None:
             self._deadlines.arm(Deadline.SETUP, self._timeouts.setup)
         if message.client_content is not None:
-            self._stall.asked(complete=bool(message.client_content.turn_complete))
+            self._stall.answer_requested(complete=bool(message.client_content.turn_complete))
         self._sent(phase, member, payload)
 
     def _send_server(self, message: LiveServerMessage) -> None:
@@ -393,7 +395,7 @@ class LiveSession(ClientVerbs):
         After the end it is the phase in which the session ended: what is read late came before.
         """
         over = self.phase is Phase.ENDED
-        phase = PHASE.get((self.last_phase if over else self.phase, signal))
+        phase = PHASE_TRANSITIONS.get((self.last_phase if over else self.phase, signal))
         if phase is not None:
             if over:
                 self.last_phase = phase
@@ -425,9 +427,13 @@ class LiveSession(ClientVerbs):
                 # In mid-turn nothing but the chunk itself is to be told: the path of nearly all messages.
                 self._frames.append((False, "server_content", len(data), self._deadlines.now))
                 part = found
-                origin: ev.Origin[LiveServerMessage] = ev.Origin(build=lambda: Codec.audio_message(part))
+                lazy_message: ev.LazyMessage[LiveServerMessage] = ev.LazyMessage(
+                    build=lambda: Codec.audio_message(part)
+                )
                 self._events.append(
-                    ev.AudioChunk(data=part[1], format=audio, generation=tracker.turns.generation, origin=origin)
+                    ev.AudioChunk(
+                        data=part[1], format=audio, generation=tracker.turns.generation, lazy_message=lazy_message
+                    )
                 )
                 self._progress()
                 return
@@ -450,7 +456,7 @@ class LiveSession(ClientVerbs):
 
     def _take_client_message(self, data: bytes | str) -> None:
         message = self._codec.decode_client(data, strict=self._strict)
-        if not given(message) and not message.extra:
+        if not set_members(message) and not message.extra:
             raise SchemaMismatch("", "a client message has exactly one member, got none")
         self._record(sent=False, kind=kind(message), size=size_of(data))
         before = self.last_phase if self.phase is Phase.ENDED else self.phase
@@ -466,7 +472,7 @@ class LiveSession(ClientVerbs):
         if message.tool_response is not None:
             self.tool_calls.responded(message.tool_response.function_responses)
         made = list(
-            server_role_events(message, index=self.client_message_index, unexpected=phase is None and not early)
+            client_message_events(message, index=self.client_message_index, unexpected=phase is None and not early)
         )
         self._tell(made)
 
@@ -480,13 +486,13 @@ class LiveSession(ClientVerbs):
     def _fail(self, error: LiveProtocolError) -> None:
         self.end()
         self._queue.clear()
-        self._events.append(ev.Failed(error=error))
+        self._events.append(ev.ConnectionFailed(error=error))
 
     def _setup_expired(self) -> None:
         if self._setup is None:
             detail = "the client has sent no setup"
         else:
-            options = [name for name in given(self._setup) if name != "model"]
+            options = [name for name in set_members(self._setup) if name != "model"]
             extras = f" with {', '.join(options)}" if options else ""
             detail = f"setup{extras} was sent, setupComplete has not come"
         self._fail(DeadlineExpired(Deadline.SETUP, self._timeouts.setup or 0.0, detail))

@@ -17,12 +17,12 @@ from live_protocol.states import ActivityInput, PhaseInput, TurnInput
 __all__ = [
     "activity_signal",
     "client_member",
-    "given",
     "has_output",
     "is_manual",
     "kind",
     "seeds_history",
     "server_signal",
+    "set_members",
     "size_of",
     "turn_signals",
 ]
@@ -34,7 +34,7 @@ def _members(cls: type) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...
     return names, operator.attrgetter(*names)
 
 
-def given(message: Any) -> list[str]:
+def set_members(message: Any) -> list[str]:
     """Names of the members that are not absent, without ``extra``; the class has two at least."""
     names, values_of = _members(message.__class__)
     values = values_of(message)
@@ -43,7 +43,7 @@ def given(message: Any) -> list[str]:
 
 def kind(message: LiveClientMessage | LiveServerMessage) -> str:
     """The members of an envelope in one word, for reports; of unknown names not too many, each cut short."""
-    names = given(message)
+    names = set_members(message)
     if message.extra:
         names += [key[:40] for key in itertools.islice(message.extra, 8)]
     return ",".join(names)
@@ -55,7 +55,7 @@ def client_member(message: LiveClientMessage) -> str:
     Raises:
         InvalidMessage: There is none, or more than one.
     """
-    names = given(message)
+    names = set_members(message)
     if len(names) != 1:
         raise InvalidMessage("", f"a client message has exactly one member, got {', '.join(names) or 'none'}")
     return names[0]

@@ -14,9 +14,9 @@ import attrs
 
 from live_protocol.errors import IllegalInState
 from live_protocol.messages import Behavior, LiveClientSetup, Modality
-from live_protocol.session.tool_calls import ToolCalls
+from live_protocol.session.tool_calls import ToolCallTracker
 
-__all__ = ["PROFILES", "ModelProfile", "audio_gate", "profile_for", "takes_scheduling"]
+__all__ = ["PROFILES", "ModelProfile", "audio_gate", "profile_for", "supports_scheduling"]
 
 
 @final
@@ -26,7 +26,7 @@ class ModelProfile:
 
     Attributes:
         family: Name of the row.
-        marks: Parts of a model's name, any of which makes it a member; the first row that fits wins.
+        name_parts: Parts of a model's name, any of which makes it a member; the first row that fits wins.
         modalities: Response modalities that the family serves; empty where that is not known.
         thinking_level: Whether ``thinking_config.thinking_level`` is required (True), refused (False), or free (None).
         affective_dialog: Whether ``enable_affective_dialog`` is taken.
@@ -40,7 +40,7 @@ class ModelProfile:
     """
 
     family: str = "unknown"
-    marks: Sequence[str] = ()
+    name_parts: Sequence[str] = ()
     modalities: Sequence[Modality] = ()
     thinking_level: bool | None = None
     affective_dialog: bool = True
@@ -82,7 +82,7 @@ class ModelProfile:
 PROFILES: Final[Sequence[ModelProfile]] = (
     ModelProfile(
         family="3.8 extended thinking",
-        marks=("3.8-live-extended-thinking",),
+        name_parts=("3.8-live-extended-thinking",),
         modalities=(Modality.AUDIO,),
         thinking_level=True,
         affective_dialog=False,
@@ -91,26 +91,26 @@ PROFILES: Final[Sequence[ModelProfile]] = (
     ),
     ModelProfile(
         family="3.8",
-        marks=("3.8-live",),
+        name_parts=("3.8-live",),
         modalities=(Modality.AUDIO, Modality.VIDEO),
         thinking_level=False,
         affective_dialog=False,
         blocking_calls=False,
     ),
-    ModelProfile(family="3.5 transcribe", marks=("transcribe",), modalities=(Modality.TEXT,)),
+    ModelProfile(family="3.5 transcribe", name_parts=("transcribe",), modalities=(Modality.TEXT,)),
     ModelProfile(
         family="3.1",
-        marks=("3.1-flash-live",),
+        name_parts=("3.1-flash-live",),
         modalities=(Modality.AUDIO,),
         affective_dialog=False,
         client_content_later=False,
         context_update=False,
     ),
     ModelProfile(
-        family="2.5 native audio", marks=("native-audio",), modalities=(Modality.AUDIO,), context_update=False
+        family="2.5 native audio", name_parts=("native-audio",), modalities=(Modality.AUDIO,), context_update=False
     ),
-    ModelProfile(family="2.5", marks=("live-2.5", "2.5-flash-live"), context_update=False),
-    ModelProfile(family="2.0", marks=("2.0-flash-live",), context_update=False),
+    ModelProfile(family="2.5", name_parts=("live-2.5", "2.5-flash-live"), context_update=False),
+    ModelProfile(family="2.0", name_parts=("2.0-flash-live",), context_update=False),
 )
 """The families known by 2026-11, the most special first."""
 
@@ -123,18 +123,18 @@ def profile_for(model: str, profiles: Sequence[ModelProfile] = PROFILES) -> Mode
         profiles: Rows to look through.
     """
     for profile in profiles:
-        if any(mark in model for mark in profile.marks):
+        if any(mark in model for mark in profile.name_parts):
             return profile
     return ModelProfile()
 
 
-def takes_scheduling(profile: ModelProfile | None) -> bool:
+def supports_scheduling(profile: ModelProfile | None) -> bool:
     """Whether responses may say how they enter the conversation, as far as is known."""
     return profile is None or profile.scheduling
 
 
 def audio_gate(
-    profile: ModelProfile | None, setup: LiveClientSetup | None, calls: ToolCalls
+    profile: ModelProfile | None, setup: LiveClientSetup | None, calls: ToolCallTracker
 ) -> Callable[[], None] | None:
     """What is asked before audio goes out, None where the profile has nothing against it.
 

@@ -18,12 +18,12 @@ from live_protocol.messages.audio_format import OUTPUT_RATE, AudioFormat
 from live_protocol.messages.fields import Extra
 from live_protocol.session.message_kinds import has_output
 from live_protocol.session.resumption import Resumption
-from live_protocol.session.tool_calls import ToolCalls
-from live_protocol.session.turns import Turns
+from live_protocol.session.tool_calls import ToolCallTracker
+from live_protocol.session.turns import TurnTracker
 from live_protocol.session.usage import Usage
 from live_protocol.states import TurnInput
 
-__all__ = ["ClientRole", "server_role_events"]
+__all__ = ["ServerMessageReader", "client_message_events"]
 
 _MAX_MIME_TYPE = 200
 # REQUIRES_ACTION is the deprecated name of IDLE (wire.md#turn-state).
@@ -31,7 +31,7 @@ _OVER = (InteractionStatus.IDLE, InteractionStatus.REQUIRES_ACTION)
 _UNSAID = (None, InteractionStatus.INTERACTION_STATUS_UNSPECIFIED)
 
 
-class ClientRole:
+class ServerMessageReader:
     """What the client role follows across messages, and the events it makes of each.
 
     Attributes:
@@ -42,14 +42,14 @@ class ClientRole:
         now: Clock reading of the message in hand.
     """
 
-    def __init__(self, calls: ToolCalls) -> None:
-        self.turns = Turns()
+    def __init__(self, calls: ToolCallTracker) -> None:
+        self.turns = TurnTracker()
         self.calls = calls
         self.usage = Usage()
         self.resumption = Resumption()
         self.now: float | None = None
         self._formats: dict[str, AudioFormat | None] = {}
-        self._origin: ev.Origin[LiveServerMessage] = ev.Origin(LiveServerMessage())
+        self._lazy_message: ev.LazyMessage[LiveServerMessage] = ev.LazyMessage(LiveServerMessage())
         self._unexpected = False
 
     def audio_format(self, mime_type: str) -> AudioFormat | None:
@@ -64,7 +64,7 @@ class ClientRole:
 
     def events(self, message: LiveServerMessage, *, unexpected: bool) -> list[ev.SessionEvent]:
         """The events of one message."""
-        self._origin = ev.Origin(message)
+        self._lazy_message = ev.LazyMessage(message)
         self._unexpected = unexpected
         out: list[ev.SessionEvent] = []
         self._lifecycle(out, message)
@@ -89,11 +89,11 @@ class ClientRole:
         return out
 
     def _server(self) -> dict[str, Any]:
-        return {"origin": self._origin, "unexpected": self._unexpected}
+        return {"lazy_message": self._lazy_message, "unexpected": self._unexpected}
 
     def _output(self, *, odd: bool = False, stale: bool = False) -> dict[str, Any]:
         return {
-            "origin": self._origin,
+            "lazy_message": self._lazy_message,
             "unexpected": self._unexpected or odd,
             "generation": self.turns.generation,
             "stale": stale,
@@ -230,9 +230,9 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def server_role_events(message: LiveClientMessage, *, index: int, unexpected: bool) -> Iterator[ev.SessionEvent]:
+def client_message_events(message: LiveClientMessage, *, index: int, unexpected: bool) -> Iterator[ev.SessionEvent]:
     """The events of one client message."""
-    shared: dict[str, Any] = {"origin": ev.Origin(message), "index": index, "unexpected": unexpected}
+    shared: dict[str, Any] = {"lazy_message": ev.LazyMessage(message), "index": index, "unexpected": unexpected}
     if message.setup is not None:
         yield ev.SetupReceived(setup=message.setup, **shared)
     if message.client_content is not None:
@@ -244,4 +244,4 @@ def server_role_events(message: LiveClientMessage, *, index: int, unexpected: bo
     if message.context_update is not None:
         yield ev.ContextUpdateReceived(update=message.context_update, **shared)
     if message.extra:
-        yield ev.UnknownMessage(fields=message.extra, origin=shared["origin"], unexpected=unexpected)
+        yield ev.UnknownMessage(fields=message.extra, lazy_message=shared["lazy_message"], unexpected=unexpected)

@@ -33,18 +33,18 @@ from live_protocol.messages import (
 )
 from live_protocol.messages.audio_format import AudioFormat
 from live_protocol.session.arguments import connect_config, content_of, message_from, messages_from, tools_of
-from live_protocol.session.message_kinds import given
+from live_protocol.session.message_kinds import set_members
 
 __all__ = [
     "AudioInput",
     "ConfigInput",
     "ContentInput",
     "InstructionInput",
-    "Marker",
+    "MarkerInput",
     "ResponseInput",
-    "Responses",
+    "ResponsesInput",
     "ToolInput",
-    "Turns",
+    "TurnsInput",
     "build_setup",
     "check_realtime_input",
     "check_setup",
@@ -62,17 +62,17 @@ ContentInput: TypeAlias = Content | Mapping[str, Any]
 """One turn, or its plain data."""
 InstructionInput: TypeAlias = str | Part | ContentInput | Sequence[str | Part | Mapping[str, Any]]
 """Text, parts, or content made of them."""
-Turns: TypeAlias = ContentInput | Iterable[ContentInput]
+TurnsInput: TypeAlias = ContentInput | Iterable[ContentInput]
 """One turn, or several in order."""
 AudioInput: TypeAlias = bytes | bytearray | memoryview | Blob | Mapping[str, Any]
 """PCM, whose rate is given beside it, or a blob that carries its rate."""
 MediaInput: TypeAlias = Blob | Mapping[str, Any]
 """An image, or another piece of media with its MIME type."""
-Marker: TypeAlias = bool | ActivityStart | ActivityEnd | Mapping[str, Any]
+MarkerInput: TypeAlias = bool | ActivityStart | ActivityEnd | Mapping[str, Any]
 """True, or the empty message of an activity's start or end."""
 ResponseInput: TypeAlias = FunctionResponse | Mapping[str, Any]
 """The answer to one call, or its plain data."""
-Responses: TypeAlias = ResponseInput | Iterable[ResponseInput]
+ResponsesInput: TypeAlias = ResponseInput | Iterable[ResponseInput]
 """The answer to one call, or to several."""
 ToolInput: TypeAlias = Tool | FunctionDeclaration | Mapping[str, Any] | Callable[..., Any]
 """A tool, its plain data, or a function: declared, of MCP, or a Python function with type hints."""
@@ -156,7 +156,7 @@ def check_setup(setup: LiveClientSetup) -> None:
 # --- client content ---------------------------------------------------------------------------------------------
 
 
-def client_content(turns: Turns | None, *, turn_complete: bool) -> LiveClientContent:
+def client_content(turns: TurnsInput | None, *, turn_complete: bool) -> LiveClientContent:
     """Turns for the history.
 
     Raises:
@@ -183,8 +183,8 @@ def realtime_input(
     rate: int | None,
     video: MediaInput | None,
     text: str | None,
-    activity_start: Marker | None,
-    activity_end: Marker | None,
+    activity_start: MarkerInput | None,
+    activity_end: MarkerInput | None,
     audio_stream_end: bool | None,
 ) -> LiveClientRealtimeInput:
     """One piece of live input, checked by `check_realtime_input`.
@@ -253,7 +253,7 @@ def check_realtime_input(message: LiveClientRealtimeInput) -> AudioFormat | None
     Raises:
         InvalidMessage: With the path and what to do instead.
     """
-    members = [name for name in given(message) if getattr(message, name) not in (False, 0)]
+    members = [name for name in set_members(message) if getattr(message, name) not in (False, 0)]
     if len(members) != 1:
         names = f"got {len(members)}: {', '.join(members)}" if members else "got none"
         raise InvalidMessage("realtime_input", f"exactly one member a message, {names}; call once for each")
@@ -334,7 +334,7 @@ def check_samples(size: int, audio: AudioFormat, path: str = "realtime_input.aud
 # --- tools and context ------------------------------------------------------------------------------------------
 
 
-def tool_responses(responses: Responses) -> list[FunctionResponse]:
+def tool_responses(responses: ResponsesInput) -> list[FunctionResponse]:
     """Results of calls as a list.
 
     Raises:

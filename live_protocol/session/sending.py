@@ -19,10 +19,10 @@ from live_protocol.messages import (
 from live_protocol.session import requests as commands
 from live_protocol.session.activity import ActivityWindow
 from live_protocol.session.message_kinds import activity_signal
-from live_protocol.session.tool_calls import ToolCalls
+from live_protocol.session.tool_calls import ToolCallTracker
 from live_protocol.states import ActivityInput, Phase
 
-__all__ = ["PHASE_HINTS", "ClientOutbound"]
+__all__ = ["PHASE_HINTS", "ClientMessageEncoder"]
 
 PHASE_HINTS: Final[Mapping[Phase, str]] = {
     Phase.NEW: "the session has not begun; setup comes first",
@@ -40,7 +40,7 @@ _MEMBERS: Final = (
 )
 
 
-class ClientOutbound:
+class ClientMessageEncoder:
     """The rules of what a client may send, beyond the phase; each method changes state only if it succeeds.
 
     Args:
@@ -56,7 +56,7 @@ class ClientOutbound:
         self,
         codec: Codec,
         limits: Limits,
-        calls: ToolCalls,
+        calls: ToolCallTracker,
         *,
         manual: bool,
         admit: Callable[[int], None] | None = None,
@@ -69,7 +69,7 @@ class ClientOutbound:
         self._calls = calls
         self._window = ActivityWindow(manual=manual)
 
-    def pcm(self, audio: bytes | bytearray | memoryview, rate: int) -> bytes:
+    def encode_audio(self, audio: bytes | bytearray | memoryview, rate: int) -> bytes:
         """The text that carries raw audio: the path of nearly all messages.
 
         Raises:
@@ -92,7 +92,7 @@ class ClientOutbound:
         window.format = form
         return payload
 
-    def message(self, message: LiveClientMessage, *, epoch: int | None = None) -> bytes:
+    def encode_message(self, message: LiveClientMessage, *, epoch: int | None = None) -> bytes:
         """The text of any message with exactly one member.
 
         Args:

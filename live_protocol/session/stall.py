@@ -8,10 +8,10 @@ from live_protocol.events import StallKind, StallSuspected
 from live_protocol.states import Phase, TurnInput, TurnState
 from live_protocol.timing import Deadline, Deadlines
 
-__all__ = ["StallWatch"]
+__all__ = ["StallDetector"]
 
 
-class StallWatch:
+class StallDetector:
     """Watches for progress of the client's session.
 
     Args:
@@ -32,7 +32,7 @@ class StallWatch:
         self._last = 0.0
         self.awaiting: bool = False
 
-    def asked(self, *, complete: bool) -> None:
+    def answer_requested(self, *, complete: bool) -> None:
         """Client content went out; ``complete`` is its ``turn_complete``."""
         self.awaiting = complete and not self._seeding
         self._seeding = self._seeding and not complete

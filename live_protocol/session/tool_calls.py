@@ -10,9 +10,9 @@ import attrs
 
 from live_protocol.errors import IllegalInState, InvalidMessage, ToolCallOrphaned, ToolCallWasCancelled
 from live_protocol.messages import Backend, FunctionCall, FunctionResponse
-from live_protocol.states import TOOL_CALL, ToolCallInput, ToolCallState
+from live_protocol.states import TOOL_CALL_TRANSITIONS, ToolCallInput, ToolCallState
 
-__all__ = ["ToolCall", "ToolCalls", "key_of"]
+__all__ = ["ToolCallTracker", "TrackedToolCall", "key_of"]
 
 _OPEN: Final = (ToolCallState.PENDING, ToolCallState.STREAMING)
 _REMEMBERED: Final = 1024
@@ -21,7 +21,7 @@ _REMEMBERED: Final = 1024
 
 @final
 @attrs.frozen(kw_only=True)
-class ToolCall:
+class TrackedToolCall:
     """One call and what became of it.
 
     Attributes:
@@ -35,7 +35,7 @@ class ToolCall:
     epoch: int = 0
 
 
-class ToolCalls:
+class ToolCallTracker:
     """Calls by id; those without an id (some Vertex models) are counted by name.
 
     On Vertex a response may leave the id out: it answers the oldest call of its name, and where that one has an id, it
@@ -43,7 +43,7 @@ class ToolCalls:
 
     Args:
         backend: Whether responses must carry an id.
-        foreign: Whether calls of an earlier connection may be answered here, as after a resumption.
+        allow_unknown_ids: Whether calls of an earlier connection may be answered here, as after a resumption.
         scheduling: Whether the model takes the ``scheduling`` of a response; see `ModelProfile.scheduling`.
 
     Attributes:
@@ -53,19 +53,27 @@ class ToolCalls:
     """
 
     __slots__ = (
-        "_anonymous", "_answered", "_finished", "_foreign", "_open", "_orphans", "_recent",
-        "backend", "epoch", "scheduling",
+        "_allow_unknown_ids",
+        "_anonymous",
+        "_answered",
+        "_finished",
+        "_open",
+        "_orphans",
+        "_recent",
+        "backend",
+        "epoch",
+        "scheduling",
     )  # fmt: skip
 
-    def __init__(self, backend: Backend, *, foreign: bool = False, scheduling: bool = True) -> None:
+    def __init__(self, backend: Backend, *, allow_unknown_ids: bool = False, scheduling: bool = True) -> None:
         self.backend: Backend = backend
         self.scheduling: bool = scheduling
-        self._foreign = foreign
-        self._open: dict[str, ToolCall] = {}
+        self._allow_unknown_ids = allow_unknown_ids
+        self._open: dict[str, TrackedToolCall] = {}
         self._answered: OrderedDict[str, None] = OrderedDict()  # names of calls without an id
-        self._finished: OrderedDict[str, ToolCall] = OrderedDict()
-        self._anonymous: list[ToolCall] = []
-        self._orphans: OrderedDict[str, ToolCall] = OrderedDict()
+        self._finished: OrderedDict[str, TrackedToolCall] = OrderedDict()
+        self._anonymous: list[TrackedToolCall] = []
+        self._orphans: OrderedDict[str, TrackedToolCall] = OrderedDict()
         self._recent: OrderedDict[str, None] = OrderedDict()
         self.epoch: int = 0
 
@@ -73,11 +81,11 @@ class ToolCalls:
         """The calls that still await a response, oldest first; those without an id last."""
         return tuple(entry.call for entry in self.open())
 
-    def open(self) -> tuple[ToolCall, ...]:
+    def open(self) -> tuple[TrackedToolCall, ...]:
         """The same with all that is known about them."""
         return (*self._open.values(), *self._anonymous)
 
-    def restore(self, calls: Iterable[ToolCall]) -> None:
+    def restore(self, calls: Iterable[TrackedToolCall]) -> None:
         """Enter open calls of earlier connections, as `open` gave them."""
         for entry in calls:
             if entry.call.id:
@@ -87,18 +95,18 @@ class ToolCalls:
 
     @property
     def recent(self) -> frozenset[str]:
-        """Ids (names, where there is none) of the calls since the last `settle`, whatever became of them."""
+        """Ids (names, where there is none) of the calls since the last `forget_recent`, whatever became of them."""
         return frozenset(self._recent)
 
-    def settle(self) -> None:
+    def forget_recent(self) -> None:
         """The calls so far belong to what can be resumed."""
         self._recent.clear()
 
-    def orphan(self, *, recent: bool = False) -> tuple[ToolCall, ...]:
+    def orphan(self, *, recent: bool = False) -> tuple[TrackedToolCall, ...]:
         """Nobody waits for the open calls any more: from now on answering one raises `ToolCallOrphaned`; gives them.
 
         Args:
-            recent: Only those that were made since the last `settle`.
+            recent: Only those that were made since the last `forget_recent`.
         """
         orphans = tuple(entry for entry in self.open() if not recent or key_of(entry.call) in self._recent)
         for entry in orphans:
@@ -112,7 +120,7 @@ class ToolCalls:
         self._recent.clear()
         return orphans
 
-    def get(self, call_id: str) -> ToolCall | None:
+    def get(self, call_id: str) -> TrackedToolCall | None:
         """The call with this id, or None."""
         return self._open.get(call_id) or self._finished.get(call_id)
 
@@ -122,11 +130,11 @@ class ToolCalls:
         if len(self._recent) > _REMEMBERED:
             self._recent.popitem(last=False)
         if not call.id:
-            self._anonymous.append(ToolCall(call=call, epoch=self.epoch))
+            self._anonymous.append(TrackedToolCall(call=call, epoch=self.epoch))
             return True
         self._finished.pop(call.id, None)
         known = self._open.pop(call.id, None)
-        self._open[call.id] = ToolCall(call=call, epoch=self.epoch)
+        self._open[call.id] = TrackedToolCall(call=call, epoch=self.epoch)
         return known is None
 
     def cancelled(self, call_id: str) -> bool:
@@ -134,15 +142,15 @@ class ToolCalls:
         entry = self.get(call_id)
         if entry is None:
             # Its answer may still be on its way from another task: remember that it must not go.
-            entry = ToolCall(call=FunctionCall(id=call_id))
+            entry = TrackedToolCall(call=FunctionCall(id=call_id))
             self._enter(call_id, entry, ToolCallState.CANCELLED)
             return False
-        after = TOOL_CALL.get((entry.state, ToolCallInput.CANCEL))
+        after = TOOL_CALL_TRANSITIONS.get((entry.state, ToolCallInput.CANCEL))
         if after is not None:
             self._enter(call_id, entry, after)
         return entry.state in _OPEN
 
-    def _enter(self, call_id: str, entry: ToolCall, state: ToolCallState) -> None:
+    def _enter(self, call_id: str, entry: TrackedToolCall, state: ToolCallState) -> None:
         entry = attrs.evolve(entry, state=state)
         if state in _OPEN:
             self._open[call_id] = entry
@@ -187,7 +195,7 @@ class ToolCalls:
                 checked.append(self._check_by_name(path, response, epoch, states, taken))
         return checked
 
-    def _check_epoch(self, entry: ToolCall | None, key: str, epoch: int | None) -> None:
+    def _check_epoch(self, entry: TrackedToolCall | None, key: str, epoch: int | None) -> None:
         if entry is None and key in self._orphans:
             raise ToolCallOrphaned(key, self._orphans[key].epoch, self.epoch)
         if entry is not None and epoch is not None and entry.epoch != epoch:
@@ -201,13 +209,13 @@ class ToolCalls:
         entry = self.get(call_id)
         self._check_epoch(entry, call_id, epoch)
         if entry is None:
-            if self._foreign:
+            if self._allow_unknown_ids:
                 return response
             raise InvalidMessage(f"{path}.id", f"no call with id {call_id!r} was made on this connection")
         state = states.get(call_id, entry.state)
         if state is ToolCallState.CANCELLED:
             raise ToolCallWasCancelled(call_id)
-        after = TOOL_CALL.get((state, _input(response)))
+        after = TOOL_CALL_TRANSITIONS.get((state, _input(response)))
         if after is None:
             raise _not_now(call_id, state)
         states[call_id] = after
@@ -241,7 +249,7 @@ class ToolCalls:
         for entry in named:
             if states.get(entry.call.id or "", entry.state) in _OPEN:
                 return self._check_by_id(path, attrs.evolve(response, id=entry.call.id), epoch, states)
-        if self._foreign:
+        if self._allow_unknown_ids:
             return response
         if named:
             return self._check_by_id(path, attrs.evolve(response, id=named[0].call.id), epoch, states)
@@ -272,11 +280,11 @@ class ToolCalls:
                 continue
             # A client on Vertex may leave out the id that the call had.
             entry = self.get(response.id) if response.id else self._named(response.name)
-            after = None if entry is None else TOOL_CALL.get((entry.state, _input(response)))
+            after = None if entry is None else TOOL_CALL_TRANSITIONS.get((entry.state, _input(response)))
             if entry is not None and after is not None:
                 self._enter(entry.call.id or "", entry, after)
 
-    def _named(self, name: str | None) -> ToolCall | None:
+    def _named(self, name: str | None) -> TrackedToolCall | None:
         return next((entry for entry in self._open.values() if entry.call.name == name), None)
 
 

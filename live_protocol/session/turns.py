@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from live_protocol.states import TURN, TurnInput, TurnState
+from live_protocol.states import TURN_TRANSITIONS, TurnInput, TurnState
 
-__all__ = ["TurnStep", "Turns"]
+__all__ = ["TurnStep", "TurnTracker"]
 
 
 class TurnStep(NamedTuple):
@@ -23,7 +23,7 @@ class TurnStep(NamedTuple):
     unexpected: bool
 
 
-class Turns:
+class TurnTracker:
     """Follows the turn; tolerant, since a model that surprises is no reason to end a session.
 
     Attributes:
@@ -44,7 +44,7 @@ class Turns:
         turn is generating again.
         """
         before = self.state
-        after = TURN.get((before, signal))
+        after = TURN_TRANSITIONS.get((before, signal))
         started = before is TurnState.IDLE and signal in (TurnInput.OUTPUT, TurnInput.GENERATION_COMPLETE)
         if started:
             self.generation += 1

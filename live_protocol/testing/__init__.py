@@ -3,21 +3,27 @@
 May know everything; nothing knows it. Begin reading in ``pair``, then ``playbook``.
 """
 
-from live_protocol.testing.faults import Faults, FaultyMachine, ServerMachine
-from live_protocol.testing.pair import FakeClock, Machine, Pair, chunks
-from live_protocol.testing.playbook import InvalidPlaybook, Playbook, PlaybookConnection, PlaybookMismatch, Stage
+from live_protocol.testing.faults import Faults, FaultyConnection, WrappedByteConnection
+from live_protocol.testing.pair import FakeClock, Pair, PairEnd, chunks
+from live_protocol.testing.playbook import (
+    InvalidPlaybook,
+    Playbook,
+    PlaybookConnection,
+    PlaybookMismatch,
+    PlaybookSequence,
+)
 
 __all__ = [
     "FakeClock",
     "Faults",
-    "FaultyMachine",
+    "FaultyConnection",
     "InvalidPlaybook",
-    "Machine",
     "Pair",
+    "PairEnd",
     "Playbook",
     "PlaybookConnection",
     "PlaybookMismatch",
-    "ServerMachine",
-    "Stage",
+    "PlaybookSequence",
+    "WrappedByteConnection",
     "chunks",
 ]

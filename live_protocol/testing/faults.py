@@ -1,6 +1,6 @@
 """Faults on purpose: what a network, or a server that misbehaves, does to a client, on the clock and without chance.
 
-`FaultyMachine` stands between a server's machine and whoever drives it, and disturbs what the machine says. It reads
+`FaultyConnection` stands between a server's machine and whoever drives it, and disturbs what the machine says. It reads
 the frames that pass, so faults of messages work with any machine; for them leave compression off.
 """
 
@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, Final, Literal, Self, TypeVar, final
+from typing import Any, Final, Self, TypeVar, final
 
 import attrs
 
-from live_protocol.connection.wrappers import MachineWrapper, ServerMachine
+from live_protocol.connection.wrappers import ByteConnectionWrapper, WrappedByteConnection
 from live_protocol.errors import InvalidMessage
-from live_protocol.events import ConnectionClosed, Event, Failed, Need
-from live_protocol.states import LinkState
-from live_protocol.testing.frame_splitter import Http, Item, Splitter
-from live_protocol.testing.suggestions import near
+from live_protocol.events import ConnectionClosed, ConnectionFailed, Event
+from live_protocol.states import ConnectionState
+from live_protocol.testing.frame_splitter import FrameSplitter, HttpBytes, Item
+from live_protocol.testing.suggestions import suggest
 from live_protocol.websocket.frames import BINARY, CLOSE, PONG, TEXT, frame
 from live_protocol.websocket.link import Wants
 
-__all__ = ["Faults", "FaultyMachine", "ServerMachine"]
+__all__ = ["Faults", "FaultyConnection", "WrappedByteConnection"]
 
 
 def _count(_: object, attribute: attrs.Attribute[Any], value: int | None) -> None:
@@ -97,7 +97,7 @@ class Faults:
             name, equals, value = (part.strip() for part in item.partition("="))
             key = name.replace("-", "_").lower()
             if key not in known:
-                raise InvalidMessage("faults", f"unknown fault {name!r}; {near(key, known)}")
+                raise InvalidMessage("faults", f"unknown fault {name!r}; {suggest(key, known)}")
             if key in found:
                 raise InvalidMessage(f"faults.{key}", "is given twice")
             if known[key].default is False:
@@ -115,11 +115,11 @@ class Faults:
         return cls(**found)
 
 
-M = TypeVar("M", bound=ServerMachine)
+M = TypeVar("M", bound=WrappedByteConnection)
 
 
 @final
-class FaultyMachine(MachineWrapper[M]):
+class FaultyConnection(ByteConnectionWrapper[M]):
     """A server's machine with faults, to be driven in its place.
 
     Args:
@@ -134,8 +134,8 @@ class FaultyMachine(MachineWrapper[M]):
     def __init__(self, machine: M, faults: Faults) -> None:
         super().__init__(machine)
         self.faults = faults
-        self._splitter = Splitter()
-        self._chance = None if faults.seed is None else _Chance(faults.seed)
+        self._splitter = FrameSplitter()
+        self._chance = None if faults.seed is None else _Random(faults.seed)
         self._queue: deque[tuple[float | None, bytes]] = deque()
         self._now: float | None = None
         self._drop_at: float | None = None
@@ -162,7 +162,7 @@ class FaultyMachine(MachineWrapper[M]):
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """See `LiveConnection.receive_data`."""
-        if not self.faults.deaf or self.machine.state is LinkState.CONNECTING:
+        if not self.faults.deaf or self.machine.state is ConnectionState.CONNECTING:
             super().receive_data(data)
 
     def receive_eof(self) -> None:
@@ -178,12 +178,12 @@ class FaultyMachine(MachineWrapper[M]):
 
     # --- outputs ------------------------------------------------------------------------------------------------
 
-    def next_event(self) -> Event | Literal[Need.DATA]:
+    def next_event(self) -> Event | None:
         """See `LiveConnection.next_event`; while the end is held up, nobody is told of it, for they would hang up."""
         if self._kept and not self._holds:
             return self._kept.popleft()
         event = super().next_event()
-        while self._holds and isinstance(event, (Failed, ConnectionClosed)):
+        while self._holds and isinstance(event, (ConnectionFailed, ConnectionClosed)):
             self._kept.append(event)
             event = super().next_event()
         return event
@@ -249,7 +249,7 @@ class FaultyMachine(MachineWrapper[M]):
     def _disturbed(self, item: Item) -> Iterator[bytes]:
         """Faults of messages and frames."""
         faults = self.faults
-        if isinstance(item, Http):
+        if isinstance(item, HttpBytes):
             yield item.data
         elif item.opcode in (TEXT, BINARY):
             self._messages += 1
@@ -316,7 +316,7 @@ class FaultyMachine(MachineWrapper[M]):
             yield data
 
 
-class _Chance:
+class _Random:
     """A sequence of numbers that looks irregular and is the same for the same seed (Knuth's MMIX generator)."""
 
     def __init__(self, seed: int) -> None:

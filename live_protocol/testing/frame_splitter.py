@@ -7,14 +7,14 @@ from typing import Final, TypeAlias
 
 import attrs
 
-__all__ = ["Frame", "Http", "Item", "Splitter"]
+__all__ = ["Frame", "FrameSplitter", "HttpBytes", "Item"]
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _UPGRADED: Final = b"HTTP/1.1 101 "
 
 
 @attrs.frozen
-class Http:
+class HttpBytes:
     """The answer to the upgrade, or a piece of a refusal.
 
     Attributes:
@@ -39,10 +39,10 @@ class Frame:
     data: bytes
 
 
-Item: TypeAlias = Http | Frame
+Item: TypeAlias = HttpBytes | Frame
 
 
-class Splitter:
+class FrameSplitter:
     """Bytes in, items out; frames of a server have no mask."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Splitter:
         else:
             self._framing = True
         self._buffer = rest
-        yield Http(head + end)
+        yield HttpBytes(head + end)
 
     def _frame(self) -> Frame | None:
         buffer = self._buffer

@@ -7,13 +7,13 @@ from typing import Protocol, final
 
 from live_protocol.connection.live_connection import LiveConnection
 from live_protocol.endpoint import Endpoint
-from live_protocol.events import Event, Need, UpgradeRequested
+from live_protocol.events import Event, UpgradeRequested
 from live_protocol.websocket.link import Wants
 
-__all__ = ["FakeClock", "Machine", "Pair", "chunks"]
+__all__ = ["FakeClock", "Pair", "PairEnd", "chunks"]
 
 
-class Machine(Protocol):
+class PairEnd(Protocol):
     """What a wire needs of its two ends: `LiveConnection`, or anything with its surface."""
 
     @property
@@ -103,13 +103,13 @@ class Pair:
 
     def __init__(
         self,
-        client: Machine | None = None,
-        server: Machine | None = None,
+        client: PairEnd | None = None,
+        server: PairEnd | None = None,
         *,
         clock: FakeClock | None = None,
     ) -> None:
-        self.client: Machine = client or LiveConnection.client(Endpoint.custom("ws://test/"), model="test")
-        self.server: Machine = server or LiveConnection.server()
+        self.client: PairEnd = client or LiveConnection.client(Endpoint.custom("ws://test/"), model="test")
+        self.server: PairEnd = server or LiveConnection.server()
         self.clock: FakeClock = clock or FakeClock()
         self.client_events: list[Event] = []
         self.server_events: list[Event] = []
@@ -129,16 +129,16 @@ class Pair:
             moving |= self._carry(self.client, self.server)
             moving |= self._carry(self.server, self.client)
 
-    def _collect(self, machine: Machine, into: list[Event]) -> bool:
+    def _collect(self, machine: PairEnd, into: list[Event]) -> bool:
         moved = False
-        while (event := machine.next_event()) is not Need.DATA:
+        while (event := machine.next_event()) is not None:
             moved = True
             if type(event) is UpgradeRequested and isinstance(machine, LiveConnection):
                 machine.accept()
             into.append(event)  # type: ignore[arg-type]
         return moved
 
-    def _carry(self, source: Machine, target: Machine) -> bool:
+    def _carry(self, source: PairEnd, target: PairEnd) -> bool:
         moved = False
         data = source.data_to_send()
         if data:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["near"]
+__all__ = ["suggest"]
 
 
-def near(name: str, names: Iterable[str]) -> str:
+def suggest(name: str, names: Iterable[str]) -> str:
     """Advice for a name that is not one of these."""
     known = list(names)
     close = difflib.get_close_matches(name, known, n=2)

@@ -3,11 +3,11 @@
 Knows messages and the codec, no session: running a tool is the adapters' part. Begin reading in ``declare``.
 """
 
-from live_protocol.tools.declare import BadToolCall, Declared, ToolRegistry, declare, respond
+from live_protocol.tools.declare import DeclaredFunction, InvalidToolCall, ToolRegistry, declare, respond
 
 __all__ = [
-    "BadToolCall",
-    "Declared",
+    "DeclaredFunction",
+    "InvalidToolCall",
     "ToolRegistry",
     "declare",
     "respond",

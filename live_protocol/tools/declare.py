@@ -38,12 +38,12 @@ from live_protocol.messages import (
 from live_protocol.tools.docstrings import read_docstring
 from live_protocol.tools.hints import Shape, described, is_alias, object_check, shape_of
 
-__all__ = ["BadToolCall", "Declared", "ToolRegistry", "declare", "respond"]
+__all__ = ["DeclaredFunction", "InvalidToolCall", "ToolRegistry", "declare", "respond"]
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}")
 
 
-class BadToolCall(LiveProtocolError):
+class InvalidToolCall(LiveProtocolError):
     """The model called a function that does not exist, or with arguments that do not fit. Nothing has changed.
 
     It is the model's mistake and no reason to end anything: `respond` turns it into a result from which the model can
@@ -79,7 +79,7 @@ def _converter() -> cattrs.Converter:
 
 
 @final
-class Declared:
+class DeclaredFunction:
     """A function the model may call: its declaration, the way from a call to its arguments, and back.
 
     Args:
@@ -149,14 +149,14 @@ class Declared:
             Positional and keyword arguments for ``function``; what the call leaves out is left to the defaults.
 
         Raises:
-            BadToolCall: An argument is missing, unknown, or does not fit; or the arguments come in pieces.
+            InvalidToolCall: An argument is missing, unknown, or does not fit; or the arguments come in pieces.
         """
         if call.partial_args:
-            raise BadToolCall("partial_args", "the arguments come in pieces; put them together first")
+            raise InvalidToolCall("partial_args", "the arguments come in pieces; put them together first")
         try:
             values = self._check(self._without_empty(call.args or {}))
         except Mismatch as mismatch:
-            failure = BadToolCall(mismatch.path("args"), mismatch.why)
+            failure = InvalidToolCall(mismatch.path("args"), mismatch.why)
         else:
             built = {name: self._built(name, value) for name, value in values.items()}
             return self._arranged(built)
@@ -180,7 +180,7 @@ class Declared:
             return _converter().structure(value, self._hints[name])
         except Exception as error:  # validators of the caller's classes raise what they like
             mismatch = _cause(error)
-            failure = BadToolCall(mismatch.path(f"args.{name}"), mismatch.why)
+            failure = InvalidToolCall(mismatch.path(f"args.{name}"), mismatch.why)
         raise failure
 
     def _arranged(self, built: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -290,9 +290,9 @@ def declare(
         name: Name to declare it by; its own if left out.
 
     Raises:
-        InvalidMessage: As for `Declared`.
+        InvalidMessage: As for `DeclaredFunction`.
     """
-    return Declared(function, behavior=behavior, name=name).declaration
+    return DeclaredFunction(function, behavior=behavior, name=name).declaration
 
 
 def respond(
@@ -318,7 +318,7 @@ def respond(
         InvalidMessage: The result has no form in JSON, with its path; nothing has changed.
     """
     if isinstance(result, BaseException):
-        response: Mapping[str, Any] = {"error": str(result) if isinstance(result, BadToolCall) else _text(result)}
+        response: Mapping[str, Any] = {"error": str(result) if isinstance(result, InvalidToolCall) else _text(result)}
     else:
         value = _unstructured(result)
         response = value if isinstance(value, Mapping) else {"output": value}
@@ -343,41 +343,45 @@ def _unstructured(result: Any) -> Any:
 
 
 @final
-class ToolRegistry(Mapping[str, Declared]):
+class ToolRegistry(Mapping[str, DeclaredFunction]):
     """Functions by the names they are declared by.
 
     Args:
-        functions: Functions, or what `Declared` made of them.
+        functions: Functions, or what `DeclaredFunction` made of them.
 
     Raises:
-        InvalidMessage: As for `Declared`, or two have one name.
+        InvalidMessage: As for `DeclaredFunction`, or two have one name.
     """
 
     __slots__ = ("_declared",)
 
-    def __init__(self, *functions: Callable[..., Any] | Declared) -> None:
-        self._declared: dict[str, Declared] = {}
+    def __init__(self, *functions: Callable[..., Any] | DeclaredFunction) -> None:
+        self._declared: dict[str, DeclaredFunction] = {}
         for function in functions:
             self.add(function)
 
     def add(
         self,
-        function: Callable[..., Any] | Declared,
+        function: Callable[..., Any] | DeclaredFunction,
         *,
         behavior: Behavior | str | None = None,
         name: str | None = None,
-    ) -> Declared:
+    ) -> DeclaredFunction:
         """Enter a function.
 
         Args:
-            function: A function, or what `Declared` made of it; that has its ``behavior`` and ``name`` already.
+            function: A function, or what `DeclaredFunction` made of it; that has its ``behavior`` and ``name`` already.
             behavior: Whether the model waits for the result.
             name: Name to declare it by; its own if left out.
 
         Raises:
-            InvalidMessage: As for `Declared`, or the name is taken; nothing has changed.
+            InvalidMessage: As for `DeclaredFunction`, or the name is taken; nothing has changed.
         """
-        entry = function if isinstance(function, Declared) else Declared(function, behavior=behavior, name=name)
+        entry = (
+            function
+            if isinstance(function, DeclaredFunction)
+            else DeclaredFunction(function, behavior=behavior, name=name)
+        )
         if entry.name in self._declared:
             raise InvalidMessage(entry.name, "another function has this name; pass name=")
         self._declared[entry.name] = entry
@@ -387,20 +391,20 @@ class ToolRegistry(Mapping[str, Declared]):
         """All of them as one entry of the setup's tool list."""
         return Tool(function_declarations=tuple(entry.declaration for entry in self._declared.values()))
 
-    def find(self, call: FunctionCall) -> Declared:
+    def find(self, call: FunctionCall) -> DeclaredFunction:
         """The function a call is for.
 
         Raises:
-            BadToolCall: There is none of that name.
+            InvalidToolCall: There is none of that name.
         """
         entry = self._declared.get(call.name or "")
         if entry is None:
-            raise BadToolCall(
+            raise InvalidToolCall(
                 "", f"there is no function {call.name!r}; known are {', '.join(self._declared) or 'none'}"
             )
         return entry
 
-    def __getitem__(self, name: str) -> Declared:
+    def __getitem__(self, name: str) -> DeclaredFunction:
         return self._declared[name]
 
     def __iter__(self) -> Iterator[str]:

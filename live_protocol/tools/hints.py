@@ -14,7 +14,7 @@ from uuid import UUID
 import attrs
 
 from live_protocol.codec.decoding import read_bool, read_str
-from live_protocol.codec.schema import Hook, Mismatch, at, expected, kind_of, plain
+from live_protocol.codec.schema import Hook, Mismatch, at, expected, json_kind, plain
 from live_protocol.messages import Schema, Type
 from live_protocol.tools.docstrings import read_docstring
 
@@ -195,7 +195,7 @@ def _union(options: tuple[Any, ...], *, nullable: bool, within: tuple[Any, ...])
                 return shape.check(value)
             except Mismatch:
                 continue
-        raise Mismatch(f"{kind_of(value)} fits none of the alternatives")
+        raise Mismatch(f"{json_kind(value)} fits none of the alternatives")
 
     return Shape(Schema(any_of=tuple(shape.schema for shape in shapes), nullable=nullable or None), check_any)
 

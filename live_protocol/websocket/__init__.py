@@ -11,14 +11,15 @@ from live_protocol.websocket.handshake import (
     Upgraded,
     refusal_hint,
 )
-from live_protocol.websocket.link import Tap, Wants, WebSocketLink
+from live_protocol.websocket.link import Observation, Observer, Wants, WebSocketLink
 
 __all__ = [
     "ClientHandshake",
     "HandshakeRequest",
+    "Observation",
+    "Observer",
     "Refusal",
     "ServerHandshake",
-    "Tap",
     "Upgraded",
     "Wants",
     "WebSocketLink",

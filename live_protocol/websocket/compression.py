@@ -17,7 +17,7 @@ from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opc
 
 from live_protocol.errors import FrameViolation, LimitExceeded
 
-__all__ = ["OFFER", "Agreement", "Deflate", "Inflate", "accept_offer", "read_response"]
+__all__ = ["OFFER", "Compressor", "Decompressor", "DeflateParameters", "accept_offer", "read_response"]
 
 OFFER: Final = "permessage-deflate; client_max_window_bits"
 """What a client offers (RFC 7692 section 7.1.2.2: it can take a limit on its own window)."""
@@ -31,30 +31,30 @@ _TAIL: Final = b"\x00\x00\xff\xff"
 
 
 @attrs.frozen(kw_only=True)
-class Agreement:
+class DeflateParameters:
     """What both ends agreed on (RFC 7692 section 7.1).
 
     Attributes:
-        server_bits: log2 of the window the server compresses with, 8 to 15.
-        client_bits: The same for the client.
-        server_keeps: Whether the server's window lives on from message to message.
-        client_keeps: The same for the client.
+        server_max_window_bits: log2 of the window the server compresses with, 8 to 15.
+        client_max_window_bits: The same for the client.
+        server_context_takeover: Whether the server's window lives on from message to message.
+        client_context_takeover: The same for the client.
     """
 
-    server_bits: int = _MAX_BITS
-    client_bits: int = _MAX_BITS
-    server_keeps: bool = True
-    client_keeps: bool = True
+    server_max_window_bits: int = _MAX_BITS
+    client_max_window_bits: int = _MAX_BITS
+    server_context_takeover: bool = True
+    client_context_takeover: bool = True
 
     def response(self) -> str:
         """The value of Sec-WebSocket-Extensions by which a server accepts."""
         parts = [_NAME]
-        if not self.server_keeps:
+        if not self.server_context_takeover:
             parts.append("server_no_context_takeover")
-        if not self.client_keeps:
+        if not self.client_context_takeover:
             parts.append("client_no_context_takeover")
-        if self.server_bits < _MAX_BITS:
-            parts.append(f"server_max_window_bits={self.server_bits}")
+        if self.server_max_window_bits < _MAX_BITS:
+            parts.append(f"server_max_window_bits={self.server_max_window_bits}")
         return "; ".join(parts)
 
 
@@ -80,7 +80,7 @@ def _elements(values: Sequence[str]) -> list[tuple[str, dict[str, str | None]]] 
     return found
 
 
-def _agreement(parameters: dict[str, str | None], *, response: bool) -> Agreement | None:
+def _parse_parameters(parameters: dict[str, str | None], *, response: bool) -> DeflateParameters | None:
     """What the parameters mean; None for an unknown one or a value out of range (RFC 7692 section 7.1)."""
     bits = {"server_max_window_bits": _MAX_BITS, "client_max_window_bits": _MAX_BITS}
     keeps = {"server_no_context_takeover": True, "client_no_context_takeover": True}
@@ -91,15 +91,15 @@ def _agreement(parameters: dict[str, str | None], *, response: bool) -> Agreemen
             bits[name] = int(value)
         elif name != "client_max_window_bits" or value is not None or response:
             return None  # only an offer may name client_max_window_bits without a value
-    return Agreement(
-        server_bits=bits["server_max_window_bits"],
-        client_bits=bits["client_max_window_bits"],
-        server_keeps=keeps["server_no_context_takeover"],
-        client_keeps=keeps["client_no_context_takeover"],
+    return DeflateParameters(
+        server_max_window_bits=bits["server_max_window_bits"],
+        client_max_window_bits=bits["client_max_window_bits"],
+        server_context_takeover=keeps["server_no_context_takeover"],
+        client_context_takeover=keeps["client_no_context_takeover"],
     )
 
 
-def accept_offer(values: Sequence[str]) -> Agreement | None:
+def accept_offer(values: Sequence[str]) -> DeflateParameters | None:
     """Server role: the first offer that can be met; None declines (RFC 7692 section 5.1).
 
     Args:
@@ -107,13 +107,13 @@ def accept_offer(values: Sequence[str]) -> Agreement | None:
     """
     for name, parameters in _elements(values) or ():
         if name == _NAME:
-            agreement = _agreement(parameters, response=False)
+            agreement = _parse_parameters(parameters, response=False)
             if agreement is not None:
                 return agreement
     return None
 
 
-def read_response(values: Sequence[str], *, offered: bool) -> Agreement | str | None:
+def read_response(values: Sequence[str], *, offered: bool) -> DeflateParameters | str | None:
     """Client role: what the server chose.
 
     Args:
@@ -130,10 +130,10 @@ def read_response(values: Sequence[str], *, offered: bool) -> Agreement | str | 
         return None
     if not offered or len(found) > 1 or found[0][0] != _NAME:
         return "the server chose an extension that was not offered"
-    return _agreement(found[0][1], response=True) or "the parameters of permessage-deflate are not valid"
+    return _parse_parameters(found[0][1], response=True) or "the parameters of permessage-deflate are not valid"
 
 
-class Inflate(PerMessageDeflate):
+class Decompressor(PerMessageDeflate):
     """The inbound half, as hooks of wsproto's frame parser.
 
     Attributes:
@@ -143,13 +143,13 @@ class Inflate(PerMessageDeflate):
             the bytes were cut.
     """
 
-    def __init__(self, *, limit: int, keeps: bool) -> None:
+    def __init__(self, *, limit: int, context_takeover: bool) -> None:
         super().__init__()
         self._enabled = True
         self.total = 0
         self.fault: FrameViolation | LimitExceeded | None = None
         self._limit = limit
-        self._keeps = keeps
+        self._context_takeover = context_takeover
         self._control = False
         self._compressed = False
         self._stream = zlib.decompressobj(-_MAX_BITS)  # the largest window reads what any smaller one wrote
@@ -191,7 +191,7 @@ class Inflate(PerMessageDeflate):
         if self._control or not fin or not self._compressed:
             return None
         data = self._inflate(_TAIL)
-        if not self._keeps:
+        if not self._context_takeover:
             self._stream = zlib.decompressobj(-_MAX_BITS)
         return data
 
@@ -209,12 +209,12 @@ class Inflate(PerMessageDeflate):
         return plain
 
 
-class Deflate:
+class Compressor:
     """The outbound half."""
 
-    def __init__(self, *, bits: int, keeps: bool) -> None:
+    def __init__(self, *, bits: int, context_takeover: bool) -> None:
         self._bits = bits
-        self._keeps = keeps
+        self._context_takeover = context_takeover
         self._stream = zlib.compressobj(wbits=-bits) if bits > 8 else None  # zlib cannot write a 256-byte window
 
     def compress(self, payload: bytes) -> bytes | None:
@@ -227,6 +227,6 @@ class Deflate:
         if stream is None or not payload:
             return None
         data = stream.compress(payload) + stream.flush(zlib.Z_SYNC_FLUSH)
-        if not self._keeps:
+        if not self._context_takeover:
             self._stream = zlib.compressobj(wbits=-self._bits)
         return data[:-4]

@@ -17,7 +17,7 @@ from live_protocol.errors import (
     ServerClosed,
     TransportFailed,
 )
-from live_protocol.states import LinkState
+from live_protocol.states import ConnectionState
 from live_protocol.timing import Deadline
 from live_protocol.websocket.frames import peer_may_send
 from live_protocol.websocket.handshake import refusal_hint
@@ -25,21 +25,21 @@ from live_protocol.websocket.handshake import refusal_hint
 __all__ = [
     "MAX_REASON",
     "MEANWHILE",
-    "by_close_frame",
-    "by_failure",
-    "by_refusal",
-    "by_transport",
     "check_close",
-    "given_up",
-    "last_words",
+    "close_frame_for",
+    "closed_by_failure",
+    "closed_by_frame",
+    "closed_by_refusal",
+    "closed_by_transport",
+    "closed_locally",
     "scrub",
 ]
 
 MAX_REASON: Final = 123  # RFC 6455 section 5.5: 125 bytes of a control frame, less the code
 MEANWHILE: Final = {
-    LinkState.CONNECTING: "during the opening handshake",
-    LinkState.OPEN: "without a close frame",
-    LinkState.CLOSING: "before the peer answered our close frame",
+    ConnectionState.CONNECTING: "during the opening handshake",
+    ConnectionState.OPEN: "without a close frame",
+    ConnectionState.CLOSING: "before the peer answered our close frame",
 }
 """What the end of the transport cut off, by the state it found."""
 
@@ -58,12 +58,12 @@ def check_close(code: int, reason: str) -> None:
         raise InvalidMessage("reason", f"must be {MAX_REASON} bytes of UTF-8 at most, not {size}")
 
 
-def given_up() -> CloseInfo:
+def closed_locally() -> CloseInfo:
     """The attempt to connect was given up because the caller said so."""
     return CloseInfo(code=1006, clean=False, initiator=Initiator.LOCAL)
 
 
-def by_close_frame(code: int, reason: str, *, sent: tuple[int, str] | None, cut: bool, client: bool) -> CloseInfo:
+def closed_by_frame(code: int, reason: str, *, sent: tuple[int, str] | None, cut: bool, client: bool) -> CloseInfo:
     """The peer's close frame came.
 
     Args:
@@ -95,7 +95,7 @@ def by_close_frame(code: int, reason: str, *, sent: tuple[int, str] | None, cut:
     )
 
 
-def by_refusal(error: RemoteProtocolError) -> CloseInfo:
+def closed_by_refusal(error: RemoteProtocolError) -> CloseInfo:
     """Client role: the server refused the upgrade, or did not answer as a WebSocket server does."""
     initiator = Initiator.LOCAL
     retryable = False
@@ -106,7 +106,7 @@ def by_refusal(error: RemoteProtocolError) -> CloseInfo:
     return CloseInfo(code=1006, clean=False, initiator=initiator, error=error, retryable=retryable, hint=hint)
 
 
-def by_failure(error: LiveProtocolError, code: int, reason: str) -> CloseInfo:
+def closed_by_failure(error: LiveProtocolError, code: int, reason: str) -> CloseInfo:
     """The peer broke a rule or a deadline.
 
     Args:
@@ -126,7 +126,7 @@ def by_failure(error: LiveProtocolError, code: int, reason: str) -> CloseInfo:
     )
 
 
-def by_transport(why: str, *, closing: bool) -> CloseInfo:
+def closed_by_transport(why: str, *, closing: bool) -> CloseInfo:
     """The byte stream ended without the peer's close frame.
 
     Args:
@@ -144,7 +144,7 @@ def by_transport(why: str, *, closing: bool) -> CloseInfo:
     )
 
 
-def last_words(error: LiveProtocolError) -> tuple[int, str]:
+def close_frame_for(error: LiveProtocolError) -> tuple[int, str]:
     """Code and reason of the close frame that names a fault, cut to what fits."""
     if isinstance(error, RemoteProtocolError):
         code, reason = error.close_code, error.close_reason

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, Literal, TypeAlias, cast, final
+from typing import Final, TypeAlias, cast, final
 
 import attrs
 
@@ -18,21 +18,28 @@ from live_protocol.errors import (
     LimitExceeded,
     LiveProtocolError,
 )
-from live_protocol.events import Connected, ConnectionClosed, Failed, LinkEvent, Need, Rejected, UpgradeRequested
+from live_protocol.events import (
+    Connected,
+    ConnectionClosed,
+    ConnectionEvent,
+    ConnectionFailed,
+    UpgradeRejected,
+    UpgradeRequested,
+)
 from live_protocol.limits import Limits
-from live_protocol.states import LINK, LinkInput, LinkState
+from live_protocol.states import CONNECTION_TRANSITIONS, ConnectionInput, ConnectionState
 from live_protocol.timing import Deadline, Deadlines, Timeouts
 from live_protocol.websocket import endings
 from live_protocol.websocket.http11 import RESERVED, check_headers, check_refusal
 from live_protocol.websocket.link import Wants
-from live_protocol.websocket.link_machine import Tap
+from live_protocol.websocket.link_machine import Observation, Observer
 
-__all__ = ["AcceptUpgrade", "Action", "CloseWebSocket", "MessageLink", "RefuseUpgrade"]
+__all__ = ["AcceptUpgrade", "CloseWebSocket", "MessageLink", "RefuseUpgrade", "WebSocketAction"]
 
-_CONNECTING: Final = LinkState.CONNECTING
-_OPEN: Final = LinkState.OPEN
-_CLOSING: Final = LinkState.CLOSING
-_CLOSED: Final = LinkState.CLOSED
+_CONNECTING: Final = ConnectionState.CONNECTING
+_OPEN: Final = ConnectionState.OPEN
+_CLOSING: Final = ConnectionState.CLOSING
+_CLOSED: Final = ConnectionState.CLOSED
 
 _ITEM_COST: Final = 64  # bytes that an object in the queue costs, however small its message is
 _MIN_ITEMS: Final = 1024
@@ -84,7 +91,7 @@ class CloseWebSocket:
     reason: str = ""
 
 
-Action: TypeAlias = bytes | AcceptUpgrade | RefuseUpgrade | CloseWebSocket
+WebSocketAction: TypeAlias = bytes | AcceptUpgrade | RefuseUpgrade | CloseWebSocket
 """What the owner of a WebSocket should do with it; `bytes` are a message to send."""
 
 
@@ -99,27 +106,27 @@ class MessageLink:
         "_info",
         "_limits",
         "_max_items",
+        "_observer",
         "_out",
         "_paused",
         "_queue",
         "_state",
-        "_tap",
         "_timeouts",
         "buffered_in",
         "buffered_out",
     )
 
-    def __init__(self, *, client: bool, limits: Limits, timeouts: Timeouts, tap: Tap | None) -> None:
+    def __init__(self, *, client: bool, limits: Limits, timeouts: Timeouts, observer: Observer | None) -> None:
         self._client = client
         self._limits = limits
         self._timeouts = timeouts
-        self._tap = tap
+        self._observer = observer
         self._state = _CONNECTING
         self._asked = False  # a request awaits its answer
-        self._queue: deque[bytes | str | LinkEvent] = deque()
+        self._queue: deque[bytes | str | ConnectionEvent] = deque()
         self._max_items = max(_MIN_ITEMS, limits.max_buffered_in // _ITEM_COST)
         self._paused = False
-        self._out: deque[Action] = deque()
+        self._out: deque[WebSocketAction] = deque()
         self._close_sent: tuple[int, str] | None = None
         self._info: CloseInfo | None = None
         self._deadlines = Deadlines()
@@ -130,7 +137,7 @@ class MessageLink:
     # --- facts --------------------------------------------------------------------------------------------------
 
     @property
-    def state(self) -> LinkState:
+    def state(self) -> ConnectionState:
         """Where the connection is."""
         return self._state
 
@@ -186,10 +193,10 @@ class MessageLink:
             headers=_lowered(headers),
             body=bytes(body[: self._limits.max_body]),
         )
-        self._queue.append(Rejected(status=status, headers=error.headers, body=error.body))
-        self._move(LinkInput.FAIL)
-        self._conclude(endings.by_refusal(error))
-        self._move(LinkInput.END)
+        self._queue.append(UpgradeRejected(status=status, headers=error.headers, body=error.body))
+        self._move(ConnectionInput.FAIL)
+        self._finish(endings.closed_by_refusal(error))
+        self._move(ConnectionInput.END)
 
     def requested(self, target: str, headers: Sequence[tuple[str, str]]) -> None:
         """Server role: a client asks for a WebSocket."""
@@ -217,9 +224,9 @@ class MessageLink:
             self._transport_ended("the WebSocket ended")
         elif self._state is not _CLOSED:
             if self._info is None:
-                self._move(LinkInput.REMOTE_CLOSE)
-                self._conclude(
-                    endings.by_close_frame(code, reason, sent=self._close_sent, cut=False, client=self._client)
+                self._move(ConnectionInput.REMOTE_CLOSE)
+                self._finish(
+                    endings.closed_by_frame(code, reason, sent=self._close_sent, cut=False, client=self._client)
                 )
             self._end()
 
@@ -235,21 +242,21 @@ class MessageLink:
 
     # --- output -------------------------------------------------------------------------------------------------
 
-    def next_event(self) -> bytes | str | LinkEvent | Literal[Need.DATA]:
+    def next_event(self) -> bytes | str | ConnectionEvent | None:
         """See `WebSocketLink.next_event`."""
         queue = self._queue
         if not queue:
-            return Need.DATA
+            return None
         item = queue.popleft()
         if isinstance(item, (bytes, str)):
             self.buffered_in -= _size(item)
         if self._paused and self.buffered_in <= self._limits.max_buffered_in and len(queue) <= self._max_items:
             self._paused = False
-        if self._tap is not None:
-            self._tap(self._deadlines.now, not self._client, item)
+        if self._observer is not None:
+            self._observer(Observation(at=self._deadlines.now, from_client=not self._client, what=item))
         return item
 
-    def next_action(self) -> Action | None:
+    def next_action(self) -> WebSocketAction | None:
         """The next thing to do, which counts as done; None where there is nothing."""
         if not self._out:
             return None
@@ -277,8 +284,12 @@ class MessageLink:
         """Queue a message; whether it goes as text or binary is the role's, not the call's."""
         self._out.append(data)
         self.buffered_out += len(data)
-        if self._tap is not None:
-            self._tap(self._deadlines.now, self._client, data.decode() if self._client else data)
+        if self._observer is not None:
+            self._observer(
+                Observation(
+                    at=self._deadlines.now, from_client=self._client, what=data.decode() if self._client else data
+                )
+            )
 
     send_binary = send_text
 
@@ -292,8 +303,8 @@ class MessageLink:
         """See `WebSocketLink.close`."""
         endings.check_close(code, reason)
         if self._state is _OPEN:
-            self._say_goodbye(code, reason)
-            self._move(LinkInput.LOCAL_CLOSE)
+            self._send_close(code, reason)
+            self._move(ConnectionInput.LOCAL_CLOSE)
         elif self._state is _CONNECTING:
             self._answer(503)
             self._give_up()
@@ -306,7 +317,7 @@ class MessageLink:
             self._fail(error)
         elif len(self._queue) > 1 or (self._queue and info.error is None):
             self._drop_input()
-            self._conclude(attrs.evolve(info, error=error, clean=False))
+            self._finish(attrs.evolve(info, error=error, clean=False))
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -334,7 +345,7 @@ class MessageLink:
             raise IllegalInState(operation, self._state, "wait for UpgradeRequested")
 
     def _opened(self, headers: Sequence[tuple[str, str]], *, compression: bool) -> None:
-        self._move(LinkInput.UPGRADED)
+        self._move(ConnectionInput.UPGRADED)
         self._deadlines.disarm(Deadline.OPEN)
         self._queue.append(Connected(headers=headers, compression=compression))
 
@@ -344,11 +355,11 @@ class MessageLink:
 
     def _give_up(self) -> None:
         """There will be no WebSocket, because we said so."""
-        self._move(LinkInput.LOCAL_CLOSE)
-        self._conclude(endings.given_up())
-        self._move(LinkInput.END)
+        self._move(ConnectionInput.LOCAL_CLOSE)
+        self._finish(endings.closed_locally())
+        self._move(ConnectionInput.END)
 
-    def _say_goodbye(self, code: int, reason: str) -> None:
+    def _send_close(self, code: int, reason: str) -> None:
         self._close_sent = (code, reason)
         self._out.append(CloseWebSocket(code=code, reason=reason))
 
@@ -357,46 +368,46 @@ class MessageLink:
         code, reason = 1006, ""
         before = self._state
         if before is _OPEN:
-            code, reason = endings.last_words(error)
-            self._say_goodbye(code, reason)
+            code, reason = endings.close_frame_for(error)
+            self._send_close(code, reason)
         elif before is _CONNECTING:
             self._answer(status)
-        self._move(LinkInput.FAIL)
-        self._conclude(endings.by_failure(error, code, reason))
+        self._move(ConnectionInput.FAIL)
+        self._finish(endings.closed_by_failure(error, code, reason))
         if before is _CONNECTING:
-            self._move(LinkInput.END)
+            self._move(ConnectionInput.END)
 
     def _transport_ended(self, why: str) -> None:
         if self._state is _CLOSED:
             return
         if self._info is None:
             closing = self._state is _CLOSING
-            self._conclude(endings.by_transport(f"{why} {endings.MEANWHILE[self._state]}", closing=closing))
+            self._finish(endings.closed_by_transport(f"{why} {endings.MEANWHILE[self._state]}", closing=closing))
         self._end()
 
     def _close_expired(self, after: float) -> None:
         if self._info is None:
             error = DeadlineExpired(Deadline.CLOSE, after, "the peer did not answer our close frame")
-            self._conclude(endings.by_failure(error, 1006, ""))
+            self._finish(endings.closed_by_failure(error, 1006, ""))
         self._end()
 
     def _end(self) -> None:
         """There is nothing left that could be done with the WebSocket."""
         self._out.clear()
         self.buffered_out = 0
-        self._move(LinkInput.END)
+        self._move(ConnectionInput.END)
 
-    def _conclude(self, info: CloseInfo) -> None:
+    def _finish(self, info: CloseInfo) -> None:
         """The outcome is known: report it, once."""
         self._paused = False
         self._info = info
         if info.error is not None:
-            self._queue.append(Failed(error=info.error))
+            self._queue.append(ConnectionFailed(error=info.error))
         self._queue.append(ConnectionClosed(info=info))
 
-    def _move(self, what: LinkInput) -> None:
+    def _move(self, what: ConnectionInput) -> None:
         before = self._state
-        self._state = LINK[before, what]
+        self._state = CONNECTION_TRANSITIONS[before, what]
         if self._state is _CLOSED:
             self._deadlines.clear()
         elif self._state is _CLOSING and before is not _CLOSING:

@@ -18,7 +18,7 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, Tex
 
 from live_protocol.errors import FrameViolation, LimitExceeded
 from live_protocol.limits import Limits
-from live_protocol.websocket.compression import Inflate
+from live_protocol.websocket.compression import Decompressor
 
 __all__ = ["BINARY", "CLOSE", "PING", "PONG", "TEXT", "FrameReader", "Text", "apply_mask", "frame", "peer_may_send"]
 
@@ -138,6 +138,7 @@ class FrameReader:
         "_chunks",
         "_compressed",
         "_control",
+        "_decompressor",
         "_engine",
         "_first",
         "_fragmented",
@@ -145,7 +146,6 @@ class FrameReader:
         "_gathering",
         "_head",
         "_in_frame",
-        "_inflate",
         "_key",
         "_key_size",
         "_left",
@@ -168,7 +168,7 @@ class FrameReader:
         *,
         client: bool,
         limits: Limits,
-        inflate: Inflate | None,
+        decompressor: Decompressor | None,
         queue: deque[object],
         on_ping: Callable[[bytes], None],
         on_pong: Callable[[bytes], None],
@@ -179,7 +179,7 @@ class FrameReader:
         Args:
             client: Our role; it decides which way masking must be.
             limits: The bounds.
-            inflate: The inbound half of permessage-deflate, where it was agreed on.
+            decompressor: The inbound half of permessage-deflate, where it was agreed on.
             queue: Where messages go: binary ones as `bytes`, others as `Text`.
             on_ping: Called with each ping's payload.
             on_pong: Called with each pong's payload.
@@ -188,18 +188,18 @@ class FrameReader:
         self.queued = 0
         self._limits = limits
         self._max_message = limits.max_message
-        self._inflate = inflate
+        self._decompressor = decompressor
         self._queue = queue
         self._on_ping = on_ping
         self._on_pong = on_pong
         self._on_close = on_close
         self._mask_bit = 0 if client else _MASKED
         self._key_size = 0 if client else 4
-        self._slice = _SLICE if inflate is None else max(16, min(_COMPRESSED_SLICE, limits.max_message // _GROWTH))
+        self._slice = _SLICE if decompressor is None else max(16, min(_COMPRESSED_SLICE, limits.max_message // _GROWTH))
         self._engine = Connection(
-            ConnectionType.CLIENT if client else ConnectionType.SERVER, [] if inflate is None else [inflate]
+            ConnectionType.CLIENT if client else ConnectionType.SERVER, [] if decompressor is None else [decompressor]
         )
-        self._plain = inflate is None  # at a frame boundary, uncompressed, no message in progress
+        self._plain = decompressor is None  # at a frame boundary, uncompressed, no message in progress
         self._head = bytearray()  # of the frame in hand, while incomplete
         self._in_frame = False
         self._first = 0  # first byte of the frame in hand
@@ -217,7 +217,7 @@ class FrameReader:
     @property
     def partial(self) -> int:
         """Bytes held of a message that is not complete."""
-        return self._partial if self._inflate is None else self._inflate.total
+        return self._partial if self._decompressor is None else self._decompressor.total
 
     def discard(self) -> None:
         """Forget the message that is not complete; nothing may be fed any more."""
@@ -225,8 +225,8 @@ class FrameReader:
         self._chunks.clear()
         self._pieces.clear()
         self._partial = 0
-        if self._inflate is not None:
-            self._inflate.total = 0
+        if self._decompressor is not None:
+            self._decompressor.total = 0
 
     def feed(self, data: bytes) -> None:
         """Take what the peer sent.
@@ -332,7 +332,7 @@ class FrameReader:
             self._deliver(self._advance(part))
         if not self._left:
             self._in_frame = False
-            self._plain = self._inflate is None and not self._fragmented
+            self._plain = self._decompressor is None and not self._fragmented
         return pos
 
     def _parse_header(self, data: bytes, pos: int, end: int) -> int:
@@ -388,8 +388,8 @@ class FrameReader:
             # The same event stands for a close frame and for a failure; only the state tells them apart.
             if isinstance(event, CloseConnection) and engine.state is ConnectionState.OPEN:
                 raise self._violation(event.code, event.reason)
-        if self._inflate is not None and self._inflate.fault is not None:
-            raise self._inflate.fault
+        if self._decompressor is not None and self._decompressor.fault is not None:
+            raise self._decompressor.fault
         return events
 
     def _violation(self, code: int, reason: str | None) -> FrameViolation:
@@ -428,8 +428,8 @@ class FrameReader:
         self._queue.append(Text(message) if text else message)
         self.queued += len(message)
         self._partial = 0
-        if self._inflate is not None:
-            self._inflate.total = 0
+        if self._decompressor is not None:
+            self._decompressor.total = 0
 
     def _close(self, payload: bytes) -> None:
         if self._key is not None:

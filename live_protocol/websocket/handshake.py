@@ -15,20 +15,20 @@ import h11
 from live_protocol.errors import HandshakeFailed, InvalidMessage, LimitExceeded, RemoteProtocolError
 from live_protocol.events import UpgradeRequested
 from live_protocol.limits import Limits
-from live_protocol.websocket.compression import OFFER, Agreement, accept_offer, read_response
+from live_protocol.websocket.compression import OFFER, DeflateParameters, accept_offer, read_response
 from live_protocol.websocket.http11 import (
     RESERVED,
     TOKEN,
-    Head,
     Headers,
+    HeadReader,
     check_headers,
     check_refusal,
-    decoded,
-    encoded,
+    decode_headers,
+    encode_headers,
+    header_tokens,
+    header_values,
     not_http,
     scrubbed,
-    tokens,
-    values,
 )
 
 __all__ = ["ClientHandshake", "HandshakeRequest", "Refusal", "ServerHandshake", "Upgraded", "refusal_hint"]
@@ -101,12 +101,12 @@ class Upgraded:
 
     Attributes:
         headers: Header fields of the response, names in lower case.
-        agreement: What was agreed on about compression.
+        deflate_parameters: What was agreed on about compression.
         trailing: Bytes behind the handshake: the first frames.
     """
 
     headers: Headers
-    agreement: Agreement | None
+    deflate_parameters: DeflateParameters | None
     trailing: bytes
 
 
@@ -152,12 +152,12 @@ class ClientHandshake:
         self._offered = compression
         self._expected = _accept_token(key)
         self._limits = limits
-        self._head = Head(limits)
+        self._head = HeadReader(limits)
         self._body = bytearray()
         self._refused: h11.Response | None = None
         self._http = h11.Connection(h11.CLIENT)
         head = self._http.send(
-            h11.Request(method=b"GET", target=request.target, headers=encoded([*fields, *request.headers]))
+            h11.Request(method=b"GET", target=request.target, headers=encode_headers([*fields, *request.headers]))
         )
         self._http.send(h11.EndOfMessage())
         self.request: bytes = head or b""
@@ -210,7 +210,7 @@ class ClientHandshake:
         self._head.buffer.clear()
         self._body.clear()
 
-    def cut_off(self) -> HandshakeFailed | None:
+    def eof_received(self) -> HandshakeFailed | None:
         """What is known when nothing more will come or be waited for: a refusal whose body is incomplete, or None."""
         refused = self._refused
         if refused is None:
@@ -220,7 +220,7 @@ class ClientHandshake:
         return HandshakeFailed(
             f"the server refused the upgrade with HTTP {refused.status_code}",
             status=refused.status_code,
-            headers=decoded(refused.headers),
+            headers=decode_headers(refused.headers),
             body=kept,
         )
 
@@ -234,28 +234,28 @@ class ClientHandshake:
                 while isinstance(event := http.next_event(), h11.Data):
                     self._body += event.data
                 if event is not h11.NEED_DATA or len(self._body) >= self._limits.max_body:
-                    return self.cut_off()
+                    return self.eof_received()
         except h11.RemoteProtocolError:
-            return self.cut_off()
+            return self.eof_received()
         return None
 
     def _upgraded(self, response: h11.InformationalResponse, trailing: bytes) -> Upgraded | HandshakeFailed:
         """Hold a 101 against RFC 6455 section 4.1."""
-        headers = decoded(response.headers)
+        headers = decode_headers(response.headers)
         if response.http_version != b"1.1":
             return HandshakeFailed("the 101 response is not HTTP/1.1")
-        if tokens(headers, "upgrade") != {"websocket"}:
+        if header_tokens(headers, "upgrade") != {"websocket"}:
             return HandshakeFailed("the 101 response does not upgrade to websocket")
-        if "upgrade" not in tokens(headers, "connection"):
+        if "upgrade" not in header_tokens(headers, "connection"):
             return HandshakeFailed("the 101 response lacks Connection: Upgrade")
-        if values(headers, "sec-websocket-accept") != [self._expected]:
+        if header_values(headers, "sec-websocket-accept") != [self._expected]:
             return HandshakeFailed("Sec-WebSocket-Accept is missing, given twice or does not match the key")
-        if values(headers, "sec-websocket-protocol"):
+        if header_values(headers, "sec-websocket-protocol"):
             return HandshakeFailed("the server chose a subprotocol that was not offered")
-        agreement = read_response(values(headers, "sec-websocket-extensions"), offered=self._offered)
-        if isinstance(agreement, str):
-            return HandshakeFailed(agreement)
-        return Upgraded(headers=headers, agreement=agreement, trailing=trailing)
+        deflate_parameters = read_response(header_values(headers, "sec-websocket-extensions"), offered=self._offered)
+        if isinstance(deflate_parameters, str):
+            return HandshakeFailed(deflate_parameters)
+        return Upgraded(headers=headers, deflate_parameters=deflate_parameters, trailing=trailing)
 
 
 class ServerHandshake:
@@ -265,7 +265,7 @@ class ServerHandshake:
         self._pending: UpgradeRequested | None = None
         self._limits = limits
         self._compression = compression
-        self._head = Head(limits)
+        self._head = HeadReader(limits)
         self._http = h11.Connection(h11.SERVER)
 
     @property
@@ -303,8 +303,8 @@ class ServerHandshake:
             return Refusal(status=431, error=error)
         except h11.RemoteProtocolError as error:
             return Refusal(status=400, error=HandshakeFailed(scrubbed(error, "the request is not valid HTTP")))
-        headers = decoded(request.headers)
-        refusal = _judge(request, headers)
+        headers = decode_headers(request.headers)
+        refusal = _check_request(request, headers)
         if refusal is not None:
             return refusal
         self._pending = UpgradeRequested(target=request.target.decode("ascii"), headers=headers)
@@ -330,25 +330,25 @@ class ServerHandshake:
         """
         headers = check_headers(headers, RESERVED)
         request = cast("UpgradeRequested", self._pending)
-        key = values(request.headers, "sec-websocket-key")[0]
+        key = header_values(request.headers, "sec-websocket-key")[0]
         fields = [
             ("Upgrade", "websocket"),
             ("Connection", "Upgrade"),
             ("Sec-WebSocket-Accept", _accept_token(key)),
         ]
-        agreement = None
+        deflate_parameters = None
         if self._compression:
-            agreement = accept_offer(values(request.headers, "sec-websocket-extensions"))
-        if agreement is not None:
-            fields.append(("Sec-WebSocket-Extensions", agreement.response()))
+            deflate_parameters = accept_offer(header_values(request.headers, "sec-websocket-extensions"))
+        if deflate_parameters is not None:
+            fields.append(("Sec-WebSocket-Extensions", deflate_parameters.response()))
         fields += headers
         data = self._http.send(
-            h11.InformationalResponse(status_code=101, reason=b"Switching Protocols", headers=encoded(fields))
+            h11.InformationalResponse(status_code=101, reason=b"Switching Protocols", headers=encode_headers(fields))
         )
         trailing = bytes(self._head.buffer)
         self.discard()
         lower = tuple((name.lower(), value) for name, value in fields)
-        return data or b"", Upgraded(headers=lower, agreement=agreement, trailing=trailing)
+        return data or b"", Upgraded(headers=lower, deflate_parameters=deflate_parameters, trailing=trailing)
 
     def refuse(self, status: int, headers: Headers = (), body: bytes = b"") -> bytes:
         """Answer with anything but 101; possible at any time before `accept`, once.
@@ -371,7 +371,7 @@ class ServerHandshake:
         if status not in (204, 304):
             fields.append(("Content-Length", str(len(body))))
         reason = _PHRASES.get(status, "").encode("ascii")
-        head = self._http.send(h11.Response(status_code=status, reason=reason, headers=encoded(fields)))
+        head = self._http.send(h11.Response(status_code=status, reason=reason, headers=encode_headers(fields)))
         self.discard()
         return (head or b"") + body
 
@@ -380,28 +380,30 @@ class ServerHandshake:
         self._head.buffer.clear()
 
 
-def _judge(request: h11.Request, headers: Headers) -> Refusal | None:
+def _check_request(request: h11.Request, headers: Headers) -> Refusal | None:
     """Hold a request against RFC 6455 section 4.2.1; None if it may be accepted."""
-    version = values(headers, "sec-websocket-version")
-    keys = values(headers, "sec-websocket-key")
+    version = header_values(headers, "sec-websocket-version")
+    keys = header_values(headers, "sec-websocket-key")
     status = 400
     more: Headers = ()
     if request.http_version != b"1.1":
         why = "the request is not HTTP/1.1"
-    elif "websocket" not in tokens(headers, "upgrade"):
+    elif "websocket" not in header_tokens(headers, "upgrade"):
         # Any other HTTP request lands here: the place to hand it out instead, should the library serve some one day.
         status, more = 426, (("Upgrade", "websocket"),)
         why = "the request does not ask for a WebSocket"
     elif request.method != b"GET":
         status, more = 405, (("Allow", "GET"),)
         why = "the method of an upgrade must be GET"
-    elif len(values(headers, "upgrade")) > 1:
+    elif len(header_values(headers, "upgrade")) > 1:
         why = "Upgrade is given twice"
-    elif "upgrade" not in tokens(headers, "connection"):
+    elif "upgrade" not in header_tokens(headers, "connection"):
         why = "Connection: Upgrade is missing"
-    elif not all(_HOST.fullmatch(host) for host in values(headers, "host")):
+    elif not all(_HOST.fullmatch(host) for host in header_values(headers, "host")):
         why = "Host is empty or not ASCII"
-    elif values(headers, "transfer-encoding") or any(length.strip("0") for length in values(headers, "content-length")):
+    elif header_values(headers, "transfer-encoding") or any(
+        length.strip("0") for length in header_values(headers, "content-length")
+    ):
         why = "an upgrade must not have a body"
     elif len(version) != 1:
         why = "Sec-WebSocket-Version is missing or given twice"

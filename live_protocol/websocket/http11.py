@@ -15,16 +15,16 @@ __all__ = [
     "RESERVED",
     "RESERVED_IN_REFUSAL",
     "TOKEN",
-    "Head",
+    "HeadReader",
     "Headers",
     "check_headers",
     "check_refusal",
-    "decoded",
-    "encoded",
+    "decode_headers",
+    "encode_headers",
+    "header_tokens",
+    "header_values",
     "not_http",
     "scrubbed",
-    "tokens",
-    "values",
 ]
 
 Headers: TypeAlias = Sequence[tuple[str, str]]
@@ -106,7 +106,7 @@ def check_refusal(status: int, headers: Headers, body: bytes) -> tuple[tuple[str
     return check_headers(headers, RESERVED_IN_REFUSAL)
 
 
-class Head:
+class HeadReader:
     """Collects an HTTP head and hands it out whole, so that h11 never waits and the bounds are exact.
 
     h11 looks at its own bound only when a head is incomplete, which makes it depend on how the bytes were cut.
@@ -143,24 +143,24 @@ class Head:
         return head
 
 
-def decoded(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
+def decode_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
     """From h11, whose names are in lower case."""
     return tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in headers)
 
 
-def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
+def encode_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
     """For h11."""
     return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
 
 
-def values(headers: Headers, name: str) -> list[str]:
+def header_values(headers: Headers, name: str) -> list[str]:
     """The values of a field, one for each line; the name is in lower case."""
     return [value for key, value in headers if key == name]
 
 
-def tokens(headers: Headers, name: str) -> set[str]:
+def header_tokens(headers: Headers, name: str) -> set[str]:
     """The members of a list-valued field over all its lines, in lower case (RFC 9110 section 5.6.1)."""
-    return {token.strip(" \t").lower() for value in values(headers, name) for token in value.split(",")}
+    return {token.strip(" \t").lower() for value in header_values(headers, name) for token in value.split(",")}
 
 
 def scrubbed(error: h11.ProtocolError, otherwise: str) -> str:

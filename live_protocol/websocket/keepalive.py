@@ -6,26 +6,26 @@ from typing import cast
 
 from live_protocol.timing import Deadline, Deadlines, Timeouts
 
-__all__ = ["Liveness"]
+__all__ = ["Keepalive"]
 
 _REMEMBERED = 64
 _ROUNDING = 0.001  # seconds; a deadline set anew for less than this would be lost in the digits of a large reading
 
 
-class Liveness:
+class Keepalive:
     """Watches over one open link.
 
     Attributes:
         latency: Seconds the newest answered ping took, None before the first.
     """
 
-    __slots__ = ("_count", "_deadlines", "_heard", "_queued", "_taken", "_timeouts", "_unanswered", "latency")
+    __slots__ = ("_count", "_deadlines", "_last_received", "_queued", "_taken", "_timeouts", "_unanswered", "latency")
 
     def __init__(self, deadlines: Deadlines, timeouts: Timeouts) -> None:
         self.latency: float | None = None
         self._deadlines = deadlines
         self._timeouts = timeouts
-        self._heard: float | None = None  # reading at which the newest byte came
+        self._last_received: float | None = None  # reading at which the newest byte came
         self._unanswered = False  # nothing came since a ping of ours was taken
         self._queued: list[bytes] = []  # payloads of pings that wait to be taken
         self._taken: dict[bytes, float | None] = {}  # and when they were, oldest first
@@ -33,23 +33,23 @@ class Liveness:
 
     def start(self) -> None:
         """The link is open."""
-        self._heard = self._deadlines.now
+        self._last_received = self._deadlines.now
         self._deadlines.arm(Deadline.PING, self._timeouts.ping_interval)
 
-    def heard(self) -> None:
+    def data_received(self) -> None:
         """Something came, whatever it was. On the hot path: the ping deadline learns of it only when it fires."""
-        self._heard = self._deadlines.now
+        self._last_received = self._deadlines.now
         if self._unanswered:
             self._unanswered = False
             self._deadlines.disarm(Deadline.PONG)
             self._deadlines.disarm(Deadline.STALL)
 
-    def silence(self) -> bytes | None:
+    def ping_due(self) -> bytes | None:
         """The ping deadline fired; gives the payload of the ping to send, if the silence has lasted that long."""
         interval = cast("float", self._timeouts.ping_interval)
         rest = 0.0
-        if self._heard is not None:
-            rest = self._heard + interval - cast("float", self._deadlines.now)
+        if self._last_received is not None:
+            rest = self._last_received + interval - cast("float", self._deadlines.now)
         if rest > _ROUNDING:
             self._deadlines.arm(Deadline.PING, rest)
             return None
@@ -89,11 +89,11 @@ class Liveness:
             self._deadlines.arm(Deadline.PONG, self._timeouts.ping_timeout)
             self._deadlines.arm(Deadline.STALL, self._timeouts.stall)
 
-    def quiet(self) -> float:
+    def idle_time(self) -> float:
         """Seconds since the newest byte came, when the stall deadline fires."""
-        if self._heard is None:  # before the clock ran
+        if self._last_received is None:  # before the clock ran
             return cast("float", self._timeouts.stall)
-        return cast("float", self._deadlines.now) - self._heard
+        return cast("float", self._deadlines.now) - self._last_received
 
     def pong(self, payload: bytes) -> float | None:
         """A pong came; gives the seconds since its ping was taken, None if it answers none of ours."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, Self, TypeAlias, cast, final
+from typing import Final, Self, TypeAlias, cast, final
 
 import attrs
 
@@ -17,23 +17,23 @@ from live_protocol.errors import (
     LiveProtocolError,
     MessageTooLarge,
 )
-from live_protocol.events import LinkEvent, Need
+from live_protocol.events import ConnectionEvent
 from live_protocol.limits import Limits
-from live_protocol.states import LinkInput, LinkState
+from live_protocol.states import ConnectionInput, ConnectionState
 from live_protocol.timing import Deadline, Timeouts
 from live_protocol.websocket import endings
 from live_protocol.websocket.frames import BINARY, TEXT, Text
 from live_protocol.websocket.handshake import ClientHandshake, HandshakeRequest, ServerHandshake
-from live_protocol.websocket.link_machine import LinkMachine, Tap
+from live_protocol.websocket.link_machine import LinkMachine, Observation, Observer
 
-__all__ = ["Tap", "Wants", "WebSocketLink"]
+__all__ = ["Observation", "Observer", "Wants", "WebSocketLink"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
-_CONNECTING: Final = LinkState.CONNECTING
-_OPEN: Final = LinkState.OPEN
-_CLOSING: Final = LinkState.CLOSING
-_CLOSED: Final = LinkState.CLOSED
+_CONNECTING: Final = ConnectionState.CONNECTING
+_OPEN: Final = ConnectionState.OPEN
+_CLOSING: Final = ConnectionState.CLOSING
+_CLOSED: Final = ConnectionState.CLOSED
 
 _MAX_CONTROL: Final = 125  # RFC 6455 section 5.5
 
@@ -71,8 +71,8 @@ class WebSocketLink(LinkMachine):
     for what the peer did. Messages and events come out of `next_event` in the order of the wire; bytes come out of
     `data_to_send`. Framing, answers to pings and closes, and limits happen as the bytes arrive.
 
-    The last event is always one `ConnectionClosed`; where the connection ended in other than peace, a `Failed` with the
-    reason comes right before it.
+    The last event is always one `ConnectionClosed`; where the connection ended in other than peace, a
+    `ConnectionFailed` with the reason comes right before it.
     """
 
     __slots__ = ()
@@ -86,7 +86,7 @@ class WebSocketLink(LinkMachine):
         timeouts: Timeouts | None = None,
         compression: bool = False,
         entropy: Callable[[int], bytes] = os.urandom,
-        tap: Tap | None = None,
+        observer: Observer | None = None,
     ) -> Self:
         """The client's end; its request is ready in `data_to_send`.
 
@@ -96,11 +96,11 @@ class WebSocketLink(LinkMachine):
             timeouts: How long each phase may take.
             compression: Offer permessage-deflate (RFC 7692).
             entropy: Source of unpredictable bytes for the key and the masks (RFC 6455 section 10.3).
-            tap: Told of every message sent, and of every message and event when `next_event` gives it.
+            observer: Told of every message sent, and of every message and event when `next_event` gives it.
         """
         limits = limits or Limits()
         handshake = ClientHandshake(request, limits=limits, compression=compression, entropy=entropy)
-        return cls(handshake, limits, timeouts or Timeouts(), entropy, tap)
+        return cls(handshake, limits, timeouts or Timeouts(), entropy, observer)
 
     @classmethod
     def server(
@@ -109,7 +109,7 @@ class WebSocketLink(LinkMachine):
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         compression: bool = False,
-        tap: Tap | None = None,
+        observer: Observer | None = None,
     ) -> Self:
         """The server's end; it waits for a request and then for `accept` or `reject`.
 
@@ -117,11 +117,11 @@ class WebSocketLink(LinkMachine):
             limits: Bounds on what the peer may cost and on what is sent.
             timeouts: How long each phase may take.
             compression: Accept permessage-deflate (RFC 7692) where the client offers it in terms we can meet.
-            tap: As for `client`.
+            observer: As for `client`.
         """
         limits = limits or Limits()
         handshake = ServerHandshake(limits=limits, compression=compression)
-        return cls(handshake, limits, timeouts or Timeouts(), os.urandom, tap)
+        return cls(handshake, limits, timeouts or Timeouts(), os.urandom, observer)
 
     def __repr__(self) -> str:
         return f"<WebSocketLink {'client' if self._client else 'server'} {self._state}>"
@@ -129,21 +129,21 @@ class WebSocketLink(LinkMachine):
     # --- facts --------------------------------------------------------------------------------------------------
 
     @property
-    def state(self) -> LinkState:
-        """Where the connection is; it moves only along ``_tables.LINK``."""
+    def state(self) -> ConnectionState:
+        """Where the connection is; it moves only along ``_tables.CONNECTION_TRANSITIONS``."""
         return self._state
 
     @property
     def wants(self) -> Wants:
         """What the owner of the transport should do next."""
         bits = 0
-        if self._outgoing.size:
+        if self._send_queue.size:
             bits = 2
-        elif self._hang_up or self._state is _CLOSED:
+        elif self._close_transport or self._state is _CLOSED:
             bits = 12 if self._linger and self._state is not _CLOSED else 8
         if not self._paused and (
             self._framing
-            or (self._state is _CLOSING and not self._hang_up)
+            or (self._state is _CLOSING and not self._close_transport)
             or (self._state is _CONNECTING and not self._handshake.waits)
         ):
             bits |= 1
@@ -162,12 +162,12 @@ class WebSocketLink(LinkMachine):
     @property
     def buffered_out(self) -> int:
         """Bytes that `data_to_send` would give."""
-        return self._outgoing.size
+        return self._send_queue.size
 
     @property
     def latency(self) -> float | None:
         """Seconds between the last answered ping and its pong, None before the first."""
-        return self._liveness.latency
+        return self._keepalive.latency
 
     def next_deadline(self) -> float | None:
         """The clock reading at which `advance` has to be called, None if there is none.
@@ -186,12 +186,12 @@ class WebSocketLink(LinkMachine):
         """
         for which in self._deadlines.advance(now):
             if which is Deadline.PING:
-                self._silence()
+                self._send_keepalive()
             elif which is Deadline.PONG:
                 after = cast("float", self._timeouts.ping_timeout)
                 self._fail(DeadlineExpired(which, after, "a ping was sent and nothing came back"))
             elif which is Deadline.STALL:
-                self._suspect()
+                self._report_stall()
             elif which is Deadline.OPEN:
                 self._open_expired(cast("float", self._timeouts.open))
             else:
@@ -230,21 +230,21 @@ class WebSocketLink(LinkMachine):
         if self._state is not _CLOSED:
             what = error if isinstance(error, str) else endings.scrub(error)
             self._transport_ended(f"the transport failed ({what})")
-        self._outgoing.clear()
+        self._send_queue.clear()
 
     # --- output -------------------------------------------------------------------------------------------------
 
-    def next_event(self) -> bytes | str | LinkEvent | Literal[Need.DATA]:
+    def next_event(self) -> bytes | str | ConnectionEvent | None:
         """The next thing that happened.
 
         Returns:
-            A whole binary message as `bytes`, a whole text message as `str`, an event, or ``Need.DATA`` if there is
+            A whole binary message as `bytes`, a whole text message as `str`, an event, or None if there is
             nothing; after `ConnectionClosed` always that.
         """
         queue = self._queue
         if not queue:
-            return Need.DATA
-        item: bytes | str | LinkEvent
+            return None
+        item: bytes | str | ConnectionEvent
         taken = queue.popleft()
         if isinstance(taken, Text):
             self._reader.queued -= len(taken.data)
@@ -255,8 +255,8 @@ class WebSocketLink(LinkMachine):
                 self._reader.queued -= len(taken)
         if self._paused and self._reader.queued <= self._max_in and len(queue) <= self._max_items:
             self._resume()
-        if self._tap is not None:
-            self._tap(self._deadlines.now, not self._client, item)
+        if self._observer is not None:
+            self._observer(Observation(at=self._deadlines.now, from_client=not self._client, what=item))
         return item
 
     def data_to_send(self) -> bytes:
@@ -264,9 +264,9 @@ class WebSocketLink(LinkMachine):
 
         The clock of a ping among them starts here.
         """
-        data = self._outgoing.take()
+        data = self._send_queue.take()
         if data:
-            self._taken()
+            self._bytes_sent()
         return data
 
     # --- commands -----------------------------------------------------------------------------------------------
@@ -284,7 +284,7 @@ class WebSocketLink(LinkMachine):
             AlreadyClosed: The connection ended meanwhile. Nothing was sent.
         """
         data, outcome = self._asked("accept").accept(headers)
-        self._outgoing.write(data)
+        self._send_queue.write(data)
         self._upgraded(outcome)
 
     def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
@@ -301,7 +301,7 @@ class WebSocketLink(LinkMachine):
             ConnectionClosing: The attempt was given up meanwhile. Nothing was sent.
             AlreadyClosed: The connection ended meanwhile. Nothing was sent.
         """
-        self._outgoing.write(self._asked("reject").refuse(status, headers, body))
+        self._send_queue.write(self._asked("reject").refuse(status, headers, body))
         self._give_up()
 
     def send_text(self, data: bytes) -> None:
@@ -360,8 +360,8 @@ class WebSocketLink(LinkMachine):
         """Begin the closing handshake (RFC 6455 section 7.1.2); messages still come until the peer's answer.
 
         While connecting it gives the attempt up: a client sends nothing (more), a server answers 503; the
-        `ConnectionClosed` says 1006 and is not clean, but no `Failed` comes with it, for it was asked for. Once the
-        link closes, for whatever reason, the call changes nothing.
+        `ConnectionClosed` says 1006 and is not clean, but no `ConnectionFailed` comes with it, for it was asked for.
+        Once the link closes, for whatever reason, the call changes nothing.
 
         Args:
             code: 1000 to 1003, 1007 to 1014 or 3000 to 4999.
@@ -372,8 +372,8 @@ class WebSocketLink(LinkMachine):
         """
         endings.check_close(code, reason)
         if self._state is _OPEN:
-            self._outgoing.close(code, reason)
-            self._move(LinkInput.LOCAL_CLOSE)
+            self._send_queue.close(code, reason)
+            self._move(ConnectionInput.LOCAL_CLOSE)
         elif self._state is _CONNECTING:
             self._answer(503)
             self._give_up()
@@ -382,9 +382,9 @@ class WebSocketLink(LinkMachine):
         """End the connection for a fault that a layer above has found.
 
         Messages and events not pulled yet are dropped, because they came after the fault. A close frame with the code
-        and the reason of the error goes out, where one still can; `Failed` and `ConnectionClosed` follow. Where the
-        wire has ended meanwhile, its facts stay in the report. Once `Failed` or `ConnectionClosed` was pulled, the call
-        changes nothing.
+        and the reason of the error goes out, where one still can; `ConnectionFailed` and `ConnectionClosed` follow.
+        Where the wire has ended meanwhile, its facts stay in the report. Once `ConnectionFailed` or `ConnectionClosed`
+        was pulled, the call changes nothing.
 
         Args:
             error: The fault; a deadline is reported with 1011, like every error that names no close code.
@@ -397,7 +397,7 @@ class WebSocketLink(LinkMachine):
             self._fail(error)
         elif len(self._queue) > 1 or (self._queue and info.error is None):
             self._drop_input()
-            self._conclude(attrs.evolve(info, error=error, clean=False))
+            self._finish(attrs.evolve(info, error=error, clean=False))
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -418,10 +418,10 @@ class WebSocketLink(LinkMachine):
             raise InvalidMessage("data", "must be bytes")
         if len(data) > self._limits.max_send:
             raise MessageTooLarge(len(data), self._limits.max_send)
-        self._outgoing.message(opcode, data)
-        if self._tap is not None:
+        self._send_queue.message(opcode, data)
+        if self._observer is not None:
             shown = data if opcode == BINARY else data.decode(errors="replace")
-            self._tap(self._deadlines.now, self._client, shown)
+            self._observer(Observation(at=self._deadlines.now, from_client=self._client, what=shown))
 
     def _too_late(self, operation: str) -> LiveProtocolError:
         if self._state is _CONNECTING:

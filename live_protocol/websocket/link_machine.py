@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias, cast
+from typing import Final, TypeAlias, cast, final
+
+import attrs
 
 from live_protocol.close_info import CloseInfo
 from live_protocol.errors import (
@@ -17,35 +19,51 @@ from live_protocol.errors import (
 from live_protocol.events import (
     Connected,
     ConnectionClosed,
-    Failed,
-    LinkEvent,
+    ConnectionEvent,
+    ConnectionFailed,
     PingReceived,
     PongReceived,
-    Rejected,
     StallKind,
     StallSuspected,
+    UpgradeRejected,
     UpgradeRequested,
 )
 from live_protocol.limits import Limits
-from live_protocol.states import LINK, LinkInput, LinkState
+from live_protocol.states import CONNECTION_TRANSITIONS, ConnectionInput, ConnectionState
 from live_protocol.timing import Deadline, Deadlines, Timeouts
 from live_protocol.websocket import endings
-from live_protocol.websocket.compression import Deflate, Inflate
+from live_protocol.websocket.compression import Compressor, Decompressor
 from live_protocol.websocket.frames import PING, FrameReader, Text
 from live_protocol.websocket.handshake import ClientHandshake, ServerHandshake, Upgraded
-from live_protocol.websocket.keepalive import Liveness
-from live_protocol.websocket.send_queue import Outgoing
+from live_protocol.websocket.keepalive import Keepalive
+from live_protocol.websocket.send_queue import SendQueue
 
-__all__ = ["LinkMachine", "Tap"]
+__all__ = ["LinkMachine", "Observation", "Observer"]
 
-Tap: TypeAlias = Callable[[float | None, bool, bytes | str | LinkEvent], object]
-"""Is told of everything that passes a link, in order: the reading of the clock, whether it comes from the client's end,
-and the whole message (`str` for text, `bytes` for binary) or the link's event. It must not raise."""
 
-_CONNECTING: Final = LinkState.CONNECTING
-_OPEN: Final = LinkState.OPEN
-_CLOSING: Final = LinkState.CLOSING
-_CLOSED: Final = LinkState.CLOSED
+@final
+@attrs.frozen(kw_only=True)
+class Observation:
+    """One thing that passed a connection.
+
+    Attributes:
+        at: Reading of the clock, in seconds; None before there was one.
+        from_client: Whether it comes from the client's end.
+        what: A whole message, `str` for text and `bytes` for binary, or an event of the connection.
+    """
+
+    at: float | None
+    from_client: bool
+    what: bytes | str | ConnectionEvent
+
+
+Observer: TypeAlias = Callable[[Observation], object]
+"""Called with everything that passes a connection, in order. It must not raise."""
+
+_CONNECTING: Final = ConnectionState.CONNECTING
+_OPEN: Final = ConnectionState.OPEN
+_CLOSING: Final = ConnectionState.CLOSING
+_CLOSED: Final = ConnectionState.CLOSED
 
 _ITEM_COST: Final = 64  # bytes that an object in the queue costs, however small its message is
 _MIN_ITEMS: Final = 1024
@@ -56,22 +74,22 @@ class LinkMachine:
 
     __slots__ = (
         "_client",
+        "_close_transport",
         "_deadlines",
         "_framing",
         "_handshake",
-        "_hang_up",
         "_info",
+        "_keepalive",
         "_limits",
         "_linger",
-        "_liveness",
         "_max_in",
         "_max_items",
-        "_outgoing",
+        "_observer",
         "_paused",
         "_queue",
         "_reader",
+        "_send_queue",
         "_state",
-        "_tap",
         "_timeouts",
     )
 
@@ -81,30 +99,30 @@ class LinkMachine:
         limits: Limits,
         timeouts: Timeouts,
         entropy: Callable[[int], bytes],
-        tap: Tap | None = None,
+        observer: Observer | None = None,
     ) -> None:
         """Use `client` or `server` instead."""
         self._handshake = handshake
         self._client = isinstance(handshake, ClientHandshake)
         self._limits = limits
         self._timeouts = timeouts
-        self._tap = tap
+        self._observer = observer
         self._state = _CONNECTING
-        self._queue: deque[bytes | Text | LinkEvent] = deque()
+        self._queue: deque[bytes | Text | ConnectionEvent] = deque()
         self._max_in = limits.max_buffered_in
         self._max_items = max(_MIN_ITEMS, limits.max_buffered_in // _ITEM_COST)
         self._paused = False  # the queue is full
         self._framing = False  # frames are being parsed
         self._reader = self._new_reader(None)
-        self._outgoing = Outgoing(client=self._client, entropy=entropy)
+        self._send_queue = SendQueue(client=self._client, entropy=entropy)
         self._info: CloseInfo | None = None
-        self._hang_up = False  # the transport is ours to close
+        self._close_transport = False  # the transport is ours to close
         self._linger = False  # and the peer may still be sending then
         self._deadlines = Deadlines()
-        self._liveness = Liveness(self._deadlines, timeouts)
+        self._keepalive = Keepalive(self._deadlines, timeouts)
         self._deadlines.arm(Deadline.OPEN, timeouts.open)
         if isinstance(handshake, ClientHandshake):
-            self._outgoing.write(handshake.request)
+            self._send_queue.write(handshake.request)
 
     # --- opening handshake --------------------------------------------------------------------------------------
 
@@ -127,41 +145,41 @@ class LinkMachine:
 
     def _answer(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Server role: refuse on our own account. A client's request, if it was not taken yet, need not go any more."""
-        self._outgoing.clear()
+        self._send_queue.clear()
         if isinstance(self._handshake, ServerHandshake):
-            self._outgoing.write(self._handshake.refuse(status, headers))
+            self._send_queue.write(self._handshake.refuse(status, headers))
 
     def _give_up(self) -> None:
         """While connecting, because we were told so."""
-        self._move(LinkInput.LOCAL_CLOSE)
-        self._hang_up = True
+        self._move(ConnectionInput.LOCAL_CLOSE)
+        self._close_transport = True
         self._linger = not self._client
-        self._conclude(endings.given_up())
+        self._finish(endings.closed_locally())
 
     def _refused(self, error: RemoteProtocolError) -> None:
         """Client role: there will be no WebSocket."""
         if isinstance(error, HandshakeFailed) and error.status is not None:
-            self._queue.append(Rejected(status=error.status, headers=error.headers, body=error.body))
-        self._outgoing.clear()
-        self._move(LinkInput.FAIL)
-        self._hang_up = True
-        self._conclude(endings.by_refusal(error))
+            self._queue.append(UpgradeRejected(status=error.status, headers=error.headers, body=error.body))
+        self._send_queue.clear()
+        self._move(ConnectionInput.FAIL)
+        self._close_transport = True
+        self._finish(endings.closed_by_refusal(error))
 
     def _upgraded(self, outcome: Upgraded) -> None:
-        agreement = outcome.agreement
-        if agreement is not None:
-            ours = (agreement.client_bits, agreement.client_keeps)
-            theirs = (agreement.server_bits, agreement.server_keeps)
+        deflate_parameters = outcome.deflate_parameters
+        if deflate_parameters is not None:
+            ours = (deflate_parameters.client_max_window_bits, deflate_parameters.client_context_takeover)
+            theirs = (deflate_parameters.server_max_window_bits, deflate_parameters.server_context_takeover)
             if not self._client:
                 ours, theirs = theirs, ours
-            self._outgoing.deflate = Deflate(bits=ours[0], keeps=ours[1])
-            self._reader = self._new_reader(Inflate(limit=self._limits.max_message, keeps=theirs[1]))
+            self._send_queue.compressor = Compressor(bits=ours[0], context_takeover=ours[1])
+            self._reader = self._new_reader(Decompressor(limit=self._limits.max_message, context_takeover=theirs[1]))
         self._handshake.discard()
         self._framing = True
-        self._move(LinkInput.UPGRADED)
+        self._move(ConnectionInput.UPGRADED)
         self._deadlines.disarm(Deadline.OPEN)
-        self._liveness.start()
-        self._queue.append(Connected(headers=outcome.headers, compression=agreement is not None))
+        self._keepalive.start()
+        self._queue.append(Connected(headers=outcome.headers, compression=deflate_parameters is not None))
         if outcome.trailing:
             self._receive_frames(outcome.trailing)
 
@@ -171,19 +189,19 @@ class LinkMachine:
             detail = "the request was not answered" if handshake.waits else "no complete request came"
             self._answer(503 if handshake.waits else 408)
             self._fail(DeadlineExpired(Deadline.OPEN, after, detail))
-        elif (refused := handshake.cut_off()) is not None:
+        elif (refused := handshake.eof_received()) is not None:
             self._refused(refused)
         else:
-            self._outgoing.clear()
+            self._send_queue.clear()
             self._fail(DeadlineExpired(Deadline.OPEN, after, "no complete response to the upgrade came"))
 
     # --- frames -------------------------------------------------------------------------------------------------
 
-    def _new_reader(self, inflate: Inflate | None) -> FrameReader:
+    def _new_reader(self, decompressor: Decompressor | None) -> FrameReader:
         return FrameReader(
             client=self._client,
             limits=self._limits,
-            inflate=inflate,
+            decompressor=decompressor,
             queue=cast("deque[object]", self._queue),
             on_ping=self._on_ping,
             on_pong=self._on_pong,
@@ -191,7 +209,7 @@ class LinkMachine:
         )
 
     def _receive_frames(self, data: bytes) -> None:
-        self._liveness.heard()
+        self._keepalive.data_received()
         reader = self._reader
         try:
             reader.feed(data)
@@ -205,38 +223,38 @@ class LinkMachine:
         if self._state is not _OPEN:
             return  # RFC 6455 section 5.5.1: nothing follows our close frame
         self._queue.append(PingReceived(payload=payload))
-        self._outgoing.pong(payload)
-        if self._outgoing.owed > self._limits.max_buffered_out:
+        self._send_queue.pong(payload)
+        if self._send_queue.pong_bytes > self._limits.max_buffered_out:
             raise LimitExceeded("max_buffered_out", self._limits.max_buffered_out, close_code=1008)
 
     def _on_pong(self, payload: bytes) -> None:
-        self._queue.append(PongReceived(payload=payload, rtt=self._liveness.pong(payload)))
+        self._queue.append(PongReceived(payload=payload, rtt=self._keepalive.pong(payload)))
 
     def _on_close(self, code: int, reason: str, cut: bool) -> None:
-        sent = self._outgoing.close_sent
+        sent = self._send_queue.close_sent
         if sent is None:
-            self._outgoing.close(code, reason)  # RFC 6455 section 5.5.1: typically the code is echoed
-        self._move(LinkInput.REMOTE_CLOSE)
-        self._hang_up = not self._client  # RFC 6455 section 7.1.1: the server closes the TCP connection first
-        self._conclude(endings.by_close_frame(code, reason, sent=sent, cut=cut, client=self._client))
+            self._send_queue.close(code, reason)  # RFC 6455 section 5.5.1: typically the code is echoed
+        self._move(ConnectionInput.REMOTE_CLOSE)
+        self._close_transport = not self._client  # RFC 6455 section 7.1.1: the server closes the TCP connection first
+        self._finish(endings.closed_by_frame(code, reason, sent=sent, cut=cut, client=self._client))
 
-    def _silence(self) -> None:
+    def _send_keepalive(self) -> None:
         if self._state is _OPEN:  # else the pong deadline of the same moment has ended it
-            payload = self._liveness.silence()
+            payload = self._keepalive.ping_due()
             if payload is not None:
                 self._ping(payload)
 
-    def _suspect(self) -> None:
+    def _report_stall(self) -> None:
         if self._state is _OPEN:
-            self._queue.append(StallSuspected(kind=StallKind.SILENT_LINK, silence=self._liveness.quiet()))
+            self._queue.append(StallSuspected(kind=StallKind.SILENT_LINK, silence=self._keepalive.idle_time()))
 
     def _ping(self, payload: bytes) -> None:
-        self._outgoing.control(PING, payload)
-        self._liveness.queue(payload)
+        self._send_queue.control(PING, payload)
+        self._keepalive.queue(payload)
 
-    def _taken(self) -> None:
+    def _bytes_sent(self) -> None:
         """Our bytes are on their way."""
-        self._liveness.take(watch=self._state is _OPEN and not self._paused)
+        self._keepalive.take(watch=self._state is _OPEN and not self._paused)
         if self._state is _CLOSED:
             self._deadlines.clear()
 
@@ -244,7 +262,7 @@ class LinkMachine:
         """The queue has room again."""
         self._paused = False
         if self._state is _OPEN:
-            self._liveness.watch()
+            self._keepalive.watch()
 
     # --- the end ------------------------------------------------------------------------------------------------
 
@@ -252,35 +270,35 @@ class LinkMachine:
         """The peer broke a rule or a deadline: say so, stop reading, hang up."""
         code, reason = 1006, ""
         if self._state is _OPEN:
-            code, reason = endings.last_words(error)
-            self._outgoing.close(code, reason)
-        self._move(LinkInput.FAIL)
-        self._hang_up = self._linger = True
-        self._conclude(endings.by_failure(error, code, reason))
+            code, reason = endings.close_frame_for(error)
+            self._send_queue.close(code, reason)
+        self._move(ConnectionInput.FAIL)
+        self._close_transport = self._linger = True
+        self._finish(endings.closed_by_failure(error, code, reason))
 
     def _transport_ended(self, why: str) -> None:
         if isinstance(self._handshake, ClientHandshake) and self._state is _CONNECTING:
-            refused = self._handshake.cut_off()
+            refused = self._handshake.eof_received()
             if refused is not None:
                 self._refused(refused)
         if self._info is None:
-            self._outgoing.clear()
+            self._send_queue.clear()
             closing = self._state is _CLOSING
-            self._conclude(endings.by_transport(f"{why} {endings.MEANWHILE[self._state]}", closing=closing))
-        self._move(LinkInput.END)
+            self._finish(endings.closed_by_transport(f"{why} {endings.MEANWHILE[self._state]}", closing=closing))
+        self._move(ConnectionInput.END)
 
     def _close_expired(self, after: float) -> None:
         if self._info is None:
-            self._conclude(
-                endings.by_failure(
+            self._finish(
+                endings.closed_by_failure(
                     DeadlineExpired(Deadline.CLOSE, after, "the peer did not answer our close frame"), 1006, ""
                 )
             )
-        self._outgoing.clear()
+        self._send_queue.clear()
         if self._state is _CLOSING:
-            self._move(LinkInput.END)
+            self._move(ConnectionInput.END)
 
-    def _conclude(self, info: CloseInfo) -> None:
+    def _finish(self, info: CloseInfo) -> None:
         """The outcome is known: report it, once, and parse nothing more."""
         self._framing = False
         self._paused = False
@@ -288,17 +306,17 @@ class LinkMachine:
         self._reader.discard()
         self._handshake.discard()
         if info.error is not None:
-            self._queue.append(Failed(error=info.error))
+            self._queue.append(ConnectionFailed(error=info.error))
         self._queue.append(ConnectionClosed(info=info))
 
-    def _move(self, what: LinkInput) -> None:
+    def _move(self, what: ConnectionInput) -> None:
         """Take the one step that the table has."""
         before = self._state
-        self._state = LINK[before, what]
+        self._state = CONNECTION_TRANSITIONS[before, what]
         if self._state is _CLOSING and before is not _CLOSING:
             self._deadlines.clear()
             self._deadlines.arm(Deadline.CLOSE, self._timeouts.close)
-        elif self._state is _CLOSED and not self._outgoing.size:
+        elif self._state is _CLOSED and not self._send_queue.size:
             self._deadlines.clear()
 
     def _drop_input(self) -> None:

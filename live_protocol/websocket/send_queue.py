@@ -4,31 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from live_protocol.websocket.compression import Deflate
+from live_protocol.websocket.compression import Compressor
 from live_protocol.websocket.frames import CLOSE, PONG, frame
 
-__all__ = ["Outgoing"]
+__all__ = ["SendQueue"]
 
 # RFC 6455 section 5.5.3 asks for an answer to the newest ping only; a few more cost little, and peers count them.
 _MAX_PONGS = 16
 _KEYS = 256  # bytes, a multiple of the four of a masking key
 
 
-class Outgoing:
+class SendQueue:
     """Frames of one end, masked in the client role.
 
     Attributes:
-        deflate: The outbound half of permessage-deflate, where it was agreed on.
+        compressor: The outbound half of permessage-deflate, where it was agreed on.
         close_sent: Code and reason of our close frame, once it is queued; 1005 for one without a code.
-        owed: Bytes of the pongs that the peer asked for since the last `take`.
+        pong_bytes: Bytes of the pongs that the peer asked for since the last `take`.
     """
 
-    __slots__ = ("_client", "_entropy", "_frames", "_keys", "_pongs", "_size", "_used", "close_sent", "deflate", "owed")
+    __slots__ = (
+        "_client",
+        "_entropy",
+        "_frames",
+        "_keys",
+        "_pongs",
+        "_size",
+        "_used",
+        "close_sent",
+        "compressor",
+        "pong_bytes",
+    )
 
     def __init__(self, *, client: bool, entropy: Callable[[int], bytes]) -> None:
-        self.deflate: Deflate | None = None
+        self.compressor: Compressor | None = None
         self.close_sent: tuple[int, str] | None = None
-        self.owed = 0
+        self.pong_bytes = 0
         self._client = client
         self._entropy = entropy
         self._keys = b""  # unpredictable bytes, drawn for many frames at a time: each draw is a system call
@@ -50,7 +61,7 @@ class Outgoing:
     def message(self, opcode: int, payload: bytes) -> None:
         """Queue a data message in one frame."""
         rsv1 = False
-        if self.deflate is not None and (compressed := self.deflate.compress(payload)) is not None:
+        if self.compressor is not None and (compressed := self.compressor.compress(payload)) is not None:
             payload = compressed
             rsv1 = True
         data = frame(opcode, payload, self._mask() if self._client else None, rsv1=rsv1)
@@ -70,7 +81,7 @@ class Outgoing:
         """Answer a ping, which may let an older one go unanswered."""
         self._pongs.append(payload)
         del self._pongs[:-_MAX_PONGS]
-        self.owed += self._control_size(payload)
+        self.pong_bytes += self._control_size(payload)
 
     def take(self) -> bytes:
         """Everything that waits; pongs overtake the messages."""
@@ -78,7 +89,7 @@ class Outgoing:
         if self._pongs:
             frames[:0] = [self._control_frame(PONG, payload) for payload in self._pongs]
             self._pongs.clear()
-        self.owed = 0
+        self.pong_bytes = 0
         if not frames:
             return b""
         data = frames[0] if len(frames) == 1 else b"".join(frames)

@@ -22,7 +22,7 @@ from live_protocol.messages import (
     RealtimeInputConfig,
 )
 from live_protocol.session import LiveSession
-from live_protocol.tools import BadToolCall, ToolRegistry, respond
+from live_protocol.tools import InvalidToolCall, ToolRegistry, respond
 
 TENTH = bytes(4800)
 """A tenth of a second at 24 kHz."""
@@ -245,7 +245,7 @@ def test_p24_declared_called_and_answered_in_parallel() -> None:
         try:
             args, kwargs = tools.find(call).bind(call)
             answers.append(respond(call, weather(*args, **kwargs)))
-        except BadToolCall as error:
+        except InvalidToolCall as error:
             answers.append(respond(call, error))
     server.session.send_tool_response(answers[:3])
     assert [(answer.id, answer.name, answer.response) for answer in answers[:3]] == [

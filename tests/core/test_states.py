@@ -32,7 +32,7 @@ from support.core import (
 from live_protocol import (
     AlreadyClosed,
     Blob,
-    Failed,
+    ConnectionFailed,
     FunctionResponse,
     IllegalInState,
     LiveClientMessage,
@@ -47,10 +47,10 @@ from live_protocol import (
 )
 from live_protocol import states as tables
 from live_protocol.states import (
-    Activity,
     ActivityInput,
-    LinkInput,
-    LinkState,
+    ActivityState,
+    ConnectionInput,
+    ConnectionState,
     PhaseInput,
     ToolCallInput,
     TurnInput,
@@ -58,11 +58,11 @@ from live_protocol.states import (
 from live_protocol.testing import Pair
 
 ALL = [
-    (tables.LINK, LinkState, LinkInput, {LinkState.CONNECTING}),
-    (tables.PHASE, Phase, PhaseInput, {Phase.NEW}),
-    (tables.TURN, TurnState, TurnInput, {TurnState.IDLE}),
-    (tables.TOOL_CALL, ToolCallState, ToolCallInput, {ToolCallState.PENDING}),
-    (tables.ACTIVITY, Activity, ActivityInput, {Activity.AUTOMATIC, Activity.OUTSIDE}),
+    (tables.CONNECTION_TRANSITIONS, ConnectionState, ConnectionInput, {ConnectionState.CONNECTING}),
+    (tables.PHASE_TRANSITIONS, Phase, PhaseInput, {Phase.NEW}),
+    (tables.TURN_TRANSITIONS, TurnState, TurnInput, {TurnState.IDLE}),
+    (tables.TOOL_CALL_TRANSITIONS, ToolCallState, ToolCallInput, {ToolCallState.PENDING}),
+    (tables.ACTIVITY_TRANSITIONS, ActivityState, ActivityInput, {ActivityState.AUTOMATIC, ActivityState.OUTSIDE}),
 ]
 
 
@@ -79,8 +79,8 @@ def test_tables_are_closed(table: Any, states: Any, inputs: Any, first: set[Any]
 # --- link -------------------------------------------------------------------------------------------------------
 
 
-def connection_in(state: LinkState, *, client: bool) -> LiveConnection:
-    if state is LinkState.CONNECTING:
+def connection_in(state: ConnectionState, *, client: bool) -> LiveConnection:
+    if state is ConnectionState.CONNECTING:
         pair = Pair(dial())
         if not client:
             pair.server.receive_data(pair.client.data_to_send())
@@ -89,9 +89,9 @@ def connection_in(state: LinkState, *, client: bool) -> LiveConnection:
     else:
         pair = open_pair()
         chosen = pair.client if client else pair.server
-        if state is LinkState.CLOSING:
+        if state is ConnectionState.CLOSING:
             chosen.close()
-        elif state is LinkState.CLOSED:
+        elif state is ConnectionState.CLOSED:
             chosen.receive_eof()
     assert isinstance(chosen, LiveConnection)
     assert chosen.state is state
@@ -110,38 +110,38 @@ def upgrade(connection: LiveConnection, *, client: bool) -> None:
     connection.receive_data(server.data_to_send())
 
 
-def drivable(state: LinkState, signal: LinkInput, client: bool) -> bool:
+def drivable(state: ConnectionState, signal: ConnectionInput, client: bool) -> bool:
     """Bytes mean what the state makes of them: no close frame before the upgrade, no second upgrade after it."""
-    if signal is LinkInput.UPGRADED:
-        return not client or state is LinkState.CONNECTING
-    return signal is not LinkInput.REMOTE_CLOSE or state is not LinkState.CONNECTING
+    if signal is ConnectionInput.UPGRADED:
+        return not client or state is ConnectionState.CONNECTING
+    return signal is not ConnectionInput.REMOTE_CLOSE or state is not ConnectionState.CONNECTING
 
 
 @pytest.mark.parametrize(
     ("state", "signal", "client"),
-    [cell for cell in itertools.product(LinkState, LinkInput, (True, False)) if drivable(*cell)],
+    [cell for cell in itertools.product(ConnectionState, ConnectionInput, (True, False)) if drivable(*cell)],
 )
-def test_link(state: LinkState, signal: LinkInput, client: bool) -> None:
+def test_link(state: ConnectionState, signal: ConnectionInput, client: bool) -> None:
     connection = connection_in(state, client=client)
-    after = tables.LINK.get((state, signal))
-    if signal is LinkInput.UPGRADED:
+    after = tables.CONNECTION_TRANSITIONS.get((state, signal))
+    if signal is ConnectionInput.UPGRADED:
         if after is None:
-            error = {LinkState.OPEN: IllegalInState}.get(state, StaleOperation)
+            error = {ConnectionState.OPEN: IllegalInState}.get(state, StaleOperation)
             before = connection.wants
             with pytest.raises(error):
                 upgrade(connection, client=client)
             assert connection.wants == before
         else:
             upgrade(connection, client=client)
-    elif signal is LinkInput.LOCAL_CLOSE:
+    elif signal is ConnectionInput.LOCAL_CLOSE:
         connection.data_to_send()
         connection.close()
-        assert bool(connection.data_to_send()) == (state is LinkState.OPEN or (after is not None and not client))
-    elif signal is LinkInput.REMOTE_CLOSE:
+        assert bool(connection.data_to_send()) == (state is ConnectionState.OPEN or (after is not None and not client))
+    elif signal is ConnectionInput.REMOTE_CLOSE:
         connection.receive_data(close_frame(1000, masked=not client))
-    elif signal is LinkInput.FAIL:
-        connection.receive_data(b"\xff" * 8 if state is not LinkState.CONNECTING else b"\0\0 no http\r\n\r\n")
-        if not client and state is LinkState.CONNECTING:
+    elif signal is ConnectionInput.FAIL:
+        connection.receive_data(b"\xff" * 8 if state is not ConnectionState.CONNECTING else b"\0\0 no http\r\n\r\n")
+        if not client and state is ConnectionState.CONNECTING:
             connection.advance(0.0)
             connection.advance(1e6)  # its request was fine; the deadline is what can fail now
     else:
@@ -207,7 +207,7 @@ def send(session: LiveSession, signal: PhaseInput) -> None:
 @pytest.mark.parametrize(("phase", "signal"), list(itertools.product(Phase, PhaseInput)))
 def test_phase(phase: Phase, signal: PhaseInput, client: bool, strict: bool) -> None:
     session = (client_in if client else server_in)(phase, strict=strict)
-    after = tables.PHASE.get((phase, signal))
+    after = tables.PHASE_TRANSITIONS.get((phase, signal))
     if signal is PhaseInput.END:
         session.end()
         assert session.phase is after
@@ -232,8 +232,8 @@ def test_phase(phase: Phase, signal: PhaseInput, client: bool, strict: bool) -> 
         assert not any(event.unexpected for event in events)
         assert session.phase is (after or phase)
     elif strict:
-        assert names(events) == ["Failed"]
-        assert isinstance(events[0], Failed)
+        assert names(events) == ["ConnectionFailed"]
+        assert isinstance(events[0], ConnectionFailed)
         assert isinstance(events[0].error, OutOfOrder)
         assert session.phase is Phase.ENDED
         assert session.last_phase is phase
@@ -274,7 +274,7 @@ def test_turn(state: TurnState, signal: TurnInput, client: bool) -> None:
         pass_on(value)
     assert session.turn is state
     events = pass_on(TURN_MESSAGES[signal])
-    legal = tables.TURN.get((state, signal))
+    legal = tables.TURN_TRANSITIONS.get((state, signal))
     # The one illegal move that moves: output after the generation was declared complete is output.
     resumed = TurnState.GENERATING if (state, signal) == (TurnState.GENERATED, TurnInput.OUTPUT) else state
     assert session.turn is (legal or resumed)
@@ -332,7 +332,7 @@ def test_tool_call(state: ToolCallState, signal: ToolCallInput, client: bool) ->
         apply(step)
     assert now() is state
     session.messages_to_send()
-    after = tables.TOOL_CALL.get((state, signal))
+    after = tables.TOOL_CALL_TRANSITIONS.get((state, signal))
     if after is None and client and signal is not ToolCallInput.CANCEL:
         before = session_facts(session)
         with pytest.raises(ToolCallWasCancelled if state is ToolCallState.CANCELLED else IllegalInState):
@@ -363,7 +363,7 @@ WIRE_ACTIVITIES: dict[ActivityInput, dict[str, Any]] = {
 }
 
 
-def activity_of(session: LiveSession) -> Activity:
+def activity_of(session: LiveSession) -> ActivityState:
     """Which state the window is in, found out by what it refuses."""
 
     def refuses(**what: Any) -> bool:
@@ -374,16 +374,16 @@ def activity_of(session: LiveSession) -> Activity:
         return False
 
     if not refuses(audio_stream_end=True):
-        return Activity.AUTOMATIC
-    return Activity.OUTSIDE if refuses(video=Blob(mime_type="image/png", data=b"x")) else Activity.INSIDE
+        return ActivityState.AUTOMATIC
+    return ActivityState.OUTSIDE if refuses(video=Blob(mime_type="image/png", data=b"x")) else ActivityState.INSIDE
 
 
 @pytest.mark.parametrize("media", ["raw", "blob", "video"])
-@pytest.mark.parametrize(("state", "signal"), list(itertools.product(Activity, ActivityInput)))
-def test_activity(state: Activity, signal: ActivityInput, media: str) -> None:
-    fields = {} if state is Activity.AUTOMATIC else {"realtime_input_config": MANUAL}
+@pytest.mark.parametrize(("state", "signal"), list(itertools.product(ActivityState, ActivityInput)))
+def test_activity(state: ActivityState, signal: ActivityInput, media: str) -> None:
+    fields = {} if state is ActivityState.AUTOMATIC else {"realtime_input_config": MANUAL}
     session = ready_client(fields=fields)
-    if state is Activity.INSIDE:
+    if state is ActivityState.INSIDE:
         session.send_realtime_input(activity_start=True)
     session.messages_to_send()
     what = ACTIVITIES[signal]
@@ -391,7 +391,7 @@ def test_activity(state: Activity, signal: ActivityInput, media: str) -> None:
         what = {"audio": Blob(data=b"\0\0", mime_type="audio/pcm;rate=16000")}
     elif signal is ActivityInput.MEDIA and media == "video":
         what = {"video": {"data": b"\0\0", "mime_type": "image/jpeg"}}
-    after = tables.ACTIVITY.get((state, signal))
+    after = tables.ACTIVITY_TRANSITIONS.get((state, signal))
     if after is None:
         before = session_facts(session)
         with pytest.raises(IllegalInState) as caught:

@@ -21,7 +21,7 @@ from transports.cli.support import environment
 
 from live_protocol import Endpoint, Limits, LiveProtocolError, StaleOperation, TextChunk, Timeouts, TurnComplete
 from live_protocol.emulator import Emulator
-from live_protocol.testing import Faults, FaultyMachine
+from live_protocol.testing import Faults, FaultyConnection
 from live_transports import asyncio as live
 from live_transports.shared.certificate import local_certificate
 
@@ -112,7 +112,7 @@ async def meet(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             faults = Faults.from_string(case.faults)
 
             def connection(faults: Faults = faults) -> Any:
-                return FaultyMachine(Emulator().connection(), faults)
+                return FaultyConnection(Emulator().connection(), faults)
 
             server = await stack.enter_async_context(live.serve(None, ssl=context, connection_factory=connection))
             urls[name] = f"wss://localhost:{server.port}"

@@ -11,7 +11,7 @@ import pytest
 from support.core import frame, names
 from support.paths import RECORDINGS
 
-from live_protocol import Codec, Endpoint, LinkState, LiveConnection, LiveSession, Phase, TurnState
+from live_protocol import Codec, ConnectionState, Endpoint, LiveConnection, LiveSession, Phase, TurnState
 from live_protocol.messages import Backend
 from live_protocol.testing import Pair
 
@@ -84,11 +84,11 @@ def test_what_the_service_said(path: Path) -> None:
         assert bool(events) == (value != {"serverContent": {}})
         pair.client_events += events
     kinds = names(pair.client_events)
-    assert not {"UnknownMessage", "Undecodable", "ServerError", "Failed", "PartReceived"} & set(kinds)
+    assert not {"UnknownMessage", "Undecodable", "ServerError", "ConnectionFailed", "PartReceived"} & set(kinds)
     assert not any(event.stale for event in pair.client_events if hasattr(event, "stale"))
     assert pair.client.turn is pair.server.turn is turn_after(values)
     assert pair.client.usage.reports == sum("usageMetadata" in value for value in values)
-    assert pair.client.state is LinkState.OPEN
+    assert pair.client.state is ConnectionState.OPEN
     if texts:
         assert pair.client.phase is Phase.READY
         assert kinds[0] == "SetupComplete"

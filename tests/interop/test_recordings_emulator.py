@@ -17,7 +17,7 @@ import pytest
 from core.emulator.pair import GEMINI, VERTEX, Raw
 from support.paths import RECORDINGS
 
-from live_protocol.emulator import Action, Call, Emulator, Parrot, Say, Turn
+from live_protocol.emulator import Call, EchoModel, Emulator, ModelAction, Say, UserTurn
 from live_protocol.recording import open_trace
 
 FOLDER = RECORDINGS
@@ -35,17 +35,17 @@ class Eager:
     """A parrot that would rather call a function, where one is declared."""
 
     def __init__(self) -> None:
-        self._parrot = Parrot()
+        self._parrot = EchoModel()
 
-    def on_text(self, turn: Turn) -> Iterable[Action]:
+    def on_text(self, turn: UserTurn) -> Iterable[ModelAction]:
         if turn.functions:
             return [Call(next(iter(turn.functions)), {"location": "Redmond, WA"})]
         return self._parrot.on_text(turn)
 
-    def on_speech(self, turn: Turn) -> Iterable[Action]:
+    def on_speech(self, turn: UserTurn) -> Iterable[ModelAction]:
         return [Say("Yes, I can hear you.")]
 
-    def on_tool_response(self, turn: Turn) -> Iterable[Action]:
+    def on_tool_response(self, turn: UserTurn) -> Iterable[ModelAction]:
         return self._parrot.on_tool_response(turn)
 
 

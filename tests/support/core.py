@@ -12,14 +12,13 @@ import pytest
 from live_protocol import (
     Codec,
     ConnectionClosed,
+    ConnectionFailed,
     Endpoint,
     Event,
-    Failed,
     LiveClientSetup,
     LiveConnection,
     LiveServerMessage,
     LiveSession,
-    Need,
     Phase,
 )
 from live_protocol.messages import AutomaticActivityDetection, RealtimeInputConfig
@@ -168,18 +167,18 @@ def check_end(events: list[Event], connection: LiveConnection, *, failed: bool) 
     """The one way a connection may end: (Failed,) ConnectionClosed, once, last, then nothing for ever."""
     kinds = names(events)
     assert kinds.count("ConnectionClosed") == 1
-    assert kinds.count("Failed") == int(failed)
+    assert kinds.count("ConnectionFailed") == int(failed)
     assert kinds[-1] == "ConnectionClosed"
     if failed:
-        assert kinds[-2] == "Failed"
+        assert kinds[-2] == "ConnectionFailed"
     last = events[-1]
     assert isinstance(last, ConnectionClosed)
     assert last.info is connection.close_info
     if failed:
-        assert isinstance(events[-2], Failed)
+        assert isinstance(events[-2], ConnectionFailed)
         assert last.info.error is events[-2].error
     for _ in range(3):
-        assert connection.next_event() is Need.DATA
+        assert connection.next_event() is None
         connection.receive_data(b"\x81\x02{}")
         connection.receive_eof()
         connection.advance(1e9)

@@ -12,7 +12,7 @@ from typing_extensions import TypeAliasType
 
 from live_protocol.codec import Codec
 from live_protocol.messages import FunctionCall
-from live_protocol.tools import Declared, declare
+from live_protocol.tools import DeclaredFunction, declare
 
 UserId = NewType("UserId", int)
 Names = TypeAliasType("Names", list[str])
@@ -94,6 +94,6 @@ def hinted(hint: Any) -> Callable[..., Any]:
 
 
 def bound(hint: Any, value: Any) -> Any:
-    args, kwargs = Declared(hinted(hint)).bind(FunctionCall(args={"x": value}))
+    args, kwargs = DeclaredFunction(hinted(hint)).bind(FunctionCall(args={"x": value}))
     assert args == ()
     return kwargs["x"]

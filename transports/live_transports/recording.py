@@ -20,7 +20,7 @@ def record_to(
     secrets: Iterable[str] = (),
     info: Mapping[str, object] | None = None,
 ) -> Iterator[Recorder]:
-    """Record to a file: put it around the session, and give what it yields as ``tap=``.
+    """Record to a file: put it around the session, and give what it yields as ``observer=``.
 
     One recorder serves one session, however many connections that takes. Writing is buffered; a slow disk holds the
     session up for as long as the write takes, a full one ends the recording and nothing else.

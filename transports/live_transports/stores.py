@@ -1,4 +1,4 @@
-"""Stores of snapshots that do I/O: files on one machine, and Redis for many. Both are `HandleStore`s and block.
+"""Stores of snapshots that do I/O: files on one machine, and Redis for many. Both are `SnapshotStore`s and block.
 
 From an event loop call them in a thread. Both keep the resumption handle, so keep both as private as the conversations.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, Self, cast, final
 
 from live_protocol.errors import InvalidMessage
-from live_protocol.reconnect import HANDLE_TTL, HandleClaimed, Snapshot, StaleSnapshot
+from live_protocol.reconnect import SNAPSHOT_TTL, Snapshot, SnapshotClaimed, StaleSnapshot
 
 __all__ = ["FileStore", "RedisClient", "RedisStore"]
 
@@ -25,7 +25,7 @@ __all__ = ["FileStore", "RedisClient", "RedisStore"]
 
 @final
 class FileStore:
-    """A `HandleStore` with one file for each key, for workers on one machine that share a directory.
+    """A `SnapshotStore` with one file for each key, for workers on one machine that share a directory.
 
     Files are replaced whole and readable by their owner only; a lock file keeps two processes from interleaving. A
     small file stays of each key that was ever used.
@@ -47,7 +47,7 @@ class FileStore:
         return f"FileStore({str(self._directory)!r})"
 
     def load(self, key: str) -> tuple[Snapshot, int] | None:
-        """See `HandleStore.load`.
+        """See `SnapshotStore.load`.
 
         Raises:
             InvalidMessage: What is stored is no snapshot that this version reads.
@@ -60,13 +60,13 @@ class FileStore:
         return Snapshot.from_json(state["snapshot"]), int(state["version"])
 
     def save(
-        self, key: str, snapshot: Snapshot, *, expected: int | None, owner: str | None = None, ttl: float = HANDLE_TTL
+        self, key: str, snapshot: Snapshot, *, expected: int | None, owner: str | None = None, ttl: float = SNAPSHOT_TTL
     ) -> int:
-        """See `HandleStore.save`.
+        """See `SnapshotStore.save`.
 
         Raises:
             StaleSnapshot: There is another version. Nothing was saved.
-            HandleClaimed: Another owner has a claim. Nothing was saved.
+            SnapshotClaimed: Another owner has a claim. Nothing was saved.
             OSError: The file cannot be written. Nothing was saved.
         """
         with self._locked(key):
@@ -82,10 +82,10 @@ class FileStore:
         return version
 
     def claim(self, key: str, owner: str, *, ttl: float) -> None:
-        """See `HandleStore.claim`.
+        """See `SnapshotStore.claim`.
 
         Raises:
-            HandleClaimed: Another owner has a claim. Nothing has changed.
+            SnapshotClaimed: Another owner has a claim. Nothing has changed.
             OSError: The file cannot be written. Nothing has changed.
         """
         with self._locked(key):
@@ -95,7 +95,7 @@ class FileStore:
             self._write(key, state)
 
     def release(self, key: str, owner: str) -> None:
-        """See `HandleStore.release`.
+        """See `SnapshotStore.release`.
 
         Raises:
             OSError: The file cannot be written. Nothing has changed.
@@ -107,7 +107,7 @@ class FileStore:
                 self._write(key, state)
 
     def delete(self, key: str) -> None:
-        """See `HandleStore.delete`. The version goes on counting, so that a late `save` is noticed.
+        """See `SnapshotStore.delete`. The version goes on counting, so that a late `save` is noticed.
 
         Raises:
             OSError: The file cannot be written. Nothing has changed.
@@ -163,7 +163,7 @@ class FileStore:
     def _check_claim(self, key: str, state: dict[str, Any], owner: str | None) -> None:
         claim = state.get("claim")
         if claim is not None and claim[0] != owner and claim[1] > self._clock():
-            raise HandleClaimed(key)
+            raise SnapshotClaimed(key)
 
 
 def _lock(descriptor: int) -> None:
@@ -215,7 +215,7 @@ _DELETE: Final = "redis.call('DEL', KEYS[1], KEYS[2]) return 1"
 
 @final
 class RedisStore:
-    """A `HandleStore` in Redis; every operation is one script, so it is atomic, in a cluster too.
+    """A `SnapshotStore` in Redis; every operation is one script, so it is atomic, in a cluster too.
 
     Args:
         client: A client of redis-py, or anything with its ``eval``.
@@ -258,7 +258,7 @@ class RedisStore:
             self._close()
 
     def load(self, key: str) -> tuple[Snapshot, int] | None:
-        """See `HandleStore.load`; errors of the client come as they are.
+        """See `SnapshotStore.load`; errors of the client come as they are.
 
         Raises:
             InvalidMessage: What is stored is no snapshot that this version reads.
@@ -267,37 +267,37 @@ class RedisStore:
         return None if version is None else (Snapshot.from_json(snapshot), int(version))
 
     def save(
-        self, key: str, snapshot: Snapshot, *, expected: int | None, owner: str | None = None, ttl: float = HANDLE_TTL
+        self, key: str, snapshot: Snapshot, *, expected: int | None, owner: str | None = None, ttl: float = SNAPSHOT_TTL
     ) -> int:
-        """See `HandleStore.save`; errors of the client come as they are.
+        """See `SnapshotStore.save`; errors of the client come as they are.
 
         Raises:
             StaleSnapshot: There is another version. Nothing was saved.
-            HandleClaimed: Another owner has a claim. Nothing was saved.
+            SnapshotClaimed: Another owner has a claim. Nothing was saved.
         """
         wanted = "" if expected is None else str(expected)
         outcome, version = map(_text, self._run(_SAVE, key, owner or "", wanted, snapshot.to_json(), _ms(ttl)))
         if outcome == "claimed":
-            raise HandleClaimed(key)
+            raise SnapshotClaimed(key)
         if outcome == "stale":
             raise StaleSnapshot(key, expected, int(version) if version else None)
         return int(version)
 
     def claim(self, key: str, owner: str, *, ttl: float) -> None:
-        """See `HandleStore.claim`; errors of the client come as they are.
+        """See `SnapshotStore.claim`; errors of the client come as they are.
 
         Raises:
-            HandleClaimed: Another owner has a claim. Nothing has changed.
+            SnapshotClaimed: Another owner has a claim. Nothing has changed.
         """
         if not self._run(_CLAIM, key, owner, _ms(ttl)):
-            raise HandleClaimed(key)
+            raise SnapshotClaimed(key)
 
     def release(self, key: str, owner: str) -> None:
-        """See `HandleStore.release`; errors of the client come as they are."""
+        """See `SnapshotStore.release`; errors of the client come as they are."""
         self._run(_RELEASE, key, owner)
 
     def delete(self, key: str) -> None:
-        """See `HandleStore.delete`; errors of the client come as they are."""
+        """See `SnapshotStore.delete`; errors of the client come as they are."""
         self._run(_DELETE, key)
 
     def _run(self, script: str, key: str, *arguments: str) -> Any:

@@ -31,18 +31,18 @@ from live_protocol.messages import (
     FunctionResponsePart,
     FunctionResponseScheduling,
 )
-from live_protocol.session import ToolCalls, key_of
-from live_protocol.tools import Declared, ToolRegistry, respond
+from live_protocol.session import ToolCallTracker, key_of
+from live_protocol.tools import DeclaredFunction, ToolRegistry, respond
 
-__all__ = ["Patience", "Scheduling", "ToolEnd", "ToolOutcome", "ToolResult", "Tools"]
+__all__ = ["Scheduling", "ToolEnd", "ToolOutcome", "ToolResult", "ToolTimeouts", "Tools"]
 
 _logger = logging.getLogger("live_transports")
 
-Tools: TypeAlias = ToolRegistry | Mapping[str, Callable[..., Any] | Declared]
+Tools: TypeAlias = ToolRegistry | Mapping[str, Callable[..., Any] | DeclaredFunction]
 """A `ToolRegistry`, or functions by the names they are declared by."""
 Scheduling: TypeAlias = FunctionResponseScheduling | str | Mapping[str, FunctionResponseScheduling | str] | None
 """How results of non-blocking functions enter the conversation: for all of them, or by name."""
-Patience: TypeAlias = float | Mapping[str, float] | None
+ToolTimeouts: TypeAlias = float | Mapping[str, float] | None
 """Seconds that a function gets: all of them, or by name; None is for ever."""
 
 END: Final = object()
@@ -108,7 +108,7 @@ class ToolResult:
 # --- one call ---------------------------------------------------------------------------------------------------
 
 
-class Job:
+class ToolTask:
     """One call on its way to an answer.
 
     Attributes:
@@ -131,10 +131,10 @@ class Job:
     def __init__(
         self,
         event: ToolCallRequested,
-        declared: Declared | None,
+        declared: DeclaredFunction | None,
         scheduling: Scheduling,
-        patience: Patience,
-        calls: ToolCalls,
+        timeouts: ToolTimeouts,
+        calls: ToolCallTracker,
     ) -> None:
         self.call: FunctionCall = event.call
         self.epoch: int = event.epoch
@@ -146,7 +146,7 @@ class Job:
         self.watch: Any = None
         self._calls = calls
         name = event.call.name or ""
-        self.timeout: float | None = patience.get(name) if isinstance(patience, Mapping) else patience
+        self.timeout: float | None = timeouts.get(name) if isinstance(timeouts, Mapping) else timeouts
         self._scheduling = scheduling.get(name) if isinstance(scheduling, Mapping) else scheduling
 
     @property
@@ -155,7 +155,7 @@ class Job:
         return self.declared is not None and self.declared.declaration.behavior == Behavior.NON_BLOCKING
 
     @property
-    def in_series(self) -> bool:
+    def sends_series(self) -> bool:
         """Whether there may be several responses; only Gemini takes ``will_continue``."""
         return self.non_blocking and self._calls.backend is Backend.GEMINI
 
@@ -168,11 +168,11 @@ class Job:
         called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
         return inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called)
 
-    def bound(self, registry: ToolRegistry) -> Callable[[], Any]:
+    def bind(self, registry: ToolRegistry) -> Callable[[], Any]:
         """The function with its arguments.
 
         Raises:
-            BadToolCall: There is no such function, or the arguments do not fit.
+            InvalidToolCall: There is no such function, or the arguments do not fit.
         """
         declared = self.declared = registry.find(self.call)
         args, kwargs = declared.bind(self.call)
@@ -203,7 +203,7 @@ class Job:
             will_continue=False,
         )
 
-    def gathered(self, values: list[Any]) -> FunctionResponse:
+    def combined_response(self, values: list[Any]) -> FunctionResponse:
         """The one answer that several results make where the model takes no series.
 
         Raises:
@@ -236,19 +236,19 @@ def may_answer(error: LiveProtocolError) -> bool:
 
 
 @final
-class Desk:
+class ToolScheduler:
     """The calls of one stream: which are worked on, which wait for their turn.
 
     Args:
         registry: The functions.
         concurrency: How many are worked on at a time.
         scheduling: See `Scheduling`.
-        patience: See `Patience`.
+        timeouts: See `ToolTimeouts`.
         report: Told of every outcome; None to log failures instead.
         calls: The session's table of calls.
 
     Attributes:
-        jobs: All that are not over, oldest first.
+        tasks: All that are not over, oldest first.
         registry: As given.
     """
 
@@ -257,91 +257,91 @@ class Desk:
         registry: ToolRegistry,
         concurrency: int,
         scheduling: Scheduling,
-        patience: Patience,
+        timeouts: ToolTimeouts,
         *,
         report: Callable[[ToolOutcome], object] | None,
-        calls: ToolCalls,
+        calls: ToolCallTracker,
     ) -> None:
-        self.jobs: dict[Job, None] = {}
+        self.tasks: dict[ToolTask, None] = {}
         self.registry = registry
-        self._room = concurrency
+        self._free = concurrency
         self._scheduling = scheduling
-        self._patience = patience
+        self._timeouts = timeouts
         self._calls = calls
         self._report = report
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[ToolTask] = deque()
 
-    def feed(self, event: Event) -> tuple[list[Job], list[Job]]:
+    def feed(self, event: Event) -> tuple[list[ToolTask], list[ToolTask]]:
         """Take in an event; gives the jobs to start now and those to stop."""
         if isinstance(event, ToolCallRequested):
             declared = self.registry.get(event.call.name or "")
-            job = Job(event, declared, self._scheduling, self._patience, self._calls)
-            self.jobs[job] = None
-            self._waiting.append(job)
+            task = ToolTask(event, declared, self._scheduling, self._timeouts, self._calls)
+            self.tasks[task] = None
+            self._waiting.append(task)
             return self._next(), []
         if isinstance(event, ToolCallCancelled):
-            return [], self._stop(ToolEnd.CANCELLED, lambda job: job.call.id == event.call_id)
+            return [], self._stop(ToolEnd.CANCELLED, lambda task: task.call.id == event.call_id)
         if isinstance(event, Reconnected):
             orphans, epoch = frozenset(event.orphaned_calls), event.epoch
-            return [], self._stop(ToolEnd.ORPHANED, lambda job: job.epoch < epoch and key_of(job.call) in orphans)
+            return [], self._stop(ToolEnd.ORPHANED, lambda task: task.epoch < epoch and key_of(task.call) in orphans)
         if isinstance(event, ConnectionClosed):
             return [], self.stop_all()
         return [], []
 
-    def stop_all(self) -> list[Job]:
+    def stop_all(self) -> list[ToolTask]:
         """Nobody wants an answer any more; gives the jobs to stop."""
         return self._stop(ToolEnd.ABANDONED, lambda _: True)
 
-    def expired(self, job: Job) -> FunctionResponse | None:
+    def timed_out(self, task: ToolTask) -> FunctionResponse | None:
         """A job had its time: what the model is told in place of a result, None where nothing is to be told."""
-        if job not in self.jobs or job.stopped is not None:
+        if task not in self.tasks or task.stopped is not None:
             return None
-        job.stopped = ToolEnd.TIMED_OUT
-        job.failure = TimeoutError(f"no result within {job.timeout:g} seconds")
-        return job.response(job.failure)
+        task.stopped = ToolEnd.TIMED_OUT
+        task.failure = TimeoutError(f"no result within {task.timeout:g} seconds")
+        return task.response(task.failure)
 
-    def untold(self, job: Job, error: LiveProtocolError) -> None:
-        """What `expired` gave could not be sent."""
+    def send_failed(self, task: ToolTask, error: LiveProtocolError) -> None:
+        """What `timed_out` gave could not be sent."""
         answered = isinstance(error, IllegalInState)  # by the function itself, in the last moment
-        job.stopped, job.failure = (None, None) if answered else (end_of(error), error)
+        task.stopped, task.failure = (None, None) if answered else (end_of(error), error)
 
-    def over(self, job: Job, end: ToolEnd, error: BaseException | None) -> list[Job]:
+    def finished(self, task: ToolTask, end: ToolEnd, error: BaseException | None) -> list[ToolTask]:
         """A job is over; gives those to start now."""
-        del self.jobs[job]
-        self._room += 1
-        self._tell(job, job.stopped or end, job.failure or error)
+        del self.tasks[task]
+        self._free += 1
+        self._report_outcome(task, task.stopped or end, task.failure or error)
         return self._next()
 
-    def _next(self) -> list[Job]:
+    def _next(self) -> list[ToolTask]:
         started = []
-        while self._room and self._waiting:
-            self._room -= 1
+        while self._free and self._waiting:
+            self._free -= 1
             started.append(self._waiting.popleft())
         return started
 
-    def _stop(self, end: ToolEnd, chosen: Callable[[Job], bool]) -> list[Job]:
-        stopped = [job for job in self.jobs if job.stopped is None and chosen(job)]
-        for job in stopped:
-            job.stopped = end
-            if job in self._waiting:
-                self._waiting.remove(job)
-                del self.jobs[job]
-                self._tell(job, end, None)
-        return [job for job in stopped if job in self.jobs]
+    def _stop(self, end: ToolEnd, chosen: Callable[[ToolTask], bool]) -> list[ToolTask]:
+        stopped = [task for task in self.tasks if task.stopped is None and chosen(task)]
+        for task in stopped:
+            task.stopped = end
+            if task in self._waiting:
+                self._waiting.remove(task)
+                del self.tasks[task]
+                self._report_outcome(task, end, None)
+        return [task for task in stopped if task in self.tasks]
 
-    def _tell(self, job: Job, end: ToolEnd, error: BaseException | None) -> None:
+    def _report_outcome(self, task: ToolTask, end: ToolEnd, error: BaseException | None) -> None:
         if self._report is None:
             if end in (ToolEnd.FAILED, ToolEnd.TIMED_OUT, ToolEnd.UNSENT):
-                _logger.warning("the call of %s came to nothing: %s", job.call.name, end, exc_info=error)
+                _logger.warning("the call of %s came to nothing: %s", task.call.name, end, exc_info=error)
             return
-        outcome = ToolOutcome(call=job.call, epoch=job.epoch, end=end, responses=job.responses, error=error)
+        outcome = ToolOutcome(call=task.call, epoch=task.epoch, end=end, responses=task.responses, error=error)
         try:
             self._report(outcome)
         except Exception:
             _logger.exception("on_outcome failed")
 
 
-class Runner:
+class ToolRunnerBase:
     """What runs functions for a model; the ``ToolRunner`` of each runtime is one.
 
     Args:
@@ -368,7 +368,7 @@ class Runner:
         *,
         concurrency: int = 16,
         scheduling: Scheduling = None,
-        timeout: Patience = None,
+        timeout: ToolTimeouts = None,
         on_outcome: Callable[[ToolOutcome], object] | None = None,
     ) -> None:
         if concurrency < 1:
@@ -381,24 +381,24 @@ class Runner:
         else:
             registry = ToolRegistry()
             for name, function in tools.items():
-                entry = function.function if isinstance(function, Declared) else function
-                behavior = function.declaration.behavior if isinstance(function, Declared) else None
+                entry = function.function if isinstance(function, DeclaredFunction) else function
+                behavior = function.declaration.behavior if isinstance(function, DeclaredFunction) else None
                 registry.add(entry, name=name, behavior=behavior)
         self.registry: ToolRegistry = registry
         self._concurrency = concurrency
         self._scheduling = scheduling
-        self._patience = timeout
+        self._timeouts = timeout
         self._on_outcome = on_outcome
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {', '.join(self.registry)}>"
 
-    def _desk(self, calls: ToolCalls) -> Desk:
-        return Desk(
+    def _scheduler(self, calls: ToolCallTracker) -> ToolScheduler:
+        return ToolScheduler(
             self.registry,
             self._concurrency,
             self._scheduling,
-            self._patience,
+            self._timeouts,
             report=self._on_outcome,
             calls=calls,
         )

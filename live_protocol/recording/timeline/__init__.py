@@ -28,7 +28,7 @@ from live_protocol.recording.timeline.spans import (
     ToolSpan,
     TurnSpan,
 )
-from live_protocol.recording.timeline.summary import End, Spread, Summary, Traffic, summarize
+from live_protocol.recording.timeline.summary import Distribution, SessionEnd, Summary, Traffic, summarize
 from live_protocol.recording.trace import TraceRecord
 
 __all__ = [
@@ -36,14 +36,14 @@ __all__ = [
     "ENVELOPE_STEP",
     "AudioStrip",
     "ConnectionSpan",
-    "End",
+    "Distribution",
     "Gap",
     "GapKind",
     "Mark",
     "Ping",
     "Said",
     "SaidKind",
-    "Spread",
+    "SessionEnd",
     "Summary",
     "Timeline",
     "ToolSpan",

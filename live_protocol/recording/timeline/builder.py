@@ -26,7 +26,7 @@ from live_protocol.recording.timeline.spans import Gap, GapKind, Ping, Said, Sai
 from live_protocol.recording.timeline.strips import AUDIBLE
 from live_protocol.recording.timeline.texts import describe_setup
 from live_protocol.recording.trace import TraceNote, TraceRecord
-from live_protocol.session.receiving import server_role_events
+from live_protocol.session.receiving import client_message_events
 
 __all__ = ["Builder"]
 
@@ -57,7 +57,7 @@ class Builder(ServerSide):
         self.size: list[int] = [0, 0]
         self.pings: list[Ping] = []
         self._gap = gap
-        self._origin: float | None = None
+        self._lazy_message: float | None = None
         self._heard: float | None = None  # when the last message passed
         self._codec = Codec()
 
@@ -85,12 +85,12 @@ class Builder(ServerSide):
     def _advance(self, at: float | None) -> None:
         if not self.timed or at is None:
             # Notes are in traces alone, and those have times.
-            self.now += 0.0 if self._origin is None else SPACING
-            self._origin = 0.0
+            self.now += 0.0 if self._lazy_message is None else SPACING
+            self._lazy_message = 0.0
             return
-        if self._origin is None:
-            self._origin = at
-        since = at - self._origin
+        if self._lazy_message is None:
+            self._lazy_message = at
+        since = at - self._lazy_message
         if math.isfinite(since):
             self.now = max(self.now, since)
 
@@ -158,7 +158,7 @@ class Builder(ServerSide):
     # --- what the client sends ----------------------------------------------------------------------------------
 
     def _from_client(self, data: bytes) -> None:
-        for event in server_role_events(self._codec.decode_client(data), index=0, unexpected=False):
+        for event in client_message_events(self._codec.decode_client(data), index=0, unexpected=False):
             self._client_event(event)
 
     def _client_event(self, event: SessionEvent) -> None:

@@ -6,7 +6,7 @@ from typing import Final, final
 
 import attrs
 
-from live_protocol.recording.timeline.summary import End, Spread, Summary
+from live_protocol.recording.timeline.summary import Distribution, SessionEnd, Summary
 
 __all__ = ["Figure", "duration", "ending", "figures", "size"]
 
@@ -67,7 +67,7 @@ def figures(summary: Summary) -> list[Figure]:
     return shown
 
 
-def ending(end: End) -> str:
+def ending(end: SessionEnd) -> str:
     """How it ended, in one line."""
     if not end.recorded:
         return "no end was recorded"
@@ -95,7 +95,7 @@ def _duration(summary: Summary) -> Figure:
     return Figure("duration", "not recorded", f"{connections}; the order of messages is all there is")
 
 
-def _spread(name: str, spread: Spread | None, what: str) -> list[Figure]:
+def _spread(name: str, spread: Distribution | None, what: str) -> list[Figure]:
     if spread is None:
         return []
     if spread.count == 1:

@@ -9,8 +9,8 @@ from live_protocol.conversation.transcripts import Role, TranscriptAssembler, Ut
 from live_protocol.messages import Backend, LiveServerMessage
 from live_protocol.recording.timeline.drafts import ConnectionDraft, State, ToolDraft, TurnDraft
 from live_protocol.recording.timeline.spans import Gap, GapKind, Said, SaidKind
-from live_protocol.session.receiving import ClientRole
-from live_protocol.session.tool_calls import ToolCalls
+from live_protocol.session.receiving import ServerMessageReader
+from live_protocol.session.tool_calls import ToolCallTracker
 from live_protocol.session.usage import Usage
 
 __all__ = ["ServerSide"]
@@ -29,7 +29,7 @@ class ServerSide(State):
         self._turn: TurnDraft | None = None  # the one that runs
         self._assembler = TranscriptAssembler()
         self._utterances: dict[int, tuple[float, float, Utterance, int]] = {}
-        self._tracker = ClientRole(ToolCalls(Backend.GEMINI, foreign=True))
+        self._tracker = ServerMessageReader(ToolCallTracker(Backend.GEMINI, allow_unknown_ids=True))
 
     @property
     def usage(self) -> Usage:
@@ -38,7 +38,7 @@ class ServerSide(State):
 
     def fresh(self) -> None:
         """Another connection: generations and calls are counted anew."""
-        self._tracker = ClientRole(ToolCalls(Backend.GEMINI, foreign=True))
+        self._tracker = ServerMessageReader(ToolCallTracker(Backend.GEMINI, allow_unknown_ids=True))
 
     def from_server(self, message: LiveServerMessage, connection: ConnectionDraft) -> None:
         """Take in a message."""

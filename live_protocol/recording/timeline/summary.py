@@ -19,12 +19,12 @@ from live_protocol.recording.timeline.spans import (
 )
 from live_protocol.session.usage import Usage
 
-__all__ = ["End", "Spread", "Summary", "Traffic", "summarize"]
+__all__ = ["Distribution", "SessionEnd", "Summary", "Traffic", "summarize"]
 
 
 @final
 @attrs.frozen(kw_only=True)
-class Spread:
+class Distribution:
     """How some measurements are spread, in seconds.
 
     Attributes:
@@ -66,7 +66,7 @@ class Traffic:
 
 @final
 @attrs.frozen(kw_only=True)
-class End:
+class SessionEnd:
     """How the last connection ended.
 
     Attributes:
@@ -130,22 +130,22 @@ class Summary:
     user_audio: float
     model_audio: float
     model_audio_heard: float | None
-    first_audio: Spread | None
-    first_text: Spread | None
+    first_audio: Distribution | None
+    first_text: Distribution | None
     tool_calls: int
     tool_cancelled: int
     tool_unanswered: int
-    tool_latency: Spread | None
+    tool_latency: Distribution | None
     silences: int
     underruns: int
     outages: int
     gap_seconds: float
-    pings: Spread | None
+    pings: Distribution | None
     usage: Usage
     sent: Traffic
     received: Traffic
     problems: Mapping[str, int]
-    end: End
+    end: SessionEnd
 
 
 def summarize(
@@ -176,17 +176,17 @@ def summarize(
         user_audio=sum(strip.seconds for strip in user_audio),
         model_audio=sum(strip.seconds for strip in model_audio),
         model_audio_heard=sum(strip.heard for strip in model_audio) if timed else None,
-        first_audio=Spread.of(turn.time_to_first_audio for turn in turns) if timed else None,
-        first_text=Spread.of(turn.time_to_first_text for turn in turns) if timed else None,
+        first_audio=Distribution.of(turn.time_to_first_audio for turn in turns) if timed else None,
+        first_text=Distribution.of(turn.time_to_first_text for turn in turns) if timed else None,
         tool_calls=len(tools),
         tool_cancelled=sum(call.cancelled is not None for call in tools),
         tool_unanswered=sum(call.answered is None is call.cancelled for call in tools),
-        tool_latency=Spread.of(call.latency for call in tools) if timed else None,
+        tool_latency=Distribution.of(call.latency for call in tools) if timed else None,
         silences=count[GapKind.SILENCE],
         underruns=count[GapKind.UNDERRUN],
         outages=count[GapKind.OUTAGE],
         gap_seconds=sum(gap.seconds for gap in gaps),
-        pings=Spread.of(ping.rtt for ping in pings),
+        pings=Distribution.of(ping.rtt for ping in pings),
         usage=attrs.evolve(usage, last=None),  # one report would show unknown members as they came
         sent=sent,
         received=received,
@@ -195,12 +195,14 @@ def summarize(
     )
 
 
-def _end(connections: Sequence[ConnectionSpan]) -> End:
+def _end(connections: Sequence[ConnectionSpan]) -> SessionEnd:
     last = connections[-1] if connections else None
     if last is None or last.end is None:
         announced = last is not None and last.going_away is not None
-        return End(recorded=False, hint="The server had announced the end of the connection." if announced else "")
-    return End(
+        return SessionEnd(
+            recorded=False, hint="The server had announced the end of the connection." if announced else ""
+        )
+    return SessionEnd(
         recorded=True,
         code=last.code,
         reason=last.reason,

@@ -27,25 +27,25 @@ from live_protocol.testing.playbook.patterns import check_order, check_seconds, 
 from live_protocol.testing.playbook.sending import SendingSteps
 from live_protocol.testing.playbook.steps import (
     AnyOrder,
-    Close,
-    Drop,
+    CloseStep,
+    DropStep,
     Expect,
     Expectation,
     ExpectAudio,
     ExpectClose,
     ExpectUpgrade,
-    Ignore,
-    Label,
-    Reject,
+    IgnoreStep,
+    LabelStep,
+    RejectStep,
     Step,
-    Wait,
+    WaitStep,
 )
 from live_protocol.timing import Timeouts
 from live_protocol.websocket.endings import check_close
 from live_protocol.websocket.http11 import check_refusal
-from live_protocol.websocket.link import Tap
+from live_protocol.websocket.link import Observer
 
-__all__ = ["InvalidPlaybook", "Playbook", "PlaybookConnection", "PlaybookMismatch", "Stage"]
+__all__ = ["InvalidPlaybook", "Playbook", "PlaybookConnection", "PlaybookMismatch", "PlaybookSequence"]
 
 _NOBODY: Final = "playbook: no further client was expected\n"
 
@@ -104,31 +104,31 @@ class Playbook(SendingSteps):
     def connection(
         self,
         *,
-        patience: float | None = None,
+        step_timeout: float | None = None,
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         compression: bool = False,
-        tap: Tap | None = None,
+        observer: Observer | None = None,
     ) -> PlaybookConnection:
         """One connection that plays this script from its beginning.
 
-        `PlaybookConnection.check` tells how it went, and `Stage.check` how all connections of a server did.
+        `PlaybookConnection.check` tells how it went, and `PlaybookSequence.check` how all connections of a server did.
 
         Args:
-            patience: Seconds of silence after which an expectation has failed; None waits for ever.
+            step_timeout: Seconds of silence after which an expectation has failed; None waits for ever.
             limits: Bounds; the defaults, but for the size of what is sent, if left out.
             timeouts: Durations; the defaults without pings if left out.
             compression: Whether to accept permessage-deflate.
-            tap: Told of everything that passes, for example a `live_protocol.recording.Recorder`.
+            observer: Told of everything that passes, for example a `live_protocol.recording.Recorder`.
         """
         return PlaybookConnection(
             self._steps,
             strict=self._strict,
-            patience=patience,
+            step_timeout=step_timeout,
             limits=limits,
             timeouts=timeouts,
             compression=compression,
-            tap=tap,
+            observer=observer,
         )
 
     # --- expecting ----------------------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ class Playbook(SendingSteps):
         Raises:
             InvalidMessage: No such message.
         """
-        return self._with(Ignore(kinds_of(kinds)))
+        return self._with(IgnoreStep(kinds_of(kinds)))
 
     # --- everything else ----------------------------------------------------------------------------------------
 
@@ -294,7 +294,7 @@ class Playbook(SendingSteps):
             InvalidMessage: Not a number of seconds.
         """
         check_seconds("seconds", seconds)
-        return self._with(Wait(seconds))
+        return self._with(WaitStep(seconds))
 
     def close(self, code: int = 1000, reason: str = "") -> Self:
         """Close the connection; ends the script.
@@ -307,11 +307,11 @@ class Playbook(SendingSteps):
             InvalidMessage: They may not be sent.
         """
         check_close(code, reason)
-        return self._with(Close(code, reason))
+        return self._with(CloseStep(code, reason))
 
     def drop(self) -> Self:
         """End the connection without a close frame; what was sent before still arrives. Ends the script."""
-        return self._with(Drop())
+        return self._with(DropStep())
 
     def reject(self, status: int = 503, *, headers: Mapping[str, str] | None = None, body: str = "") -> Self:
         """Refuse the upgrade; stands first, or behind `expect_upgrade`, and ends the script.
@@ -325,7 +325,7 @@ class Playbook(SendingSteps):
             InvalidMessage: It stands elsewhere, or may not be sent.
         """
         fields = check_refusal(status, tuple((headers or {}).items()), body.encode())
-        return self._with(Reject(status, fields, body.encode()))
+        return self._with(RejectStep(status, fields, body.encode()))
 
     def label(self, text: str) -> Self:
         """A heading for reports.
@@ -333,7 +333,7 @@ class Playbook(SendingSteps):
         Args:
             text: Its text.
         """
-        return self._with(Label(text))
+        return self._with(LabelStep(text))
 
     def then(self, other: Playbook) -> Self:
         """All steps of another playbook.
@@ -369,7 +369,7 @@ class Playbook(SendingSteps):
 
 
 @final
-class Stage:
+class PlaybookSequence:
     """Playbooks for the connections of one server, in the order in which clients come.
 
     Args:
@@ -388,7 +388,7 @@ class Stage:
         return tuple(self._runs)
 
     @property
-    def settled(self) -> bool:
+    def finished(self) -> bool:
         """Whether nothing more is to come: every playbook is played to its end, or its connection is over."""
         return len(self._runs) >= len(self._playbooks) and all(
             run.finished or run.mismatch is not None or run.close_info is not None for run in self._runs
@@ -397,18 +397,20 @@ class Stage:
     def connection(
         self,
         *,
-        patience: float | None = None,
+        step_timeout: float | None = None,
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         compression: bool = False,
-        tap: Tap | None = None,
+        observer: Observer | None = None,
     ) -> PlaybookConnection:
         """The next connection; the arguments are those of `Playbook.connection`."""
         at = len(self._runs)
         if at >= len(self._playbooks) and self._repeat:
             at = len(self._playbooks) - 1
         playbook = self._playbooks[at] if at < len(self._playbooks) else Playbook().reject(503, body=_NOBODY)
-        run = playbook.connection(patience=patience, limits=limits, timeouts=timeouts, compression=compression, tap=tap)
+        run = playbook.connection(
+            step_timeout=step_timeout, limits=limits, timeouts=timeouts, compression=compression, observer=observer
+        )
         self._runs.append(run)
         return run
 

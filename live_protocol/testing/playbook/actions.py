@@ -8,11 +8,11 @@ import attrs
 
 from live_protocol.messages import LiveServerMessage
 
-__all__ = ["Close", "Drop", "Ignore", "Label", "Reject", "Send", "SendRaw", "Wait"]
+__all__ = ["CloseStep", "DropStep", "IgnoreStep", "LabelStep", "RejectStep", "SendRawStep", "SendStep", "WaitStep"]
 
 
 @attrs.frozen
-class Send:
+class SendStep:
     """Messages, sent at once.
 
     Attributes:
@@ -25,7 +25,7 @@ class Send:
 
 
 @attrs.frozen
-class SendRaw:
+class SendRawStep:
     """A WebSocket message as it is: `str` as text, `bytes` as binary.
 
     Attributes:
@@ -45,7 +45,7 @@ class SendRaw:
 
 
 @attrs.frozen
-class Wait:
+class WaitStep:
     """Do nothing for some time; what the client says meanwhile waits.
 
     Attributes:
@@ -61,7 +61,7 @@ class Wait:
 
 
 @attrs.frozen
-class Label:
+class LabelStep:
     """A heading.
 
     Attributes:
@@ -77,7 +77,7 @@ class Label:
 
 
 @attrs.frozen
-class Ignore:
+class IgnoreStep:
     """From here on the client may say this at any time.
 
     Attributes:
@@ -93,7 +93,7 @@ class Ignore:
 
 
 @attrs.frozen
-class Close:
+class CloseStep:
     """Close the connection.
 
     Attributes:
@@ -111,14 +111,14 @@ class Close:
 
 
 @attrs.frozen
-class Drop:
+class DropStep:
     """End the connection without a close frame, as a lost network does."""
 
     title: str = "drop"
 
 
 @attrs.frozen
-class Reject:
+class RejectStep:
     """Refuse the upgrade.
 
     Attributes:

@@ -9,36 +9,36 @@ from typing import Final, cast, final
 from live_protocol.close_info import CloseInfo
 from live_protocol.codec.codec import Codec
 from live_protocol.connection.live_connection import LiveConnection
-from live_protocol.connection.wrappers import MachineWrapper, SelfDriving
+from live_protocol.connection.wrappers import AutomaticConnection, ByteConnectionWrapper
 from live_protocol.endpoint import match_target
 from live_protocol.errors import IllegalInState, LiveProtocolError, RemoteProtocolError
 from live_protocol.events import ConnectionClosed, Event, UpgradeRequested
 from live_protocol.limits import Limits
 from live_protocol.messages import Backend, LiveServerMessage
-from live_protocol.states import LinkState
+from live_protocol.states import ConnectionState
 from live_protocol.testing.playbook.matching import diff
 from live_protocol.testing.playbook.steps import (
-    Close,
-    Drop,
+    CloseStep,
+    DropStep,
     Expectation,
     ExpectClose,
     ExpectUpgrade,
-    Heard,
-    Ignore,
-    Label,
-    Misfit,
-    Reject,
-    Send,
-    SendRaw,
+    IgnoreStep,
+    LabelStep,
+    ReceivedEvent,
+    RejectStep,
+    SendRawStep,
+    SendStep,
     Step,
-    Trial,
-    Wait,
+    StepMatcher,
+    StepMismatch,
+    WaitStep,
     as_json,
-    is_heard,
-    kind_of,
+    event_kind,
+    is_received,
 )
 from live_protocol.timing import Timeouts
-from live_protocol.websocket.link import Tap
+from live_protocol.websocket.link import Observer
 
 __all__ = ["PlaybookConnection", "PlaybookMismatch"]
 
@@ -71,7 +71,7 @@ class PlaybookMismatch(LiveProtocolError, AssertionError):
 
 
 @final
-class PlaybookConnection(SelfDriving[LiveConnection], MachineWrapper[LiveConnection]):
+class PlaybookConnection(AutomaticConnection[LiveConnection], ByteConnectionWrapper[LiveConnection]):
     """The server's end of one connection, with the verbs of `LiveConnection`; it plays its script by itself.
 
     Drive it like any connection; ``serve(connection_factory=playbook.connection)`` and `live_protocol.testing.Pair`
@@ -85,11 +85,11 @@ class PlaybookConnection(SelfDriving[LiveConnection], MachineWrapper[LiveConnect
         steps: Sequence[Step],
         *,
         strict: bool = True,
-        patience: float | None = None,
+        step_timeout: float | None = None,
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         compression: bool = False,
-        tap: Tap | None = None,
+        observer: Observer | None = None,
     ) -> None:
         """Use `Playbook.connection` instead."""
         machine = LiveConnection.server(
@@ -97,16 +97,16 @@ class PlaybookConnection(SelfDriving[LiveConnection], MachineWrapper[LiveConnect
             timeouts=timeouts or Timeouts(ping_interval=None),
             compression=compression,
             strict=strict,
-            tap=tap,
+            observer=observer,
         )
         super().__init__(machine)
         self._steps = tuple(steps)
-        self._patience = patience
+        self._step_timeout = step_timeout
         self._codec = Codec()
         self._position = 0
-        self._heard: deque[Heard] = deque()
+        self._received: deque[ReceivedEvent] = deque()
         self._ignored: frozenset[str] = frozenset()
-        self._trial: Trial | None = None
+        self._matcher: StepMatcher | None = None
         self._now: float | None = None
         self._at: float | None = None  # the moment that the script has come to
         self._since: float | None = None  # when the present step began to wait
@@ -174,7 +174,7 @@ class PlaybookConnection(SelfDriving[LiveConnection], MachineWrapper[LiveConnect
 
     @property
     def _playing(self) -> bool:
-        return self.machine.state is LinkState.OPEN and self._mismatch is None
+        return self.machine.state is ConnectionState.OPEN and self._mismatch is None
 
     @property
     def _step(self) -> Step | None:
@@ -190,28 +190,28 @@ class PlaybookConnection(SelfDriving[LiveConnection], MachineWrapper[LiveConnect
         """When the present step acts on the clock."""
         if self._since is None:
             return None
-        seconds = self._step.seconds if isinstance(self._step, Wait) else self._patience
+        seconds = self._step.seconds if isinstance(self._step, WaitStep) else self._step_timeout
         return None if seconds is None else self._since + seconds
 
     def _react(self, event: Event) -> None:
         self._at = self._now
         if isinstance(event, UpgradeRequested):
-            if self.machine.state is LinkState.CONNECTING:
+            if self.machine.state is ConnectionState.CONNECTING:
                 self._upgrade(event)
         elif isinstance(event, ConnectionClosed):
             self._over(event.info)
-        elif is_heard(event) and self._playing:
-            self._heard.append(cast("Heard", event))
+        elif is_received(event) and self._playing:
+            self._received.append(cast("ReceivedEvent", event))
             self._play()
 
     def _next(self) -> None:
         self._position += 1
-        self._trial = self._since = None
+        self._matcher = self._since = None
 
     def _skip(self) -> None:
         """Past what only tells."""
-        while isinstance(step := self._step, (Label, Ignore)):
-            if isinstance(step, Ignore):
+        while isinstance(step := self._step, (LabelStep, IgnoreStep)):
+            if isinstance(step, IgnoreStep):
                 self._ignored |= step.kinds
             self._next()
 
@@ -219,14 +219,14 @@ class PlaybookConnection(SelfDriving[LiveConnection], MachineWrapper[LiveConnect
         self._skip()
         step = self._step
         if isinstance(step, ExpectUpgrade):
-            misfit = step.misfit(event)
-            if misfit is not None:
-                self._fail(misfit)
+            mismatch = step.mismatch(event)
+            if mismatch is not None:
+                self._fail(mismatch)
                 return
             self._next()
             self._skip()
             step = self._step
-        if isinstance(step, Reject):
+        if isinstance(step, RejectStep):
             self._next()
             self.machine.reject(step.status, step.headers, step.body)
             return
@@ -240,23 +240,23 @@ class PlaybookConnection(SelfDriving[LiveConnection], MachineWrapper[LiveConnect
         while self._playing:
             self._skip()
             match self._step:
-                case Send(messages=messages):
+                case SendStep(messages=messages):
                     self._next()
                     for message in messages:
                         self._send(message)
-                case SendRaw(data=str(text)):
+                case SendRawStep(data=str(text)):
                     self._next()
                     self.machine._link.send_text(text.encode())
-                case SendRaw(data=bytes(data)):
+                case SendRawStep(data=bytes(data)):
                     self._next()
                     self.machine._link.send_binary(data)
-                case Close(code=code, reason=reason):
+                case CloseStep(code=code, reason=reason):
                     self._next()
                     self.machine.close(code, reason)
-                case Drop():
+                case DropStep():
                     self._next()
-                    self._break_off("dropped by the playbook")
-                case Wait():
+                    self._break_transport("dropped by the playbook")
+                case WaitStep():
                     if not self._waited():
                         return
                     self._next()
@@ -283,23 +283,23 @@ class PlaybookConnection(SelfDriving[LiveConnection], MachineWrapper[LiveConnect
 
     def _listen(self, step: Step | None) -> bool:
         """Hold the next thing that the client said against an expectation; False where there is none."""
-        if not self._heard:
+        if not self._received:
             if step is not None and self._waited():
-                self._fail(Misfit([f"nothing came within {self._patience:g} s, expected {step.title!r}"]))
+                self._fail(StepMismatch([f"nothing came within {self._step_timeout:g} s, expected {step.title!r}"]))
             return False
-        event = self._heard.popleft()
+        event = self._received.popleft()
         expectation = step if isinstance(step, Expectation) else None
-        if kind_of(event) in self._ignored and (expectation is None or kind_of(event) not in expectation.kinds):
+        if event_kind(event) in self._ignored and (expectation is None or event_kind(event) not in expectation.kinds):
             return True
         if expectation is None:
-            self._fail(Misfit([f"got {kind_of(event)} instead of {self._present}"], {}, as_json(event)))
+            self._fail(StepMismatch([f"got {event_kind(event)} instead of {self._present}"], {}, as_json(event)))
             return True
-        trial = self._trial = self._trial or expectation.trial()
-        misfit = trial.take(event)
+        matcher = self._matcher = self._matcher or expectation.matcher()
+        mismatch = matcher.take(event)
         self._since = None  # patience is for silence
-        if misfit is not None:
-            self._fail(misfit)
-        elif trial.met:
+        if mismatch is not None:
+            self._fail(mismatch)
+        elif matcher.met:
             self._next()
         return True
 
@@ -311,25 +311,25 @@ class PlaybookConnection(SelfDriving[LiveConnection], MachineWrapper[LiveConnect
             return
         how = f"the connection ended ({info.code}{f' {info.reason}' if info.reason else ''})"
         if isinstance(error, RemoteProtocolError):
-            self._fail(Misfit([f"the client broke the protocol at {self._present}: {error}"]))
+            self._fail(StepMismatch([f"the client broke the protocol at {self._present}: {error}"]))
         elif isinstance(step, ExpectClose):
-            misfit = step.misfit(info)
-            if misfit is not None:
-                self._fail(misfit)
+            mismatch = step.mismatch(info)
+            if mismatch is not None:
+                self._fail(mismatch)
             else:
                 self._next()
                 self._skip()
         elif step is not None:
-            self._fail(Misfit([f"{how} while {self._present} was still to come"]))
+            self._fail(StepMismatch([f"{how} while {self._present} was still to come"]))
 
-    def _fail(self, misfit: Misfit) -> None:
+    def _fail(self, mismatch: StepMismatch) -> None:
         """It is over: say so to both sides."""
-        difference = diff(misfit.expected, misfit.received)
+        difference = diff(mismatch.expected, mismatch.received)
         step = self._position + 1
-        self._mismatch = PlaybookMismatch(step, misfit.why, difference, self.steps)
-        self._heard.clear()
-        text = f"playbook: step {step}: {misfit.why[0]}"
-        if self.machine.state is LinkState.OPEN:
+        self._mismatch = PlaybookMismatch(step, mismatch.why, difference, self.steps)
+        self._received.clear()
+        text = f"playbook: step {step}: {mismatch.why[0]}"
+        if self.machine.state is ConnectionState.OPEN:
             self.machine.close(1008, text.encode()[:_MAX_REASON].decode(errors="ignore"))
-        elif self.machine.state is LinkState.CONNECTING:
+        elif self.machine.state is ConnectionState.CONNECTING:
             self.machine.reject(400, _TEXT, f"{text}\n".encode())

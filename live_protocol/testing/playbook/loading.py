@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from live_protocol.errors import LocalProtocolError
-from live_protocol.testing.playbook.patterns import snake
-from live_protocol.testing.suggestions import near
+from live_protocol.testing.playbook.patterns import snake_case
+from live_protocol.testing.suggestions import suggest
 
 __all__ = ["InvalidPlaybook", "Loader"]
 
@@ -84,7 +84,7 @@ class Loader:
         if isinstance(data, Mapping):
             unknown = [str(key) for key in data if key not in ("steps", "strict")]
             if unknown:
-                raise InvalidPlaybook("", f"unknown member {unknown[0]!r}; {near(unknown[0], ('steps', 'strict'))}")
+                raise InvalidPlaybook("", f"unknown member {unknown[0]!r}; {suggest(unknown[0], ('steps', 'strict'))}")
             steps, self._strict = data.get("steps"), data.get("strict", True) is not False
         return self._steps(steps, "")
 
@@ -105,9 +105,9 @@ class Loader:
             ((step, argument),) = step.items()
         if not isinstance(step, str):
             raise InvalidPlaybook(where, f"expected the name of a step, got {type(step).__name__}")
-        name = snake(step)
+        name = snake_case(step)
         if name not in STEPS:
-            raise InvalidPlaybook(where, f"unknown step {step[:60]!r}; {near(name, STEPS)}")
+            raise InvalidPlaybook(where, f"unknown step {step[:60]!r}; {suggest(name, STEPS)}")
         method = getattr(playbook, name)
         args, kwargs = self._arguments(name, _patterns(argument), where) if given and argument is not None else ((), {})
         try:
@@ -138,7 +138,9 @@ class Loader:
         if name in ("send", "send_raw"):
             return (argument,), {}
         if isinstance(argument, Mapping):
-            return (), {key if name.startswith("expect") else snake(str(key)): value for key, value in argument.items()}
+            return (), {
+                key if name.startswith("expect") else snake_case(str(key)): value for key, value in argument.items()
+            }
         return (argument, {}) if isinstance(argument, list) else ((argument,), {})
 
 

@@ -22,7 +22,7 @@ __all__ = ["Comparison", "Exactly", "brief", "diff", "shown"]
 
 _MAX_TEXT: Final = 200  # characters of a string that a report shows
 _MAX_BRIEF: Final = 60
-_MAX_MISFITS: Final = 8
+_MAX_MISMATCHES: Final = 8
 _ABSENT: Final = (None, ())
 
 
@@ -124,17 +124,17 @@ class Comparison:
     a list item by item, any other callable is asked, everything else has to be equal.
 
     Attributes:
-        misfits: What did not match, with paths.
+        mismatches: What did not match, with paths.
     """
 
     def __init__(self) -> None:
-        self.misfits: list[str] = []
+        self.mismatches: list[str] = []
 
     @property
     def report(self) -> list[str]:
         """The first misfits, and how many more there are."""
-        more = len(self.misfits) - _MAX_MISFITS
-        return self.misfits[:_MAX_MISFITS] + ([f"and {more} more"] if more > 0 else [])
+        more = len(self.mismatches) - _MAX_MISMATCHES
+        return self.mismatches[:_MAX_MISMATCHES] + ([f"and {more} more"] if more > 0 else [])
 
     def expected(self, pattern: Any, value: Any, path: str) -> Any:
         """Compare; gives the JSON of the value where it matches, and of the pattern where it does not."""
@@ -154,7 +154,7 @@ class Comparison:
         if fits:
             return shown(value)
         wanted = _wanted(pattern)
-        self.misfits.append(f"{path}: {problem or f'expected {_said(wanted)}, got {_said(shown(value))}'}")
+        self.mismatches.append(f"{path}: {problem or f'expected {_said(wanted)}, got {_said(shown(value))}'}")
         return wanted
 
     def _members(self, pattern: Mapping[Any, Any], value: Any, path: str) -> Any:
@@ -174,10 +174,10 @@ class Comparison:
             field = known.get(key)
             name, member = (field.json, getattr(value, field.name)) if field else (str(key), extra.get(key))
             where = f"{path}.{field.name if field else key}"
-            seen = len(self.misfits)
+            seen = len(self.mismatches)
             made = self.expected(wanted, member, where)
-            if len(self.misfits) > seen and field is not None and _is_secret(value, field.name):
-                self.misfits[seen:] = [f"{where}: is not as expected"]
+            if len(self.mismatches) > seen and field is not None and _is_secret(value, field.name):
+                self.mismatches[seen:] = [f"{where}: is not as expected"]
             if made in _ABSENT or wanted is None:
                 result.pop(name, None)
             else:
@@ -194,7 +194,7 @@ class Comparison:
 
     def _other(self, pattern: Any, value: Any, path: str) -> Any:
         wanted = _wanted(pattern)
-        self.misfits.append(f"{path}: expected {_said(wanted)}, got {_said(shown(value))}")
+        self.mismatches.append(f"{path}: expected {_said(wanted)}, got {_said(shown(value))}")
         return wanted
 
     def _exactly(self, wanted: Any, value: Any, path: str) -> Any:
@@ -202,7 +202,7 @@ class Comparison:
             result: dict[str, Any] = {}
             for key in [*wanted, *(key for key in value if key not in wanted)]:
                 if key not in wanted:
-                    self.misfits.append(f"{path}.{key}: not expected, got {_said(value[key])}")
+                    self.mismatches.append(f"{path}.{key}: not expected, got {_said(value[key])}")
                 else:
                     result[key] = self._exactly(wanted[key], value.get(key), f"{path}.{key}")
             return result
@@ -210,7 +210,7 @@ class Comparison:
             return [self._exactly(*pair, f"{path}[{at}]") for at, pair in enumerate(zip(wanted, value, strict=True))]
         if wanted == value or _is_media(wanted, value) or _is_redacted(wanted, value):
             return value
-        self.misfits.append(f"{path}: expected {_said(wanted)}, got {_said(value)}")
+        self.mismatches.append(f"{path}: expected {_said(wanted)}, got {_said(value)}")
         return wanted
 
 

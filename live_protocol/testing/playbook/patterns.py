@@ -28,16 +28,16 @@ from live_protocol.messages.audio_format import AudioFormat
 from live_protocol.testing.playbook.steps import (
     KINDS,
     MEMBERS,
-    Close,
-    Drop,
+    CloseStep,
+    DropStep,
     Expect,
     ExpectUpgrade,
-    Ignore,
-    Label,
-    Reject,
+    IgnoreStep,
+    LabelStep,
+    RejectStep,
     Step,
 )
-from live_protocol.testing.suggestions import near
+from live_protocol.testing.suggestions import suggest
 
 __all__ = [
     "audio_messages",
@@ -47,7 +47,7 @@ __all__ = [
     "kinds_of",
     "raw",
     "server_message",
-    "snake",
+    "snake_case",
 ]
 
 _CHUNK: Final = 0.24  # seconds, as recorded (wire.md#audio)
@@ -61,17 +61,17 @@ _CLASSES: Final[Mapping[str, type]] = {
 }
 
 
-def snake(name: str) -> str:
+def snake_case(name: str) -> str:
     """A name in snake_case, whatever casing it came in."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return re.sub(r"[\s-]+", "_", name.strip()).lower()
 
 
 def _kind(what: object) -> str:
-    name = KINDS.get(what) if isinstance(what, type) else snake(what) if isinstance(what, str) else None
+    name = KINDS.get(what) if isinstance(what, type) else snake_case(what) if isinstance(what, str) else None
     if name is None or name not in KINDS.values():
         said = what.__name__ if isinstance(what, type) else repr(what)
-        raise InvalidMessage("expect", f"{said} is nothing that a client says; {near(str(name), KINDS.values())}")
+        raise InvalidMessage("expect", f"{said} is nothing that a client says; {suggest(str(name), KINDS.values())}")
     return name
 
 
@@ -95,7 +95,7 @@ def expectation(what: object, patterns: Mapping[str, Any], **facts: Any) -> Expe
         known = {key for field in fields(_CLASSES[kind]) for key in (field.name, field.json)}
         for name in patterns:
             if name not in known and name != "extra":
-                advice = near(snake(name), [field.name for field in fields(_CLASSES[kind])])
+                advice = suggest(snake_case(name), [field.name for field in fields(_CLASSES[kind])])
                 raise InvalidMessage(kind, f"has no field {name!r}; {advice}")
     return Expect(kind, dict(patterns), {name: pattern for name, pattern in facts.items() if pattern is not None})
 
@@ -174,14 +174,14 @@ def check_order(steps: Sequence[Step]) -> tuple[Step, ...]:
     Raises:
         InvalidMessage: There are some.
     """
-    doing = [step for step in steps if not isinstance(step, (Label, Ignore))]
+    doing = [step for step in steps if not isinstance(step, (LabelStep, IgnoreStep))]
     for at, step in enumerate(doing):
         before = doing[at - 1] if at else None
-        if isinstance(before, (Close, Drop, Reject)):
+        if isinstance(before, (CloseStep, DropStep, RejectStep)):
             raise InvalidMessage("playbook", f"nothing can follow {before.title!r}, but {step.title!r} does")
         if isinstance(step, ExpectUpgrade) and before is not None:
             raise InvalidMessage("playbook", "expect_upgrade has to be the first step")
-        if isinstance(step, Reject) and not (before is None or (at == 1 and isinstance(before, ExpectUpgrade))):
+        if isinstance(step, RejectStep) and not (before is None or (at == 1 and isinstance(before, ExpectUpgrade))):
             raise InvalidMessage(
                 "playbook", "an upgrade can be rejected only as the first step, or after expect_upgrade"
             )

@@ -23,7 +23,7 @@ from live_protocol.messages import (
 from live_protocol.messages.audio_format import OUTPUT_RATE
 from live_protocol.testing.playbook.matching import shown
 from live_protocol.testing.playbook.patterns import audio_messages, check_seconds, raw, server_message
-from live_protocol.testing.playbook.steps import Send, SendRaw, Step
+from live_protocol.testing.playbook.steps import SendRawStep, SendStep, Step
 
 __all__ = ["SendingSteps"]
 
@@ -45,7 +45,7 @@ class SendingSteps(abc.ABC):
             InvalidMessage: It does not fit.
         """
         whole = server_message(message)
-        return self._with(Send((whole,), title or f"send {', '.join(shown(whole)) or 'nothing'}"))
+        return self._with(SendStep((whole,), title or f"send {', '.join(shown(whole)) or 'nothing'}"))
 
     def send_raw(self, data: str | bytes | Mapping[str, Any], *, title: str = "") -> Self:
         """A WebSocket message as it is, JSON or not.
@@ -57,7 +57,7 @@ class SendingSteps(abc.ABC):
         Raises:
             InvalidMessage: It is neither, or the dict is no JSON.
         """
-        return self._with(SendRaw(raw(data), title))
+        return self._with(SendRawStep(raw(data), title))
 
     def send_setup_complete(self, session_id: str | None = None) -> Self:
         """The setup is accepted.
@@ -89,7 +89,7 @@ class SendingSteps(abc.ABC):
             InvalidMessage: Not a positive number, or a rate that audio does not have.
         """
         messages, length = audio_messages(seconds, data, rate)
-        return self._with(Send(messages, f"send {length:g} s of audio"))
+        return self._with(SendStep(messages, f"send {length:g} s of audio"))
 
     def send_transcript(self, text: str, *, user: bool = False) -> Self:
         """A piece of a transcript.

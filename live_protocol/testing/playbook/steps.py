@@ -23,36 +23,45 @@ from live_protocol.events import (
 )
 from live_protocol.messages import LiveClientContent, LiveClientSetup, LiveClientToolResponse
 from live_protocol.messages.audio_format import INPUT_RATE, AudioFormat
-from live_protocol.testing.playbook.actions import Close, Drop, Ignore, Label, Reject, Send, SendRaw, Wait
+from live_protocol.testing.playbook.actions import (
+    CloseStep,
+    DropStep,
+    IgnoreStep,
+    LabelStep,
+    RejectStep,
+    SendRawStep,
+    SendStep,
+    WaitStep,
+)
 from live_protocol.testing.playbook.matching import Comparison, brief, shown
 
 __all__ = [
     "KINDS",
     "MEMBERS",
     "AnyOrder",
-    "Close",
-    "Drop",
+    "CloseStep",
+    "DropStep",
     "Expect",
     "ExpectAudio",
     "ExpectClose",
     "ExpectUpgrade",
     "Expectation",
-    "Heard",
-    "Ignore",
-    "Label",
-    "Misfit",
-    "Reject",
-    "Send",
-    "SendRaw",
+    "IgnoreStep",
+    "LabelStep",
+    "ReceivedEvent",
+    "RejectStep",
+    "SendRawStep",
+    "SendStep",
     "Step",
-    "Trial",
-    "Wait",
+    "StepMatcher",
+    "StepMismatch",
+    "WaitStep",
     "as_json",
-    "is_heard",
-    "kind_of",
+    "event_kind",
+    "is_received",
 ]
 
-Heard: TypeAlias = (
+ReceivedEvent: TypeAlias = (
     SetupReceived
     | ClientContentReceived
     | RealtimeInputReceived
@@ -78,20 +87,20 @@ MEMBERS: Final = ("setup", "client_content", "realtime_input", "tool_response", 
 """Those that are members of `LiveClientMessage`."""
 
 
-def is_heard(event: Event) -> bool:
+def is_received(event: Event) -> bool:
     """Whether an event is something that the client said."""
     return type(event) in KINDS
 
 
-def kind_of(event: Heard) -> str:
+def event_kind(event: ReceivedEvent) -> str:
     """What it is, in one word."""
     return KINDS[type(event)]
 
 
-def _payload(event: Heard) -> Any:
+def _payload(event: ReceivedEvent) -> Any:
     if isinstance(event, Undecodable):
         return {"data": event.data, "error": str(event.error)}
-    return event.fields if isinstance(event, UnknownMessage) else getattr(event.message, kind_of(event))
+    return event.fields if isinstance(event, UnknownMessage) else getattr(event.message, event_kind(event))
 
 
 def _wire(kind: str) -> str:
@@ -99,14 +108,14 @@ def _wire(kind: str) -> str:
     return head + "".join(word.title() for word in tail)
 
 
-def as_json(event: Heard) -> dict[str, Any]:
+def as_json(event: ReceivedEvent) -> dict[str, Any]:
     """The whole of what was said, for people."""
     payload = shown(_payload(event))
-    return payload if isinstance(event, UnknownMessage) else {_wire(kind_of(event)): payload}
+    return payload if isinstance(event, UnknownMessage) else {_wire(event_kind(event)): payload}
 
 
 @attrs.frozen
-class Misfit:
+class StepMismatch:
     """Why an expectation was not met.
 
     Attributes:
@@ -120,7 +129,7 @@ class Misfit:
     received: Mapping[str, Any] = attrs.field(factory=dict)
 
 
-class Trial(abc.ABC):
+class StepMatcher(abc.ABC):
     """An expectation while it waits.
 
     Attributes:
@@ -131,7 +140,7 @@ class Trial(abc.ABC):
         self.met = False
 
     @abc.abstractmethod
-    def take(self, event: Heard) -> Misfit | None:
+    def take(self, event: ReceivedEvent) -> StepMismatch | None:
         """Look at what the client said; gives why it does not fit, None where it does."""
 
 
@@ -149,7 +158,7 @@ class Expectation(abc.ABC):
         """What it could be fulfilled by."""
 
     @abc.abstractmethod
-    def trial(self) -> Trial:
+    def matcher(self) -> StepMatcher:
         """Begin to wait."""
 
 
@@ -212,19 +221,19 @@ class Expect(Expectation):
         """See `Expectation`."""
         return frozenset((self.kind,))
 
-    def trial(self) -> Trial:
+    def matcher(self) -> StepMatcher:
         """See `Expectation`."""
         return _One(self)
 
-    def misfit(self, event: Heard) -> Misfit | None:
+    def mismatch(self, event: ReceivedEvent) -> StepMismatch | None:
         """Why an event does not fit, None where it does."""
-        payload, kind = _payload(event), kind_of(event)
+        payload, kind = _payload(event), event_kind(event)
         received = as_json(event)
         comparison = Comparison()
         expected: Any = comparison.expected(self.pattern, payload if kind == self.kind else {}, self.kind)
         if kind != self.kind:
             named = {f"({name})": Comparison().expected(pattern, None, "") for name, pattern in self.facts.items()}
-            return Misfit([f"expected {self.kind}, got {kind}"], {_wire(self.kind): expected} | named, received)
+            return StepMismatch([f"expected {self.kind}, got {kind}"], {_wire(self.kind): expected} | named, received)
         facts: dict[str, Any] = {}
         for name, pattern in self.facts.items():
             fact = FACTS[name](payload)
@@ -232,25 +241,29 @@ class Expect(Expectation):
                 missing = [each for each in pattern if each not in fact]
                 wanted = sorted({*fact, *missing})
                 if missing:
-                    comparison.misfits.append(f"setup.functions: expected {brief(missing)}, got {brief(fact)}")
+                    comparison.mismatches.append(f"setup.functions: expected {brief(missing)}, got {brief(fact)}")
             else:  # responses come in any order
                 ordered = sorted(pattern) if name == "ids" else pattern
                 wanted = comparison.expected(ordered, fact, f"{self.kind}.{name}")
             if wanted != shown(fact):
                 facts[f"({name})"] = wanted
                 received[f"({name})"] = shown(fact)
-        return Misfit(comparison.report, {_wire(kind): expected} | facts, received) if comparison.misfits else None
+        return (
+            StepMismatch(comparison.report, {_wire(kind): expected} | facts, received)
+            if comparison.mismatches
+            else None
+        )
 
 
-class _One(Trial):
+class _One(StepMatcher):
     def __init__(self, step: Expect) -> None:
         super().__init__()
         self._step = step
 
-    def take(self, event: Heard) -> Misfit | None:
-        misfit = self._step.misfit(event)
-        self.met = misfit is None
-        return misfit
+    def take(self, event: ReceivedEvent) -> StepMismatch | None:
+        mismatch = self._step.mismatch(event)
+        self.met = mismatch is None
+        return mismatch
 
 
 @attrs.frozen
@@ -273,18 +286,18 @@ class ExpectAudio(Expectation):
         """See `Expectation`."""
         return frozenset(("realtime_input",))
 
-    def trial(self) -> Trial:
+    def matcher(self) -> StepMatcher:
         """See `Expectation`."""
         return _Listening(self)
 
 
-class _Listening(Trial):
+class _Listening(StepMatcher):
     def __init__(self, step: ExpectAudio) -> None:
         super().__init__()
         self._left = step.seconds
         self._title = step.title
 
-    def take(self, event: Heard) -> Misfit | None:
+    def take(self, event: ReceivedEvent) -> StepMismatch | None:
         if isinstance(event, RealtimeInputReceived):
             blob = event.input.audio or next(iter(event.input.media_chunks), None)
             audio = AudioFormat.parse(blob.mime_type or "", default_rate=INPUT_RATE) if blob else None
@@ -292,9 +305,11 @@ class _Listening(Trial):
                 self._left -= audio.seconds(len(blob.data or b""))
                 self.met = self._left <= 1e-6  # binary fractions
                 return None
-        why = f"{self._title.removeprefix('expect ')} did not come: {self._left:g} s are missing, got {kind_of(event)}"
+        why = (
+            f"{self._title.removeprefix('expect ')} did not come: {self._left:g} s are missing, got {event_kind(event)}"
+        )
         wanted = {"realtimeInput": {"audio": {"mimeType": "<audio/pcm>", "data": "<audio>"}}}
-        return Misfit([why], wanted, as_json(event))
+        return StepMismatch([why], wanted, as_json(event))
 
 
 @attrs.frozen
@@ -317,29 +332,29 @@ class AnyOrder(Expectation):
         """See `Expectation`."""
         return frozenset[str]().union(*(step.kinds for step in self.steps))
 
-    def trial(self) -> Trial:
+    def matcher(self) -> StepMatcher:
         """See `Expectation`."""
         return _AnyOf(self)
 
 
-class _AnyOf(Trial):
+class _AnyOf(StepMatcher):
     def __init__(self, step: AnyOrder) -> None:
         super().__init__()
-        self._open = [(each, each.trial()) for each in step.steps]
+        self._open = [(each, each.matcher()) for each in step.steps]
 
-    def take(self, event: Heard) -> Misfit | None:
-        misfits: list[Misfit] = []
+    def take(self, event: ReceivedEvent) -> StepMismatch | None:
+        mismatches: list[StepMismatch] = []
         for pair in self._open:
-            step, trial = pair
-            misfit = trial.take(event)
-            if misfit is None:
-                if trial.met:
+            step, matcher = pair
+            mismatch = matcher.take(event)
+            if mismatch is None:
+                if matcher.met:
                     self._open.remove(pair)
                 self.met = not self._open
                 return None
             # The one that was meant is most likely of the same kind.
-            misfits.insert(0 if kind_of(event) in step.kinds else len(misfits), misfit)
-        return misfits[0]
+            mismatches.insert(0 if event_kind(event) in step.kinds else len(mismatches), mismatch)
+        return mismatches[0]
 
 
 @attrs.frozen
@@ -360,7 +375,7 @@ class ExpectUpgrade:
         names = (["path"] if self.path is not None else []) + list(self.headers)
         return f"expect upgrade{' with ' if names else ''}{', '.join(names)}"
 
-    def misfit(self, event: UpgradeRequested) -> Misfit | None:
+    def mismatch(self, event: UpgradeRequested) -> StepMismatch | None:
         """Why a request does not fit, None where it does."""
         given = {"path": event.target.partition("?")[0], **dict(event.headers)}
         asked = ({} if self.path is None else {"path": self.path}) | dict(self.headers)
@@ -368,9 +383,9 @@ class ExpectUpgrade:
         for name, pattern in asked.items():
             comparison = Comparison()
             comparison.expected(pattern, given.get(name), name)
-            if comparison.misfits:
+            if comparison.mismatches:
                 why.append(f"upgrade.{name}: {'is not as expected' if name in given else 'is missing'}")
-        return Misfit(why) if why else None
+        return StepMismatch(why) if why else None
 
 
 @attrs.frozen
@@ -390,15 +405,15 @@ class ExpectClose:
         """What it waits for, in one line."""
         return f"expect close{'' if self.code is ... else f' with {brief(self.code)}'}"
 
-    def misfit(self, info: CloseInfo) -> Misfit | None:
+    def mismatch(self, info: CloseInfo) -> StepMismatch | None:
         """Why an end does not fit, None where it does."""
         comparison = Comparison()
         comparison.expected(self.code, info.code, "close.code")
         if self.reason is not None:
             comparison.expected(self.reason, info.reason, "close.reason")
         if info.initiator is Initiator.LOCAL:
-            comparison.misfits.insert(0, "close: this end closed the connection, not the client")
-        return Misfit(comparison.report) if comparison.misfits else None
+            comparison.mismatches.insert(0, "close: this end closed the connection, not the client")
+        return StepMismatch(comparison.report) if comparison.mismatches else None
 
 
 Step: TypeAlias = (
@@ -407,13 +422,13 @@ Step: TypeAlias = (
     | AnyOrder
     | ExpectUpgrade
     | ExpectClose
-    | Send
-    | SendRaw
-    | Wait
-    | Label
-    | Ignore
-    | Close
-    | Drop
-    | Reject
+    | SendStep
+    | SendRawStep
+    | WaitStep
+    | LabelStep
+    | IgnoreStep
+    | CloseStep
+    | DropStep
+    | RejectStep
 )
 """One step of a playbook."""

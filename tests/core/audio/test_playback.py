@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.assembly import pcm, sine
 
-from live_protocol.audio import Dropped, DropReason, PlaybackBuffer, resample
+from live_protocol.audio import DroppedAudio, DropReason, PlaybackBuffer, resample
 from live_protocol.events import (
     AudioChunk,
     Event,
@@ -90,7 +90,7 @@ class TestInterruption:
         buffer.feed(chunk(b"\1" * SECOND))
         buffer.read_seconds(0.25)
         dropped = buffer.feed(Interrupted(generation=1))
-        assert dropped == Dropped(
+        assert dropped == DroppedAudio(
             reason=DropReason.INTERRUPTED, generation=1, seconds=0.75, played=0.25, data=b"\1" * 36_000
         )
         assert "36000 bytes" in repr(dropped)

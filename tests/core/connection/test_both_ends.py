@@ -14,11 +14,10 @@ from live_protocol import (
     Codec,
     Connected,
     ConnectionClosed,
+    ConnectionState,
     IllegalInState,
-    LinkState,
     LiveConnection,
     LiveProtocolError,
-    Need,
     Phase,
     SetupReceived,
     StaleOperation,
@@ -90,15 +89,15 @@ class Conversation(RuleBasedStateMachine):
         end, told = self.ends[name], self.told[name]
         for _ in range(count):
             event = end.next_event()
-            if event is Need.DATA:
+            if event is None:
                 break
             told.append(event)
-            if isinstance(event, UpgradeRequested) and end.state is LinkState.CONNECTING:
+            if isinstance(event, UpgradeRequested) and end.state is ConnectionState.CONNECTING:
                 try:
                     end.accept()
                 except StaleOperation:
-                    assert end.state is not LinkState.CONNECTING
-            if isinstance(event, SetupReceived) and end.state is LinkState.OPEN and end.phase is Phase.SETUP_SENT:
+                    assert end.state is not ConnectionState.CONNECTING
+            if isinstance(event, SetupReceived) and end.state is ConnectionState.OPEN and end.phase is Phase.SETUP_SENT:
                 self.send("server", {"setupComplete": {}})
 
     @rule(seconds=st.floats(0, 4))
@@ -129,10 +128,10 @@ class Conversation(RuleBasedStateMachine):
         except LiveProtocolError as error:
             refused = type(error)
             assert (end.phase, end.turn, end.pending_tool_calls, end.buffered_out) == before
-            allowed = {LinkState.CONNECTING: IllegalInState, LinkState.OPEN: LiveProtocolError}
+            allowed = {ConnectionState.CONNECTING: IllegalInState, ConnectionState.OPEN: LiveProtocolError}
             assert issubclass(refused, allowed.get(end.state, StaleOperation))
         else:
-            assert end.state is LinkState.OPEN
+            assert end.state is ConnectionState.OPEN
             self.sent[name].append(message)
 
     @rule(value=sayings)
@@ -160,7 +159,7 @@ class Conversation(RuleBasedStateMachine):
     @rule(name=st.sampled_from(["client", "server"]))
     def ping(self, name: str) -> None:
         end = self.ends[name]
-        if end.state is LinkState.OPEN:
+        if end.state is ConnectionState.OPEN:
             end.ping(b"x")
 
     @precondition(lambda self: len(self.told["client"]) > 3)
@@ -181,7 +180,7 @@ class Conversation(RuleBasedStateMachine):
         for name, events in self.told.items():
             kinds = names(events)
             assert "ConnectionClosed" not in kinds[:-1]
-            assert "Failed" not in kinds[:-2]
+            assert "ConnectionFailed" not in kinds[:-2]
             closed = bool(events) and isinstance(events[-1], ConnectionClosed)
             assert (self.ends[name].close_info is not None) == closed
             assert (self.ends[name].phase is Phase.ENDED) == closed
@@ -217,7 +216,7 @@ class Conversation(RuleBasedStateMachine):
         quiet = not any(self.pipes.values()) and not any(
             end.buffered_out or end.buffered_in for end in self.ends.values()
         )
-        both_open = all(end.state is LinkState.OPEN for end in self.ends.values())
+        both_open = all(end.state is ConnectionState.OPEN for end in self.ends.values())
         if quiet and both_open and not self.lost and self.client.phase is not Phase.NEW:
             heard = [event.message for event in self.told["client"] if hasattr(event, "message") and event.last]
             if heard == [message for message in self.sent["server"] if message_has_news(message)]:

@@ -26,16 +26,16 @@ from live_protocol import (
     AlreadyClosed,
     ClientClosed,
     ConnectionClosed,
+    ConnectionFailed,
+    ConnectionState,
     Deadline,
     DeadlineExpired,
     Endpoint,
-    Failed,
     FrameViolation,
     Initiator,
     InvalidJson,
     InvalidMessage,
     Limits,
-    LinkState,
     LiveConnection,
     LiveProtocolError,
     OutOfOrder,
@@ -67,7 +67,7 @@ def test_a_strict_server_ends_the_connection_as_the_service_does(text: bytes, ki
     good = frame(b'{"clientContent":{}}', masked=True)
     pair.server.receive_data(good + frame(text, masked=True) + good + frame(b"x", 9, masked=True))
     pair.pump()
-    assert names(pair.server_events) == ["ClientContentReceived", "Failed", "ConnectionClosed"]
+    assert names(pair.server_events) == ["ClientContentReceived", "ConnectionFailed", "ConnectionClosed"]
     info = check_end(pair.server_events, pair.server, failed=True)
     assert type(info.error) is kind
     assert (info.code, info.clean, info.initiator, info.phase) == (code, False, Initiator.LOCAL, Phase.READY)
@@ -75,7 +75,7 @@ def test_a_strict_server_ends_the_connection_as_the_service_does(text: bytes, ki
     seen = check_end(pair.client_events, pair.client, failed=True)
     assert isinstance(seen.error, ServerClosed)
     assert (seen.code, seen.reason, seen.initiator) == (code, info.reason, Initiator.REMOTE)
-    assert pair.server.state is pair.client.state is LinkState.CLOSED
+    assert pair.server.state is pair.client.state is ConnectionState.CLOSED
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_strict_client(text: bytes, kind: Any) -> None:
     pair = open_pair(dial(strict=True))
     pair.client.receive_data(frame(dumps(TEXT)) + frame(text) + frame(dumps(COMPLETE)))
     pair.pump()
-    assert names(pair.client_events) == ["TurnStarted", "TextChunk", "Failed", "ConnectionClosed"]
+    assert names(pair.client_events) == ["TurnStarted", "TextChunk", "ConnectionFailed", "ConnectionClosed"]
     assert type(check_end(pair.client_events, pair.client, failed=True).error) is kind
     assert isinstance(check_end(pair.server_events, pair.server, failed=True).error, ClientClosed)
 
@@ -105,8 +105,14 @@ def test_tolerance_is_the_default_of_clients() -> None:
         frame(b"nonsense") + frame(b'{"new":1}') + frame(dumps(SETUP_COMPLETE)) + frame(dumps(TEXT))
     )
     pair.pump()
-    assert names(pair.client_events) == ["Undecodable", "UnknownMessage", "SetupComplete", "TurnStarted", "TextChunk"]
-    assert pair.client.state is LinkState.OPEN
+    assert names(pair.client_events) == [
+        "Undecodable",
+        "UnknownMessage",
+        "SetupComplete",
+        "TurnStarted",
+        "TextChunk",
+    ]
+    assert pair.client.state is ConnectionState.OPEN
 
 
 @pytest.mark.parametrize("server", [True, False])
@@ -237,10 +243,10 @@ def test_messages_before_the_verdict_come_first() -> None:
     seen = []
     for event in pair.client.events():
         seen.append(type(event).__name__)
-        if not isinstance(event, (Failed, ConnectionClosed)):
+        if not isinstance(event, (ConnectionFailed, ConnectionClosed)):
             assert pair.client.close_info is None
             assert pair.client.phase is Phase.READY
-    assert seen == ["TurnStarted", "TextChunk", "TurnComplete", "Failed", "ConnectionClosed"]
+    assert seen == ["TurnStarted", "TextChunk", "TurnComplete", "ConnectionFailed", "ConnectionClosed"]
 
 
 # --- the transport ----------------------------------------------------------------------------------------------
@@ -257,7 +263,7 @@ def test_the_transport_ends(how: str) -> None:
         pair.client.transport_failed(ConnectionResetError(104, CANARY) if how == "reset" else "torn")
         assert pair.client.data_to_send() == b""
     events = list(pair.client.events())
-    assert names(events) == ["TurnStarted", "TextChunk", "Failed", "ConnectionClosed"]
+    assert names(events) == ["TurnStarted", "TextChunk", "ConnectionFailed", "ConnectionClosed"]
     info = check_end(events, pair.client, failed=True)
     assert isinstance(info.error, TransportFailed)
     assert (info.code, info.initiator, info.retryable) == (1006, Initiator.TRANSPORT, True)
@@ -277,7 +283,7 @@ def test_eof_during_the_handshake() -> None:
 def test_no_setup_complete() -> None:
     pair = Pair(dial({"labels": {"a": "b"}}, timeouts=Timeouts(setup=7.0)))
     pair.wait(6.9)
-    assert pair.client.state is LinkState.OPEN
+    assert pair.client.state is ConnectionState.OPEN
     pair.wait(0.1)
     info = check_end(pair.client_events, pair.client, failed=True)
     assert isinstance(info.error, DeadlineExpired)
@@ -293,7 +299,7 @@ def test_commands_between_the_deadline_and_its_event() -> None:
     pair.client.advance(pair.clock.now + 7.0)
     with pytest.raises(AlreadyClosed):
         pair.client.send_client_content()
-    assert names(pair.client.events()) == ["Failed", "ConnectionClosed"]
+    assert names(pair.client.events()) == ["ConnectionFailed", "ConnectionClosed"]
 
 
 def test_messages_that_wait_for_a_slow_application_are_not_missing() -> None:
@@ -318,7 +324,7 @@ def test_stalls_are_reported_and_nothing_more() -> None:
     pair.client.send_client_content()
     pair.wait(10.0)
     assert pair.client_events == [StallSuspected(kind=StallKind.NO_OUTPUT, silence=3.0)]
-    assert pair.client.state is LinkState.OPEN
+    assert pair.client.state is ConnectionState.OPEN
 
 
 def silent(timeouts: Timeouts) -> tuple[Pair, list[Any]]:
@@ -339,7 +345,7 @@ def test_a_silent_link_is_suspected_before_it_is_given_up() -> None:
     pair.client.advance(pair.clock.now + 79.0)
     assert list(pair.client.events()) == []  # once
     pair.client.advance(pair.clock.now + 80.0)
-    assert names(pair.client.events()) == ["Failed", "ConnectionClosed"]
+    assert names(pair.client.events()) == ["ConnectionFailed", "ConnectionClosed"]
 
 
 def test_any_byte_lifts_the_suspicion() -> None:
@@ -353,7 +359,7 @@ def test_any_byte_lifts_the_suspicion() -> None:
 def test_a_link_that_is_about_to_end_is_not_suspected() -> None:
     pair, _ = silent(Timeouts(stall=70.0))
     pair.client.advance(pair.clock.now + 100.0)
-    assert names(pair.client.events()) == ["Failed", "ConnectionClosed"]
+    assert names(pair.client.events()) == ["ConnectionFailed", "ConnectionClosed"]
     pair, _ = silent(Timeouts(stall=3.0))
     pair.client.close()
     pair.client.advance(pair.clock.now + 24.0)
@@ -432,7 +438,7 @@ def test_reading_pauses_while_the_application_is_slow() -> None:
     assert fed == 4
     assert pair.client.buffered_in > 4000
     pair.client.advance(pair.clock.now + 1000.0)
-    assert pair.client.state is LinkState.OPEN
+    assert pair.client.state is ConnectionState.OPEN
     pair.client.next_event()
     assert pair.client.wants.read
     assert len(list(pair.client.events())) == 4
@@ -472,7 +478,7 @@ def everything_said(pair: Pair) -> str:
         texts += [repr(event) for event in events]
         texts += [repr(end), repr(end.close_info), repr(end.resumption), repr(end.usage)]  # type: ignore[attr-defined]
         for event in events:
-            if isinstance(event, Failed):
+            if isinstance(event, ConnectionFailed):
                 texts += [str(event.error), repr(vars(event.error)), repr(event.error.args)]
                 assert event.error.__cause__ is None
                 assert event.error.__context__ is None

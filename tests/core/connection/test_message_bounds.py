@@ -1,4 +1,4 @@
-"""MessageConnection: limits, deadlines and the tap."""
+"""MessageConnection: limits, deadlines and the observer."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from transports.bridges.messages import READY, actions, client, end, names, open
 from live_protocol import (
     AudioChunk,
     ConnectionClosed,
+    ConnectionState,
     DeadlineExpired,
     FrameViolation,
     LimitExceeded,
     Limits,
-    LinkState,
-    Need,
+    Observation,
     Timeouts,
 )
 from live_protocol.connection import CloseWebSocket, MessageConnection, RefuseUpgrade
@@ -83,7 +83,7 @@ def test_nobody_reports_a_websocket() -> None:
     machine.advance(13)
     error = end(machine).info.error
     assert isinstance(error, DeadlineExpired)
-    assert (error.which, machine.state) == (Deadline.OPEN, LinkState.CLOSED)
+    assert (error.which, machine.state) == (Deadline.OPEN, ConnectionState.CLOSED)
     assert machine.next_deadline() is None
 
 
@@ -93,7 +93,7 @@ def test_nobody_answers_a_request() -> None:
     machine.advance(10)
     machine.advance(13)
     assert actions(machine) == [RefuseUpgrade(status=503)]
-    assert names(machine) == ["UpgradeRequested", "Failed", "ConnectionClosed"]
+    assert names(machine) == ["UpgradeRequested", "ConnectionFailed", "ConnectionClosed"]
 
 
 def test_setup_takes_too_long() -> None:
@@ -130,19 +130,20 @@ def test_the_close_after_a_fault_takes_too_long() -> None:
     machine.advance(2)
     assert machine.wants.close
     assert isinstance(info.error, FrameViolation)
-    assert machine.next_event() is Need.DATA
+    assert machine.next_event() is None
 
 
-# --- the tap ----------------------------------------------------------------------------------------------------
+# --- the observer -----------------------------------------------------------------------------------------------
 
 
-def test_a_tap_sees_everything() -> None:
+def test_an_observer_sees_everything() -> None:
     seen: list[Any] = []
 
-    def tap(at: float | None, of_client: bool, what: object) -> None:
-        seen.append((of_client, what if isinstance(what, (bytes, str)) else type(what).__name__))
+    def observer(one: Observation) -> None:
+        what = one.what
+        seen.append((one.from_client, what if isinstance(what, (bytes, str)) else type(what).__name__))
 
-    machine = client(tap=tap)
+    machine = client(observer=observer)
     machine.connected()
     machine.receive_message(READY)
     list(machine.events())
@@ -152,7 +153,7 @@ def test_a_tap_sees_everything() -> None:
         (False, READY),
     ]
     seen.clear()
-    server = serving(tap=tap)
+    server = serving(observer=observer)
     server.receive_message('{"setup":{}}')
     assert names(server) == ["SetupReceived"]
     server.send_setup_complete()

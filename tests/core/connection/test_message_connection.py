@@ -14,27 +14,26 @@ from live_protocol import (
     Connected,
     ConnectionClosed,
     ConnectionClosing,
-    Failed,
+    ConnectionFailed,
+    ConnectionState,
     FrameViolation,
     HandshakeFailed,
     IllegalInState,
     Initiator,
     InvalidMessage,
     Limits,
-    LinkState,
     LiveProtocolError,
     LiveServerMessage,
     MessageTooLarge,
-    Need,
     Phase,
     RealtimeInputReceived,
-    Rejected,
     SchemaMismatch,
     ServerClosed,
     SetupComplete,
     SetupReceived,
     TransportFailed,
     Undecodable,
+    UpgradeRejected,
     UpgradeRequested,
 )
 from live_protocol.connection import AcceptUpgrade, CloseWebSocket, MessageConnection, RefuseUpgrade
@@ -45,7 +44,7 @@ from live_protocol.messages import Backend
 
 def test_client() -> None:
     machine = client()
-    assert (machine.state, machine.phase) == (LinkState.CONNECTING, Phase.NEW)
+    assert (machine.state, machine.phase) == (ConnectionState.CONNECTING, Phase.NEW)
     with pytest.raises(IllegalInState, match="handshake"):
         machine.send_realtime_input(text="x")
     machine.connected([("Server", "x")])
@@ -127,7 +126,7 @@ def test_the_pair() -> None:
         assert isinstance(message, bytes)
         one.receive_message(message)
     assert names(one) == ["Connected", "SetupComplete"]
-    assert isinstance(one.next_event(), Need)
+    assert one.next_event() is None
 
 
 # --- how it ends ------------------------------------------------------------------------------------------------
@@ -138,7 +137,7 @@ def test_the_server_says_why() -> None:
     machine.receive_message('{"serverContent":{"modelTurn":{"parts":[{"text":"x"}]}}}')
     machine.closed(1008, "API key not valid")
     machine.closed(1000)
-    assert names(machine) == ["TurnStarted", "TextChunk", "Failed", "ConnectionClosed"]
+    assert names(machine) == ["TurnStarted", "TextChunk", "ConnectionFailed", "ConnectionClosed"]
     info = machine.close_info
     assert info is not None
     assert isinstance(info.error, ServerClosed)
@@ -165,7 +164,7 @@ def test_lost(report: Callable[[MessageConnection], None], says: str) -> None:
     machine = opened()
     report(machine)
     report(machine)
-    assert machine.state is LinkState.CLOSED
+    assert machine.state is ConnectionState.CLOSED
     info = end(machine).info
     assert isinstance(info.error, TransportFailed)
     assert says in str(info.error)
@@ -209,7 +208,9 @@ def test_the_library_finds_a_fault() -> None:
     assert actions(machine) == [CloseWebSocket(code=1002, reason="nonsense")]
     machine.receive_message(b"{}")
     machine.closed()
-    assert names(machine) == ["TurnStarted", "TextChunk", "Failed", "ConnectionClosed"], "what came before comes first"
+    assert names(machine) == ["TurnStarted", "TextChunk", "ConnectionFailed", "ConnectionClosed"], (
+        "what came before comes first"
+    )
     info = machine.close_info
     assert info is not None
     assert (info.code, info.error, info.initiator) == (1002, error, Initiator.LOCAL)
@@ -219,7 +220,7 @@ def test_the_session_finds_a_fault() -> None:
     machine = opened(strict=True)
     machine.receive_message(b"nonsense")
     machine.receive_message(b'{"serverContent":{"turnComplete":true}}')
-    assert isinstance(machine.next_event(), Failed)
+    assert isinstance(machine.next_event(), ConnectionFailed)
     assert isinstance(end(machine).info.error, LiveProtocolError)
     assert actions(machine) == [CloseWebSocket(code=1007, reason="Request contains an invalid argument.")]
     assert machine.wants.read, "to see the end"
@@ -232,21 +233,21 @@ def test_the_session_finds_a_fault_after_the_end() -> None:
     machine = opened(strict=True)
     machine.receive_message(b"nonsense")
     machine.closed(1000)
-    assert isinstance(machine.next_event(), Failed)
+    assert isinstance(machine.next_event(), ConnectionFailed)
     info = end(machine).info
     assert (info.code, info.clean) == (1000, False)
     assert not isinstance(info.error, ServerClosed)
     both = opened(strict=True)
     both.receive_message(b"nonsense")
     both.closed(1008, "first")
-    assert names(both) == ["Failed", "ConnectionClosed"]
+    assert names(both) == ["ConnectionFailed", "ConnectionClosed"]
 
 
 def test_a_fault_that_is_no_news() -> None:
     """Once Failed was given, a fault of the layer above changes nothing."""
     machine = opened(strict=True)
     machine.closed(1008)
-    assert isinstance(machine.next_event(), Failed)
+    assert isinstance(machine.next_event(), ConnectionFailed)
     machine._link.fail(FrameViolation("late"))
     info = end(machine).info
     assert info.code == 1008
@@ -280,7 +281,7 @@ def test_refused() -> None:
     with pytest.raises(AlreadyClosed):
         machine.reject(403)
     machine.closed()
-    assert machine.next_event() is Need.DATA
+    assert machine.next_event() is None
 
 
 @pytest.mark.parametrize(("status", "again"), [(429, True), (401, False)])
@@ -289,13 +290,13 @@ def test_the_server_refused_the_upgrade(status: int, again: bool) -> None:
     machine.advance(0)
     machine.rejected(status, [("Retry-After", "7")], b"too long")
     rejected, failed, closed = machine.events()
-    assert rejected == Rejected(status=status, headers=(("retry-after", "7"),), body=b"too ")
-    assert isinstance(failed, Failed)
+    assert rejected == UpgradeRejected(status=status, headers=(("retry-after", "7"),), body=b"too ")
+    assert isinstance(failed, ConnectionFailed)
     assert isinstance(failed.error, HandshakeFailed)
     assert (failed.error.status, failed.error.body) == (status, b"too ")
     assert isinstance(closed, ConnectionClosed)
     assert (closed.info.initiator, closed.info.code, closed.info.retryable) == (Initiator.REMOTE, 1006, again)
-    assert (machine.state, machine.wants.close, actions(machine)) == (LinkState.CLOSED, True, [])
+    assert (machine.state, machine.wants.close, actions(machine)) == (ConnectionState.CLOSED, True, [])
     for late in (machine.connected, lambda: machine.rejected(400)):
         with pytest.raises(AlreadyClosed):
             late()
@@ -337,8 +338,8 @@ def test_a_fault_before_the_answer() -> None:
     machine.requested("/")
     machine.fail(FrameViolation("bytes before the answer"))
     assert actions(machine) == [RefuseUpgrade(status=500)]
-    assert machine.state is LinkState.CLOSED
-    assert names(machine) == ["UpgradeRequested", "Failed", "ConnectionClosed"]
+    assert machine.state is ConnectionState.CLOSED
+    assert names(machine) == ["UpgradeRequested", "ConnectionFailed", "ConnectionClosed"]
 
 
 # --- misuse -----------------------------------------------------------------------------------------------------

@@ -34,8 +34,8 @@ from support.core import (
 from live_protocol import (
     Blob,
     ConnectionClosed,
+    ConnectionFailed,
     Content,
-    Failed,
     FunctionResponse,
     Limits,
     LiveClientMessage,
@@ -43,7 +43,6 @@ from live_protocol import (
     LiveProtocolError,
     LiveServerMessage,
     LiveSession,
-    Need,
     Part,
     Phase,
     UpgradeRequested,
@@ -91,7 +90,7 @@ def plain(event: Any) -> Any:
     if isinstance(event, ConnectionClosed):
         fields["info"] = attrs.evolve(event.info, error=None)
         fields["error"] = repr(event.info.error)
-    elif isinstance(event, Failed):
+    elif isinstance(event, ConnectionFailed):
         fields["error"] = (repr(event.error), vars(event.error))
     return type(event), fields, getattr(event, "message", None)
 
@@ -170,11 +169,11 @@ def run_to_the_end(end: LiveConnection, pieces: list[bytes]) -> list[Any]:
     end.receive_eof()
     pull()
     end.receive_eof()
-    assert end.next_event() is Need.DATA
+    assert end.next_event() is None
     kinds = names(events)
     assert kinds.count("ConnectionClosed") == 1
     assert kinds[-1] == "ConnectionClosed"
-    assert "Failed" not in kinds[:-2]
+    assert "ConnectionFailed" not in kinds[:-2]
     return events
 
 
@@ -300,16 +299,20 @@ def test_any_value(client: bool, strict: bool, values: list[Any], ready: bool, s
     for value in values:
         text: bytes | str = json.dumps(value, ensure_ascii=surrogate)
         events = tell(session, text if surrogate else text.encode())  # type: ignore[union-attr]
-        assert all(hasattr(event, "message") for event in events if names([event])[0] not in ("Undecodable", "Failed"))
+        assert all(
+            hasattr(event, "message")
+            for event in events
+            if names([event])[0] not in ("Undecodable", "ConnectionFailed")
+        )
         lasts = [event.last for event in events if hasattr(event, "last")]
         assert lasts == [False] * (len(lasts) - 1) + [True] * bool(lasts)
         if not strict:
-            assert "Failed" not in names(events)
+            assert "ConnectionFailed" not in names(events)
     session.advance(1e6)
     list(session.events())
     session.end()
     assert session.phase is Phase.ENDED
-    assert session.next_event() is Need.DATA
+    assert session.next_event() is None
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60, alphabet=st.characters()))
@@ -411,5 +414,5 @@ def test_commands_do_all_or_nothing(client: bool, todo: list[Any], manual: bool,
             assert end.data_to_send() == b""
         else:
             pair.pump()
-    assert not {"Failed", "Undecodable"} & set(names(heard)) or other.close_info is not None
+    assert not {"ConnectionFailed", "Undecodable"} & set(names(heard)) or other.close_info is not None
     pair.pump()

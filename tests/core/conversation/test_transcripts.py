@@ -12,8 +12,8 @@ from live_protocol.conversation import Role, TranscriptAssembler, Utterance
 from live_protocol.errors import TransportFailed
 from live_protocol.events import (
     ConnectionClosed,
+    ConnectionFailed,
     Event,
-    Failed,
     GenerationComplete,
     GoAway,
     Interrupted,
@@ -223,7 +223,7 @@ class TestEnd:
     @pytest.mark.parametrize(
         "end",
         [
-            Failed(error=TransportFailed("gone")),
+            ConnectionFailed(error=TransportFailed("gone")),
             ConnectionClosed(info=CloseInfo(code=1006, clean=False, initiator=Initiator.TRANSPORT)),
             SetupComplete(),
         ],

@@ -14,7 +14,7 @@ from live_protocol.connection import LiveConnection
 from live_protocol.emulator import EmulatedConnection, Emulator, EmulatorOptions, Model
 from live_protocol.endpoint import Endpoint
 from live_protocol.messages import LiveServerMessage
-from live_protocol.states import LinkState
+from live_protocol.states import ConnectionState
 from live_protocol.timing import Timeouts
 from live_protocol.websocket import HandshakeRequest, WebSocketLink
 
@@ -74,7 +74,11 @@ class Pair:
                 self.client.receive_data(data)
                 moved = True
             if self.server.wants.close or self.client.wants.close:
-                moved = moved or self.client.state is not LinkState.CLOSED or self.server.state is not LinkState.CLOSED
+                moved = (
+                    moved
+                    or self.client.state is not ConnectionState.CLOSED
+                    or self.server.state is not ConnectionState.CLOSED
+                )
                 self.client.receive_eof()
                 self.server.receive_eof()
             for event in self.client.events():
@@ -143,7 +147,7 @@ class Raw:
             self.link.receive_data(self.server.data_to_send())
             if self.server.wants.close:
                 self.link.receive_eof()
-            while (item := self.link.next_event()) is not ev.Need.DATA:
+            while (item := self.link.next_event()) is not None:
                 if isinstance(item, bytes):
                     self.texts.append(item)
                     got.append(json.loads(item))
@@ -153,7 +157,7 @@ class Raw:
 
     def send(self, message: str | bytes | dict[str, Any]) -> list[dict[str, Any]]:
         text = json.dumps(message, ensure_ascii=False) if isinstance(message, dict) else message
-        if self.link.state is LinkState.OPEN:
+        if self.link.state is ConnectionState.OPEN:
             self.link.send_text(text if isinstance(text, bytes) else text.encode())
         return self.run()
 

@@ -11,7 +11,7 @@ from core.emulator.pair import AUDIO, TEXT, VERTEX, closed, connected, emulator,
 from live_protocol import events as ev
 from live_protocol.close_info import Initiator
 from live_protocol.messages import Outcome
-from live_protocol.states import LinkState, Phase, TurnState
+from live_protocol.states import ConnectionState, Phase, TurnState
 
 
 def test_slow() -> None:
@@ -20,7 +20,13 @@ def test_slow() -> None:
         assert said(pair.wait(0.99)) == ""
         assert said(pair.wait(0.02)) == "one "
         assert said(pair.wait(2)) == "two three "
-        assert names(pair.wait(1)) == ["TextChunk", "TextChunk", "GenerationComplete", "TurnComplete", "UsageUpdated"]
+        assert names(pair.wait(1)) == [
+            "TextChunk",
+            "TextChunk",
+            "GenerationComplete",
+            "TurnComplete",
+            "UsageUpdated",
+        ]
         assert said(pair.text("/slow 2") + pair.wait(2)) == "I am taking my time."
 
 
@@ -89,7 +95,7 @@ def test_drop() -> None:
         assert closed(pair)[0] == 1006
         assert pair.client.close_info is not None
         assert pair.client.close_info.initiator is Initiator.TRANSPORT
-        assert pair.server.state is LinkState.CLOSED
+        assert pair.server.state is ConnectionState.CLOSED
         assert pair.server.wants.close
         assert not pair.server.wants.half_close
         assert "ConnectionClosed" in names(pair.seen)

@@ -298,7 +298,7 @@ def test_system_instruction() -> None:
 
 
 def test_the_parrot_may_be_off() -> None:
-    with connected(emulator(parrot=False)) as pair:
+    with connected(emulator(echo=False)) as pair:
         assert pair.content("anyone?") == []
         message = messages(Pair().text("hi"))[0]
         pair.server.send(message)

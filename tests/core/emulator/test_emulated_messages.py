@@ -10,25 +10,24 @@ import pytest
 
 from live_protocol import (
     AlreadyClosed,
+    ConnectionState,
     Endpoint,
     IllegalInState,
-    LinkState,
     LiveProtocolError,
     LiveServerMessage,
-    Need,
     Phase,
     TurnComplete,
     TurnState,
 )
 from live_protocol.connection import AcceptUpgrade, CloseWebSocket, MessageConnection, RefuseUpgrade
 from live_protocol.emulator import (
-    Action,
     Drop,
     EmulatedMessageConnection,
     Emulator,
     EmulatorOptions,
+    ModelAction,
     Say,
-    Turn,
+    UserTurn,
 )
 from live_protocol.errors import FrameViolation
 
@@ -55,7 +54,7 @@ class Pair:
             moved = self._carry()
 
     def _carry(self) -> bool:
-        moved = any([self.server.next_event() is not Need.DATA])
+        moved = any([self.server.next_event() is not None])
         fresh = list(self.client.events())
         self.events += fresh
         moved |= bool(fresh)
@@ -89,7 +88,11 @@ class Pair:
 def test_a_turn() -> None:
     pair = Pair(Emulator())
     assert pair.names() == ["Connected", "SetupComplete"]
-    assert (pair.server.state, pair.server.phase, pair.server.turn) == (LinkState.OPEN, Phase.READY, TurnState.IDLE)
+    assert (pair.server.state, pair.server.phase, pair.server.turn) == (
+        ConnectionState.OPEN,
+        Phase.READY,
+        TurnState.IDLE,
+    )
     pair.client.send_realtime_input(text="hello")
     pair.run()
     assert any(type(event) is TurnComplete for event in pair.events)
@@ -112,7 +115,7 @@ def test_refused() -> None:
 
 def test_a_key_that_is_not_valid() -> None:
     pair = Pair(Emulator(options=EmulatorOptions(api_keys=())))
-    assert pair.names() == ["Connected", "Failed", "ConnectionClosed"]
+    assert pair.names() == ["Connected", "ConnectionFailed", "ConnectionClosed"]
     assert pair.client.close_info is not None
     assert pair.client.close_info.code == 1007
 
@@ -120,7 +123,7 @@ def test_a_key_that_is_not_valid() -> None:
 class Dropping:
     """Says something and lets the transport break."""
 
-    def on_text(self, turn: Turn) -> Iterator[Action]:
+    def on_text(self, turn: UserTurn) -> Iterator[ModelAction]:
         yield Say("going")
         yield Drop()
 
@@ -134,14 +137,14 @@ def dropped() -> EmulatedMessageConnection:
         assert isinstance(action, bytes)
         pair.server.receive_message(action)
     assert pair.server.buffered_in > 0
-    while pair.server.next_event() is not Need.DATA:
+    while pair.server.next_event() is not None:
         pass
     return pair.server
 
 
 def test_a_drop_on_purpose() -> None:
     server = dropped()
-    assert server.state is LinkState.CLOSED
+    assert server.state is ConnectionState.CLOSED
     assert (server.wants.read, server.wants.write, server.wants.close) == (False, True, False)
     waiting = server.buffered_out
     assert waiting > 0

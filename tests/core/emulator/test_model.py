@@ -23,21 +23,21 @@ from core.emulator.pair import (
 )
 from live_protocol import events as ev
 from live_protocol.emulator import (
-    Action,
     Call,
     Cancel,
     Close,
     Drop,
+    EchoModel,
     Emulator,
-    End,
-    GoAway,
-    Parrot,
+    EndTurn,
+    ModelAction,
     Say,
     Send,
+    SendGoAway,
     Show,
     Speak,
     Stall,
-    Turn,
+    UserTurn,
     Wait,
     describe_speech,
 )
@@ -50,25 +50,25 @@ from live_protocol.states import TurnState
 class Scripted:
     """Answers with what it is given; remembers what it is asked."""
 
-    def __init__(self, *actions: Action, responses: Iterable[Action] = ()) -> None:
+    def __init__(self, *actions: ModelAction, responses: Iterable[ModelAction] = ()) -> None:
         self.actions = actions
         self.responses = tuple(responses)
-        self.turns: list[Turn] = []
+        self.turns: list[UserTurn] = []
 
-    def on_text(self, turn: Turn) -> Iterator[Action]:
+    def on_text(self, turn: UserTurn) -> Iterator[ModelAction]:
         self.turns.append(turn)
         yield from self.actions
 
-    def on_speech(self, turn: Turn) -> Iterable[Action]:
+    def on_speech(self, turn: UserTurn) -> Iterable[ModelAction]:
         self.turns.append(turn)
         return self.actions
 
-    def on_tool_response(self, turn: Turn) -> Iterable[Action]:
+    def on_tool_response(self, turn: UserTurn) -> Iterable[ModelAction]:
         self.turns.append(turn)
         return self.responses
 
 
-def run(*actions: Action, config: Any = TEXT, **kwargs: Any) -> tuple[Pair, list[ev.Event]]:
+def run(*actions: ModelAction, config: Any = TEXT, **kwargs: Any) -> tuple[Pair, list[ev.Event]]:
     pair = Pair(Emulator(Scripted(*actions)), config, strict=False, **kwargs)
     return pair, pair.text("go")
 
@@ -115,7 +115,7 @@ def test_nothing_is_a_turn_too() -> None:
 
 
 def test_wait_end_and_stall() -> None:
-    pair, new = run(Say("a"), Wait(2.0), Say("b"), End(TurnCompleteReason.RESPONSE_REJECTED), Say("c"))
+    pair, new = run(Say("a"), Wait(2.0), Say("b"), EndTurn(TurnCompleteReason.RESPONSE_REJECTED), Say("c"))
     assert said(new) == "a"
     new = pair.wait(3)
     assert said(new) == "b"
@@ -126,7 +126,7 @@ def test_wait_end_and_stall() -> None:
 
 
 def test_an_end_does_not_wait_for_a_call() -> None:
-    pair, new = run(Call("f"), Say("bye"), End())
+    pair, new = run(Call("f"), Say("bye"), EndTurn())
     assert names(new)[-1] == "UsageUpdated"
     (call,) = of(new, ev.ToolCallRequested)
     pair.client.send_tool_response({"id": call.call.id, "name": "f", "response": {}})
@@ -160,7 +160,7 @@ def test_endings() -> None:
         pair, _ = run(Say("a"), action)
         assert pair.client.close_info is not None
         assert pair.client.close_info.code == code
-    pair, new = run(GoAway(1.0))
+    pair, new = run(SendGoAway(1.0))
     assert of(new, ev.GoAway)
     pair.wait(1.0)
     assert pair.client.close_info is not None
@@ -186,8 +186,8 @@ def test_what_a_model_gets() -> None:
     assert (second.rate, [blob.data for blob in second.images]) == (8000, [b"2"])
     assert [content.role for content in second.history] == ["user"]
     assert "bytes" in repr(second)
-    assert Turn().speaks
-    assert Turn().system_instruction == ""
+    assert UserTurn().speaks
+    assert UserTurn().system_instruction == ""
 
 
 def test_a_response_is_asked_about() -> None:
@@ -206,13 +206,13 @@ def test_a_response_is_asked_about() -> None:
 
 
 def test_the_parrot_without_a_response() -> None:
-    (said_nothing,) = Parrot().on_tool_response(Turn())
+    (said_nothing,) = EchoModel().on_tool_response(UserTurn())
     assert said_nothing == Say("null")
 
 
 def test_what_a_model_raises_comes_out() -> None:
     class Broken(Scripted):
-        def on_text(self, turn: Turn) -> Iterator[Action]:
+        def on_text(self, turn: UserTurn) -> Iterator[ModelAction]:
             yield Wait(1.0)
             raise LookupError("my bug")
 
@@ -228,13 +228,13 @@ def test_what_a_model_raises_comes_out() -> None:
 
 def test_the_smallest_model() -> None:
     class Echo:
-        def on_text(self, turn: Turn) -> Iterable[Action]:
+        def on_text(self, turn: UserTurn) -> Iterable[ModelAction]:
             yield Say(turn.text.upper())
 
-        def on_speech(self, turn: Turn) -> Iterable[Action]:
+        def on_speech(self, turn: UserTurn) -> Iterable[ModelAction]:
             yield Speak(turn.speech, turn.rate)
 
-        def on_tool_response(self, turn: Turn) -> Iterable[Action]:
+        def on_tool_response(self, turn: UserTurn) -> Iterable[ModelAction]:
             yield Say("noted")
 
     with connected(Emulator(Echo())) as pair:
@@ -242,7 +242,7 @@ def test_the_smallest_model() -> None:
 
 
 def test_a_function_is_a_model() -> None:
-    def model(turn: Turn) -> Iterator[Action]:
+    def model(turn: UserTurn) -> Iterator[ModelAction]:
         if turn.response is not None:
             yield Say(f"Found {turn.response.response}.")
         elif turn.text.startswith("find"):
@@ -273,7 +273,7 @@ def test_what_is_no_model(model: Any, why: str) -> None:
 def test_a_model_that_is_cut_short_hears_of_it() -> None:
     told: list[str] = []
 
-    def model(turn: Turn) -> Iterator[Action]:
+    def model(turn: UserTurn) -> Iterator[ModelAction]:
         told.append(f"{turn.text}{' after a cut' if turn.interrupted else ''}")
         try:
             yield Say("Well, ")
@@ -297,7 +297,7 @@ def test_a_model_that_is_cut_short_hears_of_it() -> None:
 def test_a_model_that_is_cut_short_while_a_call_runs() -> None:
     told: list[str] = []
 
-    def model(turn: Turn) -> Iterator[Action]:
+    def model(turn: UserTurn) -> Iterator[ModelAction]:
         try:
             yield Call("f") if turn.text == "go" else Say("ok")
             yield Say("and so on")

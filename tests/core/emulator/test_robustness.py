@@ -17,7 +17,7 @@ from live_protocol.connection import LiveConnection
 from live_protocol.emulator import Emulator
 from live_protocol.messages import LiveClientSetup
 from live_protocol.session import LiveSession
-from live_protocol.states import LinkState
+from live_protocol.states import ConnectionState
 
 PCM = "AAAA" * 100
 MESSAGES: list[Any] = [
@@ -202,8 +202,8 @@ def test_events_that_nobody_takes_are_not_answered() -> None:
     server = Emulator().connection()
     server.receive_data(client.data_to_send())
     assert server.data_to_send() == b""
-    assert server.state is LinkState.CONNECTING
+    assert server.state is ConnectionState.CONNECTING
     events = server.events()
     next(events)
-    assert server.state is LinkState.OPEN
+    assert server.state is ConnectionState.OPEN
     assert b"101" in server.data_to_send()

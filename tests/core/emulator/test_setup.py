@@ -224,7 +224,7 @@ def test_the_answer_may_take_its_time_or_never_come() -> None:
     pair = Pair(emulator(setup_delay=None))
     pair.raw('{"realtimeInput": {"text": "ho"}}')
     pair.wait(31)
-    (failed,) = of(pair.events, ev.Failed)
+    (failed,) = of(pair.events, ev.ConnectionFailed)
     assert getattr(failed.error, "which", None) is Deadline.SETUP
 
 

@@ -266,7 +266,7 @@ def test_many_cancelled_calls_are_not_remembered_for_ever() -> None:
 
 
 def test_the_parrot_may_be_off_and_calls_sent_by_hand() -> None:
-    with connected(emulator(parrot=False), {**AUDIO}) as pair:
+    with connected(emulator(echo=False), {**AUDIO}) as pair:
         pair.raw(late_response("x"))
         assert closed(pair) == INVALID
 

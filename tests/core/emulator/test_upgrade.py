@@ -37,7 +37,7 @@ from live_protocol.messages import (
     SessionResumptionConfig,
     Tool,
 )
-from live_protocol.states import LinkState
+from live_protocol.states import ConnectionState
 
 _PATH = "/ws/google.ai.generativelanguage.{}.GenerativeService.BidiGenerateContent"
 
@@ -65,7 +65,7 @@ def test_paths(target: str) -> None:
 
 
 def refused(pair: Pair) -> tuple[int, dict[str, Any]]:
-    (rejected,) = of(pair.events, ev.Rejected)
+    (rejected,) = of(pair.events, ev.UpgradeRejected)
     assert ("content-type", "application/json; charset=UTF-8") in rejected.headers
     assert names(pair.seen)[0] == "UpgradeRequested"
     assert names(pair.seen)[-1] == "ConnectionClosed"
@@ -317,7 +317,7 @@ def test_it_looks_like_a_connection() -> None:
         assert closed(pair) == (1001, "bye")
         assert server.close_info is not None
         assert server.close_info.code == 1001
-        assert server.state is LinkState.CLOSED
+        assert server.state is ConnectionState.CLOSED
         # Time goes on; nothing happens any more.
         server.advance((pair.now or 0) - 500)
         pair.wait(100)
@@ -327,7 +327,7 @@ def test_a_client_that_is_gone_before_its_request_is_looked_at() -> None:
     pair = Pair(connect=False)
     pair.server.receive_data(pair.client.data_to_send())
     pair.server.transport_failed("reset")
-    assert names(list(pair.server.events())) == ["UpgradeRequested", "Failed", "ConnectionClosed"]
+    assert names(list(pair.server.events())) == ["UpgradeRequested", "ConnectionFailed", "ConnectionClosed"]
 
 
 def test_messages_that_come_with_the_close_are_not_answered() -> None:
@@ -344,7 +344,7 @@ def test_messages_that_come_with_the_close_are_not_answered() -> None:
     pair.server.receive_data(pair.client.data_to_send())
     pair.server.receive_eof()
     assert "SetupReceived" in names(list(pair.server.events()))
-    assert pair.server.state is LinkState.CLOSED
+    assert pair.server.state is ConnectionState.CLOSED
 
 
 def test_the_emulation_answers_the_upgrade_by_itself() -> None:

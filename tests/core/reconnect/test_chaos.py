@@ -18,9 +18,9 @@ import pytest
 
 from core.reconnect.world import EAGER, GEMINI, TEXT, VERTEX, Witness, World, numbers, of
 from live_protocol import events as ev
-from live_protocol.emulator import Action, Say, Turn, Wait
+from live_protocol.emulator import ModelAction, Say, UserTurn, Wait
 from live_protocol.errors import NotConnected
-from live_protocol.reconnect import Gap, GoAwayPolicy, ReconnectPolicy
+from live_protocol.reconnect import GoAwayPolicy, OfflinePolicy, ReconnectPolicy
 from live_protocol.states import Phase, TurnState
 
 SEEDS = (1, 2, 3)
@@ -34,7 +34,7 @@ PHASES = {
 """Where cuts have to fall: states of the machine on a connection that resumes, and whose bytes are cut."""
 
 
-def answer(turn: Turn) -> Iterable[Action]:
+def answer(turn: UserTurn) -> Iterable[ModelAction]:
     """Takes a moment, sometimes so long that it is cut in mid-turn, by the wire or by the user."""
     if len(turn.text) % 3 == 0:
         return (Wait(0.02), Say("well"), Wait(0.2), Say("yes indeed, that is so"))
@@ -187,19 +187,26 @@ def test_transparent_mode_delivers_every_message_exactly_once_and_in_order(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("gap", list(Gap))
+@pytest.mark.parametrize("offline", list(OfflinePolicy))
 @pytest.mark.parametrize("seed", SEEDS)
-def test_otherwise_what_was_lost_is_what_was_reported(seed: int, gap: Gap, length: Callable[[int, int], int]) -> None:
-    run(seed, length(100, 2000), attrs.evolve(EAGER, gap=gap, gap_bytes=ONE_MESSAGE, in_flight=0.001), calm=True)
+def test_otherwise_what_was_lost_is_what_was_reported(
+    seed: int, offline: OfflinePolicy, length: Callable[[int, int], int]
+) -> None:
+    run(
+        seed,
+        length(100, 2000),
+        attrs.evolve(EAGER, offline=offline, offline_bytes=ONE_MESSAGE, in_flight_window=0.001),
+        calm=True,
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("gap", list(Gap))
+@pytest.mark.parametrize("offline", list(OfflinePolicy))
 @pytest.mark.parametrize("seed", SEEDS)
 def test_nothing_is_lost_in_silence_however_hasty_the_user(
-    seed: int, gap: Gap, length: Callable[[int, int], int]
+    seed: int, offline: OfflinePolicy, length: Callable[[int, int], int]
 ) -> None:
-    run(seed, length(100, 2000), attrs.evolve(EAGER, gap=gap, gap_bytes=1000, in_flight=0.001))
+    run(seed, length(100, 2000), attrs.evolve(EAGER, offline=offline, offline_bytes=1000, in_flight_window=0.001))
 
 
 @pytest.mark.slow
@@ -208,7 +215,7 @@ def test_nothing_is_lost_in_silence_however_hasty_the_user(
 def test_also_where_handles_die_and_new_sessions_begin(
     seed: int, transparent: bool, length: Callable[[int, int], int]
 ) -> None:
-    policy = attrs.evolve(EAGER, transparent=transparent or None, gap_bytes=ONE_MESSAGE, in_flight=0.001)
+    policy = attrs.evolve(EAGER, transparent=transparent or None, offline_bytes=ONE_MESSAGE, in_flight_window=0.001)
     run(seed, length(100, 2000), policy, calm=True, max_handles=1)
 
 
@@ -221,9 +228,9 @@ def test_also_where_the_server_goes_away_all_the_time(
     policy = attrs.evolve(
         EAGER,
         transparent=transparent or None,
-        gap_bytes=ONE_MESSAGE,
-        in_flight=0.001,
-        poisoned_after=10_000,
+        offline_bytes=ONE_MESSAGE,
+        in_flight_window=0.001,
+        max_handle_failures=10_000,
         go_away=GoAwayPolicy(margin=0.1),
     )
     phases = run(seed, length(150, 2000), policy, calm=True, lifetime=0.3, go_away_notice=0.25)

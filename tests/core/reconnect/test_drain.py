@@ -26,7 +26,7 @@ from live_protocol.emulator import Say, Wait
 from live_protocol.errors import ConnectionClosing, InvalidMessage
 from live_protocol.events import LossReason
 from live_protocol.reconnect import PersistentConnection, Snapshot
-from live_protocol.states import LinkState
+from live_protocol.states import ConnectionState
 
 
 def moved(world: World, policy: Any = ONE, endpoint: Any = GEMINI) -> World:
@@ -66,10 +66,10 @@ def test_it_waits_for_the_turn_to_end_and_takes_input_until_then() -> None:
     world.say("a story")
     world.machine.drain(60.0)
     world.wait(10.0)
-    assert world.machine.state is LinkState.OPEN
+    assert world.machine.state is ConnectionState.OPEN
     world.say("another one")
     world.wait(19.0)
-    assert world.machine.state is LinkState.OPEN
+    assert world.machine.state is ConnectionState.OPEN
     events = world.wait(2.0)
     assert kinds(events)[-1] == "ConnectionClosed"
     assert "TurnComplete" in kinds(events)
@@ -146,7 +146,7 @@ def test_a_server_that_goes_away_is_left_for_good() -> None:
     server.tell(go_away={"time_left": 60.0})
     world._down()
     list(world.machine.events())
-    assert world.machine.state is LinkState.CLOSING  # to come again
+    assert world.machine.state is ConnectionState.CLOSING  # to come again
     world.machine.drain(30.0)
     world.machine.send_realtime_input(text="meanwhile")
     assert kinds(world.run()) == ["ConnectionClosed"]
@@ -159,7 +159,7 @@ def test_a_verdict_of_the_server_stays_one() -> None:
     world.say("what?")
     world.machine.drain(60.0)
     server.now.close(1007, "Request contains an invalid argument.")
-    assert kinds(world.run()) == ["InputLost", "Failed", "ConnectionClosed"]
+    assert kinds(world.run()) == ["InputLost", "ConnectionFailed", "ConnectionClosed"]
 
 
 def test_close_ends_a_session_that_drains_at_once() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from core.reconnect.world import EAGER, GEMINI, ONE, QUIET, TEXT, VERTEX, Scripted, Witness, World, kinds, of
 from live_protocol import events as ev
-from live_protocol.emulator import Close, Say, Turn, Wait
+from live_protocol.emulator import Close, Say, UserTurn, Wait
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import (
     AlreadyClosed,
@@ -17,9 +17,9 @@ from live_protocol.errors import (
     NotConnected,
     TransportFailed,
 )
-from live_protocol.events import LossReason, Need, ReconnectReason
+from live_protocol.events import LossReason, ReconnectReason
 from live_protocol.reconnect import PersistentConnection
-from live_protocol.states import LinkState, Phase, TurnState
+from live_protocol.states import ConnectionState, Phase, TurnState
 from live_protocol.timing import Deadline
 from live_protocol.websocket import Wants
 
@@ -34,13 +34,13 @@ def test_a_drop_is_repaired(reset: bool) -> None:
     (reconnecting,) = of(events, ev.Reconnecting)
     assert (reconnecting.attempt, reconnecting.delay, reconnecting.epoch) == (1, 0.25, 2)
     assert reconnecting.reason is ReconnectReason.DROPPED
-    assert reconnecting.cut is None
+    assert reconnecting.interrupted_generation is None
     assert reconnecting.info.code == 1006
     assert world.machine.next_deadline() == world.clock.now + 0.25
     assert kinds(world.until_ready()) == ["Connected", "SetupComplete", "Reconnected", "ResumptionUpdated"]
     (reconnected,) = of(world.events, ev.Reconnected)
     assert (reconnected.epoch, reconnected.resumed, reconnected.attempts) == (2, True, 1)
-    assert reconnected.gap == pytest.approx(0.25)
+    assert reconnected.downtime == pytest.approx(0.25)
     world.say("again")
     assert world.model.heard == ["hello", "again"]
     assert world.machine.epoch == 2
@@ -48,19 +48,19 @@ def test_a_drop_is_repaired(reset: bool) -> None:
 
 def test_facts_between_two_connections() -> None:
     world = World(ONE)
-    assert (world.machine.state, world.machine.phase, world.machine.epoch) == (LinkState.OPEN, Phase.READY, 1)
+    assert (world.machine.state, world.machine.phase, world.machine.epoch) == (ConnectionState.OPEN, Phase.READY, 1)
     world.cut()
     machine = world.machine
     world.run()
-    assert (machine.state, machine.phase, machine.turn) == (LinkState.CONNECTING, Phase.NEW, TurnState.IDLE)
+    assert (machine.state, machine.phase, machine.turn) == (ConnectionState.CONNECTING, Phase.NEW, TurnState.IDLE)
     assert machine.close_info is None
     assert (machine.wants.read, machine.wants.write, machine.wants.close) == (False, False, True)
-    assert machine.next_event() is Need.DATA
+    assert machine.next_event() is None
     assert (machine.buffered_in, machine.buffered_out, machine.latency) == (0, 0, None)
     assert machine.dial is None
     assert "CONNECTING" in repr(machine)
     with pytest.raises(IllegalInState, match="nothing is to be dialled"):
-        machine.dialled()
+        machine.dial_succeeded()
     with pytest.raises(IllegalInState, match="nothing is to be dialled"):
         machine.dial_failed("why")
     with pytest.raises(NotConnected):
@@ -73,13 +73,13 @@ def test_before_the_first_dial() -> None:
     assert machine.dial is not None
     assert (machine.dial.endpoint, machine.dial.epoch, machine.dial.attempt) == (GEMINI, 1, 0)
     assert machine.dial is machine.dial
-    assert (machine.state, machine.phase) == (LinkState.CONNECTING, Phase.NEW)
+    assert (machine.state, machine.phase) == (ConnectionState.CONNECTING, Phase.NEW)
     assert machine.wants == Wants(read=False, write=False, half_close=False, close=False)
     assert machine.data_to_send() == b""
     assert machine.next_deadline() is None
     with pytest.raises(IllegalInState, match="setup_complete"):
         machine.send_realtime_input(text="early")
-    machine.dialled()
+    machine.dial_succeeded()
     assert machine.dial is None
     assert machine.wants.write
     with pytest.raises(IllegalInState, match="setup_complete"):
@@ -89,12 +89,12 @@ def test_before_the_first_dial() -> None:
 def test_it_needs_no_clock_before_the_first_dial() -> None:
     machine = PersistentConnection.client(GEMINI, TEXT, model="m", timeouts=QUIET)
     assert machine.dial is not None
-    machine.dialled()
+    machine.dial_succeeded()
     assert machine.data_to_send()
 
 
 def test_a_turn_that_is_cut_is_told_and_generations_go_on() -> None:
-    def answer(turn: Turn) -> list[Any]:
+    def answer(turn: UserTurn) -> list[Any]:
         return [Say("well"), Wait(1.0), Say("yes")] if turn.text == "slow" else [Say("ok then")]
 
     world = World(ONE, model=Witness(answer))
@@ -103,7 +103,7 @@ def test_a_turn_that_is_cut_is_told_and_generations_go_on() -> None:
     assert world.machine.turn is TurnState.GENERATING
     world.cut()
     (reconnecting,) = of(world.run(), ev.Reconnecting)
-    assert reconnecting.cut == 2
+    assert reconnecting.interrupted_generation == 2
     world.until_ready()
     world.say("three")
     assert [event.generation for event in of(world.events, ev.TurnStarted)] == [1, 2, 3]
@@ -137,7 +137,7 @@ def test_many_drops_one_stream() -> None:
 
 
 def test_the_old_socket_closes_first() -> None:
-    def answer(turn: Turn) -> list[Any]:
+    def answer(turn: UserTurn) -> list[Any]:
         return [Close(1011, "The service is currently unavailable.")]
 
     world = World(ONE, model=Witness(answer))
@@ -217,7 +217,7 @@ def test_dials_that_fail_are_retried_with_growing_delays() -> None:
     assert "ECONNREFUSED" not in str(reconnecting[1].info.error)
     assert [dial.attempt for dial in world.dials] == [0, 1, 2, 3, 4]
     (reconnected,) = of(world.events, ev.Reconnected)
-    assert (reconnected.attempts, reconnected.epoch, reconnected.gap) == (4, 2, 3.75)
+    assert (reconnected.attempts, reconnected.epoch, reconnected.downtime) == (4, 2, 3.75)
 
 
 def test_an_error_of_ours_is_kept() -> None:
@@ -226,9 +226,9 @@ def test_an_error_of_ours_is_kept() -> None:
     assert world.machine.dial
     world.machine.dial_failed(error)
     events = list(world.machine.events())
-    assert kinds(events) == ["Failed", "ConnectionClosed"]
-    assert of(events, ev.Failed)[0].error is error
-    assert world.machine.state is LinkState.CLOSED
+    assert kinds(events) == ["ConnectionFailed", "ConnectionClosed"]
+    assert of(events, ev.ConnectionFailed)[0].error is error
+    assert world.machine.state is ConnectionState.CLOSED
 
 
 def test_a_dial_that_cannot_succeed_ends_the_session() -> None:
@@ -242,12 +242,12 @@ def test_a_dial_that_cannot_succeed_ends_the_session() -> None:
     assert world.machine.dial is not None
     world.machine.dial_failed("the certificate is for another host", retryable=False)
     events = list(world.machine.events())
-    assert kinds(events) == ["InputLost", "Failed", "ConnectionClosed"]
+    assert kinds(events) == ["InputLost", "ConnectionFailed", "ConnectionClosed"]
     (lost,) = of(events, ev.InputLost)
     assert (lost.count, lost.reason, lost.numbers, lost.certain) == (1, LossReason.ENDED, ((2, 2),), True)
     assert world.machine.close_info is not None
     assert world.machine.close_info.hint.startswith("Gave up: dialling again would not help.")
-    assert world.machine.state is LinkState.CLOSED
+    assert world.machine.state is ConnectionState.CLOSED
     assert world.machine.wants.close
     assert world.machine.dial is None
     assert world.machine.next_deadline() is None
@@ -295,12 +295,12 @@ def test_an_endpoint_that_cannot_be_made_is_a_dial_that_failed() -> None:
 
 def test_the_first_connection_fails_at_once_unless_told_otherwise() -> None:
     world = World(ONE, model=Witness(), endpoint=Endpoint.gemini(api_key="invalid"))
-    assert kinds(world.events) == ["Connected", "Failed", "ConnectionClosed"]
+    assert kinds(world.events) == ["Connected", "ConnectionFailed", "ConnectionClosed"]
     assert world.machine.close_info is not None
     assert "API key" in world.machine.close_info.hint
     world = World(ONE, connect=False)
     world.fail_dials = 1
-    assert kinds(world.run()) == ["Failed", "ConnectionClosed"]
+    assert kinds(world.run()) == ["ConnectionFailed", "ConnectionClosed"]
     world = World(EAGER, connect=False)
     world.fail_dials = 1
     assert kinds(world.run()) == ["Reconnecting"]
@@ -309,4 +309,4 @@ def test_the_first_connection_fails_at_once_unless_told_otherwise() -> None:
 
 def test_a_refused_upgrade_shows_at_the_end_only() -> None:
     world = World(EAGER, endpoint=Endpoint.custom("ws://test/nowhere"))
-    assert kinds(world.events) == ["Rejected", "Failed", "ConnectionClosed"]
+    assert kinds(world.events) == ["UpgradeRejected", "ConnectionFailed", "ConnectionClosed"]

@@ -17,9 +17,9 @@ from live_protocol.errors import (
     IllegalInState,
     InvalidMessage,
 )
-from live_protocol.events import LossReason, Need
+from live_protocol.events import LossReason
 from live_protocol.messages import LiveClientSetup, LiveServerMessage
-from live_protocol.states import LinkState, Phase
+from live_protocol.states import ConnectionState, Phase
 
 
 def test_close() -> None:
@@ -35,8 +35,8 @@ def test_close() -> None:
     assert info is not None
     assert (info.code, info.clean, info.initiator) == (1001, True, Initiator.LOCAL)
     assert world.machine.phase is Phase.ENDED
-    assert world.machine.state is LinkState.CLOSED
-    assert world.machine.next_event() is Need.DATA
+    assert world.machine.state is ConnectionState.CLOSED
+    assert world.machine.next_event() is None
     world.machine.close()
     with pytest.raises(AlreadyClosed):
         world.machine.send_realtime_input(text="late")
@@ -52,7 +52,7 @@ def test_close_does_not_count_what_left_as_lost_but_what_did_not() -> None:
     world.machine.close()
     world.machine.transport_failed(ConnectionResetError(104, "reset"))
     events = list(world.machine.events())
-    assert kinds(events) == ["InputLost", "Failed", "ConnectionClosed"]
+    assert kinds(events) == ["InputLost", "ConnectionFailed", "ConnectionClosed"]
     assert of(events, ev.InputLost)[0].numbers == ((2, 2),)
 
 
@@ -66,7 +66,7 @@ def test_close_between_two_connections() -> None:
     world.machine.close()
     events = world.run()
     assert kinds(events) == ["InputLost", "ConnectionClosed"]
-    assert world.machine.state is LinkState.CLOSED
+    assert world.machine.state is ConnectionState.CLOSED
     assert world.machine.close_info is not None
     assert world.machine.close_info.initiator is Initiator.LOCAL
     world.wait(10.0)
@@ -78,13 +78,13 @@ def test_close_before_the_first_dial() -> None:
     world.machine.close()
     assert kinds(world.run()) == ["ConnectionClosed"]
     assert world.machine.dial is None
-    assert world.machine.state is LinkState.CLOSED
+    assert world.machine.state is ConnectionState.CLOSED
 
 
 def test_close_while_the_handshake_is_under_way() -> None:
     world = World(ONE, connect=False)
     assert world.machine.dial
-    world.machine.dialled()
+    world.machine.dial_succeeded()
     world.machine.close()
     assert kinds(list(world.machine.events())) == ["ConnectionClosed"]
     assert world.machine.wants.close
@@ -106,7 +106,7 @@ def test_a_fatal_close_is_final_and_says_what_may_be_lost() -> None:
     world.say("hello")
     server.now.close(1007, "API key expired. Please renew the API key.")
     events = world.run()
-    assert kinds(events) == ["InputLost", "Failed", "ConnectionClosed"]
+    assert kinds(events) == ["InputLost", "ConnectionFailed", "ConnectionClosed"]
     assert of(events, ev.InputLost)[0].reason is LossReason.UNCONFIRMED
     assert world.machine.close_info is not None
     assert "renew it" in world.machine.close_info.hint
@@ -117,7 +117,7 @@ def test_giving_up_after_too_many_tries() -> None:
     world.cut()
     world.fail_dials = 100
     world.wait(60.0)
-    assert kinds(world.events)[-2:] == ["Failed", "ConnectionClosed"]
+    assert kinds(world.events)[-2:] == ["ConnectionFailed", "ConnectionClosed"]
     assert len(of(world.events, ev.Reconnecting)) == 3
     assert len(world.dials) == 4
     assert world.machine.close_info is not None
@@ -134,7 +134,7 @@ def test_an_end_that_was_not_read_yet() -> None:
     world.machine.receive_eof()
     world.machine.send_realtime_input(text="who is there?")  # waits, though nobody has read the end
     assert "Reconnecting" not in kinds(world.events)
-    assert world.machine.state is LinkState.CLOSING
+    assert world.machine.state is ConnectionState.CLOSING
     world.run()
     world.until_ready()
     names = kinds(world.events)
@@ -165,7 +165,7 @@ def test_strictness_ends_it() -> None:
     server = Scripted()
     world = World(ONE, emulator=server)
     server.now.send(LiveServerMessage(extra={"news": 1}))
-    assert kinds(world.run())[-2:] == ["Failed", "ConnectionClosed"]
+    assert kinds(world.run())[-2:] == ["ConnectionFailed", "ConnectionClosed"]
 
 
 def test_only_client_messages_are_sent() -> None:

@@ -11,7 +11,7 @@ from live_protocol.emulator import Say, Wait
 from live_protocol.events import LossReason, ReconnectReason
 from live_protocol.messages import SessionResumptionConfig
 from live_protocol.reconnect import GoAwayPolicy
-from live_protocol.states import LinkState
+from live_protocol.states import ConnectionState
 
 
 def test_ten_minutes_of_go_away() -> None:
@@ -25,7 +25,7 @@ def test_ten_minutes_of_go_away() -> None:
     assert (reconnecting.reason, reconnecting.delay) == (ReconnectReason.GO_AWAY, 0.0)
     assert reconnecting.info.initiator is Initiator.LOCAL
     (reconnected,) = of(world.events, ev.Reconnected)
-    assert reconnected.gap == 0.0
+    assert reconnected.downtime == 0.0
     assert not of(world.events, ev.InputLost)
     world.say("end")
     assert world.model.heard == [*(f"minute {minute}" for minute in range(10)), "end"]
@@ -68,18 +68,18 @@ def test_it_leaves_in_mid_turn_at_the_margin() -> None:
     assert not of(world.events, ev.Reconnecting)
     world.wait(0.2)
     (reconnecting,) = of(world.events, ev.Reconnecting)
-    assert reconnecting.cut == 1
+    assert reconnecting.interrupted_generation == 1
     (lost,) = of(world.events, ev.InputLost)
     assert (lost.reason, lost.certain, lost.kinds) == (LossReason.UNCONFIRMED, False, {"client_content": 1})
 
 
 def test_without_waiting_it_leaves_at_once() -> None:
-    policy = attrs.evolve(ONE, go_away=GoAwayPolicy(wait=False))
+    policy = attrs.evolve(ONE, go_away=GoAwayPolicy(wait_for_safe_moment=False))
     world = World(policy, model=slow(30.0), lifetime=600.0, go_away_notice=60.0)
     world.wait(539.0)
     world.say("a long story")
     world.wait(1.0)
-    assert of(world.events, ev.Reconnecting)[0].cut == 1
+    assert of(world.events, ev.Reconnecting)[0].interrupted_generation == 1
 
 
 def test_it_does_not_leave_while_the_session_cannot_be_resumed() -> None:
@@ -118,7 +118,7 @@ def test_input_during_the_switch_waits() -> None:
     server.tell(go_away={"time_left": 60.0})
     world._down()
     list(world.machine.events())
-    assert world.machine.state is LinkState.CLOSING
+    assert world.machine.state is ConnectionState.CLOSING
     world.machine.send_realtime_input(text="hello")
     world.until_ready()
     assert [number for number, _ in server.received] == [2]

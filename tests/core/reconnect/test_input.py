@@ -12,7 +12,7 @@ from live_protocol import events as ev
 from live_protocol.errors import IllegalInState, InvalidMessage, NotConnected, ToolCallWasCancelled
 from live_protocol.events import LossReason
 from live_protocol.messages import LiveClientMessage, LiveClientRealtimeInput
-from live_protocol.reconnect import Gap, ReconnectPolicy
+from live_protocol.reconnect import OfflinePolicy, ReconnectPolicy
 
 SIZE = len(b'{"realtimeInput":{"text":"12345"}}')
 AUDIO = bytes(320)
@@ -42,7 +42,7 @@ def texts(world: World, count: int) -> None:
 
 @pytest.mark.parametrize(("room", "fits"), [(3 * SIZE - 1, 2), (3 * SIZE, 3), (3 * SIZE + 1, 3)])
 def test_buffer_keeps_up_to_the_bound_and_then_raises(room: int, fits: int) -> None:
-    world, server = away(policy(gap_bytes=room))
+    world, server = away(policy(offline_bytes=room))
     texts(world, fits)
     with pytest.raises(NotConnected, match="used up") as caught:
         world.machine.send_realtime_input(text="texts")
@@ -56,31 +56,31 @@ def test_buffer_keeps_up_to_the_bound_and_then_raises(room: int, fits: int) -> N
 
 @pytest.mark.parametrize(("room", "fits"), [(3 * SIZE - 1, 2), (3 * SIZE, 3), (3 * SIZE + 1, 3)])
 def test_drop_oldest_keeps_the_newest_and_reports_the_rest(room: int, fits: int) -> None:
-    world, server = away(policy(gap=Gap.DROP_OLDEST, gap_bytes=room))
+    world, server = away(policy(offline=OfflinePolicy.DROP_OLDEST, offline_bytes=room))
     texts(world, 5)
     world.until_ready()
     assert server.texts == [f"text{number}" for number in range(5 - fits, 5)]
     (lost,) = of(world.events, ev.InputLost)
-    assert (lost.reason, lost.certain, lost.count) == (LossReason.GAP_FULL, True, 5 - fits)
+    assert (lost.reason, lost.certain, lost.count) == (LossReason.OFFLINE_BUFFER_FULL, True, 5 - fits)
     assert lost.numbers == ((1, 5 - fits),)
     assert lost.size == (5 - fits) * SIZE
     assert lost.kinds == {"realtime_input.text": 5 - fits}
 
 
 def test_a_message_larger_than_the_buffer() -> None:
-    world, server = away(policy(gap=Gap.DROP_OLDEST, gap_bytes=SIZE))
+    world, server = away(policy(offline=OfflinePolicy.DROP_OLDEST, offline_bytes=SIZE))
     texts(world, 1)
     world.machine.send_realtime_input(text="too much for it")
     world.until_ready()
     assert server.texts == []
     assert numbers(of(world.events, ev.InputLost)) == [1, 2]
-    world, server = away(policy(gap_bytes=SIZE))
+    world, server = away(policy(offline_bytes=SIZE))
     with pytest.raises(NotConnected):
         world.machine.send_realtime_input(text="too much for it")
 
 
 def test_raise_keeps_nothing() -> None:
-    world, server = away(policy(gap=Gap.RAISE))
+    world, server = away(policy(offline=OfflinePolicy.RAISE))
     with pytest.raises(NotConnected, match="no input is kept"):
         world.machine.send_realtime_input(text="hello")
     with pytest.raises(NotConnected):
@@ -91,7 +91,7 @@ def test_raise_keeps_nothing() -> None:
 
 
 def test_what_is_refused_changes_nothing() -> None:
-    world, _ = away(policy(gap_bytes=400), config=MANUAL)
+    world, _ = away(policy(offline_bytes=400), config=MANUAL)
     texts(world, 11)
     with pytest.raises(NotConnected):
         world.machine.send_realtime_input(activity_start=True)
@@ -135,7 +135,7 @@ def test_old_audio_is_worthless() -> None:
 
 
 def test_audio_gives_way_to_everything_else_and_never_raises() -> None:
-    world, server = away(policy(gap_bytes=2000))
+    world, server = away(policy(offline_bytes=2000))
     machine = world.machine
     for _ in range(10):
         machine.send_realtime_input(audio=AUDIO, rate=16_000)
@@ -145,13 +145,13 @@ def test_audio_gives_way_to_everything_else_and_never_raises() -> None:
     world.until_ready()
     assert server.texts == ["x" * 1900]
     (lost,) = of(world.events, ev.InputLost)
-    assert lost.reason is LossReason.GAP_FULL
+    assert lost.reason is LossReason.OFFLINE_BUFFER_FULL
     assert lost.kinds == {"realtime_input.audio": 11, "realtime_input.video": 1}
     assert lost.numbers == ((1, 11), (13, 13))
 
 
 def test_drop_oldest_drops_audio_first() -> None:
-    world, server = away(policy(gap=Gap.DROP_OLDEST, gap_bytes=1000))
+    world, server = away(policy(offline=OfflinePolicy.DROP_OLDEST, offline_bytes=1000))
     machine = world.machine
     texts(world, 2)
     for _ in range(5):
@@ -209,7 +209,7 @@ def test_an_update_without_a_handle_confirms_nothing() -> None:
 @pytest.mark.parametrize(("wait", "lost"), [(0.0, [1]), (0.99, [1]), (1.0, []), (2.0, [])])
 def test_what_may_have_been_on_its_way_is_not_confirmed(wait: float, lost: list[int]) -> None:
     server = Scripted()
-    world = World(policy(in_flight=1.0), emulator=server)
+    world = World(policy(in_flight_window=1.0), emulator=server)
     texts(world, 1)
     world.run()
     world.wait(wait)

@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from live_protocol.events import InputLost, LossReason
-from live_protocol.reconnect import Entry, Outbox, Tally
+from live_protocol.reconnect import MessageCounts, Outbox, OutboxEntry
 
 
-def entry(number: int, kind: str = "client_content") -> Entry:
-    return Entry(number=number, kind=kind, payload=b"{}", at=0.0)
+def entry(number: int, kind: str = "client_content") -> OutboxEntry:
+    return OutboxEntry(number=number, kind=kind, payload=b"{}", at=0.0)
 
 
-def tally(numbers: list[int]) -> Tally:
-    made = Tally()
+def counts(numbers: list[int]) -> MessageCounts:
+    made = MessageCounts()
     for number in numbers:
         made.add(entry(number))
     return made
@@ -33,19 +33,19 @@ def ranges(numbers: set[int]) -> list[tuple[int, int]]:
 @given(st.lists(st.sets(st.integers(1, 30)), min_size=1, max_size=5))
 def test_tallies_count_and_keep_ranges(groups: list[set[int]]) -> None:
     seen: set[int] = set()
-    total = Tally()
+    total = MessageCounts()
     for group in groups:
         new = list(group - seen)
         seen |= group
-        total.merge(tally(new))
+        total.merge(counts(new))
     assert list(total.ranges) == ranges(seen)
     assert (total.count, total.size, sum(total.kinds.values())) == (len(seen), 2 * len(seen), len(seen))
-    again = Tally(total.kinds, total.ranges, total.size)
+    again = MessageCounts(total.kinds, total.ranges, total.size)
     assert again.report(LossReason.STALE) == total.report(LossReason.STALE)
 
 
 def test_a_report() -> None:
-    made = tally([3, 1, 2, 7])
+    made = counts([3, 1, 2, 7])
     made.add(entry(8, "tool_response"))
     assert made.report(LossReason.UNCONFIRMED, certain=False) == InputLost(
         count=5,
@@ -59,25 +59,25 @@ def test_a_report() -> None:
 
 def test_the_life_of_a_message() -> None:
     outbox = Outbox(transparent=True, max_sent=1000)
-    first = outbox.enter("client_content", b"{}", 0.0, waits=False)
+    first = outbox.add("client_content", b"{}", 0.0, waits=False)
     first.index = 1
     assert outbox.queued
     assert outbox.take(1.0) == (first,)
     assert outbox.take(2.0) == ()
     assert not outbox.queued
-    second = outbox.enter("client_content", b"{}", 0.0, waits=True)
+    second = outbox.add("client_content", b"{}", 0.0, waits=True)
     assert outbox.pending() == (first, second)
-    assert outbox.dropped().count == 0
+    assert outbox.connection_lost().count == 0
     assert (first.again, first.index, second.again) == (True, 0, False)
     assert outbox.flush() == (first, second)
     first.index, second.index = 1, 2
     outbox.take(3.0)
-    outbox.acknowledged(1)
+    outbox.acknowledge(1)
     assert outbox.pending() == (second,)
     assert outbox.kept.ranges == ((1, 1),)
-    assert outbox.abandoned().ranges == ((1, 1),)
+    assert outbox.session_abandoned().ranges == ((1, 1),)
     assert outbox.kept.count == 0
 
 
 def test_no_content_in_texts() -> None:
-    assert "secret" not in repr(Entry(number=1, kind="client_content", payload=b"secret", at=0.0))
+    assert "secret" not in repr(OutboxEntry(number=1, kind="client_content", payload=b"secret", at=0.0))

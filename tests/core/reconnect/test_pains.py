@@ -24,7 +24,7 @@ from live_protocol.messages import (
     ThinkingLevel,
     Tool,
 )
-from live_protocol.reconnect import Gap, GoAwayPolicy, ReconnectPolicy
+from live_protocol.reconnect import GoAwayPolicy, OfflinePolicy, ReconnectPolicy
 from live_protocol.session import PROFILES, LiveSession, ModelProfile, profile_for
 from live_protocol.testing import Pair
 
@@ -45,9 +45,9 @@ def test_p10_ten_minute_go_aways_and_drops_lose_no_history() -> None:
     assert not of(world.events, ev.ConnectionClosed)
 
 
-@pytest.mark.parametrize("gap", list(Gap))
-def test_p11_input_while_away_is_kept_or_reported_never_lost_in_silence(gap: Gap) -> None:
-    world = World(ReconnectPolicy(jitter=0.0, in_flight=0.0, gap=gap, gap_bytes=200))
+@pytest.mark.parametrize("offline", list(OfflinePolicy))
+def test_p11_input_while_away_is_kept_or_reported_never_lost_in_silence(offline: OfflinePolicy) -> None:
+    world = World(ReconnectPolicy(jitter=0.0, in_flight_window=0.0, offline=offline, offline_bytes=200))
     world.say("before")
     world.wait(1.0)
     world.cut()
@@ -69,7 +69,7 @@ def test_p11_input_while_away_is_kept_or_reported_never_lost_in_silence(gap: Gap
 
 def test_p12_a_result_is_bound_to_the_session_that_asked() -> None:
     server = Scripted()
-    policy = ReconnectPolicy(jitter=0.0, in_flight=0.0, resumption=False)  # so that a new session begins
+    policy = ReconnectPolicy(jitter=0.0, in_flight_window=0.0, resumption=False)  # so that a new session begins
     world = World(policy, config={**TEXT, "tools": [CALLS]}, emulator=server)
     server.tell(tool_call={"function_calls": [{"id": "c1", "name": "look", "args": {}}]})
     (asked,) = of(world.run(), ToolCallRequested)
@@ -104,7 +104,7 @@ def test_p14_a_poisoned_handle_is_given_up_and_its_state_is_told() -> None:
             connection.close(1011, "Internal error encountered.")
 
     server = Scripted(script)
-    world = World(ReconnectPolicy(jitter=0.0, in_flight=0.0, poisoned_after=3), emulator=server)
+    world = World(ReconnectPolicy(jitter=0.0, in_flight_window=0.0, max_handle_failures=3), emulator=server)
     server.handle("bad")
     world.run()
     assert (world.machine.resumption.handle, world.machine.resumption.resumable) == ("bad", True)
@@ -117,7 +117,7 @@ def test_p14_a_poisoned_handle_is_given_up_and_its_state_is_told() -> None:
 
 
 def test_p15_what_the_server_has_not_consumed_is_sent_again_once() -> None:
-    world = World(ReconnectPolicy(jitter=0.0, in_flight=0.0, transparent=True), endpoint=VERTEX)
+    world = World(ReconnectPolicy(jitter=0.0, in_flight_window=0.0, transparent=True), endpoint=VERTEX)
     for number in range(6):
         world.cut_up = 40
         world.say(f"message {number}")
@@ -129,7 +129,7 @@ def test_p15_what_the_server_has_not_consumed_is_sent_again_once() -> None:
 
 
 def test_p16_the_limits_of_connection_and_session_are_told_apart() -> None:
-    world = World(ReconnectPolicy(jitter=0.0, in_flight=0.0, go_away=GoAwayPolicy(margin=5.0)), lifetime=600.0)
+    world = World(ReconnectPolicy(jitter=0.0, in_flight_window=0.0, go_away=GoAwayPolicy(margin=5.0)), lifetime=600.0)
     world.say("hello")
     world.wait(590.0)
     (warned,) = of(world.events, ev.GoAway)[:1]

@@ -14,7 +14,7 @@ from live_protocol.errors import (
 )
 from live_protocol.events import LossReason, ReconnectReason
 from live_protocol.messages import HistoryConfig, LiveClientSetup, SessionResumptionConfig
-from live_protocol.reconnect import PersistentConnection, ReconnectPolicy, WithoutHandle
+from live_protocol.reconnect import NoHandlePolicy, PersistentConnection, ReconnectPolicy
 
 
 def test_a_conflict_is_retried_until_the_old_connection_is_gone() -> None:
@@ -66,11 +66,11 @@ def test_a_handle_that_is_not_resumable_replaces_none() -> None:
 
 
 def test_or_the_end() -> None:
-    world = World(attrs.evolve(ONE, without_handle=WithoutHandle.GIVE_UP), max_handles=1)
+    world = World(attrs.evolve(ONE, no_handle=NoHandlePolicy.GIVE_UP), max_handles=1)
     World(EAGER, emulator=world.emulator, model=world.model).say("somebody else")
     world.cut()
     world.wait(10.0)
-    assert kinds(world.events)[-2:] == ["Failed", "ConnectionClosed"]
+    assert kinds(world.events)[-2:] == ["ConnectionFailed", "ConnectionClosed"]
     assert world.machine.close_info is not None
     assert "there is no handle" in world.machine.close_info.hint
 
@@ -83,7 +83,7 @@ def test_a_poisoned_handle_begins_a_new_session() -> None:
             connection.close(1011, "The service is currently unavailable.")
 
     server = Scripted(script)
-    world = World(attrs.evolve(ONE, poisoned_after=3), emulator=server)
+    world = World(attrs.evolve(ONE, max_handle_failures=3), emulator=server)
     world.cut()
     world.wait(30.0)
     handles = [setup.session_resumption.handle for setup in server.setups if setup.session_resumption]

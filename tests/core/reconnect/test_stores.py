@@ -21,9 +21,9 @@ import pytest
 from support.paths import ROOT
 
 from core.reconnect.world import EAGER, Witness, World, text_of
-from live_protocol.emulator import Emulator, Say, Turn
+from live_protocol.emulator import Emulator, Say, UserTurn
 from live_protocol.errors import InvalidMessage, StaleOperation
-from live_protocol.reconnect import HANDLE_TTL, HandleClaimed, HandleStore, MemoryStore, Snapshot, StaleSnapshot
+from live_protocol.reconnect import SNAPSHOT_TTL, MemoryStore, Snapshot, SnapshotClaimed, SnapshotStore, StaleSnapshot
 from live_protocol.testing import FakeClock
 from live_transports.stores import FileStore, RedisStore
 
@@ -73,7 +73,7 @@ def redis_client(redis_url: str) -> Iterator[Any]:
 
 
 @pytest.fixture(params=["memory", "file", "redis"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[HandleStore, Expire]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[SnapshotStore, Expire]:
     clock = FakeClock(1_000_000.0)
     if request.param == "memory":
         return MemoryStore(clock), lambda: void(clock.advance(61.0))
@@ -105,12 +105,12 @@ def handle_of(snapshot: Snapshot, handle: str) -> Snapshot:
     return Snapshot.from_json(json.dumps({**value, "handle": handle}))
 
 
-def test_every_store_is_one(store: tuple[HandleStore, Expire]) -> None:
-    assert isinstance(store[0], HandleStore)
+def test_every_store_is_one(store: tuple[SnapshotStore, Expire]) -> None:
+    assert isinstance(store[0], SnapshotStore)
     assert "handle-" not in repr(store[0])
 
 
-def test_save_and_load(store: tuple[HandleStore, Expire], snapshot: Snapshot) -> None:
+def test_save_and_load(store: tuple[SnapshotStore, Expire], snapshot: Snapshot) -> None:
     kept, _ = store
     assert kept.load("k") is None
     version = kept.save("k", snapshot, expected=None)
@@ -122,7 +122,7 @@ def test_save_and_load(store: tuple[HandleStore, Expire], snapshot: Snapshot) ->
     assert kept.load("K") is None
 
 
-def test_only_who_knows_the_newest_version_saves(store: tuple[HandleStore, Expire], snapshot: Snapshot) -> None:
+def test_only_who_knows_the_newest_version_saves(store: tuple[SnapshotStore, Expire], snapshot: Snapshot) -> None:
     kept, _ = store
     with pytest.raises(StaleSnapshot) as caught:
         kept.save("k", snapshot, expected=1)
@@ -140,19 +140,19 @@ def test_only_who_knows_the_newest_version_saves(store: tuple[HandleStore, Expir
     assert loaded[0].handle == "newer"
 
 
-def test_claims(store: tuple[HandleStore, Expire], snapshot: Snapshot) -> None:
+def test_claims(store: tuple[SnapshotStore, Expire], snapshot: Snapshot) -> None:
     kept, _ = store
     kept.claim("k", "a", ttl=30)
     kept.claim("k", "a", ttl=30)
-    with pytest.raises(HandleClaimed) as caught:
+    with pytest.raises(SnapshotClaimed) as caught:
         kept.claim("k", "b", ttl=30)
     assert caught.value.key == "k"
     assert isinstance(caught.value, StaleOperation)
     for owner in ("b", None):
-        with pytest.raises(HandleClaimed):
+        with pytest.raises(SnapshotClaimed):
             kept.save("k", snapshot, expected=None, owner=owner)
     kept.release("k", "b")
-    with pytest.raises(HandleClaimed):
+    with pytest.raises(SnapshotClaimed):
         kept.claim("k", "b", ttl=30)
     kept.save("k", snapshot, expected=None, owner="a")
     kept.release("k", "a")
@@ -161,7 +161,7 @@ def test_claims(store: tuple[HandleStore, Expire], snapshot: Snapshot) -> None:
     kept.claim("other", "a", ttl=30)
 
 
-def test_delete(store: tuple[HandleStore, Expire], snapshot: Snapshot) -> None:
+def test_delete(store: tuple[SnapshotStore, Expire], snapshot: Snapshot) -> None:
     kept, _ = store
     kept.delete("k")
     version = kept.save("k", snapshot, expected=None)
@@ -173,7 +173,7 @@ def test_delete(store: tuple[HandleStore, Expire], snapshot: Snapshot) -> None:
     assert kept.save("k", snapshot, expected=None) > version
 
 
-def test_time_runs_out(store: tuple[HandleStore, Expire], snapshot: Snapshot) -> None:
+def test_time_runs_out(store: tuple[SnapshotStore, Expire], snapshot: Snapshot) -> None:
     kept, expire = store
     version = kept.save("k", snapshot, expected=None, ttl=60)
     kept.save("lasting", snapshot, expected=None)
@@ -187,12 +187,12 @@ def test_time_runs_out(store: tuple[HandleStore, Expire], snapshot: Snapshot) ->
     assert kept.save("k", snapshot, expected=None, owner="b") > version
 
 
-def test_two_workers_cannot_resume_the_same_session(store: tuple[HandleStore, Expire], snapshot: Snapshot) -> None:
+def test_two_workers_cannot_resume_the_same_session(store: tuple[SnapshotStore, Expire], snapshot: Snapshot) -> None:
     kept, _ = store
     kept.save("k", snapshot, expected=None)
     won = []
     for worker in ("a", "b", "c"):
-        with contextlib.suppress(HandleClaimed):
+        with contextlib.suppress(SnapshotClaimed):
             kept.claim("k", worker, ttl=30)
             won.append(worker)
     assert won == ["a"]
@@ -203,7 +203,7 @@ def test_two_workers_cannot_resume_the_same_session(store: tuple[HandleStore, Ex
 
 def test_memory_is_bounded(snapshot: Snapshot) -> None:
     clock = FakeClock()
-    kept = MemoryStore(clock, most=2)
+    kept = MemoryStore(clock, max_snapshots=2)
     for key in "abc":
         kept.save(key, snapshot, expected=None)
         kept.claim(key, "w", ttl=1)
@@ -312,9 +312,9 @@ def test_redis_keeps_no_key_for_ever(redis_client: Any, snapshot: Snapshot) -> N
     kept.claim("k", "w", ttl=30)
     lives = {key.decode(): redis_client.pttl(key) / 1000 for key in redis_client.scan_iter()}
     assert set(lives) == {"app:{k}:state", "app:{k}:claim", "app:{k}:version"}
-    assert lives["app:{k}:state"] == pytest.approx(HANDLE_TTL, abs=5)
+    assert lives["app:{k}:state"] == pytest.approx(SNAPSHOT_TTL, abs=5)
     assert lives["app:{k}:claim"] == pytest.approx(30, abs=5)
-    assert lives["app:{k}:version"] == pytest.approx(HANDLE_TTL + 86_400, abs=5)
+    assert lives["app:{k}:version"] == pytest.approx(SNAPSHOT_TTL + 86_400, abs=5)
 
 
 def test_redis_with_decoded_responses(redis_url: str, snapshot: Snapshot, redis_client: Any) -> None:
@@ -388,7 +388,7 @@ class TcpEmulator:
 
 
 def test_a_session_moves_between_two_processes(redis_url: str, redis_client: Any) -> None:
-    def answer(turn: Turn) -> list[Say]:
+    def answer(turn: UserTurn) -> list[Say]:
         known = [text_of(content) for content in turn.history if content.role == "user"]
         return [Say(f"before {turn.text} you said {known}")]
 

@@ -11,7 +11,7 @@ import pytest
 
 from core.reconnect.world import EAGER, GEMINI, TEXT, VERTEX, Scripted, Witness, World, of
 from live_protocol import events as ev
-from live_protocol.emulator import Action, Call, Say, Turn, Wait
+from live_protocol.emulator import Call, ModelAction, Say, UserTurn, Wait
 from live_protocol.errors import (
     IllegalInState,
     InvalidMessage,
@@ -21,8 +21,8 @@ from live_protocol.errors import (
 )
 from live_protocol.events import LossReason
 from live_protocol.messages import Backend, FunctionCall, FunctionResponse
-from live_protocol.reconnect import LateResults
-from live_protocol.session import ToolCalls
+from live_protocol.reconnect import LateToolResults
+from live_protocol.session import ToolCallTracker
 
 TOOLS = {**TEXT, "tools": [{"function_declarations": [{"name": "f"}, {"name": "g"}]}]}
 
@@ -86,7 +86,7 @@ def test_an_answer_between_two_connections_waits() -> None:
 
 
 def test_unless_the_policy_refuses_it() -> None:
-    world, server = cut_with_calls("c1", None, late_results=LateResults.REFUSE)
+    world, server = cut_with_calls("c1", None, late_tool_results=LateToolResults.REFUSE)
     assert world.machine.pending_tool_calls == ()
     with pytest.raises(ToolCallOrphaned) as caught:
         world.machine.send_tool_response({"id": "c1", "response": {}})
@@ -178,7 +178,7 @@ def test_unknown_ids_are_still_wrong() -> None:
 
 
 def test_orphans_are_forgotten_at_some_time() -> None:
-    calls = ToolCalls(Backend.VERTEX)
+    calls = ToolCallTracker(Backend.VERTEX)
     for number in range(1100):
         calls.requested(FunctionCall(id=f"c{number}", name="f"))
         calls.orphan()
@@ -228,18 +228,18 @@ def test_nor_where_another_process_goes_on(closed: bool) -> None:
 
 
 def test_recent_calls_are_forgotten_at_some_time() -> None:
-    calls = ToolCalls(Backend.VERTEX)
+    calls = ToolCallTracker(Backend.VERTEX)
     for number in range(1100):
         calls.requested(FunctionCall(id=f"c{number}"))
     assert len(calls.recent) == 1024
-    calls.settle()
+    calls.forget_recent()
     assert not calls.recent
 
 
 # --- against the emulator ---------------------------------------------------------------------------------------
 
 
-def answer(turn: Turn) -> Iterable[Action]:
+def answer(turn: UserTurn) -> Iterable[ModelAction]:
     if turn.response is not None:
         return (Say(f"so it is {turn.response.response}"),)
     return (Wait(0.01), Call(name="f", args={"text": turn.text}), Wait(0.01))
@@ -263,15 +263,15 @@ def test_an_answer_on_the_next_connection_goes_on_with_the_turn() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("transparent", [False, True])
-@pytest.mark.parametrize("late", list(LateResults))
+@pytest.mark.parametrize("late", list(LateToolResults))
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_results_never_reach_the_wrong_connection(
-    seed: int, late: LateResults, transparent: bool, length: Callable[[int, int], int]
+    seed: int, late: LateToolResults, transparent: bool, length: Callable[[int, int], int]
 ) -> None:
     """Handles die all the time, so new sessions begin; a result that reached one would end it with 1007."""
     print(f"seed={seed}")
     rng = random.Random(seed)
-    policy = attrs.evolve(EAGER, late_results=late, transparent=transparent or None)
+    policy = attrs.evolve(EAGER, late_tool_results=late, transparent=transparent or None)
     endpoint = VERTEX if transparent else GEMINI
     world = World(policy, model=Witness(answer), config=TOOLS, endpoint=endpoint, max_handles=1)
     todo: list[tuple[str, int, int]] = []
@@ -303,7 +303,7 @@ def test_results_never_reach_the_wrong_connection(
             else:
                 sent += 1
                 assert made_in == session
-                if late is LateResults.REFUSE:
+                if late is LateToolResults.REFUSE:
                     assert epoch == world.machine.epoch
     assert sent
     assert outcomes == {"ToolCallOrphaned", "ToolCallWasCancelled"}

@@ -11,7 +11,7 @@ from core.reconnect.world import EAGER, TEXT, VERTEX, Scripted, World, numbers, 
 from live_protocol import events as ev
 from live_protocol.errors import NotConnected
 from live_protocol.events import LossReason
-from live_protocol.reconnect import Gap, ReconnectPolicy
+from live_protocol.reconnect import OfflinePolicy, ReconnectPolicy
 
 SIZE = len(b'{"realtimeInput":{"text":"12345"}}')
 AUDIO = bytes(320)
@@ -113,7 +113,7 @@ def test_drops_before_anything_went_out_again() -> None:
 
 
 def test_audio_is_never_worthless_there() -> None:
-    world, server = transparent(media_max_age=0.0, base_delay=5.0, max_delay=5.0, gap_bytes=2004)
+    world, server = transparent(media_max_age=0.0, base_delay=5.0, max_delay=5.0, offline_bytes=2004)
     world.cut()
     world.run()
     for _ in range(4):
@@ -125,7 +125,7 @@ def test_audio_is_never_worthless_there() -> None:
 
 
 def test_the_bound_for_new_input_does_not_count_what_is_sent_again() -> None:
-    world, server = transparent(gap=Gap.DROP_OLDEST, gap_bytes=2 * SIZE)
+    world, server = transparent(offline=OfflinePolicy.DROP_OLDEST, offline_bytes=2 * SIZE)
     texts(world, 5)
     world.run()
     world.cut()

@@ -8,9 +8,9 @@ import time
 from contextlib import closing
 
 from live_protocol.endpoint import Endpoint
-from live_protocol.events import ConnectionClosed, Need, Reconnected, ResumptionUpdated, TextChunk, TurnComplete
+from live_protocol.events import ConnectionClosed, Reconnected, ResumptionUpdated, TextChunk, TurnComplete
 from live_protocol.reconnect import PersistentConnection, ReconnectPolicy
-from live_protocol.states import LinkState
+from live_protocol.states import ConnectionState
 from live_transports.stores import RedisStore
 
 KEY = "conversation"
@@ -24,10 +24,10 @@ def talk(machine: PersistentConnection, port: int, text: str) -> list[object]:
     request = machine.dial
     assert request is not None
     with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as sock:
-        machine.dialled()
+        machine.dial_succeeded()
         while not any(type(event) is ConnectionClosed for event in events):
             machine.advance(time.monotonic())
-            while (event := machine.next_event()) is not Need.DATA:
+            while (event := machine.next_event()) is not None:
                 events.append(event)
             if machine.phase == "READY" and not said:
                 machine.send_client_content({"role": "user", "parts": [{"text": text}]})
@@ -38,7 +38,7 @@ def talk(machine: PersistentConnection, port: int, text: str) -> list[object]:
                 closed = True
             if data := machine.data_to_send():
                 sock.sendall(data)
-            elif machine.state is not LinkState.CLOSED and machine.wants.read:
+            elif machine.state is not ConnectionState.CLOSED and machine.wants.read:
                 if received := sock.recv(65536):
                     machine.receive_data(received)
                 else:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from live_protocol import events as ev
 from live_protocol.codec.decoding import structure
 from live_protocol.connection import LiveConnection
-from live_protocol.emulator import Action, Emulator, EmulatorOptions, Say, Turn
+from live_protocol.emulator import Emulator, EmulatorOptions, ModelAction, Say, UserTurn
 from live_protocol.endpoint import Endpoint
 from live_protocol.messages import (
     Content,
@@ -19,8 +19,8 @@ from live_protocol.messages import (
     LiveServerSessionResumptionUpdate,
 )
 from live_protocol.reconnect import DialRequest, PersistentConnection, ReconnectPolicy
-from live_protocol.session.message_kinds import given
-from live_protocol.states import LinkState
+from live_protocol.session.message_kinds import set_members
+from live_protocol.states import ConnectionState
 from live_protocol.testing import FakeClock
 from live_protocol.timing import Timeouts
 
@@ -32,15 +32,15 @@ TEXT = {"response_modalities": ["TEXT"]}
 QUIET = Timeouts(ping_interval=None)
 EAGER = ReconnectPolicy(
     jitter=0.0,
-    healthy_after=0.0,
+    stable_after=0.0,
     give_up_after=None,
     max_attempts=10_000,
     max_delay=0.5,
     retry_first=True,
-    in_flight=0.0,
+    in_flight_window=0.0,
 )
 """Never gives up, and trusts a wire without latency."""
-ONE = ReconnectPolicy(jitter=0.0, in_flight=0.0)
+ONE = ReconnectPolicy(jitter=0.0, in_flight_window=0.0)
 """The defaults, without chance and latency."""
 
 
@@ -51,11 +51,11 @@ def text_of(content: Content) -> str:
 class Witness:
     """A model that says what it was told, and keeps what it was told."""
 
-    def __init__(self, answer: Callable[[Turn], Iterable[Action]] | None = None) -> None:
-        self.turns: list[Turn] = []
+    def __init__(self, answer: Callable[[UserTurn], Iterable[ModelAction]] | None = None) -> None:
+        self.turns: list[UserTurn] = []
         self._answer = answer or (lambda turn: (Say(f"you said {turn.text}"),))
 
-    def on_text(self, turn: Turn) -> Iterable[Action]:
+    def on_text(self, turn: UserTurn) -> Iterable[ModelAction]:
         self.turns.append(turn)
         return self._answer(turn)
 
@@ -114,9 +114,9 @@ class Scripted:
             if message.client_content is not None:
                 found.append("".join(text_of(turn) for turn in message.client_content.turns))
             elif message.realtime_input is not None:
-                found.append(message.realtime_input.text or given(message.realtime_input)[0])
+                found.append(message.realtime_input.text or set_members(message.realtime_input)[0])
             else:
-                found.append(given(message)[0])
+                found.append(set_members(message)[0])
         return found
 
 
@@ -224,7 +224,7 @@ class World:
             return True
         self.server = self.emulator.connection()
         self.server.advance(self.clock.now)
-        self.machine.dialled()
+        self.machine.dial_succeeded()
         return True
 
     def _close_transport(self) -> None:
@@ -244,7 +244,7 @@ class World:
             return False
         if self.server is None:
             return True
-        if self.machine.state is LinkState.CLOSING:
+        if self.machine.state is ConnectionState.CLOSING:
             self.at_close()
         if self.cut_up is not None:
             if len(data) >= self.cut_up:
@@ -344,7 +344,7 @@ class World:
         seen = len(self.events)
         end = self.clock.now + most
         self.run()
-        while not self.ready and self.machine.state is not LinkState.CLOSED:
+        while not self.ready and self.machine.state is not ConnectionState.CLOSED:
             due = self.machine.next_deadline()
             assert due is not None, "nothing will happen any more"
             assert due <= end, "not ready in time"
@@ -353,7 +353,7 @@ class World:
 
     @property
     def ready(self) -> bool:
-        return self.machine.state is LinkState.OPEN and self.machine.phase.value in ("READY", "DRAINING")
+        return self.machine.state is ConnectionState.OPEN and self.machine.phase.value in ("READY", "DRAINING")
 
     # --- what the user does -------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from live_protocol.audio import wav
 from live_protocol.connection import LiveConnection
-from live_protocol.emulator import Action, Call, EmulatedConnection, Emulator, EmulatorOptions, Say, Turn, Wait
+from live_protocol.emulator import Call, EmulatedConnection, Emulator, EmulatorOptions, ModelAction, Say, UserTurn, Wait
 from live_protocol.endpoint import Endpoint
 from live_protocol.events import ResumptionUpdated, SetupComplete, ToolCallRequested
 from live_protocol.messages import Content, Part
@@ -34,7 +34,7 @@ STORY = "Once upon a time there was an old captain who sailed the northern sea w
 class Narrator:
     """Thinks before it speaks."""
 
-    def on_text(self, turn: Turn) -> Iterable[Action]:
+    def on_text(self, turn: UserTurn) -> Iterable[ModelAction]:
         yield Wait(0.35)
         if "weather" in turn.text:
             yield Call("get_weather", {"city": "Oslo"})
@@ -43,11 +43,11 @@ class Narrator:
         else:
             yield Say(f"You wrote: {turn.text}")
 
-    def on_speech(self, turn: Turn) -> Iterable[Action]:
+    def on_speech(self, turn: UserTurn) -> Iterable[ModelAction]:
         yield Wait(0.42)
         yield Say("I heard you well. How can I help you today?")
 
-    def on_tool_response(self, turn: Turn) -> Iterable[Action]:
+    def on_tool_response(self, turn: UserTurn) -> Iterable[ModelAction]:
         yield Wait(0.2)
         yield Say("In Oslo there is snow, and it is four degrees below zero.")
 
@@ -65,7 +65,7 @@ class World:
 
     def connect(self, **config: Any) -> None:
         self.client = LiveConnection.client(
-            Endpoint.gemini(api_key=KEY_CANARY), {**CONFIG, **config}, model="gemini-3.8-live", tap=self.recorder
+            Endpoint.gemini(api_key=KEY_CANARY), {**CONFIG, **config}, model="gemini-3.8-live", observer=self.recorder
         )
         self.server: EmulatedConnection = self.emulator.connection()
         self.up: deque[tuple[float, bytes]] = deque()

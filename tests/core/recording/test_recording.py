@@ -1,4 +1,4 @@
-"""The tap of a connection, and the recorder that goes there."""
+"""Observers of a connection, and the recorder, which is one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from core.recording.scenes import HANDLE_CANARY, KEY_CANARY
+from live_protocol import Observation
 from live_protocol import events as ev
 from live_protocol.connection import LiveConnection
 from live_protocol.endpoint import Endpoint
@@ -68,7 +69,7 @@ BOTH = [
 def test_the_client_end() -> None:
     sink = io.BytesIO()
     recorder = Recorder(sink, info={"who": "client"})
-    talk(LiveConnection.client(ENDPOINT, CONFIG, model="m", tap=recorder), LiveConnection.server())
+    talk(LiveConnection.client(ENDPOINT, CONFIG, model="m", observer=recorder), LiveConnection.server())
     found = records(sink)
     assert recorder.error is None
     assert [one for one in shape(found) if one not in [("ping",), ("pong",)]] == BOTH
@@ -88,7 +89,7 @@ def test_the_client_end() -> None:
 def test_the_server_end_records_the_same_directions() -> None:
     sink = io.BytesIO()
     client = LiveConnection.client(ENDPOINT, CONFIG, model="m")
-    talk(client, LiveConnection.server(tap=Recorder(sink)))
+    talk(client, LiveConnection.server(observer=Recorder(sink)))
     found = [one for one in shape(records(sink)) if one not in [("ping",), ("pong",)]]
     assert sorted(found) == sorted(BOTH)
     assert b"CANARY" not in sink.getvalue()
@@ -96,13 +97,13 @@ def test_the_server_end_records_the_same_directions() -> None:
 
 def test_all_connections_of_a_session_in_one_trace() -> None:
     sink = io.BytesIO()
-    client = PersistentConnection.client(ENDPOINT, model="m", tap=Recorder(sink), jitter=lambda: 0.0)
+    client = PersistentConnection.client(ENDPOINT, model="m", observer=Recorder(sink), jitter=lambda: 0.0)
     clock = FakeClock()
     for _ in range(2):
         while client.dial is None:
             client.advance(clock.advance(0.1))
             list(client.events())
-        client.dialled()
+        client.dial_succeeded()
         pair = Pair(client, LiveConnection.server(), clock=clock)
         pair.pump()
         assert isinstance(pair.server, LiveConnection)
@@ -120,7 +121,7 @@ def test_all_connections_of_a_session_in_one_trace() -> None:
 
 def test_a_refused_upgrade() -> None:
     sink = io.BytesIO()
-    client = LiveConnection.client(ENDPOINT, model="m", tap=Recorder(sink))
+    client = LiveConnection.client(ENDPOINT, model="m", observer=Recorder(sink))
     client.receive_data(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 6\r\n\r\nCANARY")
     list(client.events())
     found = records(sink)
@@ -132,8 +133,8 @@ def test_a_refused_upgrade() -> None:
 def test_a_pong_that_answers_nothing() -> None:
     sink = io.BytesIO()
     recorder = Recorder(sink)
-    recorder(1.0, False, ev.PongReceived(payload=b"?"))
-    recorder(1.0, True, ev.UpgradeRequested(target="/?key=CANARY"))
+    recorder(Observation(at=1.0, from_client=False, what=ev.PongReceived(payload=b"?")))
+    recorder(Observation(at=1.0, from_client=True, what=ev.UpgradeRequested(target="/?key=CANARY")))
     (found,) = records(sink)
     assert (found.kind, found.facts) == ("pong", {})
 
@@ -151,7 +152,7 @@ class Broken(io.BytesIO):
 def test_a_sink_that_fails_ends_the_recording_and_nothing_else() -> None:
     sink = Broken()
     recorder = Recorder(sink)
-    pair = talk(LiveConnection.client(ENDPOINT, model="m", tap=recorder), LiveConnection.server())
+    pair = talk(LiveConnection.client(ENDPOINT, model="m", observer=recorder), LiveConnection.server())
     assert isinstance(recorder.error, OSError)
     assert len(records(sink)) == 1
     assert isinstance(pair.client, LiveConnection)
@@ -161,37 +162,39 @@ def test_a_sink_that_fails_ends_the_recording_and_nothing_else() -> None:
 
 def test_redaction_can_be_switched_off_and_told_secrets() -> None:
     sink = io.BytesIO()
-    Recorder(sink, redact=False)(0, True, json.dumps({"setup": {"sessionResumption": {"handle": "CANARY"}}}))
+    text = json.dumps({"setup": {"sessionResumption": {"handle": "CANARY"}}})
+    Recorder(sink, redact=False)(Observation(at=0, from_client=True, what=text))
     assert b"CANARY" in sink.getvalue()
     sink = io.BytesIO()
-    Recorder(sink, secrets=["hush"])(0, True, json.dumps({"realtimeInput": {"text": "say hush"}}))
+    text = json.dumps({"realtimeInput": {"text": "say hush"}})
+    Recorder(sink, secrets=["hush"])(Observation(at=0, from_client=True, what=text))
     assert b"hush" not in sink.getvalue()
 
 
 @pytest.mark.parametrize("client", [True, False])
-def test_the_tap_of_a_link(client: bool) -> None:
+def test_the_observer_of_a_link(client: bool) -> None:
     seen: list[Any] = []
     sink = io.BytesIO()
     if client:
-        talk(LiveConnection.client(ENDPOINT, model="m", tap=lambda *what: seen.append(what)), LiveConnection.server())
+        talk(LiveConnection.client(ENDPOINT, model="m", observer=seen.append), LiveConnection.server())
     else:
         talk(
             LiveConnection.client(ENDPOINT, model="m"),
-            LiveConnection.server(tap=lambda *what: seen.append(what)),
+            LiveConnection.server(observer=seen.append),
         )
     assert not sink.getvalue()
-    assert {type(what) for _, _, what in seen} >= {str, bytes, ev.Connected, ev.ConnectionClosed}
-    for _, from_client, what in seen:
-        if isinstance(what, str | bytes):
-            assert from_client is isinstance(what, str)
-    assert isinstance(seen[-1][2], ev.ConnectionClosed)
+    assert {type(one.what) for one in seen} >= {str, bytes, ev.Connected, ev.ConnectionClosed}
+    for one in seen:
+        if isinstance(one.what, str | bytes):
+            assert one.from_client is isinstance(one.what, str)
+    assert isinstance(seen[-1].what, ev.ConnectionClosed)
 
 
 def test_to_a_file(tmp_path: Path) -> None:
     path = tmp_path / "session.jsonl"
-    with record_to(path, info={"a": 1}) as tap:
-        talk(LiveConnection.client(ENDPOINT, model="m", tap=tap), LiveConnection.server())
-    assert tap.error is None
+    with record_to(path, info={"a": 1}) as observer:
+        talk(LiveConnection.client(ENDPOINT, model="m", observer=observer), LiveConnection.server())
+    assert observer.error is None
     reader = TraceReader(path.read_bytes())
     assert reader.info == {"a": 1}
     assert len(list(reader)) == 4
@@ -199,14 +202,14 @@ def test_to_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_to_a_full_disk() -> None:
-    with record_to("/dev/full") as tap:
-        pair = talk(LiveConnection.client(ENDPOINT, model="m", tap=tap), LiveConnection.server())
-    assert isinstance(tap.error, OSError)
+    with record_to("/dev/full") as observer:
+        pair = talk(LiveConnection.client(ENDPOINT, model="m", observer=observer), LiveConnection.server())
+    assert isinstance(observer.error, OSError)
     assert isinstance(pair.client, LiveConnection)
     assert pair.client.close_info is not None
     with pytest.raises(InvalidMessage), record_to("/dev/full", secrets="one"):
         pass
 
 
-def test_no_tap_no_cost_in_attributes() -> None:
-    assert WebSocketLink.server()._tap is None
+def test_without_an_observer_there_is_none() -> None:
+    assert WebSocketLink.server()._observer is None

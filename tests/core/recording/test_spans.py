@@ -28,7 +28,7 @@ from core.recording.support import (
     up,
     voice,
 )
-from live_protocol.recording import ENVELOPE_STEP, GapKind, SaidKind, Spread, Timeline
+from live_protocol.recording import ENVELOPE_STEP, Distribution, GapKind, SaidKind, Timeline
 
 about = pytest.approx
 
@@ -180,7 +180,7 @@ def test_a_turn() -> None:
     assert (turn.generated, turn.tokens, turn.reason) == (about(1.9), 15, "")
     assert timeline.summary.usage.total_tokens == 15
     assert timeline.summary.usage.last is None
-    assert timeline.summary.first_audio == Spread(count=1, median=about(0.7), p95=about(0.7), maximum=about(0.7))
+    assert timeline.summary.first_audio == Distribution(count=1, median=about(0.7), p95=about(0.7), maximum=about(0.7))
     shown = timeline.to_dict()["turns"][0]
     assert shown["time_to_first_audio"] == about(0.7)
 
@@ -339,14 +339,14 @@ def test_pings() -> None:
          note(4.0, "pong", rtt="fast"), note(4.0, "pong", rtt=-1), note(4.0, "pong", rtt=10**400), note(5.0, "ping")]
     )  # fmt: skip
     assert [(ping.at, ping.rtt) for ping in timeline.pings] == [(1.0, 0.1), (2.0, 1.0)]
-    assert timeline.summary.pings == Spread(count=2, median=about(0.55), p95=1.0, maximum=1.0)
+    assert timeline.summary.pings == Distribution(count=2, median=about(0.55), p95=1.0, maximum=1.0)
     assert "ping" in kinds(timeline)
 
 
 def test_spreads() -> None:
-    assert Spread.of([None]) is None
-    assert Spread.of([3, None, 1, 2]) == Spread(count=3, median=2, p95=3, maximum=3)
-    spread = Spread.of(range(1, 101))
+    assert Distribution.of([None]) is None
+    assert Distribution.of([3, None, 1, 2]) == Distribution(count=3, median=2, p95=3, maximum=3)
+    spread = Distribution.of(range(1, 101))
     assert spread is not None
     assert (spread.median, spread.p95, spread.maximum) == (50.5, 95, 100)
 

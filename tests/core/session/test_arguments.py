@@ -28,7 +28,7 @@ from live_protocol.messages import (
     Tool,
 )
 from live_protocol.session import build_setup
-from live_protocol.tools import Declared, ToolRegistry
+from live_protocol.tools import DeclaredFunction, ToolRegistry
 
 types = pytest.importorskip("google.genai.types")
 
@@ -280,7 +280,7 @@ REGISTRY = ToolRegistry(weather)
 
 @pytest.mark.parametrize(
     "function",
-    [weather, Declared(weather), REGISTRY, REGISTRY["weather"].declaration],
+    [weather, DeclaredFunction(weather), REGISTRY, REGISTRY["weather"].declaration],
     ids=["function", "declared", "registry", "declaration"],
 )
 def test_functions_as_tools(function: Any) -> None:
@@ -294,7 +294,7 @@ def test_functions_as_tools(function: Any) -> None:
 
 
 def test_functions_end_in_one_tool_after_the_others() -> None:
-    quiet = Declared(weather, name="quiet", behavior=Behavior.NON_BLOCKING)
+    quiet = DeclaredFunction(weather, name="quiet", behavior=Behavior.NON_BLOCKING)
     tools = [weather, {"google_search": {}}, types.Tool(url_context=types.UrlContext()), quiet, Tool()]
     assert setup_of({"tools": tools})["tools"] == [
         {"googleSearch": {}},

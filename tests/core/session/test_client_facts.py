@@ -22,7 +22,7 @@ from support.core import (
 
 from live_protocol import (
     Codec,
-    Failed,
+    ConnectionFailed,
     InvalidJson,
     InvalidMessage,
     LiveServerMessage,
@@ -105,8 +105,8 @@ def test_summaries_of_unknown_members_are_short(size: int) -> None:
 def test_strict(text: Any, kind: type[Exception]) -> None:
     session = ready_client(strict=True)
     events = tell(session, TEXT, text, TEXT)
-    assert names(events) == ["TurnStarted", "TextChunk", "Failed"]
-    assert isinstance(events[-1], Failed)
+    assert names(events) == ["TurnStarted", "TextChunk", "ConnectionFailed"]
+    assert isinstance(events[-1], ConnectionFailed)
     assert isinstance(events[-1].error, kind)
     assert session.phase is Phase.ENDED
     assert session.last_phase is Phase.READY

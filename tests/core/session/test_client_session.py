@@ -24,7 +24,6 @@ from live_protocol import (
     AudioFormat,
     Codec,
     InlineDataChunk,
-    Need,
     Phase,
     TurnComplete,
     TurnState,
@@ -212,7 +211,7 @@ def test_facts_belong_to_the_event_in_hand() -> None:
         session.receive_message(dumps(message))
     assert session.turn is TurnState.IDLE
     seen = []
-    while (event := session.next_event()) is not Need.DATA:
+    while (event := session.next_event()) is not None:
         seen.append((type(event).__name__, session.turn))
     assert seen == [
         ("TurnStarted", TurnState.GENERATING),

@@ -25,7 +25,7 @@ from support.core import (
 from live_protocol import (
     AlreadyClosed,
     Codec,
-    Failed,
+    ConnectionFailed,
     IllegalInState,
     InvalidJson,
     InvalidMessage,
@@ -105,7 +105,7 @@ def test_setup_first_and_only_first(before: list[Any], strict: bool) -> None:
 
 def test_setup_again_when_ready() -> None:
     (event,) = tell(ready_server(), SETUP)
-    assert isinstance(event, Failed)
+    assert isinstance(event, ConnectionFailed)
     assert isinstance(event.error, OutOfOrder)
 
 
@@ -127,7 +127,7 @@ def test_setup_again_when_ready() -> None:
 )
 def test_refused_in_the_services_words(text: bytes, kind: type[Exception], code: int, reason: str) -> None:
     (event,) = tell(ready_server(), text)
-    assert isinstance(event, Failed)
+    assert isinstance(event, ConnectionFailed)
     assert type(event.error) is kind
     assert (event.error.close_code, event.error.close_reason) == (code, reason)  # type: ignore[attr-defined]
 

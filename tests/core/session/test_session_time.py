@@ -19,9 +19,9 @@ from support.core import (
 )
 
 from live_protocol import (
+    ConnectionFailed,
     Deadline,
     DeadlineExpired,
-    Failed,
     LiveSession,
     Phase,
     StallKind,
@@ -49,7 +49,7 @@ def test_setup_deadline(origin: float, early: bool) -> None:
     assert tell(session) == []
     session.advance(origin + 30)
     (event,) = tell(session)
-    assert isinstance(event, Failed)
+    assert isinstance(event, ConnectionFailed)
     assert isinstance(event.error, DeadlineExpired)
     assert (event.error.which, event.error.after) == (Deadline.SETUP, 30.0)
     assert "generation_config, input_audio_transcription" in str(event.error)
@@ -114,7 +114,7 @@ def test_messages_without_news_end_no_wait() -> None:
     session.advance(40.0)
     assert tell(session) == []
     session.advance(40.0)
-    assert names(tell(session)) == ["Failed"]
+    assert names(tell(session)) == ["ConnectionFailed"]
 
 
 # --- stalls -----------------------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from live_protocol import (
+    ConnectionFailed,
     DeadlineExpired,
-    Failed,
     LiveClientSetup,
     LiveSession,
     StallSuspected,
@@ -46,7 +46,7 @@ def test_a_client_that_never_sends_setup_is_not_waited_for() -> None:
     assert session.next_deadline() == 30.0
     session.advance(30.0)
     (failed,) = session.events()
-    assert isinstance(failed, Failed)
+    assert isinstance(failed, ConnectionFailed)
     assert isinstance(failed.error, DeadlineExpired)
     assert "the client has sent no setup" in str(failed.error)
 
@@ -88,9 +88,9 @@ OUTPUT = b'{"serverContent": {"modelTurn": {"parts": [{"text": "x"}]}}}'
 )
 def test_what_answers_a_question(messages: list[bytes], awaits: bool) -> None:
     session = ready(LiveClientSetup(model="models/m"))
-    assert not session.awaits_answer
+    assert not session.awaiting_answer
     session.send_client_content(TURN)
     for message in messages:
         session.receive_message(message)
     list(session.events())
-    assert session.awaits_answer is awaits
+    assert session.awaiting_answer is awaits

@@ -9,12 +9,12 @@ import pytest
 from core.testing.playbook.support import HI, READY, client
 from live_protocol import (
     ConnectionClosed,
+    ConnectionState,
     DeadlineExpired,
     Event,
     IllegalInState,
     InvalidJson,
     InvalidMessage,
-    LinkState,
     LiveConnection,
     Phase,
     PongReceived,
@@ -29,12 +29,12 @@ from live_protocol import (
 )
 from live_protocol.emulator import EmulatedConnection, Emulator
 from live_protocol.messages import LiveServerContent, LiveServerMessage
-from live_protocol.testing import Faults, FaultyMachine, Pair, Playbook
+from live_protocol.testing import Faults, FaultyConnection, Pair, Playbook
 
 
-def joined(faults: Faults | str, **options: Any) -> tuple[Pair, LiveConnection, FaultyMachine[EmulatedConnection]]:
+def joined(faults: Faults | str, **options: Any) -> tuple[Pair, LiveConnection, FaultyConnection[EmulatedConnection]]:
     wrong = Faults.from_string(faults) if isinstance(faults, str) else faults
-    machine = FaultyMachine(Emulator().connection(), wrong)
+    machine = FaultyConnection(Emulator().connection(), wrong)
     ours = client(**options)
     pair = Pair(ours, machine)
     pair.pump()
@@ -54,7 +54,7 @@ def answer(pair: Pair, ours: LiveConnection) -> str:
 
 def sent(faults: Faults) -> list[bytes]:
     """What the server's end says in a whole conversation, piece by piece, without a client that could object."""
-    ours, machine = client(entropy=bytes), FaultyMachine(Emulator().connection(), faults)
+    ours, machine = client(entropy=bytes), FaultyConnection(Emulator().connection(), faults)
     pieces: list[bytes] = []
     ours.advance(0.0)
     machine.advance(0.0)
@@ -94,12 +94,12 @@ def test_cut(at: int) -> None:
     faults = Faults(cut=at)
     assert b"".join(sent(faults)) == WHOLE[:at]
     pair, ours, machine = joined(faults)
-    if ours.state is LinkState.OPEN:
+    if ours.state is ConnectionState.OPEN:
         ours.send_client_content(HI)
         pair.pump()
     assert ours.close_info is not None
     assert (ours.close_info.code, type(ours.close_info.error)) == (1006, TransportFailed)
-    assert machine.state is LinkState.CLOSED
+    assert machine.state is ConnectionState.CLOSED
     assert machine.close_info is not None
     assert machine.data_to_send() == b""
 
@@ -115,21 +115,21 @@ def test_mute() -> None:
     assert names(pair) == ["Connected"]
     pair.wait(100)
     assert isinstance(ours.close_info and ours.close_info.error, DeadlineExpired)
-    assert machine.state is LinkState.CLOSED
+    assert machine.state is ConnectionState.CLOSED
 
 
 def test_a_silence_outlasts_the_servers_own_close() -> None:
-    machine = FaultyMachine(READY.wait(1).close(1011).connection(), Faults(mute=HEAD))
+    machine = FaultyConnection(READY.wait(1).close(1011).connection(), Faults(mute=HEAD))
     ours = client(timeouts=Timeouts(ping_interval=None, setup=None))
     pair = Pair(ours, machine)
     pair.wait(1000)
-    assert ours.state is LinkState.OPEN
-    assert machine.state is LinkState.CLOSED
+    assert ours.state is ConnectionState.OPEN
+    assert machine.state is ConnectionState.CLOSED
     assert (machine.wants.read, machine.wants.close) == (True, False)
     machine.close()
     assert machine.wants.close
     pair.pump()
-    assert ours.state is LinkState.CLOSED
+    assert ours.state is ConnectionState.CLOSED
 
 
 def test_corrupt() -> None:
@@ -158,7 +158,7 @@ def test_split() -> None:
 
 
 def test_a_piece_is_due_at_once() -> None:
-    machine = FaultyMachine(READY.connection(), Faults(split=1))
+    machine = FaultyConnection(READY.connection(), Faults(split=1))
     ours = client()
     machine.advance(5.0)
     machine.receive_data(ours.data_to_send())
@@ -198,7 +198,7 @@ def test_irregular_delays_keep_the_order() -> None:
 
 
 def test_a_delay_needs_a_clock() -> None:
-    machine = FaultyMachine(READY.connection(), Faults(delay=1))
+    machine = FaultyConnection(READY.connection(), Faults(delay=1))
     machine.receive_data(client(entropy=bytes).data_to_send())
     list(machine.events())
     assert machine.next_deadline() is None
@@ -209,16 +209,16 @@ def test_drop() -> None:
     pair, ours, machine = joined("drop=2, delay=0.3")
     assert machine.next_deadline() == pytest.approx(1000.3)
     pair.wait(1.9)
-    assert ours.state is LinkState.OPEN
+    assert ours.state is ConnectionState.OPEN
     ours.send_client_content(HI)
     pair.wait(0.2)
     assert ours.close_info is not None
-    assert (ours.close_info.code, machine.state) == (1006, LinkState.CLOSED)
+    assert (ours.close_info.code, machine.state) == (1006, ConnectionState.CLOSED)
     assert "TextChunk" not in names(pair)
 
 
 def test_a_machine_without_a_clock_drops_nothing() -> None:
-    assert FaultyMachine(READY.connection(), Faults(drop=1)).next_deadline() is None
+    assert FaultyConnection(READY.connection(), Faults(drop=1)).next_deadline() is None
 
 
 # --- messages ---------------------------------------------------------------------------------------------------
@@ -290,12 +290,12 @@ def test_no_close() -> None:
     assert answer(pair, ours) == "Hi"
     ours.close()
     pair.wait(4)
-    assert ours.state is LinkState.CLOSING
+    assert ours.state is ConnectionState.CLOSING
     pair.wait(2)
     error = ours.close_info and ours.close_info.error
     assert isinstance(error, DeadlineExpired)
     assert error.which == "close"
-    assert machine.state is LinkState.CLOSED
+    assert machine.state is ConnectionState.CLOSED
 
 
 def test_whoever_runs_the_server_may_always_close() -> None:
@@ -315,12 +315,12 @@ def test_whoever_runs_the_server_may_always_close() -> None:
 
 def test_facts_and_commands() -> None:
     inner = READY.send_tool_call("f").connection()
-    machine = FaultyMachine(inner, Faults())
+    machine = FaultyConnection(inner, Faults())
     pair = Pair(client(), machine)
     pair.pump()
     assert machine.machine is inner
-    assert repr(machine) == "<FaultyMachine <PlaybookConnection OPEN step 4 of 3>>"
-    assert (machine.state, machine.phase, machine.turn) == (LinkState.OPEN, Phase.READY, TurnState.GENERATING)
+    assert repr(machine) == "<FaultyConnection <PlaybookConnection OPEN step 4 of 3>>"
+    assert (machine.state, machine.phase, machine.turn) == (ConnectionState.OPEN, Phase.READY, TurnState.GENERATING)
     assert [call.name for call in machine.pending_tool_calls] == ["f"]
     assert (machine.buffered_in, machine.buffered_out, machine.latency, machine.close_info) == (0, 0, None, None)
     machine.ping(b"x")
@@ -335,7 +335,7 @@ def test_facts_and_commands() -> None:
 
 def test_a_refused_upgrade_passes() -> None:
     for split in (None, 5):
-        machine = FaultyMachine(Playbook().reject(404, body="x" * 50).connection(), Faults(split=split))
+        machine = FaultyConnection(Playbook().reject(404, body="x" * 50).connection(), Faults(split=split))
         pair = Pair(client(), machine)
         pair.pump()
         rejected: Any = pair.client_events[0]
@@ -345,8 +345,8 @@ def test_a_refused_upgrade_passes() -> None:
 def test_faults_of_faults() -> None:
     """Which also shows that frames are found whatever pieces they come in."""
     for split in (1, 3, 1000):
-        inner = FaultyMachine(READY.send_text("x" * 70_000).send_text("y" * 200).connection(), Faults(split=split))
-        pair = Pair(client(), FaultyMachine(inner, Faults(unknown=True)))
+        inner = FaultyConnection(READY.send_text("x" * 70_000).send_text("y" * 200).connection(), Faults(split=split))
+        pair = Pair(client(), FaultyConnection(inner, Faults(unknown=True)))
         pair.pump()
         assert [name for name in names(pair) if name != "TurnStarted"] == [
             "Connected", "SetupComplete", "UnknownMessage", "TextChunk", "TextChunk"
@@ -404,7 +404,7 @@ def test_senseless_faults(text: str, why: str) -> None:
 
 
 def test_events_pass() -> None:
-    machine = FaultyMachine(READY.connection(), Faults())
+    machine = FaultyConnection(READY.connection(), Faults())
     machine.receive_data(client().data_to_send())
     events: list[Event] = list(machine.events())
     assert [type(event).__name__ for event in events] == ["UpgradeRequested", "Connected"]

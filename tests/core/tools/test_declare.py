@@ -30,7 +30,7 @@ from support.declared import (
 from live_protocol.codec import Codec
 from live_protocol.errors import InvalidMessage
 from live_protocol.messages import Behavior, FunctionCall
-from live_protocol.tools import Declared, declare
+from live_protocol.tools import DeclaredFunction, declare
 
 
 class TestSchema:
@@ -205,7 +205,7 @@ class TestFunctions:
         def f() -> None: ...
 
         assert Codec().to_dict(declare(f)) == {"name": "f"}
-        assert Declared(f).bind(FunctionCall()) == ((), {})
+        assert DeclaredFunction(f).bind(FunctionCall()) == ((), {})
 
     def test_callables_of_all_kinds(self) -> None:
         class Tool:
@@ -241,7 +241,7 @@ class TestFunctions:
             return [word] * most
 
         for partial in (functools.partial(find, database=1), functools.partial(find, object())):
-            declared = Declared(partial, name="find")
+            declared = DeclaredFunction(partial, name="find")
             assert declared.declaration.parameters is not None
             assert sorted(declared.declaration.parameters.properties or {}) == ["most", "word"]
             args, kwargs = declared.bind(FunctionCall(args={"word": "a", "most": 2}))

@@ -16,7 +16,7 @@ from support.declared import Circle, Floor, Names, Options, Place, Square, Trip,
 
 from live_protocol.errors import InvalidMessage, LiveProtocolError
 from live_protocol.messages import Behavior, FunctionCall, FunctionResponsePart, FunctionResponseScheduling, Type
-from live_protocol.tools import BadToolCall, Declared, ToolRegistry, respond
+from live_protocol.tools import DeclaredFunction, InvalidToolCall, ToolRegistry, respond
 
 
 class TestBinding:
@@ -91,7 +91,7 @@ class TestBinding:
         ],
     )
     def test_what_does_not_fit_says_where(self, hint: Any, value: Any, path: str, why: str) -> None:
-        with pytest.raises(BadToolCall, match=why) as caught:
+        with pytest.raises(InvalidToolCall, match=why) as caught:
             bound(hint, value)
         assert caught.value.path == path
         assert str(caught.value) == f"{path}: {caught.value.why}"
@@ -107,36 +107,36 @@ class TestBinding:
         class Even:
             number: int = attrs.field(validator=check)
 
-        with pytest.raises(BadToolCall, match=r"args\.x: ValueError: 3 is odd"):
+        with pytest.raises(InvalidToolCall, match=r"args\.x: ValueError: 3 is odd"):
             bound(Even, {"number": 3})
 
     def test_names(self) -> None:
-        declared = Declared(hinted(int))
-        with pytest.raises(BadToolCall, match=r"args\.x: it is required"):
+        declared = DeclaredFunction(hinted(int))
+        with pytest.raises(InvalidToolCall, match=r"args\.x: it is required"):
             declared.bind(FunctionCall())
-        with pytest.raises(BadToolCall, match=r"args\.y: there is no such name"):
+        with pytest.raises(InvalidToolCall, match=r"args\.y: there is no such name"):
             declared.bind(FunctionCall(args={"x": 1, "y": None}))
 
     def test_null_for_what_has_a_default_is_left_out(self) -> None:
         def f(a: int = 1, b: int | None = 2, c: int = 3) -> None: ...
 
-        assert Declared(f).bind(FunctionCall(args={"a": None, "b": None, "c": 4})) == ((), {"b": None, "c": 4})
-        with pytest.raises(BadToolCall, match="got null"):
+        assert DeclaredFunction(f).bind(FunctionCall(args={"a": None, "b": None, "c": 4})) == ((), {"b": None, "c": 4})
+        with pytest.raises(InvalidToolCall, match="got null"):
             bound(int, None)
 
     def test_positional_only(self) -> None:
         def f(a: int, b: int = 7, c: int = 8, /, d: int = 9) -> tuple[int, ...]:
             return a, b, c, d
 
-        args, kwargs = Declared(f).bind(FunctionCall(args={"c": 3, "a": 1, "d": 4}))
+        args, kwargs = DeclaredFunction(f).bind(FunctionCall(args={"c": 3, "a": 1, "d": 4}))
         assert (args, kwargs) == ((1, 7, 3), {"d": 4})
         assert f(*args, **kwargs) == (1, 7, 3, 4)
 
     def test_arguments_in_pieces_are_refused(self) -> None:
         from live_protocol.messages import PartialArg
 
-        with pytest.raises(BadToolCall, match="in pieces"):
-            Declared(hinted(int)).bind(FunctionCall(partial_args=[PartialArg(json_path="$.x")]))
+        with pytest.raises(InvalidToolCall, match="in pieces"):
+            DeclaredFunction(hinted(int)).bind(FunctionCall(partial_args=[PartialArg(json_path="$.x")]))
 
     @given(
         st.recursive(
@@ -152,7 +152,7 @@ class TestBinding:
         refused: list[str] = []
         try:
             bound(hint, value)
-        except BadToolCall as error:
+        except InvalidToolCall as error:
             refused.append(error.path)
         assert all(path.startswith("args.x") for path in refused)
 
@@ -187,7 +187,7 @@ class TestResponse:
             (ValueError("no"), {"error": "ValueError: no"}),
             (Mute(), {"error": "Mute"}),
             (KeyError(), {"error": "KeyError"}),
-            (BadToolCall("args.x", "why"), {"error": "args.x: why"}),
+            (InvalidToolCall("args.x", "why"), {"error": "args.x: why"}),
         ],
     )
     def test_results_become_an_object(self, result: Any, response: dict[str, Any]) -> None:
@@ -212,7 +212,7 @@ class TestResponse:
 
     def test_everything_else_goes_along(self) -> None:
         part = FunctionResponsePart()
-        answer = Declared(hinted(int), name="g").respond(
+        answer = DeclaredFunction(hinted(int), name="g").respond(
             FunctionCall(id="call-2"),
             1,
             scheduling=FunctionResponseScheduling.SILENT,
@@ -233,7 +233,7 @@ class TestRegistry:
         def f() -> None: ...
         def g(x: int) -> None: ...
 
-        registry = ToolRegistry(f, Declared(g, name="h"))
+        registry = ToolRegistry(f, DeclaredFunction(g, name="h"))
         added = registry.add(g, behavior=Behavior.BLOCKING)
         assert list(registry) == ["f", "h", "g"]
         assert len(registry) == 3
@@ -246,7 +246,7 @@ class TestRegistry:
         assert declarations[1].parameters.type is Type.OBJECT
         assert registry.find(FunctionCall(name="g")) is added
         for name in (None, "k"):
-            with pytest.raises(BadToolCall, match=r"there is no function .*; known are f, h, g") as caught:
+            with pytest.raises(InvalidToolCall, match=r"there is no function .*; known are f, h, g") as caught:
                 registry.find(FunctionCall(name=name))
             assert caught.value.path == ""
 

@@ -8,8 +8,8 @@ import zlib
 from typing import Any
 
 from live_protocol.close_info import CloseInfo
-from live_protocol.events import Connected, ConnectionClosed, Failed, Need, UpgradeRequested
-from live_protocol.states import LinkState
+from live_protocol.events import Connected, ConnectionClosed, ConnectionFailed, UpgradeRequested
+from live_protocol.states import ConnectionState
 from live_protocol.websocket import HandshakeRequest, WebSocketLink
 
 KEY = b"k" * 16
@@ -140,20 +140,20 @@ def open_link(role: str, **options: Any) -> WebSocketLink:
 
 def pull(link: WebSocketLink) -> list[Any]:
     events: list[Any] = []
-    while (event := link.next_event()) is not Need.DATA:
+    while (event := link.next_event()) is not None:
         events.append(event)
     return events
 
 
 def outcome(link: WebSocketLink) -> tuple[list[Any], Any, CloseInfo]:
-    """Everything before the end, the error of `Failed` or None, and the `CloseInfo`; checks the order of the end."""
+    """What came before the end, the error of `ConnectionFailed` or None, and the `CloseInfo`; checks their order."""
     events = pull(link)
     assert isinstance(events[-1], ConnectionClosed), events
     info = events.pop().info
-    error = events.pop().error if events and isinstance(events[-1], Failed) else None
+    error = events.pop().error if events and isinstance(events[-1], ConnectionFailed) else None
     assert info.error is error
-    assert not any(isinstance(event, (Failed, ConnectionClosed)) for event in events)
-    assert link.next_event() is Need.DATA
+    assert not any(isinstance(event, (ConnectionFailed, ConnectionClosed)) for event in events)
+    assert link.next_event() is None
     return events, error, info
 
 
@@ -181,4 +181,4 @@ def exchange(one: WebSocketLink, other: WebSocketLink) -> None:
 
 
 def is_over(link: WebSocketLink) -> bool:
-    return link.state is LinkState.CLOSED and not link.pending
+    return link.state is ConnectionState.CLOSED and not link.pending

@@ -30,7 +30,7 @@ from core.websocket.harness import (
 from live_protocol.errors import LimitExceeded
 from live_protocol.events import PingReceived
 from live_protocol.limits import Limits
-from live_protocol.states import LinkState
+from live_protocol.states import ConnectionState
 from live_protocol.websocket import WebSocketLink
 
 ROLES = pytest.mark.parametrize("role", ["client", "server"])
@@ -181,7 +181,7 @@ def test_200_000_pings_in_one_read(role: str, flood: bool) -> None:
         assert isinstance(error, LimitExceeded)
         assert (error.which, info.code) == ("max_buffered_out", 1008)
     else:
-        assert link.state is LinkState.OPEN
+        assert link.state is ConnectionState.OPEN
         assert answers == [(0x8A, number.to_bytes(3, "big")) for number in range(count - 16, count)]
         assert pull(link)[-1] == PingReceived(payload=(count - 1).to_bytes(3, "big"))
 

@@ -33,8 +33,8 @@ from live_protocol.errors import (
     ServerClosed,
     TransportFailed,
 )
-from live_protocol.events import ConnectionClosed, Failed, Need
-from live_protocol.states import LinkState
+from live_protocol.events import ConnectionClosed, ConnectionFailed
+from live_protocol.states import ConnectionState
 from live_protocol.timing import Deadline
 from live_protocol.websocket import HandshakeRequest, WebSocketLink
 
@@ -46,7 +46,7 @@ ROLES = pytest.mark.parametrize("role", ["client", "server"])
 def test_a_close_that_the_peer_answers(role: str) -> None:
     link = open_link(role)
     link.close(1001, "bye")
-    assert (link.state, link.pending) == (LinkState.CLOSING, False)
+    assert (link.state, link.pending) == (ConnectionState.CLOSING, False)
     assert parse(link.data_to_send()) == [(0x88, b"\x03\xe9bye")]
     assert link.wants.read
     assert not link.wants.half_close
@@ -55,11 +55,11 @@ def test_a_close_that_the_peer_answers(role: str) -> None:
     assert events == ["still coming"]
     assert error is None
     assert info == CloseInfo(code=1001, reason="bye", clean=True, initiator=Initiator.LOCAL)
-    assert link.state is LinkState.CLOSING
+    assert link.state is ConnectionState.CLOSING
     # RFC 6455 section 7.1.1: the server closes the TCP connection, the client waits for that
     assert (link.wants.close, link.wants.read) == ((False, True) if role == "client" else (True, False))
     link.receive_eof()
-    assert (link.state, link.wants.close, link.wants.read, link.pending) == (LinkState.CLOSED, True, False, False)
+    assert (link.state, link.wants.close, link.wants.read, link.pending) == (ConnectionState.CLOSED, True, False, False)
 
 
 @ROLES
@@ -145,7 +145,7 @@ def test_reasons_that_cannot_be_sent(reason: object) -> None:
     link = open_client()
     with pytest.raises(InvalidMessage):
         link.close(1000, reason)  # type: ignore[arg-type]
-    assert (link.state, link.buffered_out) == (LinkState.OPEN, 0)
+    assert (link.state, link.buffered_out) == (ConnectionState.OPEN, 0)
 
 
 @pytest.mark.parametrize("reason", ["", "x" * 122, "x" * 123, "€" * 41])
@@ -176,7 +176,7 @@ def test_giving_up_while_connecting_sends_nothing_and_is_no_failure() -> None:
     events, error, info = outcome(link)
     assert (events, error) == ([], None)
     assert info == CloseInfo(code=1006, clean=False, initiator=Initiator.LOCAL)
-    assert (link.state, link.wants.close, link.wants.half_close) == (LinkState.CLOSING, True, False)
+    assert (link.state, link.wants.close, link.wants.half_close) == (ConnectionState.CLOSING, True, False)
 
 
 def test_a_server_that_gives_up_while_connecting_says_503() -> None:
@@ -198,7 +198,7 @@ def test_the_end_of_the_stream_without_a_close_frame(role: str) -> None:
     assert isinstance(error, TransportFailed)
     assert str(error) == "the stream ended without a close frame"
     assert (info.code, info.clean, info.initiator, info.retryable) == (1006, False, Initiator.TRANSPORT, True)
-    assert (link.state, link.wants.close, link.buffered_out) == (LinkState.CLOSED, True, 0)
+    assert (link.state, link.wants.close, link.buffered_out) == (ConnectionState.CLOSED, True, 0)
 
 
 @ROLES
@@ -217,7 +217,7 @@ def test_the_answer_to_a_close_is_still_written_after_the_end_of_the_stream(role
     link = open_link(role)
     link.receive_data(close_frame(1000, to=role))
     link.receive_eof()
-    assert link.state is LinkState.CLOSED
+    assert link.state is ConnectionState.CLOSED
     assert (link.wants.write, link.wants.close) == (True, False)
     assert parse(link.data_to_send()) == [(0x88, b"\x03\xe8")]
     assert (link.wants.write, link.wants.close) == (False, True)
@@ -228,7 +228,7 @@ def test_a_broken_transport_takes_nothing_any_more(role: str) -> None:
     link = open_link(role)
     link.receive_data(close_frame(1000, to=role))
     link.transport_failed("reset")
-    assert (link.state, link.buffered_out, link.wants.close) == (LinkState.CLOSED, 0, True)
+    assert (link.state, link.buffered_out, link.wants.close) == (ConnectionState.CLOSED, 0, True)
     assert outcome(link)[1] is None
 
 
@@ -287,7 +287,7 @@ def test_a_fault_found_above_is_said_to_the_peer(role: str, error: LiveProtocolE
     assert (info.code, info.reason, info.clean, info.initiator) == (code, reason, False, Initiator.LOCAL)
     assert link.buffered_in == 0
     assert parse(link.data_to_send()) == [(0x88, code.to_bytes(2, "big") + reason.encode())]
-    assert (link.wants.close, link.wants.half_close, link.state) == (True, True, LinkState.CLOSING)
+    assert (link.wants.close, link.wants.half_close, link.state) == (True, True, ConnectionState.CLOSING)
 
 
 def test_a_fault_found_above_after_our_close_sends_no_second_frame() -> None:
@@ -334,13 +334,13 @@ def test_a_fault_found_above_comes_too_late_once_the_end_was_told() -> None:
     link = open_client()
     link.receive_data(raw(3))
     failed = link.next_event()
-    assert isinstance(failed, Failed)
+    assert isinstance(failed, ConnectionFailed)
     link.fail(InvalidJson("late"))
     closed = link.next_event()
     assert isinstance(closed, ConnectionClosed)
     assert closed.info.error is failed.error
     link.fail(InvalidJson("late"))
-    assert link.next_event() is Need.DATA
+    assert link.next_event() is None
 
 
 def test_a_fault_found_above_while_connecting() -> None:

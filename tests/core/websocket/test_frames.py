@@ -99,7 +99,7 @@ def read(role: str, chunks: list[bytes], *, short_cut: bool) -> list[object]:
     reader = FrameReader(
         client=role == "client",
         limits=Limits(max_message=66_000, max_fragments=5),
-        inflate=None,
+        decompressor=None,
         queue=told,
         on_ping=lambda payload: told.append(("ping", payload)),
         on_pong=lambda payload: told.append(("pong", payload)),

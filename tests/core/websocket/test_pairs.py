@@ -27,7 +27,7 @@ from core.websocket.harness import (
 )
 from core.websocket.test_frames import cuts, streams
 from live_protocol.close_info import Initiator
-from live_protocol.events import Connected, ConnectionClosed, Failed, UpgradeRequested
+from live_protocol.events import Connected, ConnectionClosed, ConnectionFailed, UpgradeRequested
 from live_protocol.limits import Limits
 from live_protocol.websocket import HandshakeRequest, WebSocketLink
 
@@ -203,8 +203,8 @@ def test_no_cutting_changes_what_is_told_from_the_first_byte_on(
 
 def plain(event: object) -> object:
     """Exceptions compare by identity; what they say is what counts."""
-    if isinstance(event, Failed):
-        return (Failed, type(event.error), str(event.error))
+    if isinstance(event, ConnectionFailed):
+        return (ConnectionFailed, type(event.error), str(event.error))
     if isinstance(event, ConnectionClosed):
         info = event.info
         return (ConnectionClosed, info.code, info.reason, info.clean, info.initiator, info.retryable, info.hint)

@@ -19,7 +19,7 @@ from core.websocket.harness import (
     response,
 )
 from live_protocol.errors import LiveProtocolError, MessageTooLarge
-from live_protocol.events import ConnectionClosed, Failed, UpgradeRequested
+from live_protocol.events import ConnectionClosed, ConnectionFailed, UpgradeRequested
 from live_protocol.limits import Limits
 from live_protocol.websocket import HandshakeRequest, WebSocketLink
 
@@ -71,7 +71,7 @@ def test_a_failed_handshake_shows_nothing(row: str) -> None:
     link = client()
     FAILURES[row](link)
     failed, closed = pull(link)
-    assert isinstance(failed, Failed)
+    assert isinstance(failed, ConnectionFailed)
     assert isinstance(closed, ConnectionClosed)
     assert CANARY not in shown(failed.error)
     assert CANARY not in repr(failed) + repr(closed) + repr(link)

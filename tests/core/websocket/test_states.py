@@ -33,7 +33,7 @@ from live_protocol.errors import (
 )
 from live_protocol.events import PingReceived, PongReceived
 from live_protocol.limits import Limits
-from live_protocol.states import LINK, LinkInput, LinkState
+from live_protocol.states import CONNECTION_TRANSITIONS, ConnectionInput, ConnectionState
 from live_protocol.websocket import Wants, WebSocketLink
 
 ROLES = pytest.mark.parametrize("role", ["client", "server"])
@@ -49,10 +49,10 @@ def closing_link(role: str) -> WebSocketLink:
     return link
 
 
-STATES: dict[LinkState, Callable[[str], WebSocketLink]] = {
-    LinkState.CONNECTING: new_link,
-    LinkState.OPEN: open_link,
-    LinkState.CLOSING: closing_link,
+STATES: dict[ConnectionState, Callable[[str], WebSocketLink]] = {
+    ConnectionState.CONNECTING: new_link,
+    ConnectionState.OPEN: open_link,
+    ConnectionState.CLOSING: closing_link,
 }
 
 
@@ -65,34 +65,34 @@ def upgraded(link: WebSocketLink, role: str) -> None:
 
 
 def failed(link: WebSocketLink, role: str) -> None:
-    connecting = link.state is LinkState.CONNECTING
+    connecting = link.state is ConnectionState.CONNECTING
     link.receive_data(b"\0" if connecting else raw(3, to=role))
 
 
-INPUTS: dict[LinkInput, Callable[[WebSocketLink, str], None]] = {
-    LinkInput.UPGRADED: upgraded,
-    LinkInput.LOCAL_CLOSE: lambda link, role: link.close(),
-    LinkInput.REMOTE_CLOSE: lambda link, role: link.receive_data(close_frame(1000, to=role)),
-    LinkInput.FAIL: failed,
-    LinkInput.END: lambda link, role: link.receive_eof(),
+INPUTS: dict[ConnectionInput, Callable[[WebSocketLink, str], None]] = {
+    ConnectionInput.UPGRADED: upgraded,
+    ConnectionInput.LOCAL_CLOSE: lambda link, role: link.close(),
+    ConnectionInput.REMOTE_CLOSE: lambda link, role: link.receive_data(close_frame(1000, to=role)),
+    ConnectionInput.FAIL: failed,
+    ConnectionInput.END: lambda link, role: link.receive_eof(),
 }
 
 
 @ROLES
-@pytest.mark.parametrize(("state", "what"), LINK, ids=str)
-def test_every_cell_of_the_table_is_taken(state: LinkState, what: LinkInput, role: str) -> None:
+@pytest.mark.parametrize(("state", "what"), CONNECTION_TRANSITIONS, ids=str)
+def test_every_cell_of_the_table_is_taken(state: ConnectionState, what: ConnectionInput, role: str) -> None:
     link = STATES[state](role)
     assert link.state is state
     INPUTS[what](link, role)
-    assert link.state is LINK[state, what]
+    assert link.state is CONNECTION_TRANSITIONS[state, what]
 
 
 @ROLES
-@pytest.mark.parametrize("state", LinkState, ids=str)
+@pytest.mark.parametrize("state", ConnectionState, ids=str)
 @pytest.mark.parametrize("command", ["send_text", "send_binary", "ping"])
-def test_what_may_be_sent_when(state: LinkState, command: str, role: str) -> None:
+def test_what_may_be_sent_when(state: ConnectionState, command: str, role: str) -> None:
     """W24."""
-    if state is LinkState.CLOSED:
+    if state is ConnectionState.CLOSED:
         link = open_link(role)
         link.receive_eof()
     else:
@@ -100,20 +100,20 @@ def test_what_may_be_sent_when(state: LinkState, command: str, role: str) -> Non
     pull(link)
     link.data_to_send()
     send = getattr(link, command)
-    if state is LinkState.OPEN:
+    if state is ConnectionState.OPEN:
         send(b"x")
         first = {"send_text": 0x81, "send_binary": 0x82, "ping": 0x89}[command]
         assert parse(link.data_to_send()) == [(first, b"x")]
         return
     kinds = {
-        LinkState.CONNECTING: IllegalInState,
-        LinkState.CLOSING: ConnectionClosing,
-        LinkState.CLOSED: AlreadyClosed,
+        ConnectionState.CONNECTING: IllegalInState,
+        ConnectionState.CLOSING: ConnectionClosing,
+        ConnectionState.CLOSED: AlreadyClosed,
     }
     with pytest.raises(kinds[state]) as caught:
         send(b"x" * 10_000_000)
     assert len(str(caught.value)) < 200
-    assert issubclass(kinds[state], StaleOperation) is (state is not LinkState.CONNECTING)
+    assert issubclass(kinds[state], StaleOperation) is (state is not ConnectionState.CONNECTING)
     assert (link.state, link.buffered_out) == (state, 0)
 
 
@@ -314,7 +314,7 @@ def test_pongs_owed_between_two_writes_have_a_bound(extra: int) -> None:
         if extra > 0:
             break
         link.data_to_send()
-    assert link.state is (LinkState.OPEN if extra <= 0 else LinkState.CLOSING)
+    assert link.state is (ConnectionState.OPEN if extra <= 0 else ConnectionState.CLOSING)
 
 
 def test_a_pong_goes_out_with_a_pong_event_on_the_other_side() -> None:

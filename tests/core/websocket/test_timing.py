@@ -22,7 +22,7 @@ from live_protocol.close_info import Initiator
 from live_protocol.errors import DeadlineExpired
 from live_protocol.events import PongReceived
 from live_protocol.limits import Limits
-from live_protocol.states import LinkState
+from live_protocol.states import ConnectionState
 from live_protocol.timing import Deadline, Timeouts
 from live_protocol.websocket import HandshakeRequest, WebSocketLink
 
@@ -49,7 +49,7 @@ def test_a_handshake_without_an_answer_expires() -> None:
     assert link.wants.close
     assert link.next_deadline() == 115
     link.advance(115)
-    assert link.state is LinkState.CLOSED
+    assert link.state is ConnectionState.CLOSED
     assert link.next_deadline() is None
 
 
@@ -88,7 +88,7 @@ def test_silence_is_asked_about_and_any_byte_is_an_answer(role: str) -> None:
     assert link.next_deadline() == 50
     link.advance(50)
     assert pings(link) == [b"\0\0\0\2"]
-    assert link.state is LinkState.OPEN
+    assert link.state is ConnectionState.OPEN
 
 
 def test_received_bytes_push_the_ping_back_without_touching_the_deadline() -> None:
@@ -110,7 +110,7 @@ def test_a_ping_without_an_answer_ends_the_connection(role: str) -> None:
     link.advance(20)
     link.data_to_send()
     link.advance(79)
-    assert link.state is LinkState.OPEN
+    assert link.state is ConnectionState.OPEN
     assert link.data_to_send() == b""  # one question at a time
     link.advance(80)
     _, error, info = outcome(link)
@@ -144,12 +144,12 @@ def test_the_clock_of_a_pong_starts_when_the_ping_is_taken() -> None:
     link = open_client(timeouts=T, now=0)
     link.advance(20)
     link.advance(1000)  # the transport did not take it
-    assert link.state is LinkState.OPEN
+    assert link.state is ConnectionState.OPEN
     assert pings(link) == [b"\0\0\0\1"]
     link.advance(1059)
-    assert link.state is LinkState.OPEN
+    assert link.state is ConnectionState.OPEN
     link.advance(1060)
-    assert link.state is LinkState.CLOSING
+    assert link.state is ConnectionState.CLOSING
 
 
 def test_any_byte_stops_the_clock_of_a_pong() -> None:
@@ -161,7 +161,7 @@ def test_any_byte_stops_the_clock_of_a_pong() -> None:
     link.advance(19)
     assert link.next_deadline() == 20
     link.advance(61)
-    assert link.state is LinkState.OPEN
+    assert link.state is ConnectionState.OPEN
 
 
 @ROLES
@@ -229,11 +229,11 @@ def test_while_nothing_is_read_no_pong_is_waited_for() -> None:
     link.advance(20)
     assert pings(link) == [b"\0\0\0\1"]
     link.advance(500)
-    assert link.state is LinkState.OPEN
+    assert link.state is ConnectionState.OPEN
     link.next_event()
     assert link.wants.read
     link.advance(559)
-    assert link.state is LinkState.OPEN
+    assert link.state is ConnectionState.OPEN
     link.advance(560)
     _, error, _ = outcome(link)
     assert isinstance(error, DeadlineExpired)
@@ -267,7 +267,7 @@ def test_deadlines_can_be_switched_off(role: str) -> None:
     link.close()
     assert link.next_deadline() is None
     link.advance(1e9)
-    assert link.state is LinkState.CLOSING
+    assert link.state is ConnectionState.CLOSING
 
 
 @ROLES
@@ -283,7 +283,7 @@ def test_a_close_that_is_never_answered_ends_by_itself(role: str) -> None:
     assert isinstance(error, DeadlineExpired)
     assert error.which is Deadline.CLOSE
     assert (info.code, info.clean, info.initiator) == (1006, False, Initiator.LOCAL)
-    assert (link.state, link.wants.close, link.wants.read) == (LinkState.CLOSED, True, False)
+    assert (link.state, link.wants.close, link.wants.read) == (ConnectionState.CLOSED, True, False)
     assert link.next_deadline() is None
 
 
@@ -294,7 +294,7 @@ def test_a_server_that_does_not_hang_up_is_hung_up_on() -> None:
     assert outcome(link)[1] is None
     assert (link.wants.read, link.wants.close) == (True, False)
     link.advance(5)
-    assert (link.state, link.wants.read, link.wants.close) == (LinkState.CLOSED, False, True)
+    assert (link.state, link.wants.read, link.wants.close) == (ConnectionState.CLOSED, False, True)
     assert not link.pending
 
 
@@ -303,7 +303,7 @@ def test_last_words_that_nobody_takes_are_dropped_at_the_close_deadline() -> Non
     link.send_binary(bytes(1000))
     link.receive_data(close_frame(1000, to="server"))
     link.receive_eof()
-    assert (link.state, link.wants.write) == (LinkState.CLOSED, True)
+    assert (link.state, link.wants.write) == (ConnectionState.CLOSED, True)
     assert link.next_deadline() == 5
     link.advance(5)
     assert (link.wants.write, link.wants.close, link.next_deadline()) == (False, True, None)
@@ -323,9 +323,9 @@ def test_a_server_times_the_answer_of_its_application_too() -> None:
     link.receive_data(GOOD_REQUEST)
     link.advance(9)
     link.accept()
-    assert link.state is LinkState.OPEN
+    assert link.state is ConnectionState.OPEN
     link.advance(10)
-    assert link.state is LinkState.OPEN
+    assert link.state is ConnectionState.OPEN
     assert link.next_deadline() == 29
 
 

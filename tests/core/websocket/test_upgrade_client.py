@@ -20,9 +20,9 @@ from core.websocket.harness import (
 )
 from live_protocol.close_info import Initiator
 from live_protocol.errors import HandshakeFailed, IllegalInState, InvalidMessage, LimitExceeded, TransportFailed
-from live_protocol.events import Connected, Rejected
+from live_protocol.events import Connected, UpgradeRejected
 from live_protocol.limits import Limits
-from live_protocol.states import LinkState
+from live_protocol.states import ConnectionState
 from live_protocol.websocket import HandshakeRequest, WebSocketLink
 
 UPGRADE, CONNECTION, ACCEPTED = RESPONSE_FIELDS
@@ -31,7 +31,7 @@ UPGRADE, CONNECTION, ACCEPTED = RESPONSE_FIELDS
 def test_the_request_is_what_rfc_6455_asks_for() -> None:
     request = HandshakeRequest(host="example.com:8443", target="/ws?a=b", headers=[("X-Goog-Api-Client", "x/1")])
     link = WebSocketLink.client(request, compression=True, entropy=lambda count: b"k" * count)
-    assert link.state is LinkState.CONNECTING
+    assert link.state is ConnectionState.CONNECTING
     head = link.data_to_send().decode()
     assert head == (
         "GET /ws?a=b HTTP/1.1\r\nHost: example.com:8443\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -67,7 +67,7 @@ def test_a_good_response_connects_once(row: str, slow: bool) -> None:
     assert isinstance(event, Connected)
     assert ("sec-websocket-accept", ACCEPT) in event.headers
     assert not event.compression
-    assert (link.state, link.buffered_in) == (LinkState.OPEN, 0)
+    assert (link.state, link.buffered_in) == (ConnectionState.OPEN, 0)
 
 
 BAD = {
@@ -110,7 +110,7 @@ def test_a_bad_response_fails_once_and_for_good(row: str, slow: bool) -> None:
     assert events == []
     assert isinstance(error, HandshakeFailed)
     assert (error.status, info.code, info.clean, info.initiator) == (None, 1006, False, Initiator.LOCAL)
-    assert (link.state, link.wants.close, link.wants.read) == (LinkState.CLOSING, True, False)
+    assert (link.state, link.wants.close, link.wants.read) == (ConnectionState.CLOSING, True, False)
     assert link.data_to_send() == b""
     assert link.buffered_in == 0
 
@@ -152,7 +152,7 @@ def test_no_bytes_are_no_end_of_the_stream() -> None:
     """W34."""
     link = new_client()
     feed(link, GOOD_RESPONSE[:10], b"", GOOD_RESPONSE[10:], b"")
-    assert link.state is LinkState.OPEN
+    assert link.state is ConnectionState.OPEN
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_refusal_keeps_status_headers_and_body(status: int, retryable: bool, h
     link.receive_data(b"dy" + b"and more")
     events, error, info = outcome(link)
     (rejected,) = events
-    assert isinstance(rejected, Rejected)
+    assert isinstance(rejected, UpgradeRejected)
     assert (rejected.status, rejected.body) == (status, b"body")
     assert ("x-a", "B") in rejected.headers
     assert isinstance(error, HandshakeFailed)
@@ -305,7 +305,7 @@ def test_the_end_of_the_stream_before_a_response_is_the_transports(data: bytes) 
     assert isinstance(error, TransportFailed)
     assert str(error) == "the stream ended during the opening handshake"
     assert (info.code, info.initiator, info.retryable) == (1006, Initiator.TRANSPORT, True)
-    assert link.state is LinkState.CLOSED
+    assert link.state is ConnectionState.CLOSED
 
 
 BAD_REQUESTS = {

@@ -30,7 +30,7 @@ from live_protocol.errors import (
 )
 from live_protocol.events import Connected, UpgradeRequested
 from live_protocol.limits import Limits
-from live_protocol.states import LinkState
+from live_protocol.states import ConnectionState
 
 HOST, UPGRADE, CONNECTION, KEY, VERSION = REQUEST_FIELDS
 
@@ -63,9 +63,9 @@ def test_a_good_request_is_handed_out_and_can_be_accepted(row: str, slow: bool) 
     assert isinstance(event, UpgradeRequested)
     assert event.target == "/ws?key=1"
     assert ("upgrade", "websocket") in [(name, value.lower()) for name, value in event.headers]
-    assert (link.wants.read, link.wants.write, link.state) == (False, False, LinkState.CONNECTING)
+    assert (link.wants.read, link.wants.write, link.state) == (False, False, ConnectionState.CONNECTING)
     link.accept([("X-Served-By", "me")])
-    assert link.state is LinkState.OPEN
+    assert link.state is ConnectionState.OPEN
     assert link.data_to_send().decode() == (
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Accept: {ACCEPT}\r\nX-Served-By: me\r\n\r\n"
@@ -278,9 +278,9 @@ def test_a_refusal_that_cannot_be_sent_changes_nothing(arguments: dict[str, obje
     link.receive_data(GOOD_REQUEST)
     with pytest.raises(InvalidMessage):
         link.reject(**arguments)  # type: ignore[arg-type]
-    assert (link.state, link.buffered_out) == (LinkState.CONNECTING, 0)
+    assert (link.state, link.buffered_out) == (ConnectionState.CONNECTING, 0)
     link.accept()
-    assert link.state is LinkState.OPEN
+    assert link.state is ConnectionState.OPEN
 
 
 @pytest.mark.parametrize("header", [("Upgrade", "x"), ("Sec-WebSocket-Protocol", "x"), ("X", "a\nb"), ("X Y", "z")])
@@ -289,9 +289,9 @@ def test_an_acceptance_that_cannot_be_sent_changes_nothing(header: tuple[str, st
     link.receive_data(GOOD_REQUEST)
     with pytest.raises(InvalidMessage):
         link.accept([header])
-    assert (link.state, link.buffered_out) == (LinkState.CONNECTING, 0)
+    assert (link.state, link.buffered_out) == (ConnectionState.CONNECTING, 0)
     link.accept()
-    assert link.state is LinkState.OPEN
+    assert link.state is ConnectionState.OPEN
 
 
 def test_an_answer_has_its_moment() -> None:
@@ -327,7 +327,7 @@ def test_a_client_that_leaves_before_the_answer(data: bytes) -> None:
     link.receive_eof()
     events, error, info = outcome(link)
     assert isinstance(error, TransportFailed)
-    assert (info.initiator, link.state) == (Initiator.TRANSPORT, LinkState.CLOSED)
+    assert (info.initiator, link.state) == (Initiator.TRANSPORT, ConnectionState.CLOSED)
     assert len(events) == (data == GOOD_REQUEST)
     with pytest.raises(AlreadyClosed):
         link.accept()
@@ -347,7 +347,7 @@ def test_a_handshake_that_takes_too_long(data: bytes, expected: int, detail: str
     link.receive_data(data)
     assert link.next_deadline() == 110
     link.advance(109.9)
-    assert link.state is LinkState.CONNECTING
+    assert link.state is ConnectionState.CONNECTING
     link.advance(110)
     _, error, info = outcome(link)
     assert isinstance(error, DeadlineExpired)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import socket
 
-from live_protocol.events import Need, UpgradeRequested
+from live_protocol.events import UpgradeRequested
 from live_protocol.limits import Limits
-from live_protocol.states import LinkState
+from live_protocol.states import ConnectionState
 from live_protocol.websocket import HandshakeRequest, WebSocketLink
 
 LIMITS = Limits(max_fragments=1_000_000)
@@ -67,13 +67,13 @@ def serve(link: WebSocketLink, sock: socket.socket) -> list[str]:
 def echo(link: WebSocketLink) -> list[str]:
     """Answer all events there are; gives the text messages among them."""
     texts: list[str] = []
-    while (event := link.next_event()) is not Need.DATA:
+    while (event := link.next_event()) is not None:
         if isinstance(event, UpgradeRequested):
             link.accept()
         elif isinstance(event, str):
             texts.append(event)
-            if link.state is LinkState.OPEN:
+            if link.state is ConnectionState.OPEN:
                 link.send_text(event.encode())
-        elif isinstance(event, bytes) and link.state is LinkState.OPEN:
+        elif isinstance(event, bytes) and link.state is ConnectionState.OPEN:
             link.send_binary(event)
     return texts

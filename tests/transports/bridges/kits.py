@@ -61,7 +61,7 @@ class WebsocketsKit(BridgeKit):
         if "compression" in dial:
             arguments["compression"] = "deflate"
         async with (
-            bridges.dialling(connect(**arguments), endpoint, timeouts=bounds.get("timeouts")) as connection,
+            bridges.dialing(connect(**arguments), endpoint, timeouts=bounds.get("timeouts")) as connection,
             bridges.over_websockets(connection, endpoint, config, **session) as opened,
         ):
             yield opened
@@ -83,7 +83,7 @@ class AiohttpKit(BridgeKit):
             arguments["compress"] = 15
         async with (
             aiohttp.ClientSession() as http,
-            bridges.dialling(http.ws_connect(**arguments), endpoint, timeouts=bounds.get("timeouts")) as websocket,
+            bridges.dialing(http.ws_connect(**arguments), endpoint, timeouts=bounds.get("timeouts")) as websocket,
             bridges.over_aiohttp(websocket, endpoint, config, **session) as opened,
         ):
             yield opened
@@ -103,7 +103,7 @@ class PicowsKit(BridgeKit):
         if dial.get("ssl"):
             arguments["ssl_context"] = dial["ssl"]
         async with (
-            bridges.dialling(picows.ws_connect(**arguments), endpoint, timeouts=bounds.get("timeouts")) as (
+            bridges.dialing(picows.ws_connect(**arguments), endpoint, timeouts=bounds.get("timeouts")) as (
                 transport,
                 listener,
             ),

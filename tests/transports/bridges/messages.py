@@ -7,9 +7,8 @@ from typing import Any
 from live_protocol import (
     ConnectionClosed,
     Endpoint,
-    Need,
 )
-from live_protocol.connection import AcceptUpgrade, Action, MessageConnection
+from live_protocol.connection import AcceptUpgrade, MessageConnection, WebSocketAction
 
 ENDPOINT = Endpoint.custom("ws://test/")
 GEMINI = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
@@ -21,7 +20,7 @@ def client(**options: Any) -> MessageConnection:
     return MessageConnection.client(ENDPOINT, model="test", **options)
 
 
-def actions(machine: MessageConnection) -> list[Action]:
+def actions(machine: MessageConnection) -> list[WebSocketAction]:
     return list(iter(machine.next_action, None))
 
 
@@ -56,6 +55,6 @@ def end(machine: MessageConnection) -> ConnectionClosed:
     """The last event, which nothing follows."""
     *_, last = machine.events()
     assert isinstance(last, ConnectionClosed)
-    assert machine.next_event() is Need.DATA
+    assert machine.next_event() is None
     assert machine.close_info is last.info
     return last

@@ -23,7 +23,7 @@ from live_protocol import (
     UpgradeRequested,
 )
 from live_protocol.connection import HttpResponse
-from live_protocol.emulator import Action, Drop, Emulator, Turn
+from live_protocol.emulator import Drop, Emulator, ModelAction, UserTurn
 from live_protocol.timing import Deadline
 from live_transports.bridges import AsgiApp, LiveServerSession, asgi_app
 
@@ -318,7 +318,7 @@ def test_a_send_fails(told: bool) -> None:
 
 
 class Dropping:
-    def on_text(self, turn: Turn) -> list[Action]:
+    def on_text(self, turn: UserTurn) -> list[ModelAction]:
         return [Drop()]
 
     on_speech = on_tool_response = on_text

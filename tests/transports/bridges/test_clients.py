@@ -181,7 +181,7 @@ def test_what_is_no_failure_to_connect_is_not_disguised() -> None:
 
     async def scenario() -> None:
         with pytest.raises(ZeroDivisionError):
-            await bridges.dialling(broken(), Endpoint.custom("ws://test/"))
+            await bridges.dialing(broken(), Endpoint.custom("ws://test/"))
 
     AsyncioKit("asyncio").run(scenario)
 
@@ -198,7 +198,7 @@ def test_a_dial_has_one_bound_where_the_library_has_none() -> None:
             async with aiohttp.ClientSession() as http:
                 dial = http.ws_connect(**bridges.aiohttp_arguments(endpoint))
                 with at_once(), pytest.raises(DeadlineExpired) as caught:
-                    await bridges.dialling(dial, endpoint, timeouts=Timeouts(open=0.1))
+                    await bridges.dialing(dial, endpoint, timeouts=Timeouts(open=0.1))
                 assert (caught.value.which, caught.value.after) == (Deadline.OPEN, 0.1)
             await kit.join(peer)
 
@@ -417,7 +417,7 @@ def test_picows_takes_the_end_of_tcp_for_the_end_of_the_upgrade() -> None:
         with Peer(script) as peer:
             endpoint = peer.endpoint()
             with pytest.raises(TransportFailed):
-                await bridges.dialling(picows.ws_connect(**bridges.picows_arguments(endpoint)), endpoint)
+                await bridges.dialing(picows.ws_connect(**bridges.picows_arguments(endpoint)), endpoint)
             await kit.join(peer)
 
     kit.run(scenario)

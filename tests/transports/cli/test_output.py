@@ -23,10 +23,10 @@ PCM = AudioFormat(24_000)
 SAMPLES: list[ev.Event] = [
     ev.UpgradeRequested(target=f"/ws/x?key={SECRET}", headers=(("x-goog-api-key", SECRET),)),
     ev.Connected(headers=(("server", "x"),), compression=True),
-    ev.Rejected(status=403, body=b"no"),
+    ev.UpgradeRejected(status=403, body=b"no"),
     ev.PingReceived(payload=b"p"),
     ev.PongReceived(payload=b"p", rtt=0.012),
-    ev.Failed(error=TransportFailed("it broke")),
+    ev.ConnectionFailed(error=TransportFailed("it broke")),
     ev.ConnectionClosed(
         info=CloseInfo(
             code=1011,
@@ -77,7 +77,7 @@ SAMPLES: list[ev.Event] = [
         reason=next(iter(ev.ReconnectReason)),
         info=CloseInfo(code=1006, clean=False, initiator=Initiator.TRANSPORT),
     ),
-    ev.Reconnected(epoch=2, resumed=True, attempts=1, gap=0.7),
+    ev.Reconnected(epoch=2, resumed=True, attempts=1, downtime=0.7),
     ev.InputLost(count=2, kinds={"client_content": 2}, size=10, reason=ev.LossReason.STALE, certain=False),
     ev.ContextUpdateReceived(update=m.LiveClientContextUpdate(system_instruction=m.Content())),
 ]

@@ -34,11 +34,13 @@ def test_every_recording_of_the_real_service(file: Path) -> None:
     types = result.types()
     assert types[0] == "Connected"
     assert types[-1] == "ConnectionClosed"
-    assert set(types) <= set(events.__all__) | {"Refused"}
-    assert not {"Undecodable", "UnknownMessage", "Failed"} & set(types)
+    assert set(types) <= set(events.__all__) | {"ReplayError"}
+    assert not {"Undecodable", "UnknownMessage", "ConnectionFailed"} & set(types)
     frames = open_trace(file.read_bytes())
     shown = result.objects()
-    assert sum(item["from"] == "client" and item["type"] != "Refused" for item in shown) == sum(f.sent for f in frames)
+    assert sum(item["from"] == "client" and item["type"] != "ReplayError" for item in shown) == sum(
+        f.sent for f in frames
+    )
     assert sum(item["from"] == "server" and item.get("last", False) for item in shown) == sum(
         not f.sent for f in frames
     )
@@ -101,7 +103,7 @@ def test_strict_ends_at_the_first_unknown_message(tmp_path: Path) -> None:
     file = log(tmp_path / "own.websocket.log", (">", SETUP), ("<", COMPLETE), ("<", b'{"new":{}}'), ("<", TEXT))
     result = call("replay", "--json", "--strict", file)
     assert result.status == 1
-    assert result.types("server")[-2:] == ["Failed", "ConnectionClosed"]
+    assert result.types("server")[-2:] == ["ConnectionFailed", "ConnectionClosed"]
     assert "TextChunk" not in result.types()
 
 
@@ -125,7 +127,7 @@ def test_client_messages_that_would_be_refused_are_shown(tmp_path: Path) -> None
     answer = b'{"toolResponse":{"functionResponses":[{"id":"nobody-asked","name":"f","response":{}}]}}'
     file = log(tmp_path / "own.websocket.log", (">", SETUP), ("<", COMPLETE), (">", answer), ("<", TEXT))
     result = call("replay", "--json", file)
-    refused = [item for item in result.objects() if item["type"] == "Refused"]
+    refused = [item for item in result.objects() if item["type"] == "ReplayError"]
     assert [item["error"]["class"] for item in refused] == ["InvalidMessage"]
     assert "TextChunk" in result.types()
     assert result.status == 0
@@ -135,7 +137,7 @@ def test_a_setup_that_would_be_refused_does_not_stop_the_rest(tmp_path: Path) ->
     setup = b'{"setup":{"model":"models/m","generationConfig":{"responseModalities":["TEXT","AUDIO"]}}}'
     file = log(tmp_path / "own.websocket.log", (">", setup), ("<", COMPLETE), ("<", TEXT))
     result = call("replay", "--json", file)
-    assert result.types()[0] == "Refused"
+    assert result.types()[0] == "ReplayError"
     assert result.types("server")[-1] == "ConnectionClosed"
 
 

@@ -81,7 +81,7 @@ def test_something_else_than_was_recorded(cassettes: Cassettes, real: Endpoint) 
 def test_less_than_was_recorded(cassettes: Cassettes, real: Endpoint) -> None:
     with cassettes(endpoint=real) as server:
         ask(server.endpoint, "Hi")
-    replay = cassettes(patience=None)
+    replay = cassettes(step_timeout=None)
     with pytest.raises(PlaybookMismatch, match="still to come"), replay as server:
         ask(server.endpoint)
 

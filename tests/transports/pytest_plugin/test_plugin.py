@@ -111,7 +111,7 @@ def test_ten_minutes_take_no_time(live_pair: Pairs) -> None:
     start = pair.clock.now
     told = [(type(event).__name__, pair.clock.now - start) for event in pair.wait(541)]
     assert told == [("GoAway", 541)]
-    assert [type(event).__name__ for event in pair.wait(60)] == ["Failed", "ConnectionClosed"]
+    assert [type(event).__name__ for event in pair.wait(60)] == ["ConnectionFailed", "ConnectionClosed"]
 
 
 def test_a_pair_with_a_playbook(live_pair: Pairs) -> None:
@@ -125,14 +125,14 @@ def test_a_pair_with_a_playbook(live_pair: Pairs) -> None:
 
 def test_a_pair_with_faults(live_pair: Pairs) -> None:
     pair = live_pair(faults="no-pong", timeouts=Timeouts(ping_interval=10, ping_timeout=5))
-    assert [type(event).__name__ for event in pair.wait(20)] == ["Failed", "ConnectionClosed"]
+    assert [type(event).__name__ for event in pair.wait(20)] == ["ConnectionFailed", "ConnectionClosed"]
     with pytest.raises(InvalidMessage):
         live_pair(faults="no-pnog")
 
 
 def test_a_strict_pair(live_pair: Pairs) -> None:
     pair = live_pair(["expect setup", "send setup complete", "send setup complete"], strict=True)
-    assert [type(event).__name__ for event in pair.client_events][-2:] == ["Failed", "ConnectionClosed"]
+    assert [type(event).__name__ for event in pair.client_events][-2:] == ["ConnectionFailed", "ConnectionClosed"]
 
 
 def test_a_mismatch_fails_the_test() -> None:

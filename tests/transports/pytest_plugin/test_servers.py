@@ -29,7 +29,7 @@ from live_protocol import (
     Timeouts,
     TransportFailed,
 )
-from live_protocol.emulator import Action, Emulator, EmulatorOptions, Say, Turn
+from live_protocol.emulator import Emulator, EmulatorOptions, ModelAction, Say, UserTurn
 from live_protocol.testing import Faults, InvalidPlaybook, Playbook, PlaybookConnection, PlaybookMismatch
 from live_transports import asyncio as live
 from live_transports.pytest_plugin.servers import LocalServer, Servers
@@ -227,7 +227,7 @@ def test_all_servers_are_stopped_whatever_happens() -> None:
 
 def test_patience() -> None:
     servers = Servers()
-    server = servers(GREETING, patience=0.05)
+    server = servers(GREETING, step_timeout=0.05)
 
     async def scene() -> None:
         async with live.connect(server.endpoint, TEXT, model="m") as session:
@@ -243,7 +243,7 @@ def test_patience() -> None:
 class Broken:
     """A model with a bug."""
 
-    def on_text(self, turn: Turn) -> Iterable[Action]:
+    def on_text(self, turn: UserTurn) -> Iterable[ModelAction]:
         yield Say(f"{1 // len(turn.speech)}")
 
     on_speech = on_tool_response = on_text

@@ -52,10 +52,10 @@ class Coloured:
 @contextlib.asynccontextmanager
 async def over(runner: Any, session: Any) -> AsyncIterator[Any]:
     if isinstance(runner, live_sync.ToolRunner):
-        with runner.over(session.plain) as stream:
+        with runner.attach(session.plain) as stream:
             yield Coloured(stream)
     else:
-        async with runner.over(session) as stream:
+        async with runner.attach(session) as stream:
             yield stream
 
 

@@ -23,9 +23,9 @@ EAGER = ReconnectPolicy(
     base_delay=0.005,
     max_delay=0.02,
     max_attempts=10_000,
-    healthy_after=0.0,
+    stable_after=0.0,
     give_up_after=None,
-    in_flight=0.001,
+    in_flight_window=0.001,
     go_away=GoAwayPolicy(margin=0.01),
 )
 QUIET = Timeouts(ping_interval=None, close=2.0)

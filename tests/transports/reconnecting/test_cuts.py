@@ -14,8 +14,8 @@ import pytest
 from transports.reconnecting.service import EAGER, QUIET, TEXT, Cutter, Service, user
 from transports.runtimes.kit.kit import Kit
 
-from live_protocol import ConnectionClosed, Failed, InputLost, LossReason, Reconnecting
-from live_protocol.emulator import Say, Turn
+from live_protocol import ConnectionClosed, ConnectionFailed, InputLost, LossReason, Reconnecting
+from live_protocol.emulator import Say, UserTurn
 
 CUTS = 100
 
@@ -24,9 +24,9 @@ class Witness:
     """Keeps the newest turn, whose history is what the session has."""
 
     def __init__(self) -> None:
-        self.turn: Turn | None = None
+        self.turn: UserTurn | None = None
 
-    def on_text(self, turn: Turn) -> list[Say]:
+    def on_text(self, turn: UserTurn) -> list[Say]:
         self.turn = turn
         return [Say("yes")]
 
@@ -51,7 +51,7 @@ def test_nothing_is_lost_in_silence(kit: Kit, transparent: bool, length: Callabl
         endpoint = service.endpoint(cutter.port, vertex=transparent)
         # How long a message may be on its way on a machine that is busy; beyond it, a handle is taken to include it.
         policy = attrs.evolve(
-            EAGER, transparent=transparent or None, retry_first=True, poisoned_after=10_000, in_flight=2.0
+            EAGER, transparent=transparent or None, retry_first=True, max_handle_failures=10_000, in_flight_window=2.0
         )
         async with (
             kit.jobs() as jobs,
@@ -105,5 +105,5 @@ def test_nothing_is_lost_in_silence(kit: Kit, transparent: bool, length: Callabl
     assert {n for report in certain for first, last in report.numbers for n in range(first, last + 1)} <= missing
     assert missing <= set(lost), "lost in silence"
     assert sum(isinstance(event, Reconnecting) for event in events) >= cuts // 2
-    assert not [event for event in events if isinstance(event, Failed)]
+    assert not [event for event in events if isinstance(event, ConnectionFailed)]
     assert sum(isinstance(event, ConnectionClosed) for event in events) == 1

@@ -14,13 +14,13 @@ from transports.runtimes.kit.peer import Conn, Gone, Peer
 
 from live_protocol import (
     ConnectionClosed,
+    ConnectionFailed,
     Endpoint,
-    Failed,
-    Gap,
     IllegalInState,
     InputLost,
     InvalidMessage,
     NotConnected,
+    OfflinePolicy,
     PersistentConnection,
     Phase,
     Reconnected,
@@ -47,7 +47,7 @@ def test_it_goes_on_with_its_history(kit: Kit, end: str) -> None:
             again = await until(session, Reconnected, events)
             assert (again.resumed, again.epoch, session.epoch) == (True, 2, 2)
             assert [type(event) for event in events[-2:]] == [SetupComplete, Reconnected]
-            assert not [event for event in events if isinstance(event, Failed | ConnectionClosed)]
+            assert not [event for event in events if isinstance(event, ConnectionFailed | ConnectionClosed)]
             assert (await say(session, "two")).text == "two"
             history = (await say(session, "/history")).text.splitlines()
             assert [line for line in history if "one" in line or "two" in line] == [
@@ -135,7 +135,7 @@ def test_what_is_said_in_a_gap_arrives(kit: Kit) -> None:
 
 def test_a_gap_that_keeps_nothing(kit: Kit) -> None:
     async def scenario() -> None:
-        policy = quick(gap=Gap.RAISE)
+        policy = quick(offline=OfflinePolicy.RAISE)
         async with kit.connect(service.endpoint(), TEXT, **options(reconnect=policy)) as session:
             await session.send_client_content(user("/drop"))
             await until(session, Reconnecting)
@@ -164,7 +164,7 @@ def test_senders_that_wait_for_room_go_on_when_the_transport_goes(kit: Kit) -> N
             conn.until_gone()
 
     async def scenario() -> None:
-        policy = quick(gap_bytes=64 * 1024 * 1024)
+        policy = quick(offline_bytes=64 * 1024 * 1024)
         async with kit.connect(peer.endpoint(), TEXT, **options(reconnect=policy)) as session, kit.jobs() as jobs:
             await until(session, SetupComplete)
             text = "x" * 1_000_000
@@ -201,7 +201,7 @@ def test_giving_up_raises_the_last_error_once(kit: Kit) -> None:
             with pytest.raises(TransportFailed, match="could not connect") as caught:
                 await until(session, Reconnected, events)
             assert isinstance(caught.value.__cause__, ConnectionRefusedError)
-            assert [type(event) for event in events[-2:]] == [Failed, ConnectionClosed]
+            assert [type(event) for event in events[-2:]] == [ConnectionFailed, ConnectionClosed]
             assert [type(event) for event in events].count(ConnectionClosed) == 1
             assert [event.attempt for event in events if isinstance(event, Reconnecting)] == [1, 2]
             assert session.phase is Phase.ENDED

@@ -398,7 +398,7 @@ def test_a_function_that_cancels_itself_is_answered() -> None:
         runner = live_asyncio.ToolRunner({"odd": odd}, on_outcome=outcomes.append)
         async with (
             live_asyncio.connect(peer.endpoint(), TEXT, model="test", timeouts=QUIET) as session,
-            runner.over(session) as stream,
+            runner.attach(session) as stream,
         ):
             await until(stream, ToolCallRequested)
             while not outcomes:  # noqa: ASYNC110 - told by a callback

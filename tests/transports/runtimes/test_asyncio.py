@@ -14,10 +14,10 @@ import pytest
 from support.patience import PATIENCE, at_once
 from transports.runtimes.kit.peer import Conn, Peer, dialer
 
-from live_protocol import IllegalInState, LinkState, Timeouts, TransportFailed
+from live_protocol import ConnectionState, IllegalInState, Timeouts, TransportFailed
 from live_protocol.messages import Content, LiveServerContent, LiveServerMessage, Part
 from live_protocol.reconnect import PersistentConnection
-from live_protocol.session import ClientVerbs
+from live_protocol.session import ClientCommands
 from live_transports.asyncio import LiveClientSession, LiveServer, LiveServerSession, connect, serve
 from live_transports.asyncio import dialing as _asyncio_dial
 from live_transports.asyncio import driver as _asyncio
@@ -93,7 +93,7 @@ def test_close_from_another_thread_while_the_loop_ends(held_up: bool) -> None:
             await asyncio.to_thread(called.wait, PATIENCE)
             time.sleep(0.1)  # noqa: ASYNC251 - a careless program
         else:
-            while sessions[0].connection.state is not LinkState.CLOSING:  # noqa: ASYNC110
+            while sessions[0].connection.state is not ConnectionState.CLOSING:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
 
     async def close() -> None:
@@ -216,10 +216,10 @@ def test_the_next_address_is_tried(broken: str, monkeypatch: pytest.MonkeyPatch)
 def test_addresses_take_turns() -> None:
     six, four = socket.AF_INET6, socket.AF_INET
     found = [(family, 1, 6, "", (str(index), 1)) for index, family in enumerate((six, six, six, four, four))]
-    assert [address[0] for _, address in _driver.interleaved(found)] == ["0", "3", "1", "4", "2"]
-    assert _driver.literal("127.0.0.1", 5) == [(four, ("127.0.0.1", 5))]
-    assert _driver.literal("::1", 5) == [(six, ("::1", 5))]
-    assert _driver.literal("localhost", 5) == []
+    assert [address[0] for _, address in _driver.interleave_families(found)] == ["0", "3", "1", "4", "2"]
+    assert _driver.ip_address("127.0.0.1", 5) == [(four, ("127.0.0.1", 5))]
+    assert _driver.ip_address("::1", 5) == [(six, ("::1", 5))]
+    assert _driver.ip_address("localhost", 5) == []
 
 
 def test_a_peer_that_does_not_read_our_last_words() -> None:
@@ -236,9 +236,9 @@ def test_a_peer_that_does_not_read_our_last_words() -> None:
     async def handler(session: LiveServerSession) -> None:
         await session.receive()
         await session.send_setup_complete()
-        wire = session._wire
-        assert isinstance(wire, _asyncio.Wire)
-        transport = wire._transport
+        driver = session._driver
+        assert isinstance(driver, _asyncio.AsyncioDriver)
+        transport = driver._transport
         assert transport is not None
         parts = [Part(text="x" * 20_000)]
         while not transport.get_write_buffer_size():
@@ -266,7 +266,7 @@ def test_a_peer_that_does_not_read_our_last_words() -> None:
 
 
 def test_the_verbs_are_those_of_the_core() -> None:
-    for name, _ in inspect.getmembers(ClientVerbs, inspect.isfunction):
+    for name, _ in inspect.getmembers(ClientCommands, inspect.isfunction):
         if not name.startswith("_"):
             ours, verb = getattr(AsyncClientSession, name), getattr(PersistentConnection, name)
             assert inspect.iscoroutinefunction(ours)

@@ -17,10 +17,10 @@ from transports.runtimes.kit.peer import BINARY, CLOSE, Conn, Gone, Peer, make_f
 from live_protocol import (
     AlreadyClosed,
     ConnectionClosing,
+    ConnectionState,
     DeadlineExpired,
     Initiator,
     Limits,
-    LinkState,
     LiveProtocolError,
     Timeouts,
     TransportFailed,
@@ -335,7 +335,7 @@ def test_after_the_peers_end(kit: Kit) -> None:
         with Peer(script) as peer:
             async with kit.connect(peer.endpoint()) as session:
                 assert type(await anext(session)) is not SetupComplete
-                while session.connection.state is not LinkState.CLOSED:
+                while session.connection.state is not ConnectionState.CLOSED:
                     await kit.sleep(0.001)
                 await session.close()
                 assert isinstance(session.close_info.error, TransportFailed)

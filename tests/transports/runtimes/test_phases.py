@@ -14,7 +14,7 @@ from transports.runtimes.kit.kit import Kit
 from transports.runtimes.kit.peer import Conn, Peer
 
 from live_protocol import Initiator, LiveProtocolError, TransportFailed
-from live_protocol.events import ConnectionClosed, Failed
+from live_protocol.events import ConnectionClosed, ConnectionFailed
 
 
 def _reset(conn: Conn) -> None:
@@ -57,7 +57,7 @@ def test_ready(kit: Kit, leave: Callable[[Conn], None], secure: bool) -> None:
                 with pytest.raises(TransportFailed) as caught:  # noqa: PT012
                     async for event in session:
                         events.append(event)  # noqa: PERF401
-                assert [type(event) for event in events[-2:]] == [Failed, ConnectionClosed]
+                assert [type(event) for event in events[-2:]] == [ConnectionFailed, ConnectionClosed]
                 if leave is _reset:
                     assert isinstance(caught.value.__cause__, ConnectionResetError)
                 assert session.close_info.initiator is Initiator.TRANSPORT

@@ -30,7 +30,7 @@ from live_protocol import (
     Timeouts,
     TransportFailed,
 )
-from live_protocol.events import ConnectionClosed, Failed, TextChunk, Undecodable, UnknownMessage
+from live_protocol.events import ConnectionClosed, ConnectionFailed, TextChunk, Undecodable, UnknownMessage
 from live_protocol.timing import Deadline
 
 
@@ -200,7 +200,7 @@ def test_unclean_ends_cannot_be_missed(kit: Kit, end: str, verb: str) -> None:
                 assert (await session.receive()).server_content is not None
                 await session.send_realtime_input(text="go")
                 if verb == "iteration":
-                    assert [type(await anext(session)) for _ in range(2)] == [Failed, ConnectionClosed]
+                    assert [type(await anext(session)) for _ in range(2)] == [ConnectionFailed, ConnectionClosed]
                 for _ in range(3):
                     with pytest.raises(kind) as caught:
                         await (session.receive() if verb == "receive" else anext(session))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from support import tls
@@ -13,11 +13,11 @@ from transports.runtimes.kit.peer import CLOSE, PING, PONG, TEXT, Conn, Gone
 
 from live_protocol import (
     ClientClosed,
+    ConnectionState,
     Endpoint,
     HandshakeFailed,
     InvalidJson,
     InvalidMessage,
-    LinkState,
     LiveProtocolError,
     Phase,
     ServerClosed,
@@ -25,7 +25,7 @@ from live_protocol import (
     TransportFailed,
     Wants,
 )
-from live_protocol.events import Event, Need, SetupReceived, UpgradeRequested
+from live_protocol.events import Event, SetupReceived, UpgradeRequested
 from live_protocol.messages import LiveServerContent, LiveServerMessage, LiveServerSetupComplete
 
 GEMINI = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
@@ -424,7 +424,7 @@ class SelfDriving:
         return self.inner.wants
 
     @property
-    def state(self) -> LinkState:
+    def state(self) -> ConnectionState:
         return self.inner.state
 
     @property
@@ -434,7 +434,7 @@ class SelfDriving:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
-    def next_event(self) -> Event | Literal[Need.DATA]:
+    def next_event(self) -> Event | None:
         event = self.inner.next_event()
         if type(event) is UpgradeRequested:
             self.inner.accept()

@@ -17,7 +17,7 @@ from transports.runtimes.kit.peer import PONG, Conn, Peer
 from live_protocol import Endpoint, IllegalInState, LiveProtocolError, Phase, TransportFailed
 from live_protocol.events import SetupReceived
 from live_transports import trio as live_trio
-from live_transports.trio.runtime import TrioLink
+from live_transports.trio.runtime import TrioStream
 
 KITS: dict[str, Callable[[], Kit]] = {
     "trio": TrioKit,
@@ -96,7 +96,7 @@ def test_an_interrupt_in_one_of_our_tasks(monkeypatch: pytest.MonkeyPatch) -> No
         with Peer(pong) as peer:
             with pytest.raises(KeyboardInterrupt):  # noqa: PT012
                 async with live_trio.connect(peer.endpoint(), model="test") as session:
-                    monkeypatch.setattr(TrioLink, "receive", interrupted)
+                    monkeypatch.setattr(TrioStream, "receive", interrupted)
                     await session.ping()
                     while True:
                         await session.receive()

@@ -37,7 +37,7 @@ from live_protocol import (
 )
 from live_protocol.events import ConnectionClosed, TextChunk
 from live_protocol.reconnect import PersistentConnection
-from live_protocol.session import ClientVerbs
+from live_protocol.session import ClientCommands
 from live_protocol.timing import Deadline
 from live_transports.sync import LiveClientSession, LiveServer, LiveServerSession, WaitTimeout, connect
 from live_transports.sync.client_and_server_session import SyncClientSession
@@ -105,7 +105,7 @@ def test_sending_with_a_timeout(secure: bool) -> None:
 
 
 def test_every_send_takes_a_timeout() -> None:
-    for name, _ in inspect.getmembers(ClientVerbs, inspect.isfunction):
+    for name, _ in inspect.getmembers(ClientCommands, inspect.isfunction):
         if not name.startswith("_"):
             ours = inspect.signature(getattr(SyncClientSession, name))
             theirs = inspect.signature(getattr(PersistentConnection, name))

@@ -84,7 +84,7 @@ def test_an_interrupted_block_does_not_wait() -> None:
     with Peer(deaf) as peer:
         with at_once(), interrupted(), open_to(peer) as session:
             session.receive()
-        assert session._wire.gone.is_set()
+        assert session._driver.closed.is_set()
 
 
 def test_an_interrupted_close_frees_the_socket() -> None:
@@ -92,7 +92,7 @@ def test_an_interrupted_close_frees_the_socket() -> None:
         session = open_to(peer)
         with interrupted():
             session.close()
-        assert session._wire.gone.is_set()
+        assert session._driver.closed.is_set()
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["upgrade", "tls"])
@@ -155,9 +155,9 @@ def test_a_socket_of_the_callers() -> None:
 # --- dialling ---------------------------------------------------------------------------------------------------
 
 
-def watch(timeout: float | None = None) -> tuple[_sockets.Watch, _sockets.Bell]:
-    bell = _sockets.Bell()
-    return _sockets.Watch(timeout, bell, lambda: False), bell
+def watch(timeout: float | None = None) -> tuple[_sockets.SocketWaiter, _sockets.SelectorWaker]:
+    bell = _sockets.SelectorWaker()
+    return _sockets.SocketWaiter(timeout, bell, lambda: False), bell
 
 
 @pytest.mark.parametrize("broken", ["refused", "silent", "both"])
@@ -193,7 +193,7 @@ def test_the_next_address_is_tried(broken: str, monkeypatch: pytest.MonkeyPatch)
         bell.close()
         addresses[:] = [stuck, stuck]
         waiter, bell = watch(0.1)
-        with pytest.raises(_sockets.Expired):
+        with pytest.raises(_sockets.WaitExpired):
             _sockets._connect_tcp("name.test", 1, waiter, None)
         bell.close()
 
@@ -265,7 +265,7 @@ def test_the_last_word_reaches_a_peer_that_talks_on_over_tls() -> None:
         with open_to(peer) as session:
             with pytest.raises(LiveProtocolError):
                 session.receive()
-            assert session._wire.gone.wait(PATIENCE)
+            assert session._driver.closed.wait(PATIENCE)
         assert peer.join() == [1002]
 
 

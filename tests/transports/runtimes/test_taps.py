@@ -21,7 +21,7 @@ TOOLS = {"tools": [{"function_declarations": [{"name": "time"}]}]}
 @pytest.mark.parametrize("policy", [None, ReconnectPolicy()], ids=["once", "reconnecting"])
 def test_tap_and_profile(kit: Kit, policy: ReconnectPolicy | None) -> None:
     sink = io.BytesIO()
-    options: dict[str, Any] = {"tap": Recorder(sink), "profile": ModelProfile(audio_during_calls=False)}
+    options: dict[str, Any] = {"observer": Recorder(sink), "profile": ModelProfile(audio_during_calls=False)}
 
     async def scenario() -> None:
         async with (

@@ -26,8 +26,8 @@ from transports.runtimes.kit.memory import (
 from transports.runtimes.kit.peer import Peer
 
 from live_protocol import (
+    ConnectionState,
     DeadlineExpired,
-    LinkState,
     LiveProtocolError,
     ServerClosed,
     Timeouts,
@@ -51,7 +51,7 @@ def test_ten_minutes_of_keepalive() -> None:
             assert len(pongs) >= 10, "each end pings after 20 s of silence; either's ping is life for both"
             assert session.close_info is not None
             assert session.close_info.clean
-        assert ours.gone.is_set()
+        assert ours.closed.is_set()
 
     assert 600 <= virtual(main) < 601
 
@@ -69,7 +69,7 @@ def test_a_dead_peer_ends_a_sender_that_is_stuck() -> None:
                         await session.send_realtime_input(text="x" * 10_000)
                 assert caught.value.which is Deadline.PONG
                 assert 60 < trio.current_time() - began < 120
-                assert ours.gone.is_set()
+                assert ours.closed.is_set()
             nursery.cancel_scope.cancel()
 
     virtual(main)
@@ -83,7 +83,7 @@ def test_a_server_that_never_sets_up() -> None:
                 async with connect(ENDPOINT, model="test", stream=ours, timeouts=Timeouts(setup=600)):
                     raise AssertionError
             assert caught.value.which is Deadline.SETUP
-        assert ours.gone.is_set()
+        assert ours.closed.is_set()
 
     @asynccontextmanager
     async def server_end_later(stream: trio.abc.Stream) -> AsyncIterator[None]:
@@ -118,7 +118,7 @@ def test_connect_is_cancelled_while_a_write_is_stuck(sends: int) -> None:
                         await session.send_realtime_input(text="x")
                         await trio.sleep_forever()
             assert scope.cancelled_caught
-            assert ours.gone.is_set()
+            assert ours.closed.is_set()
             nursery.cancel_scope.cancel()
 
     async def cancel_when_stuck(stream: Watched, scope: trio.CancelScope, sends: int) -> None:
@@ -201,7 +201,7 @@ def test_a_session_in_a_cancelled_scope_is_over_when_the_scope_is() -> None:
                     scope.cancel()
                     await session.receive()
             assert scope.cancelled_caught
-            assert session.connection.state is LinkState.CLOSED
+            assert session.connection.state is ConnectionState.CLOSED
             peer.join()
 
     trio.run(main)
@@ -262,7 +262,7 @@ def test_a_write_that_fails_ends_the_session() -> None:
                 with pytest.raises(TransportFailed) as caught:
                     await session.receive()
                 assert caught.value.__cause__ is ours.broken
-                assert ours.gone.is_set()
+                assert ours.closed.is_set()
 
     assert virtual(main) < 1
 

@@ -24,7 +24,7 @@ from live_protocol import (
     TransportFailed,
 )
 from live_protocol.events import ConnectionClosed
-from live_protocol.session import ClientVerbs
+from live_protocol.session import ClientCommands
 from live_transports import asyncio as live_asyncio
 from live_transports import trio as live_trio
 from live_transports.shared.async_sessions import AsyncClientSession
@@ -50,7 +50,7 @@ def test_what_the_block_raises_leaves_as_it_is(error: BaseException) -> None:
             frames = traceback.extract_tb(error.__traceback__)
             assert {frame.filename for frame in frames} == {__file__}
             assert error.__context__ is None
-            assert ours.gone.is_set()
+            assert ours.closed.is_set()
             nursery.cancel_scope.cancel()
 
     virtual(main)
@@ -136,10 +136,10 @@ def test_a_fault_of_our_own_is_reported_like_a_broken_transport(where: str) -> N
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answering, theirs)
             async with connect(ENDPOINT, model="test", stream=ours) as session:
-                session._wire.machine = Faulty(session.connection, where)  # type: ignore[attr-defined]
+                session._driver.machine = Faulty(session.connection, where)  # type: ignore[attr-defined]
                 if where == "receive_eof":
                     await theirs.send_eof()
-                await ours.gone.wait()  # nobody but our tasks calls the machine meanwhile
+                await ours.closed.wait()  # nobody but our tasks calls the machine meanwhile
                 with pytest.raises(TransportFailed) as caught:
                     await session.receive()
                 assert isinstance(caught.value.__cause__, ZeroDivisionError)
@@ -301,7 +301,7 @@ def test_it_is_called_as_on_asyncio() -> None:
         for parameter in set(ours) & set(theirs):
             assert ours[parameter].default == theirs[parameter].default
             assert ours[parameter].kind == theirs[parameter].kind
-    for name, _ in inspect.getmembers(ClientVerbs, inspect.isfunction):
+    for name, _ in inspect.getmembers(ClientCommands, inspect.isfunction):
         if not name.startswith("_"):
             assert getattr(LiveClientSession, name) is getattr(AsyncClientSession, name)
 

@@ -18,10 +18,10 @@ import anyio.to_thread
 from anyio.streams.tls import TLSStream
 
 from live_transports.shared.listening import FATAL, RETRY, names
-from live_transports.structured.runtime import Link, Runtime, unwrapped
+from live_transports.structured.runtime import ByteStream, Runtime, unwrapped
 from live_transports.structured.server import Listeners
 
-__all__ = ["RUNTIME", "AnyioLink", "AnyioListeners", "listen"]
+__all__ = ["RUNTIME", "AnyioListeners", "AnyioStream", "listen"]
 
 _logger = logging.getLogger("live_transports")
 
@@ -43,7 +43,7 @@ async def _reenter(token: anyio.lowlevel.EventLoopToken, function: Callable[[], 
 
 
 @final
-class AnyioLink(Link):
+class AnyioStream(ByteStream):
     """An `anyio.abc.ByteStream`."""
 
     def __init__(self, stream: anyio.abc.ByteStream) -> None:
@@ -57,7 +57,7 @@ class AnyioLink(Link):
                 self._hung_up = select.poll()
                 self._hung_up.register(sock.fileno(), select.POLLRDHUP)
 
-    async def secure(self, context: tls.SSLContext, *, hostname: str | None = None) -> AnyioLink:
+    async def secure(self, context: tls.SSLContext, *, hostname: str | None = None) -> AnyioStream:
         # Peers leave without a close_notify; that nothing was cut off, WebSocket itself makes sure.
         secured = await TLSStream.wrap(
             self._stream,
@@ -66,7 +66,7 @@ class AnyioLink(Link):
             server_side=hostname is None,
             standard_compatible=False,
         )
-        return AnyioLink(secured)
+        return AnyioStream(secured)
 
     async def receive(self) -> bytes:
         try:
@@ -83,7 +83,7 @@ class AnyioLink(Link):
     async def close(self) -> None:
         await self._stream.aclose()
 
-    def peer_left(self) -> bool:
+    def peer_closed(self) -> bool:
         # A write that fails makes asyncio's transport forget what lies unread; trio would still give it.
         return self._hung_up is not None and bool(self._hung_up.poll(0))
 
@@ -91,9 +91,9 @@ class AnyioLink(Link):
         await anyio.aclose_forcefully(self._stream)
 
 
-async def _connect(host: str, port: int, local_addr: tuple[str, int] | None) -> AnyioLink:
+async def _connect(host: str, port: int, local_addr: tuple[str, int] | None) -> AnyioStream:
     local_host, local_port = local_addr or (None, None)
-    return AnyioLink(await anyio.connect_tcp(host, port, local_host=local_host, local_port=local_port))
+    return AnyioStream(await anyio.connect_tcp(host, port, local_host=local_host, local_port=local_port))
 
 
 RUNTIME: Final = Runtime(
@@ -103,13 +103,13 @@ RUNTIME: Final = Runtime(
     nursery=anyio.create_task_group,
     checkpoint=anyio.lowlevel.checkpoint,
     sleep=anyio.sleep,
-    forever=anyio.sleep_forever,
+    sleep_forever=anyio.sleep_forever,
     in_thread=anyio.to_thread.run_sync,
     task=lambda: anyio.get_current_task().id,
     token=anyio.lowlevel.current_token,
     reenter=_reenter,
     broken=(anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream),
-    link=AnyioLink,
+    wrap_stream=AnyioStream,
     connect=_connect,
 )
 

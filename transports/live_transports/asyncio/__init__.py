@@ -23,17 +23,17 @@ from live_protocol.limits import Limits
 from live_protocol.reconnect import EndpointSource, ReconnectPolicy, Snapshot
 from live_protocol.session import ConfigInput, ModelProfile
 from live_protocol.timing import Timeouts
-from live_protocol.websocket import Tap
+from live_protocol.websocket import Observer
 from live_transports.asyncio.dialing import open_transport
-from live_transports.asyncio.driver import Wire
+from live_transports.asyncio.driver import AsyncioDriver
 from live_transports.asyncio.tools import ToolRunner
 from live_transports.shared import reconnecting as _redial
 from live_transports.shared import steps as _driver
-from live_transports.shared.async_sessions import AsyncClientSession, AsyncServerSession, Opening
-from live_transports.shared.listening import FATAL, RETRY, listen, names
+from live_transports.shared.async_sessions import AsyncClientSession, AsyncServerSession, ConnectContext
+from live_transports.shared.listening import FATAL, RETRY, bind_listeners, names
 from live_transports.shared.proxy import Proxy, ProxyFailed
-from live_transports.shared.reconnecting import Redial
-from live_transports.shared.steps import Dial, Machine, NoPublicConstructor, Response
+from live_transports.shared.reconnecting import Redialer
+from live_transports.shared.steps import ByteServerConnection, DialPlan, NoPublicConstructor, Response
 
 __all__ = [
     "LiveClientSession",
@@ -85,9 +85,9 @@ def connect(
     proxy: Proxy | str | None = None,
     reconnect: ReconnectPolicy | None = None,
     snapshot: Snapshot | None = None,
-    tap: Tap | None = None,
+    observer: Observer | None = None,
     profile: ModelProfile | None = None,
-) -> Opening[LiveClientSession]:
+) -> ConnectContext[LiveClientSession]:
     """Open a live session: use it in ``async with``, or ``await`` it.
 
     It returns when the server has accepted the setup. Events up to there are the first ones of the session's stream.
@@ -115,7 +115,7 @@ def connect(
             connections as it takes, see `PersistentConnection`. Somebody has to take events all the time, for it is
             there that the next connection is made. By default the session ends with its connection.
         snapshot: What `LiveClientSession.snapshot` gave elsewhere, to go on with that session; needs ``reconnect``.
-        tap: Told of everything that passes, for example what `live_transports.recording.record_to` gives.
+        observer: Told of everything that passes, for example what `live_transports.recording.record_to` gives.
         profile: What the model is known to refuse, where that shall be refused here; see `live_protocol.session`.
 
     Raises:
@@ -128,11 +128,11 @@ def connect(
         RemoteProtocolError: The server broke the protocol. After every one of these the socket is closed.
     """
 
-    def plan(endpoint: Endpoint) -> Dial:
-        return Dial.plan(endpoint, context=ssl, server_hostname=server_hostname, timeout=dial_timeout, proxy=proxy)
+    def plan(endpoint: Endpoint) -> DialPlan:
+        return DialPlan.plan(endpoint, context=ssl, server_hostname=server_hostname, timeout=dial_timeout, proxy=proxy)
 
     async def open_session() -> LiveClientSession:
-        made = _redial.client(
+        made = _redial.make_client(
             endpoint,
             config,
             plan,
@@ -145,29 +145,31 @@ def connect(
             codec=codec,
             compression=compression,
             strict=strict,
-            tap=tap,
+            observer=observer,
             profile=profile,
         )
         loop = asyncio.get_running_loop()
-        if isinstance(made, Redial):
+        if isinstance(made, Redialer):
             first = None
-            wire = Wire(made.machine, loop, redial=made, open=lambda dial: open_transport(dial, local_addr))
+            driver = AsyncioDriver(
+                made.machine, loop, redialer=made, open=lambda dial: open_transport(dial, local_addr)
+            )
         else:
             machine, first = made
-            wire = Wire(machine, loop)
-        session = LiveClientSession._create(wire.machine, wire)
+            driver = AsyncioDriver(machine, loop)
+        session = LiveClientSession._create(driver.machine, driver)
         try:
             if first is not None:
-                wire.start(*await open_transport(first, local_addr, sock))
+                driver.start(*await open_transport(first, local_addr, sock))
             await session._open()
         except BaseException as error:
-            wire.abort()
+            driver.abort()
             if isinstance(error, Exception):
                 await asyncio.sleep(0)  # the transport frees the socket in the next round of the loop
             raise
         return session
 
-    return Opening(open_session)
+    return ConnectContext(open_session)
 
 
 # --- server -----------------------------------------------------------------------------------------------------
@@ -184,7 +186,7 @@ class LiveServer(metaclass=NoPublicConstructor):
     def __init__(
         self,
         handler: Handler,
-        machine: Callable[[], Machine],
+        machine: Callable[[], ByteServerConnection],
         process_request: ProcessRequest | None,
         *,
         context: tls.SSLContext | None,
@@ -198,7 +200,7 @@ class LiveServer(metaclass=NoPublicConstructor):
         self._listeners: list[socket.socket] = []
         self._acceptors: set[asyncio.Task[None]] = set()
         # Each with what it drives: nothing, before TLS is agreed upon.
-        self._tasks: dict[asyncio.Task[None], Wire | None] = {}
+        self._tasks: dict[asyncio.Task[None], AsyncioDriver | None] = {}
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
@@ -251,32 +253,32 @@ class LiveServer(metaclass=NoPublicConstructor):
             await self._stop_listening()
             self._begin_close(code, reason)  # those that came meanwhile
             mine = self._others()
-            for task, wire in mine.items():
-                if wire is None:
+            for task, driver in mine.items():
+                if driver is None:
                     task.cancel()
-            for wire in mine.values():
-                if wire is not None:
-                    await wire.gone.wait()
+            for driver in mine.values():
+                if driver is not None:
+                    await driver.closed.wait()
             if mine:
                 await asyncio.wait(mine, timeout=grace)
         finally:
             await self._stop_listening()
             mine = self._others()
-            for task, wire in mine.items():
-                if wire is not None:
-                    wire.abort()
+            for task, driver in mine.items():
+                if driver is not None:
+                    driver.abort()
                 task.cancel()
             if mine:
                 await asyncio.wait(mine)
 
-    def _others(self) -> dict[asyncio.Task[None], Wire | None]:
+    def _others(self) -> dict[asyncio.Task[None], AsyncioDriver | None]:
         me = asyncio.current_task()
-        return {task: wire for task, wire in self._tasks.items() if task is not me}
+        return {task: driver for task, driver in self._tasks.items() if task is not me}
 
     def _begin_close(self, code: int, reason: str) -> None:
-        for wire in self._others().values():
-            if wire is not None:
-                wire.begin_close(code, reason)
+        for driver in self._others().values():
+            if driver is not None:
+                driver.begin_close(code, reason)
 
     async def _stop_listening(self) -> None:
         acceptors = tuple(self._acceptors)
@@ -315,7 +317,7 @@ class LiveServer(metaclass=NoPublicConstructor):
             for name in names(host)
             for address in await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         ]
-        self._listeners = listen(found, backlog)
+        self._listeners = bind_listeners(found, backlog)
         self._acceptors = {loop.create_task(self._accept(listener)) for listener in self._listeners}
 
     async def _accept(self, listener: socket.socket) -> None:
@@ -340,16 +342,18 @@ class LiveServer(metaclass=NoPublicConstructor):
         """One connection from its first byte to its end."""
         loop, task = asyncio.get_running_loop(), cast("asyncio.Task[None]", asyncio.current_task())
 
-        def ready(wire: Wire) -> None:
-            self._tasks[task] = wire
-            wire.start()
+        def ready(driver: AsyncioDriver) -> None:
+            self._tasks[task] = driver
+            driver.start()
 
         try:
-            wire = Wire(self._machine(), loop, ready)
+            driver = AsyncioDriver(self._machine(), loop, ready)
             timeout = None if self._context is None else self._handshake_timeout
             with contextlib.suppress(OSError):  # TLS failed
-                await loop.connect_accepted_socket(lambda: wire, sock, ssl=self._context, ssl_handshake_timeout=timeout)
-                await self._run(wire)
+                await loop.connect_accepted_socket(
+                    lambda: driver, sock, ssl=self._context, ssl_handshake_timeout=timeout
+                )
+                await self._run(driver)
         except Exception as error:
             self._complain("a connection of a live server failed", error)
         finally:
@@ -360,21 +364,21 @@ class LiveServer(metaclass=NoPublicConstructor):
         context = {"message": message, "exception": error, **more}
         asyncio.get_running_loop().call_exception_handler(context)
 
-    async def _run(self, wire: Wire) -> None:
+    async def _run(self, driver: AsyncioDriver) -> None:
         """One connection from its upgrade to its end."""
-        session = LiveServerSession._create(wire.machine, wire)
+        session = LiveServerSession._create(driver.machine, driver)
         code = 1000
         try:
             if await self._admit(session):
                 await self._handler(session)
         except asyncio.CancelledError:
-            wire.abort()
+            driver.abort()
             raise
         except Exception as error:
-            if not _driver.is_own_end(error, wire.inbox.info):
+            if not _driver.is_own_end(error, driver.event_queue.info):
                 code = 1011
                 self._complain("the handler of a live session failed", error, session=session)
-        await wire.close(code, "" if code == 1000 else "Internal error encountered.")
+        await driver.close(code, "" if code == 1000 else "Internal error encountered.")
 
     async def _admit(self, session: LiveServerSession) -> bool:
         """Answer the upgrade; False where it was refused."""
@@ -403,9 +407,9 @@ def serve(
     strict: bool = True,
     codec: Codec | None = None,
     process_request: ProcessRequest | None = None,
-    connection_factory: Callable[[], Machine] | None = None,
+    connection_factory: Callable[[], ByteServerConnection] | None = None,
     backlog: int = 100,
-) -> Opening[LiveServer]:
+) -> ConnectContext[LiveServer]:
     """Serve live sessions: use it in ``async with``, or ``await`` it.
 
     Each connection has one task that runs ``handler(session)`` once the upgrade is accepted. When the handler returns,
@@ -436,7 +440,7 @@ def serve(
         InvalidMessage: Neither ``handler`` nor ``connection_factory`` was given.
     """
 
-    def machine() -> Machine:
+    def machine() -> ByteServerConnection:
         return LiveConnection.server(
             limits=limits, timeouts=timeouts, codec=codec, compression=compression, strict=strict
         )
@@ -457,4 +461,4 @@ def serve(
         await server._listen(host, port, backlog)
         return server
 
-    return Opening(open_server)
+    return ConnectContext(open_server)

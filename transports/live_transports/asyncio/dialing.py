@@ -10,7 +10,7 @@ from typing import cast, final
 from live_protocol.timing import Deadline
 from live_transports.shared import steps as _driver
 from live_transports.shared.proxy import ConnectTunnel, ProxyFailed
-from live_transports.shared.steps import Dial
+from live_transports.shared.steps import DialPlan
 
 __all__ = ["Candidate", "connect_tcp", "open_transport"]
 
@@ -41,7 +41,7 @@ class Candidate(asyncio.Protocol):
 
 
 @final
-class Tunnelling(asyncio.Protocol):
+class Tunneling(asyncio.Protocol):
     """What is said to a proxy, before the candidate takes the transport over.
 
     Args:
@@ -95,7 +95,7 @@ class Tunnelling(asyncio.Protocol):
 
 
 async def open_transport(
-    dial: Dial, local_addr: tuple[str, int] | None = None, sock: socket.socket | None = None
+    dial: DialPlan, local_addr: tuple[str, int] | None = None, sock: socket.socket | None = None
 ) -> tuple[asyncio.Transport, bytes]:
     """A transport without a protocol to speak of, and what the peer has said on it already.
 
@@ -122,7 +122,7 @@ async def open_transport(
 
 
 async def _open(
-    candidate: Candidate, dial: Dial, local_addr: tuple[str, int] | None, sock: socket.socket | None
+    candidate: Candidate, dial: DialPlan, local_addr: tuple[str, int] | None, sock: socket.socket | None
 ) -> asyncio.Transport:
     loop = asyncio.get_running_loop()
     step, hop = Deadline.DIAL, dial.hop
@@ -135,7 +135,7 @@ async def _open(
                 made, _ = await loop.create_connection(lambda: candidate, sock=sock)
                 transport: asyncio.Transport | None = made
             else:
-                tunnelling = Tunnelling(dial.tunnel(), candidate)
+                tunnelling = Tunneling(dial.tunnel(), candidate)
                 made, _ = await loop.create_connection(lambda: tunnelling, sock=sock)
                 step, transport = Deadline.PROXY, made
                 if hop.tls is not None:
@@ -166,9 +166,9 @@ async def connect_tcp(host: str, port: int, local_addr: tuple[str, int] | None) 
         ValueError: The name cannot be resolved for how it is written.
     """
     loop = asyncio.get_running_loop()
-    addresses = _driver.literal(host, port)
+    addresses = _driver.ip_address(host, port)
     if not addresses:
-        addresses = _driver.interleaved(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        addresses = _driver.interleave_families(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     if len(addresses) == 1:
         return await _attempt(addresses[0], local_addr)
     running: set[asyncio.Task[socket.socket]] = set()

@@ -10,28 +10,28 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, cast, final
 
 from live_protocol.errors import LiveProtocolError
-from live_protocol.states import LinkState
+from live_protocol.states import ConnectionState
 from live_transports.shared import steps as _driver
-from live_transports.shared.async_sessions import AsyncWire
-from live_transports.shared.reconnecting import Redial
-from live_transports.shared.steps import Carried, Dial, Inbox
-from live_transports.shared.threadsafe_close import close_in
+from live_transports.shared.async_sessions import AsyncDriver
+from live_transports.shared.reconnecting import Redialer
+from live_transports.shared.steps import ByteConnection, DialPlan, EventQueue
+from live_transports.shared.threadsafe_close import close_threadsafe
 
-__all__ = ["Open", "Wire"]
+__all__ = ["AsyncioDriver", "OpenTransport"]
 
-Open: TypeAlias = Callable[[Dial], Awaitable[tuple[asyncio.Transport, bytes]]]
+OpenTransport: TypeAlias = Callable[[DialPlan], Awaitable[tuple[asyncio.Transport, bytes]]]
 """Opens a transport; gives it with what the peer has said on it already."""
 
 
 @final
-class Wire(asyncio.Protocol, AsyncWire):
+class AsyncioDriver(asyncio.Protocol, AsyncDriver):
     """The one owner of a transport, and of those that follow it.
 
     Args:
         machine: What it drives.
         loop: The loop that all of this runs in.
         ready: Called when the transport can be used; without it somebody calls `start`.
-        redial: Where further connections go to, if there are to be any; whoever waits for events opens them.
+        redialer: Where further connections go to, if there are to be any; whoever waits for events opens them.
         open: How to open one.
 
     Attributes:
@@ -41,21 +41,21 @@ class Wire(asyncio.Protocol, AsyncWire):
 
     def __init__(
         self,
-        machine: Carried,
+        machine: ByteConnection,
         loop: asyncio.AbstractEventLoop,
-        ready: Callable[[Wire], None] | None = None,
+        ready: Callable[[AsyncioDriver], None] | None = None,
         *,
-        redial: Redial | None = None,
-        open: Open | None = None,  # noqa: A002 - it is what it does
+        redialer: Redialer | None = None,
+        open: OpenTransport | None = None,  # noqa: A002 - it is what it does
     ) -> None:
-        self.inbox: Inbox[Any] = Inbox(machine, self.settle)
-        self.gone = asyncio.Event()
+        self.event_queue: EventQueue[Any] = EventQueue(machine, self.flush)
+        self.closed = asyncio.Event()
         self.machine = machine
         self._loop = loop
         self._ready = ready
-        self._redial = redial
+        self._redialer = redialer
         self._open = open
-        self._dialling: asyncio.Timeout | None = None
+        self._dialing: asyncio.Timeout | None = None
         self._transport: asyncio.Transport | None = None
         self._full = False
         self._reading = True
@@ -63,7 +63,7 @@ class Wire(asyncio.Protocol, AsyncWire):
         self._closing = False
         self._burst = 0
         self._hung_up: select.poll | None = None
-        self._arrival: asyncio.Future[None] | None = None
+        self._new_events: asyncio.Future[None] | None = None
         self._senders: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
@@ -76,28 +76,28 @@ class Wire(asyncio.Protocol, AsyncWire):
             self._ready(self)
 
     def data_received(self, data: bytes) -> None:
-        _driver.arrived(self.machine, self._loop.time(), data)
+        _driver.deliver_data(self.machine, self._loop.time(), data)
         self._burst = 0
-        self.settle()
+        self.flush()
         if not self._reading:
-            self.inbox.make_room()
+            self.event_queue.make_room()
         self._wake()
 
     def eof_received(self) -> None:
         self.tick()
         self.machine.receive_eof()
-        self.settle()
+        self.flush()
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.tick()
-        self.inbox.cause = exc
+        self.event_queue.cause = exc
         if exc is None:
             self.machine.receive_eof()
         else:
             self.machine.transport_failed(exc)
         self._full = False
-        self.gone.set()
+        self.closed.set()
         self._arm()
         self._wake()
         self._wake_senders()
@@ -107,7 +107,7 @@ class Wire(asyncio.Protocol, AsyncWire):
 
     def resume_writing(self) -> None:
         self._full = False
-        self.settle()
+        self.flush()
         self._wake_senders()
 
     # --- steps --------------------------------------------------------------------------------------------------
@@ -119,12 +119,12 @@ class Wire(asyncio.Protocol, AsyncWire):
             self._transport = transport
             self._reading = True
             self._half_closed = self._closing = False
-            self.gone.clear()
+            self.closed.clear()
         transport = cast("asyncio.Transport", self._transport)
         self._watch_for_hang_up(transport)
         transport.set_write_buffer_limits(high=_driver.HIGH_WATER, low=_driver.LOW_WATER)
         self.machine.advance(self._loop.time())
-        self.settle()
+        self.flush()
         if early:
             self.data_received(early)
 
@@ -141,15 +141,15 @@ class Wire(asyncio.Protocol, AsyncWire):
     def tick(self) -> None:
         _driver.tick(self.machine, self._loop.time())
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         if not self._full:
             self._write()
-        self._heed()
+        self._apply_wants()
         self._arm()
 
     def _write(self) -> None:
         transport = self._transport
-        if transport is None or self._closing or self.gone.is_set() or not self.machine.wants.write:
+        if transport is None or self._closing or self.closed.is_set() or not self.machine.wants.write:
             return
         if self._reading and self._hung_up is not None and self._hung_up.poll(0):
             # Listen before you speak: a write that fails makes the transport forget what lies unread, and that may be
@@ -157,10 +157,10 @@ class Wire(asyncio.Protocol, AsyncWire):
             return
         transport.write(self.machine.data_to_send())
 
-    def _heed(self) -> None:
+    def _apply_wants(self) -> None:
         """Do what the machine wants of the transport."""
         transport = self._transport
-        if transport is None or self._closing or self.gone.is_set():
+        if transport is None or self._closing or self.closed.is_set():
             return
         wants = self.machine.wants
         if wants.close and not (wants.half_close and transport.can_write_eof()):
@@ -185,8 +185,8 @@ class Wire(asyncio.Protocol, AsyncWire):
 
     def _arm(self) -> None:
         due = self.machine.next_deadline()
-        if due is None or self._over:
-            if self._timer is not None and self.gone.is_set():
+        if due is None or self._finished:
+            if self._timer is not None and self.closed.is_set():
                 self._timer.cancel()
                 self._timer = None
             return
@@ -204,38 +204,38 @@ class Wire(asyncio.Protocol, AsyncWire):
         self._write()
         if self._closing and self.machine.next_deadline() is None and self._transport is not None:
             self._transport.abort()  # it had its time to leave in order
-        self.settle()
+        self.flush()
         self._wake()
 
     # --- waiting ------------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        if self._arrival is not None and not self._arrival.done():
-            self._arrival.set_result(None)
+        if self._new_events is not None and not self._new_events.done():
+            self._new_events.set_result(None)
 
     def _wake_senders(self) -> None:
-        if self._full and not self.gone.is_set():
+        if self._full and not self.closed.is_set():
             return
         while self._senders:
             sender = self._senders.popleft()
             if not sender.done():
                 sender.set_result(None)
 
-    async def arrival(self) -> None:
-        if self._redial is not None:
-            where, told = self._redial.next()
+    async def wait_for_events(self) -> None:
+        if self._redialer is not None:
+            where, told = self._redialer.next()
             if where is not None:
-                await self._renew(self._redial, where)
+                await self._reconnect(self._redialer, where)
             if where is not None or told:
                 return
         self._arm()
-        self._arrival = self._loop.create_future()
+        self._new_events = self._loop.create_future()
         try:
-            await self._arrival
+            await self._new_events
         finally:
-            self._arrival = None
+            self._new_events = None
 
-    async def room(self) -> None:
+    async def wait_writable(self) -> None:
         self._burst += 1
         if not self._full:
             if self._burst >= _driver.BURST:
@@ -245,48 +245,48 @@ class Wire(asyncio.Protocol, AsyncWire):
         sender = self._loop.create_future()
         self._senders.append(sender)
         await sender
-        if self._over:
-            raise _driver.cut_off(self.inbox)
+        if self._finished:
+            raise _driver.send_error(self.event_queue)
 
     # --- the next connection ------------------------------------------------------------------------------------
 
     @property
-    def _over(self) -> bool:
+    def _finished(self) -> bool:
         """Whether there is no transport and will be none."""
-        return self.gone.is_set() and (self._redial is None or self.machine.state is LinkState.CLOSED)
+        return self.closed.is_set() and (self._redialer is None or self.machine.state is ConnectionState.CLOSED)
 
-    async def _renew(self, redial: Redial, where: Dial) -> None:
+    async def _reconnect(self, redialer: Redialer, where: DialPlan) -> None:
         """Open the next transport, once the last one has ended; whoever closes interrupts it."""
         assert self._open is not None  # noqa: S101 - comes with the rest
-        if self._transport is not None and not self.gone.is_set():
+        if self._transport is not None and not self.closed.is_set():
             self._transport.abort()
-            await self.gone.wait()
+            await self.closed.wait()
         self._transport = None
-        self.gone.clear()
+        self.closed.clear()
         try:
-            async with asyncio.timeout(None) as self._dialling:
+            async with asyncio.timeout(None) as self._dialing:
                 transport, early = await self._open(where)
             self.tick()
-            if redial.wanted:
-                redial.machine.dialled()
+            if redialer.wanted:
+                redialer.machine.dial_succeeded()
                 self.start(transport, early)
             else:
                 transport.abort()
         except LiveProtocolError as error:
             self.tick()
-            redial.failed(error)
+            redialer.failed(error)
         except TimeoutError:
             return  # nobody wants it any more
         finally:
-            self._dialling = None
+            self._dialing = None
             if self._transport is None:
-                self.gone.set()
+                self.closed.set()
 
     def _interrupt(self) -> None:
         """Nobody wants the connection any more that is being opened."""
-        if self._dialling is not None:
-            self._dialling.reschedule(self._loop.time())
-            self._dialling = None
+        if self._dialing is not None:
+            self._dialing.reschedule(self._loop.time())
+            self._dialing = None
         self._arm()
         self._wake()
 
@@ -300,31 +300,31 @@ class Wire(asyncio.Protocol, AsyncWire):
         """
         self.tick()
         self.machine.close(code, reason)
-        self.inbox.begin_close()
-        self.settle()
+        self.event_queue.begin_close()
+        self.flush()
         self._interrupt()
         if not self._reading:
-            self.inbox.make_room()
+            self.event_queue.make_room()
 
     async def close(self, code: int, reason: str) -> None:
         if asyncio.get_running_loop() is not self._loop:
-            await close_in(self._loop, lambda: self.close(code, reason))
+            await close_threadsafe(self._loop, lambda: self.close(code, reason))
             return
         self.begin_close(code, reason)
         try:
-            await self.gone.wait()
+            await self.closed.wait()
         except BaseException:
             self.abort()
             raise
-        self.inbox.drain()
+        self.event_queue.drain()
 
     def abort(self) -> None:
-        if self._over:
+        if self._finished:
             return
-        if self._transport is not None or self._redial is not None:
+        if self._transport is not None or self._redialer is not None:
             self.tick()
             self.machine.close()
-        if self._transport is not None and not self.gone.is_set():
+        if self._transport is not None and not self.closed.is_set():
             self._write()
             self._closing = True
             self._transport.abort()

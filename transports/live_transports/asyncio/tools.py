@@ -10,7 +10,7 @@ from typing import Any, TypeVar, final
 
 from live_transports.shared.async_sessions import AsyncClientSession
 from live_transports.shared.async_tools import ToolStream
-from live_transports.tools import Desk, Job, Runner, ToolEnd
+from live_transports.tools import ToolEnd, ToolRunnerBase, ToolScheduler, ToolTask
 
 __all__ = ["ToolRunner"]
 
@@ -19,60 +19,60 @@ T = TypeVar("T")
 
 @final
 class _Stream(ToolStream):
-    def __init__(self, session: AsyncClientSession, desk: Desk) -> None:
-        super().__init__(session, desk)
+    def __init__(self, session: AsyncClientSession, scheduler: ToolScheduler) -> None:
+        super().__init__(session, scheduler)
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def _start(self, job: Job) -> None:
-        job.handle = task = asyncio.get_running_loop().create_task(self._run(job))
-        self.tasks.add(task)
-        task.add_done_callback(lambda _: self._gone(job, task))
+    def _start(self, tool_task: ToolTask) -> None:
+        tool_task.handle = asyncio_task = asyncio.get_running_loop().create_task(self._run(tool_task))
+        self.tasks.add(asyncio_task)
+        asyncio_task.add_done_callback(lambda _: self._task_done(tool_task, asyncio_task))
 
-    def _gone(self, job: Job, task: asyncio.Task[None]) -> None:
-        self.tasks.discard(task)
-        if job in self._desk.jobs:  # it was cancelled before it began
-            self._over(job, ToolEnd.ABANDONED, None)
+    def _task_done(self, tool_task: ToolTask, asyncio_task: asyncio.Task[None]) -> None:
+        self.tasks.discard(asyncio_task)
+        if tool_task in self._scheduler.tasks:  # it was cancelled before it began
+            self._finished(tool_task, ToolEnd.ABANDONED, None)
 
-    def _cancel(self, job: Job) -> None:
-        job.handle.cancel()
+    def _cancel(self, tool_task: ToolTask) -> None:
+        tool_task.handle.cancel()
 
-    async def _run(self, job: Job) -> None:
+    async def _run(self, tool_task: ToolTask) -> None:
         end: ToolEnd = ToolEnd.ABANDONED
         failure: BaseException | None = None
-        if job.timeout is not None:
-            job.watch = asyncio.get_running_loop().call_later(job.timeout, self._ring, job)
+        if tool_task.timeout is not None:
+            tool_task.watch = asyncio.get_running_loop().call_later(tool_task.timeout, self._on_timeout, tool_task)
         try:
-            if job.stopped is None:
-                end, failure = await self._work(job)
+            if tool_task.stopped is None:
+                end, failure = await self._work(tool_task)
         except asyncio.CancelledError as error:
             failure = error
-            task = asyncio.current_task()
-            if job.stopped is None and task is not None and not task.cancelling():
-                end, failure = await self._failed(job, RuntimeError("it was cancelled"))  # of its own making
+            asyncio_task = asyncio.current_task()
+            if tool_task.stopped is None and asyncio_task is not None and not asyncio_task.cancelling():
+                end, failure = await self._failed(tool_task, RuntimeError("it was cancelled"))  # of its own making
         finally:
-            if job.watch is not None:
-                job.watch.cancel()
-            self._over(job, end, failure)
+            if tool_task.watch is not None:
+                tool_task.watch.cancel()
+            self._finished(tool_task, end, failure)
 
-    def _ring(self, job: Job) -> None:
-        task = asyncio.get_running_loop().create_task(self._expire(job))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+    def _on_timeout(self, tool_task: ToolTask) -> None:
+        asyncio_task = asyncio.get_running_loop().create_task(self._time_out(tool_task))
+        self.tasks.add(asyncio_task)
+        asyncio_task.add_done_callback(self.tasks.discard)
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
-        task = asyncio.get_running_loop().create_task(asyncio.to_thread(function, *args))
+        asyncio_task = asyncio.get_running_loop().create_task(asyncio.to_thread(function, *args))
         try:
-            return await asyncio.shield(task)
+            return await asyncio.shield(asyncio_task)
         except asyncio.CancelledError:
-            while not task.done():
+            while not asyncio_task.done():
                 with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.wait([task])
-            if not task.cancelled():
-                task.exception()  # nobody else looks
+                    await asyncio.wait([asyncio_task])
+            if not asyncio_task.cancelled():
+                asyncio_task.exception()  # nobody else looks
             raise
 
     async def stop(self) -> None:
-        self._act([], self._desk.stop_all())
+        self._act([], self._scheduler.stop_all())
         cancelled = None
         while self.tasks:
             try:
@@ -84,7 +84,7 @@ class _Stream(ToolStream):
 
 
 @final
-class ToolRunner(Runner):
+class ToolRunner(ToolRunnerBase):
     """Runs the functions that the model calls, beside the session's stream of events.
 
     Each call gets a task, and each function that is no coroutine function a thread, so reading waits for none of them.
@@ -95,7 +95,7 @@ class ToolRunner(Runner):
     """
 
     @asynccontextmanager
-    async def over(self, session: AsyncClientSession) -> AsyncIterator[ToolStream]:
+    async def attach(self, session: AsyncClientSession) -> AsyncIterator[ToolStream]:
         """Answer calls for the length of an ``async with`` block; ``async for event in`` what it gives.
 
         When the block is left, or the session ends, calls that are not answered are cancelled. Leaving waits for their
@@ -104,7 +104,7 @@ class ToolRunner(Runner):
         Args:
             session: The session; take its events from what this gives, and only there.
         """
-        stream = _Stream(session, self._desk(session.connection.tool_calls))
+        stream = _Stream(session, self._scheduler(session.connection.tool_calls))
         try:
             yield stream
         finally:

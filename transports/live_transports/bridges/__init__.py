@@ -1,6 +1,6 @@
 """Live sessions over a WebSocket that somebody else owns: ``websockets``, ``aiohttp``, ``picows``, and ASGI servers.
 
-Client role: dial with the library and put a session on top. Each library is needed only where it is used. `dialling` is
+Client role: dial with the library and put a session on top. Each library is needed only where it is used. `dialing` is
 for errors of ours in place of the library's, which can show the API key. ::
 
     endpoint = Endpoint.gemini(api_key=key)
@@ -38,18 +38,18 @@ A request's query can hold credentials, and uvicorn logs it with the path: clien
 from live_transports.bridges.aiohttp import aiohttp_arguments, over_aiohttp
 from live_transports.bridges.asgi import AsgiApp, LiveServerSession, asgi_app
 from live_transports.bridges.client import LiveClientSession
-from live_transports.bridges.dialing import Dialling, dialling
+from live_transports.bridges.dialing import Dialing, dialing
 from live_transports.bridges.picows import over_picows, picows_arguments, picows_listener
 from live_transports.bridges.websockets import over_websockets, websockets_arguments
 
 __all__ = [
     "AsgiApp",
-    "Dialling",
+    "Dialing",
     "LiveClientSession",
     "LiveServerSession",
     "aiohttp_arguments",
     "asgi_app",
-    "dialling",
+    "dialing",
     "over_aiohttp",
     "over_picows",
     "over_websockets",

@@ -16,14 +16,14 @@ from live_protocol.session import ConfigInput
 from live_protocol.timing import Timeouts
 from live_transports.bridges.client import (
     Arguments,
-    Client,
+    ClientOptions,
     LiveClientSession,
+    _over_tasks,
     credentials_url,
-    over,
     say_goodbye,
 )
-from live_transports.bridges.driver import End, WebSocket
-from live_transports.shared.async_sessions import Opening
+from live_transports.bridges.driver import WebSocket, WebSocketEnd
+from live_transports.shared.async_sessions import ConnectContext
 
 if TYPE_CHECKING:
     from aiohttp import ClientWebSocketResponse
@@ -69,7 +69,7 @@ def over_aiohttp(
     timeouts: Timeouts | None = None,
     strict: bool = False,
     codec: Codec | None = None,
-) -> Opening[LiveClientSession]:
+) -> ConnectContext[LiveClientSession]:
     """Open a live session over an open WebSocket of ``aiohttp``: use it in ``async with``, or ``await`` it.
 
     From here on only the session reads the WebSocket, writes it and closes it; the ``ClientSession`` stays its owner's.
@@ -94,10 +94,10 @@ def over_aiohttp(
         ServerClosed: The server refused the setup and said why.
         RemoteProtocolError: The server broke the protocol. After all but the first the WebSocket is closed.
     """
-    client = Client(
+    client = ClientOptions(
         endpoint=endpoint, config=config, model=model, limits=limits, timeouts=timeouts, codec=codec, strict=strict
     )
-    return over(client, lambda: _WebSocket(websocket), compression=bool(websocket.compress))
+    return _over_tasks(client, lambda: _WebSocket(websocket), compression=bool(websocket.compress))
 
 
 class _WebSocket(WebSocket):
@@ -110,7 +110,7 @@ class _WebSocket(WebSocket):
         self._socket = websocket.get_extra_info("socket")
         self._closing = False
 
-    async def receive(self) -> bytes | str | End:
+    async def receive(self) -> bytes | str | WebSocketEnd:
         message = await self._websocket.receive()
         if message.type in (self._types.TEXT, self._types.BINARY):
             data: bytes | str = message.data
@@ -119,22 +119,24 @@ class _WebSocket(WebSocket):
             code, reason = message.data or 1005, message.extra or ""
             # As RFC 6455 section 5.5.1 has it; where the library has answered by itself, this does nothing.
             await self._websocket.close(code=1000 if code == 1005 else code, message=reason.encode())
-            return End(code=code, reason=reason)
+            return WebSocketEnd(code=code, reason=reason)
         if self._closing:
             await _never()  # close() reads on
         error = self._websocket.exception() or (message.data if message.type is self._types.ERROR else None)
         if isinstance(error, self._violation):
-            return End(fault=FrameViolation("the peer broke the protocol, says aiohttp", close_code=int(error.code)))
-        return End(cause=error)
+            return WebSocketEnd(
+                fault=FrameViolation("the peer broke the protocol, says aiohttp", close_code=int(error.code))
+            )
+        return WebSocketEnd(cause=error)
 
     async def send(self, message: bytes) -> None:
         await self._websocket.send_frame(message, self._types.TEXT)
 
-    async def close(self, code: int, reason: str) -> End:
+    async def close(self, code: int, reason: str) -> WebSocketEnd:
         self._closing = True
         await self._websocket.close(code=code, message=reason.encode())
         found = self._websocket.close_code
-        return End(cause=self._websocket.exception()) if found == 1006 else End(code=found or 1005)
+        return WebSocketEnd(cause=self._websocket.exception()) if found == 1006 else WebSocketEnd(code=found or 1005)
 
     async def drop(self, goodbye: CloseWebSocket | None) -> None:
         await say_goodbye(self.close, goodbye or CloseWebSocket(code=1000))

@@ -11,8 +11,8 @@ from urllib.parse import quote
 from live_protocol.codec import Codec
 from live_protocol.connection import (
     AcceptUpgrade,
-    Answer,
     CloseWebSocket,
+    HttpHandler,
     HttpRequest,
     HttpResponse,
     MessageConnection,
@@ -23,7 +23,7 @@ from live_protocol.events import UpgradeRequested
 from live_protocol.limits import Limits
 from live_protocol.timing import Timeouts
 from live_transports.bridges.client import say_goodbye
-from live_transports.bridges.driver import LOST, End, ServerMachine, TaskWire, WebSocket
+from live_transports.bridges.driver import LOST, BridgedServerConnection, TaskDriver, WebSocket, WebSocketEnd
 from live_transports.shared import steps as _driver
 from live_transports.shared.async_sessions import AsyncServerSession
 from live_transports.shared.steps import Response
@@ -34,7 +34,7 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Handler: TypeAlias = Callable[["LiveServerSession"], Awaitable[object]]
-Front: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+HttpApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 ProcessRequest: TypeAlias = Callable[[UpgradeRequested], Awaitable[Response | None] | Response | None]
 
 _REFUSAL: Final = "websocket.http.response"
@@ -50,8 +50,8 @@ class LiveServerSession(AsyncServerSession):
 
     __slots__ = ("_scope",)
 
-    def __init__(self, machine: ServerMachine, wire: TaskWire, scope: Scope) -> None:
-        super().__init__(machine, wire)
+    def __init__(self, machine: BridgedServerConnection, driver: TaskDriver, scope: Scope) -> None:
+        super().__init__(machine, driver)
         self._scope = scope
 
     @property
@@ -68,8 +68,8 @@ def asgi_app(
     strict: bool = True,
     codec: Codec | None = None,
     process_request: ProcessRequest | None = None,
-    connection_factory: Callable[[], ServerMachine] | None = None,
-    http: Answer | None = None,
+    connection_factory: Callable[[], BridgedServerConnection] | None = None,
+    http: HttpHandler | None = None,
 ) -> AsgiApp:
     """An ASGI application that serves live sessions, under any server and inside any framework that runs on asyncio.
 
@@ -90,7 +90,7 @@ def asgi_app(
             example ``Emulator().message_connection``, and makes the parameters from ``limits`` to ``codec`` void.
             Unless ``process_request`` is given, that machine answers the upgrade itself, and the handler is called as
             soon as there is a connection; it must drain the events.
-        http: Answers plain HTTP requests, as `live_protocol.connection.HttpFront` has it, for example
+        http: Answers plain HTTP requests, as `live_protocol.connection.HttpFallback` has it, for example
             `live_protocol.emulator.token_service`; ``Limits.max_body`` bounds what they carry. What it raises goes
             on to the server. Without it they get 426.
 
@@ -100,13 +100,13 @@ def asgi_app(
     if handler is None and connection_factory is None:
         raise InvalidMessage("handler", "somebody has to answer: give a handler or a connection_factory")
 
-    def machine() -> ServerMachine:
+    def machine() -> BridgedServerConnection:
         return MessageConnection.server(limits=limits, timeouts=timeouts, codec=codec, strict=strict)
 
     process = process_request
     if process is None and connection_factory is None:
         process = _driver.answer_request
-    front = _upgrade_required if http is None else _front(http, limits or Limits())
+    front = _upgrade_required if http is None else _http_app(http, limits or Limits())
     return AsgiApp(handler or _drain, connection_factory or machine, process, front)
 
 
@@ -122,16 +122,16 @@ class AsgiApp:
     def __init__(
         self,
         handler: Handler,
-        machine: Callable[[], ServerMachine],
+        machine: Callable[[], BridgedServerConnection],
         process_request: ProcessRequest | None,
-        http: Front,
+        http: HttpApp,
     ) -> None:
         """Use `asgi_app` instead."""
         self._http = http
         self._handler = handler
         self._machine = machine
         self._process_request = process_request
-        self._wires: set[TaskWire] = set()
+        self._wires: set[TaskDriver] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, or the life of the server.
@@ -161,7 +161,7 @@ class AsgiApp:
         Raises:
             InvalidMessage: Code or reason may not be sent.
         """
-        await asyncio.gather(*(wire.close(code, reason) for wire in self._wires))
+        await asyncio.gather(*(driver.close(code, reason) for driver in self._wires))
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -177,29 +177,29 @@ class AsgiApp:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         machine = self._machine()
         try:
-            wire = TaskWire(machine, _WebSocket(scope, receive, send))
+            driver = TaskDriver(machine, _WebSocket(scope, receive, send))
         except RuntimeError:
             raise IllegalInState("asgi_app", "no asyncio loop runs", "configure the server for asyncio") from None
         if (await receive())["type"] != "websocket.connect":
             return  # gone before it began
-        session = LiveServerSession._create(machine, wire, scope)
+        session = LiveServerSession._create(machine, driver, scope)
         machine.requested(_target(scope), _headers(scope))
-        self._wires.add(wire)
-        wire.start()
+        self._wires.add(driver)
+        driver.start()
         failure: Exception | None = None
         try:
             if await self._admit(session):
                 await self._handler(session)
         except asyncio.CancelledError:
-            wire.abort()
-            await wire.gone.wait()
+            driver.abort()
+            await driver.closed.wait()
             raise
         except Exception as error:
-            if not _driver.is_own_end(error, wire.inbox.info):
+            if not _driver.is_own_end(error, driver.event_queue.info):
                 failure = error
         finally:
-            self._wires.discard(wire)
-        await wire.close(*((1000, "") if failure is None else (1011, "Internal error encountered.")))
+            self._wires.discard(driver)
+        await driver.close(*((1000, "") if failure is None else (1011, "Internal error encountered.")))
         if failure is not None:
             raise failure
 
@@ -221,7 +221,7 @@ async def _upgrade_required(scope: Scope, receive: Receive, send: Send) -> None:
     await _respond(HttpResponse(status=426, headers=headers, body=b"this is a WebSocket\n"), scope, send)
 
 
-def _front(answer: Answer, limits: Limits) -> Front:
+def _http_app(answer: HttpHandler, limits: Limits) -> HttpApp:
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
         body, more = bytearray(), True
         while more:
@@ -272,7 +272,7 @@ class _WebSocket(WebSocket):
         self._receive = receive
         self._send = send
 
-    async def receive(self) -> bytes | str | End:
+    async def receive(self) -> bytes | str | WebSocketEnd:
         message = await self._receive()
         if message["type"] == "websocket.receive":
             data: bytes | None = message.get("bytes")
@@ -281,14 +281,14 @@ class _WebSocket(WebSocket):
         code = message.get("code", 1005)
         if code == 1005 and "reason" not in message:
             return LOST  # so says uvicorn where it lost the connection; of a close frame it tells the reason
-        return End(code=code, reason=message.get("reason") or "")
+        return WebSocketEnd(code=code, reason=message.get("reason") or "")
 
     async def send(self, message: bytes) -> None:
         await self._send({"type": "websocket.send", "bytes": message})
 
-    async def close(self, code: int, reason: str) -> End:
+    async def close(self, code: int, reason: str) -> WebSocketEnd:
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
-        return End(code=code)  # the server does not tell what the peer answered
+        return WebSocketEnd(code=code)  # the server does not tell what the peer answered
 
     async def drop(self, goodbye: CloseWebSocket | None) -> None:
         await say_goodbye(self.close, goodbye)  # where there is none, the server ends what the application leaves

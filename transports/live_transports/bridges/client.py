@@ -15,10 +15,10 @@ from live_protocol.endpoint import Endpoint
 from live_protocol.limits import Limits
 from live_protocol.session import ConfigInput
 from live_protocol.timing import Timeouts
-from live_transports.bridges.driver import BridgeWire, TaskWire, WebSocket
-from live_transports.shared.async_sessions import AsyncClientSession, Opening
+from live_transports.bridges.driver import BridgeDriver, TaskDriver, WebSocket
+from live_transports.shared.async_sessions import AsyncClientSession, ConnectContext
 
-__all__ = ["Arguments", "Client", "LiveClientSession", "credentials_url", "opening", "say_goodbye"]
+__all__ = ["Arguments", "ClientOptions", "LiveClientSession", "connect_context", "credentials_url", "say_goodbye"]
 
 
 @final
@@ -31,9 +31,9 @@ class LiveClientSession(AsyncClientSession):
 
     __slots__ = ("_bridge",)
 
-    def __init__(self, machine: MessageConnection, wire: BridgeWire) -> None:
-        super().__init__(machine, wire)
-        self._bridge = wire
+    def __init__(self, machine: MessageConnection, driver: BridgeDriver) -> None:
+        super().__init__(machine, driver)
+        self._bridge = driver
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -44,7 +44,7 @@ class LiveClientSession(AsyncClientSession):
         """
         await super().__aexit__(kind, error, trace)
         if isinstance(error, asyncio.CancelledError):
-            await self._bridge.gone.wait()
+            await self._bridge.closed.wait()
 
 
 @final
@@ -64,7 +64,7 @@ def credentials_url(endpoint: Endpoint) -> str:
 
 @final
 @attrs.frozen(kw_only=True)
-class Client:
+class ClientOptions:
     """What the ``over_`` functions have in common: all that `MessageConnection.client` takes."""
 
     endpoint: Endpoint
@@ -88,13 +88,13 @@ class Client:
         )
 
 
-def opening(
-    client: Client,
-    attach: Callable[[MessageConnection], BridgeWire],
+def connect_context(
+    client: ClientOptions,
+    attach: Callable[[MessageConnection], BridgeDriver],
     *,
     headers: Iterable[tuple[str, str]] = (),
     compression: bool = False,
-) -> Opening[LiveClientSession]:
+) -> ConnectContext[LiveClientSession]:
     """Open a session.
 
     Args:
@@ -108,35 +108,35 @@ def opening(
         machine = client.machine()
         machine.advance(asyncio.get_running_loop().time())
         machine.connected(tuple(headers), compression=compression)
-        wire = attach(machine)
-        session = LiveClientSession._create(machine, wire)
+        driver = attach(machine)
+        session = LiveClientSession._create(machine, driver)
         try:
             await session._open()
         except BaseException as error:
-            wire.abort()
+            driver.abort()
             if isinstance(error, (Exception, asyncio.CancelledError)):
-                await wire.gone.wait()
+                await driver.closed.wait()
             raise
         return session
 
-    return Opening(open_session)
+    return ConnectContext(open_session)
 
 
-def over(
-    client: Client,
+def _over_tasks(
+    client: ClientOptions,
     socket: Callable[[], WebSocket],
     *,
     headers: Iterable[tuple[str, str]] = (),
     compression: bool = False,
-) -> Opening[LiveClientSession]:
+) -> ConnectContext[LiveClientSession]:
     """Open a session over a library of coroutines; see `opening`."""
 
-    def attach(machine: MessageConnection) -> BridgeWire:
-        wire = TaskWire(machine, socket())
-        wire.start()
-        return wire
+    def attach(machine: MessageConnection) -> BridgeDriver:
+        driver = TaskDriver(machine, socket())
+        driver.start()
+        return driver
 
-    return opening(client, attach, headers=headers, compression=compression)
+    return connect_context(client, attach, headers=headers, compression=compression)
 
 
 _STEPS: Final = 2  # of the event loop: the task begins; what it writes is written

@@ -11,16 +11,16 @@ from typing import Any, Final, Generic, TypeVar, final
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import DeadlineExpired, HandshakeFailed, LiveProtocolError, TransportFailed
 from live_protocol.timing import Deadline, Timeouts
-from live_transports.shared.steps import Dial, step_failed
+from live_transports.shared.steps import DialPlan, step_failed
 
-__all__ = ["Dialling", "dialling"]
+__all__ = ["Dialing", "dialing"]
 
 T = TypeVar("T")
 
 _LIBRARIES: Final = ("websockets", "aiohttp", "picows")
 
 
-def dialling(connecting: Awaitable[T], endpoint: Endpoint, *, timeouts: Timeouts | None = None) -> Dialling[T]:
+def dialing(connecting: Awaitable[T], endpoint: Endpoint, *, timeouts: Timeouts | None = None) -> Dialing[T]:
     """Dial with ``websockets``, ``aiohttp`` or ``picows``, and fail as `live_transports.asyncio.connect` does.
 
     Use it in ``async with``, which ends the WebSocket too, or ``await`` it. Either gives what the library gives. ::
@@ -46,17 +46,17 @@ def dialling(connecting: Awaitable[T], endpoint: Endpoint, *, timeouts: Timeouts
         TransportFailed: Name, TCP or TLS failed, or the connection ended before there was a WebSocket.
         DeadlineExpired: It took too long. In each case there is no WebSocket, and nothing to close.
     """
-    return Dialling(connecting, endpoint, timeouts or Timeouts())
+    return Dialing(connecting, endpoint, timeouts or Timeouts())
 
 
 @final
-class Dialling(Generic[T]):
-    """What `dialling` makes: good for one use."""
+class Dialing(Generic[T]):
+    """What `dialing` makes: good for one use."""
 
     __slots__ = ("_after", "_block", "_connecting", "_endpoint", "_opened")
 
     def __init__(self, connecting: Awaitable[T], endpoint: Endpoint, timeouts: Timeouts) -> None:
-        """Use `dialling` instead."""
+        """Use `dialing` instead."""
         self._connecting = connecting
         self._endpoint = endpoint
         self._after = timeouts.open
@@ -129,8 +129,8 @@ def _ended(endpoint: Endpoint) -> TransportFailed:
     return TransportFailed(f"the connection to {endpoint.host}:{endpoint.port} ended during the {where}")
 
 
-def _dial(endpoint: Endpoint) -> Dial:
-    return Dial(host=endpoint.host, port=endpoint.port, tls=None, server_hostname=endpoint.host, timeout=None)
+def _dial(endpoint: Endpoint) -> DialPlan:
+    return DialPlan(host=endpoint.host, port=endpoint.port, tls=None, server_hostname=endpoint.host, timeout=None)
 
 
 def _refusal(error: Exception) -> HandshakeFailed | None:

@@ -10,17 +10,25 @@ from typing import Any, Final, Protocol, assert_never, final
 
 import attrs
 
-from live_protocol.connection import AcceptUpgrade, Action, CloseWebSocket, RefuseUpgrade
+from live_protocol.connection import AcceptUpgrade, CloseWebSocket, RefuseUpgrade, WebSocketAction
 from live_protocol.errors import LiveProtocolError
 from live_transports.shared import steps as _driver
-from live_transports.shared.async_sessions import AsyncWire
-from live_transports.shared.steps import Core, Inbox
-from live_transports.shared.threadsafe_close import close_in
+from live_transports.shared.async_sessions import AsyncDriver
+from live_transports.shared.steps import EventQueue, ServerConnection
+from live_transports.shared.threadsafe_close import close_threadsafe
 
-__all__ = ["LOST", "BridgeWire", "End", "MessageMachine", "ServerMachine", "TaskWire", "WebSocket"]
+__all__ = [
+    "LOST",
+    "BridgeDriver",
+    "BridgedConnection",
+    "BridgedServerConnection",
+    "TaskDriver",
+    "WebSocket",
+    "WebSocketEnd",
+]
 
 
-class MessageMachine(Core, Protocol):
+class BridgedConnection(ServerConnection, Protocol):
     """What a bridge drives: `MessageConnection`, or anything with its surface. Each member is documented there."""
 
     @property
@@ -32,10 +40,10 @@ class MessageMachine(Core, Protocol):
 
     def fail(self, error: LiveProtocolError) -> None: ...
 
-    def next_action(self) -> Action | None: ...
+    def next_action(self) -> WebSocketAction | None: ...
 
 
-class ServerMachine(MessageMachine, Protocol):
+class BridgedServerConnection(BridgedConnection, Protocol):
     """The same in the server role."""
 
     def requested(self, target: str, headers: Sequence[tuple[str, str]] = ()) -> None: ...
@@ -43,7 +51,7 @@ class ServerMachine(MessageMachine, Protocol):
 
 @final
 @attrs.frozen(kw_only=True)
-class End:
+class WebSocketEnd:
     """How a WebSocket ended.
 
     Attributes:
@@ -59,17 +67,17 @@ class End:
     cause: BaseException | None = None
 
 
-LOST: Final = End()
-_PATIENCE: Final = 1.0  # seconds after a send failed for the library to say how the WebSocket ended
+LOST: Final = WebSocketEnd()
+_END_TIMEOUT: Final = 1.0  # seconds after a send failed for the library to say how the WebSocket ended
 
 
 @final
-class _Alarm:
+class _Timer:
     """One timer, which can be set to any time, and gives a program that was held up a chance to read first."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
         self._loop = loop
-        self._ring = ring
+        self._callback = callback
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._late = False
@@ -98,10 +106,10 @@ class _Alarm:
             self._timer = self._loop.call_later(0.001, self._fire)
             return
         self._late = False
-        self._ring()
+        self._callback()
 
 
-class BridgeWire(AsyncWire):
+class BridgeDriver(AsyncDriver):
     """One connection: the machine, its timer and those who wait. Where messages come from and go to is a subclass's.
 
     Args:
@@ -112,13 +120,13 @@ class BridgeWire(AsyncWire):
         gone: Set when the WebSocket has ended and nothing of this runs any more.
     """
 
-    def __init__(self, machine: MessageMachine) -> None:
+    def __init__(self, machine: BridgedConnection) -> None:
         self.machine = machine
-        self.inbox: Inbox[Any] = Inbox(machine, self.settle)
-        self.gone: asyncio.Event = asyncio.Event()
+        self.event_queue: EventQueue[Any] = EventQueue(machine, self.flush)
+        self.closed: asyncio.Event = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._alarm = _Alarm(self._loop, self._rung)
-        self._arrival: asyncio.Future[None] | None = None
+        self._deadline_timer = _Timer(self._loop, self._on_deadline)
+        self._new_events: asyncio.Future[None] | None = None
         self._senders: deque[asyncio.Future[None]] = deque()
         self._full = False
         self._burst = 0
@@ -138,69 +146,69 @@ class BridgeWire(AsyncWire):
     def tick(self) -> None:
         _driver.tick(self.machine, self._loop.time())
 
-    def settle(self) -> None:
-        if self.gone.is_set():
+    def flush(self) -> None:
+        if self.closed.is_set():
             return
         self._perform()
         if self.machine.wants.close:
             self._drop()
-        self._alarm.set(self.machine.next_deadline())
+        self._deadline_timer.set(self.machine.next_deadline())
 
     def _arrived(self, data: bytes | str) -> None:
         """A message came."""
         self.tick()
         self.machine.receive_message(data)
         self._burst = 0
-        self.settle()
+        self.flush()
         if not self.machine.wants.read:
-            self.inbox.make_room()
+            self.event_queue.make_room()
         self._wake()
 
-    def _ended(self, end: End) -> None:
+    def _ended(self, end: WebSocketEnd) -> None:
         """The WebSocket is over, and so is everything of ours."""
-        if self.gone.is_set():
+        if self.closed.is_set():
             return
         self.tick()
         if end.cause is not None:
-            self.inbox.cause = end.cause
+            self.event_queue.cause = end.cause
         if end.fault is not None:
             self.machine.fail(end.fault)
         if end.cause is not None:
             self.machine.transport_failed(end.cause)
         else:
             self.machine.closed(end.code, end.reason)
-        self.gone.set()
-        self._alarm.cancel()
+        self.closed.set()
+        self._deadline_timer.cancel()
         self._wake()
         self._wake_senders()
 
-    def _rung(self) -> None:
-        if not self.gone.is_set():
+    def _on_deadline(self) -> None:
+        if not self.closed.is_set():
             self.machine.advance(self._loop.time())
-            self.settle()
+            self.flush()
             self._wake()
 
     # --- waiting ------------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        if self._arrival is not None and not self._arrival.done():
-            self._arrival.set_result(None)
+        if self._new_events is not None and not self._new_events.done():
+            self._new_events.set_result(None)
 
     def _wake_senders(self) -> None:
-        while self._senders and (self.gone.is_set() or not self._full):
+        while self._senders and (self.closed.is_set() or not self._full):
             sender = self._senders.popleft()
             if not sender.done():
                 sender.set_result(None)
 
-    async def arrival(self) -> None:
-        self._alarm.set(self.machine.next_deadline())
-        self._arrival = self._loop.create_future()
+    async def wait_for_events(self) -> None:
+        self._deadline_timer.set(self.machine.next_deadline())
+        self._new_events = self._loop.create_future()
         try:
-            await self._arrival
+            await self._new_events
         finally:
-            self._arrival = None
+            self._new_events = None
 
-    async def room(self) -> None:
+    async def wait_writable(self) -> None:
         self._burst += 1
         if not self._full:
             if self._burst >= _driver.BURST:
@@ -210,32 +218,32 @@ class BridgeWire(AsyncWire):
         sender = self._loop.create_future()
         self._senders.append(sender)
         await sender
-        if self.gone.is_set():
-            raise _driver.cut_off(self.inbox)
+        if self.closed.is_set():
+            raise _driver.send_error(self.event_queue)
 
     # --- the end ------------------------------------------------------------------------------------------------
 
     async def close(self, code: int, reason: str) -> None:
         if asyncio.get_running_loop() is not self._loop:
-            await close_in(self._loop, lambda: self.close(code, reason))
+            await close_threadsafe(self._loop, lambda: self.close(code, reason))
             return
         self.tick()
         self.machine.close(code, reason)
-        self.inbox.begin_close()
-        self.settle()
+        self.event_queue.begin_close()
+        self.flush()
         if not self.machine.wants.read:
-            self.inbox.make_room()
+            self.event_queue.make_room()
         try:
-            await self.gone.wait()
+            await self.closed.wait()
         except BaseException as error:
             self.abort()
             if isinstance(error, asyncio.CancelledError):
-                await self.gone.wait()  # a few steps of the loop
+                await self.closed.wait()  # a few steps of the loop
             raise
-        self.inbox.drain()
+        self.event_queue.drain()
 
     def abort(self) -> None:
-        if not self.gone.is_set():
+        if not self.closed.is_set():
             self.tick()
             self.machine.close()
             self._drop()
@@ -245,7 +253,7 @@ class WebSocket(abc.ABC):
     """What a bridge with tasks needs of a library. Whatever its methods raise is the end of it."""
 
     @abc.abstractmethod
-    async def receive(self) -> bytes | str | End:
+    async def receive(self) -> bytes | str | WebSocketEnd:
         """The next whole message, or the end."""
 
     @abc.abstractmethod
@@ -253,7 +261,7 @@ class WebSocket(abc.ABC):
         """Send a message; back-pressure is to wait in here."""
 
     @abc.abstractmethod
-    async def close(self, code: int, reason: str) -> End | None:
+    async def close(self, code: int, reason: str) -> WebSocketEnd | None:
         """Close in order; gives the end, unless `receive` will tell it."""
 
     @abc.abstractmethod
@@ -270,23 +278,23 @@ class WebSocket(abc.ABC):
 
 
 @final
-class TaskWire(BridgeWire):
+class TaskDriver(BridgeDriver):
     """A wire over coroutines: one task reads, one writes, and neither runs code of users.
 
     The reader is what ends: it outlives the writer, and when it is done so is everything.
     """
 
-    def __init__(self, machine: MessageMachine, socket: WebSocket) -> None:
+    def __init__(self, machine: BridgedConnection, socket: WebSocket) -> None:
         super().__init__(machine)
         self._socket = socket
         self._in_hand = 0  # bytes of the message that is being sent
         self._broken = False  # nothing can be sent any more; what came before is still to be read
-        self._farewell: CloseWebSocket | None = None  # the library was told so
+        self._close_sent: CloseWebSocket | None = None  # the library was told so
         self._begun = False
         self._stopped = False  # nothing is to be read any more
         self._dropped = False
         self._end = LOST
-        self._patience: asyncio.TimerHandle | None = None
+        self._end_timer: asyncio.TimerHandle | None = None
         self._to_read = asyncio.Event()
         self._to_write = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
@@ -297,16 +305,16 @@ class TaskWire(BridgeWire):
         self._writer = self._loop.create_task(self._write())
         self._reader = self._loop.create_task(self._read(self._writer))
         self.machine.advance(self._loop.time())
-        self.settle()
+        self.flush()
 
     def _perform(self) -> None:
-        self._weigh()
+        self._update_full()
         if self.machine.wants.write:
             self._to_write.set()
         if self.machine.wants.read:
             self._to_read.set()
 
-    def _weigh(self) -> None:
+    def _update_full(self) -> None:
         waiting = self.machine.buffered_out + self._in_hand
         if waiting > _driver.HIGH_WATER:
             self._full = True
@@ -335,7 +343,7 @@ class TaskWire(BridgeWire):
         except asyncio.CancelledError:
             self._dropped = self._dropped or not self._stopped  # the loop is being shut down
         except Exception as error:
-            self._end = End(cause=error)
+            self._end = WebSocketEnd(cause=error)
         try:
             goodbye = self._goodbye()
             writer.cancel()
@@ -343,22 +351,22 @@ class TaskWire(BridgeWire):
             if self._dropped:
                 await self._socket.drop(goodbye)
         finally:
-            if self._patience is not None:
-                self._patience.cancel()
+            if self._end_timer is not None:
+                self._end_timer.cancel()
             self._ended(self._end)
 
     def _goodbye(self) -> CloseWebSocket | None:
         """The close frame that an abort may still send, if it does not cut a message in two."""
         if not self._dropped or self._in_hand:
             return None
-        left = [self._farewell, *iter(self.machine.next_action, None)]
+        left = [self._close_sent, *iter(self.machine.next_action, None)]
         return left[-1] if isinstance(left[-1], CloseWebSocket) else None
 
-    async def _receive(self) -> End:
+    async def _receive(self) -> WebSocketEnd:
         while not self._stopped:
             if self.machine.wants.read or self._broken:
                 found = await self._socket.receive()
-                if isinstance(found, End):
+                if isinstance(found, WebSocketEnd):
                     return found
                 self._arrived(found)
             else:
@@ -372,23 +380,23 @@ class TaskWire(BridgeWire):
                 while (action := self.machine.next_action()) is not None:
                     await self._take(action)
                     self._in_hand = 0
-                    self.settle()
+                    self.flush()
                 self._to_write.clear()
                 await self._to_write.wait()
         except Exception as error:
             # The reader learns why, behind what can still be read.
-            self._end = End(cause=error)
+            self._end = WebSocketEnd(cause=error)
             self._broken = True
             self._to_read.set()
-            self._patience = self._loop.call_later(_PATIENCE, self._drop)
+            self._end_timer = self._loop.call_later(_END_TIMEOUT, self._drop)
 
-    async def _take(self, action: Action) -> None:
+    async def _take(self, action: WebSocketAction) -> None:
         match action:
             case bytes():
                 self._in_hand = len(action)
                 await self._socket.send(action)
             case CloseWebSocket():
-                self._farewell = action
+                self._close_sent = action
                 end = await self._socket.close(action.code, action.reason)
                 if end is not None:
                     self._end = end

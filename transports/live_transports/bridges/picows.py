@@ -21,10 +21,10 @@ from live_protocol.errors import (
 from live_protocol.limits import Limits
 from live_protocol.session import ConfigInput
 from live_protocol.timing import Deadline, Timeouts
-from live_transports.bridges.client import Arguments, Client, LiveClientSession, credentials_url, opening
-from live_transports.bridges.driver import LOST, BridgeWire, End
+from live_transports.bridges.client import Arguments, ClientOptions, LiveClientSession, connect_context, credentials_url
+from live_transports.bridges.driver import LOST, BridgeDriver, WebSocketEnd
 from live_transports.shared import steps as _driver
-from live_transports.shared.async_sessions import Opening
+from live_transports.shared.async_sessions import ConnectContext
 
 if TYPE_CHECKING:
     from picows import WSCloseCode, WSFrame, WSListener, WSTransport
@@ -73,7 +73,7 @@ def over_picows(
     timeouts: Timeouts | None = None,
     strict: bool = False,
     codec: Codec | None = None,
-) -> Opening[LiveClientSession]:
+) -> ConnectContext[LiveClientSession]:
     """Open a live session over an open connection of ``picows``: use it in ``async with``, or ``await`` it.
 
     From here on only the session reads the connection, writes it and closes it. The library's callbacks call the
@@ -99,25 +99,25 @@ def over_picows(
         ServerClosed: The server refused the setup and said why.
         RemoteProtocolError: The server broke the protocol. After all but the first two the connection is closed.
     """
-    client = Client(
+    client = ClientOptions(
         endpoint=endpoint, config=config, model=model, limits=limits, timeouts=timeouts, codec=codec, strict=strict
     )
 
-    def attach(machine: MessageConnection) -> BridgeWire:
+    def attach(machine: MessageConnection) -> BridgeDriver:
         if transport.response is None:  # the library takes the end of TCP for the end of the upgrade
             raise TransportFailed("the connection ended during the opening handshake")
         ours: Any = listener if isinstance(listener, _listener_class()) else None
-        if ours is None or ours.wire is not None:
+        if ours is None or ours.driver is not None:
             raise IllegalInState("over_picows", "the listener is of no use", "dial with picows_arguments()")
-        wire = _Wire(machine, transport, limits or Limits(), timeouts or Timeouts())
-        ours.attach(wire, gone=transport.is_disconnected)
-        return wire
+        driver = _PicowsDriver(machine, transport, limits or Limits(), timeouts or Timeouts())
+        ours.attach(driver, gone=transport.is_disconnected)
+        return driver
 
     response = transport.response
-    return opening(client, attach, headers=() if response is None else response.headers.items())
+    return connect_context(client, attach, headers=() if response is None else response.headers.items())
 
 
-class _Wire(BridgeWire):
+class _PicowsDriver(BridgeDriver):
     def __init__(self, machine: MessageConnection, transport: WSTransport, limits: Limits, timeouts: Timeouts) -> None:
         super().__init__(machine)
         from picows import WSMsgType  # noqa: PLC0415 - an optional dependency
@@ -138,7 +138,7 @@ class _Wire(BridgeWire):
         stream = self._transport.underlying_transport
         stream.set_write_buffer_limits(high=_driver.HIGH_WATER, low=_driver.LOW_WATER)
         self.machine.advance(self._loop.time())
-        self.settle()
+        self.flush()
 
     # --- called by the library ----------------------------------------------------------------------------------
 
@@ -150,7 +150,7 @@ class _Wire(BridgeWire):
             self._fragment(data, fin=fin)
         elif kind == self._types.CLOSE:
             code = int.from_bytes(data[:2], "big") if data else 1005
-            self._end = End(code=code, reason=data[2:].decode())
+            self._end = WebSocketEnd(code=code, reason=data[2:].decode())
             if not self._transport.is_close_frame_sent:
                 self._send_close(1000 if code == 1005 else code, data[2:])
             self._transport.disconnect()
@@ -177,22 +177,22 @@ class _Wire(BridgeWire):
     def _fail(self, error: RemoteProtocolError) -> None:
         self.tick()
         self.machine.fail(error)
-        self.settle()
+        self.flush()
         self._wake()
 
     def disconnected(self) -> None:
         """The transport has ended."""
         self._epilogue = self._loop.create_task(self._finish())
 
-    def _outcome(self) -> End:
+    def _outcome(self) -> WebSocketEnd:
         shook = self._transport.close_handshake
         if self._end is not LOST or self._closing or shook is None or shook.sent is None:
             return self._end
         code, what = cast("int", shook.sent.code), shook.sent.reason
         if what.startswith("peer has not replied to ping"):
             after = self._timeouts.ping_timeout or 0.0
-            return End(fault=DeadlineExpired(Deadline.PONG, after, "a ping was sent and no pong came back"))
-        return End(fault=FrameViolation(f"the peer broke the protocol: {what}", close_code=int(code)))
+            return WebSocketEnd(fault=DeadlineExpired(Deadline.PONG, after, "a ping was sent and no pong came back"))
+        return WebSocketEnd(fault=FrameViolation(f"the peer broke the protocol: {what}", close_code=int(code)))
 
     async def _finish(self) -> None:
         """The library keeps what it found wrong in a future, which complains if nobody asks for it."""
@@ -204,7 +204,7 @@ class _Wire(BridgeWire):
         """The transport is full, or has room again."""
         self._full = full
         if not full:
-            self.settle()
+            self.flush()
             self._wake_senders()
 
     # --- called by the base -------------------------------------------------------------------------------------
@@ -238,17 +238,17 @@ def _listener_class() -> Any:
         """Hands frames on; keeps those that come before there is a session."""
 
         def __init__(self) -> None:
-            self.wire: _Wire | None = None
+            self.driver: _PicowsDriver | None = None
             self._early: list[tuple[object, bytes, bool, bool]] = []
 
-        def attach(self, wire: _Wire, *, gone: bool) -> None:
-            self.wire = wire
+        def attach(self, driver: _PicowsDriver, *, gone: bool) -> None:
+            self.driver = driver
             if not gone:
-                wire.start()
+                driver.start()
             for found in self._early:
-                wire.frame(*found)
+                driver.frame(*found)
             if gone:
-                wire.disconnected()
+                driver.disconnected()
 
         def on_ws_connected(self, transport: WSTransport) -> None:
             transport.underlying_transport.pause_reading()  # until there is a session
@@ -256,22 +256,22 @@ def _listener_class() -> Any:
         def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
             reserved = frame.rsv1 or frame.rsv2 or frame.rsv3
             found = (frame.msg_type, frame.get_payload_as_bytes(), frame.fin, reserved)
-            if self.wire is None:
+            if self.driver is None:
                 self._early.append(found)  # it came in one piece with the upgrade
             else:
-                self.wire.frame(*found)
+                self.driver.frame(*found)
 
         def on_ws_disconnected(self, transport: WSTransport) -> None:
-            if self.wire is not None:
-                self.wire.disconnected()
+            if self.driver is not None:
+                self.driver.disconnected()
 
         def pause_writing(self) -> None:
-            if self.wire is not None:
-                self.wire.stuffed(True)
+            if self.driver is not None:
+                self.driver.stuffed(True)
 
         def resume_writing(self) -> None:
-            if self.wire is not None:
-                self.wire.stuffed(False)
+            if self.driver is not None:
+                self.driver.stuffed(False)
 
     return Listener
 

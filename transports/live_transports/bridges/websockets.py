@@ -14,14 +14,14 @@ from live_protocol.session import ConfigInput
 from live_protocol.timing import Deadline, Timeouts
 from live_transports.bridges.client import (
     Arguments,
-    Client,
+    ClientOptions,
     LiveClientSession,
+    _over_tasks,
     credentials_url,
-    over,
     say_goodbye,
 )
-from live_transports.bridges.driver import End, WebSocket
-from live_transports.shared.async_sessions import Opening
+from live_transports.bridges.driver import WebSocket, WebSocketEnd
+from live_transports.shared.async_sessions import ConnectContext
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -68,7 +68,7 @@ def over_websockets(
     timeouts: Timeouts | None = None,
     strict: bool = False,
     codec: Codec | None = None,
-) -> Opening[LiveClientSession]:
+) -> ConnectContext[LiveClientSession]:
     """Open a live session over an open connection of ``websockets``: use it in ``async with``, or ``await`` it.
 
     From here on only the session reads the connection, writes it and closes it. Errors are those of
@@ -92,12 +92,12 @@ def over_websockets(
         ServerClosed: The server refused the setup and said why.
         RemoteProtocolError: The server broke the protocol. After all but the first the connection is closed.
     """
-    client = Client(
+    client = ClientOptions(
         endpoint=endpoint, config=config, model=model, limits=limits, timeouts=timeouts, codec=codec, strict=strict
     )
     response = connection.response
     headers = () if response is None else tuple(response.headers.raw_items())
-    return over(
+    return _over_tasks(
         client, lambda: _WebSocket(connection), headers=headers, compression=bool(connection.protocol.extensions)
     )
 
@@ -110,7 +110,7 @@ class _WebSocket(WebSocket):
         self._ended: type[ConnectionClosed] = ConnectionClosed
         self._closing = False
 
-    async def receive(self) -> bytes | str | End:
+    async def receive(self) -> bytes | str | WebSocketEnd:
         try:
             return await self._connection.recv()
         except self._ended as error:
@@ -129,15 +129,17 @@ class _WebSocket(WebSocket):
         with contextlib.suppress(Exception):
             await self._connection.wait_closed()
 
-    def _end(self, error: ConnectionClosed) -> End:
+    def _end(self, error: ConnectionClosed) -> WebSocketEnd:
         """What two close frames and their order tell."""
         rcvd, sent = error.rcvd, error.sent
         if sent is not None and not error.rcvd_then_sent and not self._closing and sent.code not in _PEACE:
             if sent.code == 1011 and sent.reason == "keepalive ping timeout":
                 after = self._connection.ping_timeout or 0.0
-                return End(fault=DeadlineExpired(Deadline.PONG, after, "a ping was sent and no pong came back"))
+                return WebSocketEnd(
+                    fault=DeadlineExpired(Deadline.PONG, after, "a ping was sent and no pong came back")
+                )
             what = sent.reason or "a rule of WebSocket"
-            return End(fault=FrameViolation(f"the peer broke the protocol: {what}", close_code=sent.code))
+            return WebSocketEnd(fault=FrameViolation(f"the peer broke the protocol: {what}", close_code=sent.code))
         if rcvd is not None:
-            return End(code=rcvd.code, reason=rcvd.reason)
-        return End(cause=error.__cause__ or error)
+            return WebSocketEnd(code=rcvd.code, reason=rcvd.reason)
+        return WebSocketEnd(cause=error.__cause__ or error)

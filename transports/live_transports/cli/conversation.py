@@ -17,12 +17,12 @@ from live_protocol.events import Event, SetupComplete, ToolCallRequested, TurnCo
 from live_protocol.reconnect import ReconnectPolicy
 from live_protocol.session import ConfigInput
 from live_protocol.timing import Timeouts
-from live_protocol.websocket import Tap
+from live_protocol.websocket import Observer
 from live_transports import asyncio as live
 from live_transports.cli.event_text import one_line
 from live_transports.cli.exit import CommandFailed
 
-__all__ = ["ANSWER_TIMEOUT", "Conversation", "Declining", "converse"]
+__all__ = ["ANSWER_TIMEOUT", "Conversation", "ToolDecliner", "converse"]
 
 ANSWER_TIMEOUT: Final = 60.0
 """Seconds to wait for the end of a turn."""
@@ -85,14 +85,14 @@ class Conversation:
 
     async def _listen(self) -> None:
         try:
-            await self._hear()
+            await self._handle()
         except LiveProtocolError as error:
             info = self.session.close_info
             if info is None or info.hint in str(error):
                 raise
             raise CommandFailed(f"{error}: {info.hint}") from error
 
-    async def _hear(self) -> None:
+    async def _handle(self) -> None:
         async for event in self.session:
             self._on_event(event, self.now)
             for entry in self._expected.copy():
@@ -119,7 +119,7 @@ async def converse(
     *,
     timeouts: Timeouts | None = None,
     reconnect: ReconnectPolicy | None = None,
-    tap: Tap | None = None,
+    observer: Observer | None = None,
 ) -> AsyncIterator[Conversation]:
     """A conversation for the time of the block.
 
@@ -127,7 +127,7 @@ async def converse(
         LiveProtocolError: The session could not be opened, or the connection failed.
     """
     epoch = time.monotonic()
-    opening = live.connect(endpoint, config, model=model, timeouts=timeouts, reconnect=reconnect, tap=tap)
+    opening = live.connect(endpoint, config, model=model, timeouts=timeouts, reconnect=reconnect, observer=observer)
     async with opening as session:
         conversation = Conversation(session, on_event, epoch)
         try:
@@ -143,7 +143,7 @@ async def converse(
 
 
 @final
-class Declining:
+class ToolDecliner:
     """Answers tool calls with an error: where there are no tools, a model must not wait for them.
 
     Args:
@@ -154,7 +154,7 @@ class Declining:
         self._name = name
         self._replies: set[asyncio.Task[None]] = set()
 
-    def hear(self, conversation: Conversation, event: Event) -> None:
+    def handle(self, conversation: Conversation, event: Event) -> None:
         """Answer, if the event is a call."""
         if isinstance(event, ToolCallRequested):
             reply = asyncio.create_task(self._decline(conversation, event))

@@ -123,24 +123,24 @@ def headline(event: ev.Event) -> Headline:
 _LINK: Final = (
     ev.UpgradeRequested,
     ev.Connected,
-    ev.Rejected,
+    ev.UpgradeRejected,
     ev.PingReceived,
     ev.PongReceived,
     ev.ConnectionClosed,
 )
-_LinkEvent: TypeAlias = (
-    ev.UpgradeRequested | ev.Connected | ev.Rejected | ev.PingReceived | ev.PongReceived | ev.ConnectionClosed
+_ConnectionEvent: TypeAlias = (
+    ev.UpgradeRequested | ev.Connected | ev.UpgradeRejected | ev.PingReceived | ev.PongReceived | ev.ConnectionClosed
 )
 _RECONNECT: Final = (ev.Reconnecting, ev.Reconnected, ev.InputLost)
 
 
-def _link(event: _LinkEvent) -> Headline:
+def _link(event: _ConnectionEvent) -> Headline:
     match event:
         case ev.UpgradeRequested():
             return "upgrade requested", event.target.partition("?")[0]
         case ev.Connected():
             return "connected", "compressed" if event.compression else ""
-        case ev.Rejected():
+        case ev.UpgradeRejected():
             return "rejected", f"HTTP {event.status}"
         case ev.PingReceived():
             return "ping", ""
@@ -158,7 +158,7 @@ def _reconnect(event: ev.Reconnecting | ev.Reconnected | ev.InputLost) -> Headli
             return "reconnecting", f"try {event.attempt} in {event.delay:g} s: {event.reason}; {_closed(event.info)}"
         case ev.Reconnected():
             how = "the session goes on" if event.resumed else "a new session"
-            return "reconnected", f"connection {event.epoch} after {event.gap:.1f} s, {how}"
+            return "reconnected", f"connection {event.epoch} after {event.downtime:.1f} s, {how}"
         case ev.InputLost():
             certain = "" if event.certain else " perhaps"
             return "input lost", f"{event.count} messages{certain}: {event.reason}"
@@ -168,7 +168,7 @@ def _reconnect(event: ev.Reconnecting | ev.Reconnected | ev.InputLost) -> Headli
 
 def _session(event: ev.SessionEvent) -> Headline:
     match event:
-        case ev.Failed():
+        case ev.ConnectionFailed():
             return "failed", _error(event.error)
         case ev.SetupComplete():
             return "setup complete", f"session {event.session_id}" if event.session_id else ""

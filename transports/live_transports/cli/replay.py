@@ -15,7 +15,7 @@ from live_protocol.errors import (
     RemoteProtocolError,
     StaleOperation,
 )
-from live_protocol.events import Event, Need, UpgradeRequested
+from live_protocol.events import Event, UpgradeRequested
 from live_protocol.limits import Limits
 from live_protocol.messages import Backend, LiveClientMessage, LiveClientSetup
 from live_protocol.recording import TraceFrame
@@ -23,7 +23,7 @@ from live_protocol.session import LiveSession
 from live_protocol.timing import Timeouts
 from live_protocol.websocket import WebSocketLink
 
-__all__ = ["END", "Refused", "Replay", "Told"]
+__all__ = ["END", "Replay", "ReplayError", "ReplayedEvent"]
 
 END: Final = "end of recording"
 """Reason of the close frame that a replay adds, because no recording has one."""
@@ -34,7 +34,7 @@ _TIMELESS: Final = Timeouts(open=None, setup=None, ping_interval=None, ping_time
 
 @final
 @attrs.frozen
-class Refused:
+class ReplayError:
     """A recorded client message that the client's end would not send at this point.
 
     Attributes:
@@ -48,7 +48,7 @@ class Refused:
 
 @final
 @attrs.frozen
-class Told:
+class ReplayedEvent:
     """One thing that a replay tells.
 
     Attributes:
@@ -59,7 +59,7 @@ class Told:
 
     at: float | None
     sent: bool
-    what: Event | Refused
+    what: Event | ReplayError
 
 
 _Setup: TypeAlias = LiveClientSetup | None
@@ -91,7 +91,7 @@ class Replay:
         self._frames = frames
         self._epoch = next((frame.at for frame in frames if frame.at is not None), None)
         self._now: float | None = None
-        self._refused: list[Told] = []
+        self._refused: list[ReplayedEvent] = []
         setup = self._recorded_setup()
         self._backend = backend or _dialect(setup)
         self._client = self._make_client(setup, strict=strict, limits=limits)
@@ -100,7 +100,7 @@ class Replay:
         codec = Codec(self._backend)
         self._reader = LiveSession.server(codec=codec, timeouts=_TIMELESS, strict=False)
 
-    def __iter__(self) -> Iterator[Told]:
+    def __iter__(self) -> Iterator[ReplayedEvent]:
         """Everything in order; the last is always the client's `ConnectionClosed`."""
         yield from self._refused
         self._advance(0.0)
@@ -113,7 +113,7 @@ class Replay:
                 yield from self._from_server(frame)
             else:
                 for event in self._from_client(frame):
-                    yield Told(self._now, sent=True, what=event)
+                    yield ReplayedEvent(self._now, sent=True, what=event)
                     message = getattr(event, "message", None)
                     is_setup = isinstance(message, LiveClientMessage) and message.setup is not None
                     if is_setup and not mirrored:
@@ -143,7 +143,7 @@ class Replay:
                 endpoint, setup, model=_model(setup), limits=limits, timeouts=_TIMELESS, strict=strict
             )
         except LocalProtocolError as error:
-            self._refused.append(Told(None, sent=True, what=Refused("setup", error)))
+            self._refused.append(ReplayedEvent(None, sent=True, what=ReplayError("setup", error)))
         return LiveConnection.client(endpoint, model="replay", limits=limits, timeouts=_TIMELESS, strict=strict)
 
     def _advance(self, now: float) -> None:
@@ -157,14 +157,14 @@ class Replay:
         self._reader.receive_message(frame.data)
         return list(self._reader.events())
 
-    def _mirror(self, message: LiveClientMessage) -> Iterator[Told]:
+    def _mirror(self, message: LiveClientMessage) -> Iterator[ReplayedEvent]:
         try:
             self._client.send(message)
         except (LocalProtocolError, StaleOperation) as error:
-            yield Told(self._now, sent=True, what=Refused("send", error))
+            yield ReplayedEvent(self._now, sent=True, what=ReplayError("send", error))
         yield from self._pump()
 
-    def _from_server(self, frame: TraceFrame) -> Iterator[Told]:
+    def _from_server(self, frame: TraceFrame) -> Iterator[ReplayedEvent]:
         try:
             if frame.kind == "text":
                 self._server.send_text(frame.data)
@@ -174,11 +174,11 @@ class Replay:
             return  # the client has ended the connection
         yield from self._pump()
 
-    def _pump(self) -> Iterator[Told]:
+    def _pump(self) -> Iterator[ReplayedEvent]:
         moving = True
         while moving:
             moving = False
-            while (item := self._server.next_event()) is not Need.DATA:
+            while (item := self._server.next_event()) is not None:
                 if type(item) is UpgradeRequested:
                     self._server.accept()
             for source, target in ((self._client, self._server), (self._server, self._client)):
@@ -187,9 +187,9 @@ class Replay:
                     moving = True
             yield from self._events()
 
-    def _events(self) -> Iterator[Told]:
+    def _events(self) -> Iterator[ReplayedEvent]:
         for event in self._client.events():
-            yield Told(self._now, sent=False, what=event)
+            yield ReplayedEvent(self._now, sent=False, what=event)
 
 
 def _model(setup: _Setup) -> str:

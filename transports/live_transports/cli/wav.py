@@ -8,10 +8,10 @@ from live_protocol.audio import wav
 from live_protocol.messages import AudioFormat
 from live_transports.cli.exit import BAD_INPUT, FAILED, CommandFailed
 
-__all__ = ["read_wav", "write_wav"]
+__all__ = ["read_wav_file", "write_wav_file"]
 
 
-def read_wav(source: wav.WavSource, name: str) -> tuple[AudioFormat, bytes]:
+def read_wav_file(source: wav.WavSource, name: str) -> tuple[AudioFormat, bytes]:
     """The samples of an open WAV file, as 16-bit PCM.
 
     Args:
@@ -27,7 +27,7 @@ def read_wav(source: wav.WavSource, name: str) -> tuple[AudioFormat, bytes]:
         raise CommandFailed(f"{name}: {error}", BAD_INPUT) from error
 
 
-def write_wav(path: Path, audio: AudioFormat, data: bytes) -> None:
+def write_wav_file(path: Path, audio: AudioFormat, data: bytes) -> None:
     """Write samples as a WAV file; a file that exists is replaced.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any, Final, final
 import attrs
 
 from live_protocol.codec import Codec
-from live_protocol.codec.json_text import FORMS
+from live_protocol.codec.json_text import JSON_LAYOUTS
 from live_protocol.errors import RemoteProtocolError
 from live_protocol.messages import Backend
 from live_protocol.recording import TraceFrame, TraceReader, TraceWriter
@@ -130,11 +130,11 @@ def _parsed(data: bytes | str) -> tuple[Any, str]:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return None, ""
-    return value, next((form for form, write in FORMS.items() if write(value) == text), "compact")
+    return value, next((form for form, write in JSON_LAYOUTS.items() if write(value) == text), "compact")
 
 
 def _written(value: Any, form: str, data: bytes | str) -> bytes | str:
-    text = FORMS[form](value)
+    text = JSON_LAYOUTS[form](value)
     return text if isinstance(data, str) else text.encode()
 
 

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, final
 
+from live_protocol import Observation
 from live_protocol.close_info import Initiator
 from live_protocol.connection import LiveConnection
 from live_protocol.endpoint import Endpoint, credentials
 from live_protocol.errors import InvalidMessage, LiveProtocolError, ServerClosed
-from live_protocol.events import LinkEvent
 from live_protocol.messages import LiveServerMessage
-from live_protocol.testing import Stage
+from live_protocol.testing import PlaybookSequence
 from live_protocol.timing import Timeouts
 from live_transports import asyncio as live
 from live_transports.pytest_plugin.cassette_files import (
@@ -24,8 +24,8 @@ from live_transports.pytest_plugin.cassette_files import (
     load_cassette,
     save_cassette,
 )
-from live_transports.pytest_plugin.servers import PATIENCE, LocalServer
-from live_transports.shared.steps import Machine
+from live_transports.pytest_plugin.servers import STEP_TIMEOUT, LocalServer
+from live_transports.shared.steps import ByteServerConnection
 
 __all__ = ["Cassettes"]
 
@@ -56,7 +56,7 @@ class Cassettes:
         ssl: tls.SSLContext | None = None,
         tls: bool = False,
         keep: int = _KEEP,
-        patience: float | None = PATIENCE,
+        step_timeout: float | None = STEP_TIMEOUT,
     ) -> Iterator[LocalServer]:
         """Record or replay; in both cases the client dials the server that this gives.
 
@@ -67,7 +67,7 @@ class Cassettes:
             ssl: TLS context for dialling it.
             tls: Whether the client is served over TLS, as google-genai needs it (needs trustme).
             keep: Bytes of each piece of media that are kept; replayed media are filled up with silence.
-            patience: Seconds of silence after which, in replay, the client is told that it failed.
+            step_timeout: Seconds of silence after which, in replay, the client is told that it failed.
 
         Yields:
             The server, see `LocalServer.endpoint` and `LocalServer.base_url`.
@@ -83,11 +83,11 @@ class Cassettes:
         if endpoint is None or (files and not self.anew):
             if not files:
                 raise FileNotFoundError(f"there is no cassette {name!r} in {self.folder}; give endpoint= to record it")
-            with _replayed(files, tls=tls, patience=patience) as server:
+            with _replayed(files, tls=tls, step_timeout=step_timeout) as server:
                 yield server
             return
         relay = _Relay(endpoint, ssl)
-        server = LocalServer(relay.connection, tls=tls, backend=endpoint.backend, handler=relay.attend).start()
+        server = LocalServer(relay.connection, tls=tls, backend=endpoint.backend, handler=relay.handle).start()
         try:
             yield server
         finally:
@@ -106,19 +106,19 @@ class Cassettes:
 
 
 @contextmanager
-def _replayed(files: list[Path], *, tls: bool, patience: float | None) -> Iterator[LocalServer]:
+def _replayed(files: list[Path], *, tls: bool, step_timeout: float | None) -> Iterator[LocalServer]:
     playbooks, backend = load_cassette(files)
-    stage = Stage(*playbooks)
+    sequence = PlaybookSequence(*playbooks)
 
-    def connect() -> Machine:
-        return stage.connection(patience=patience)
+    def connect() -> ByteServerConnection:
+        return sequence.connection(step_timeout=step_timeout)
 
-    server = LocalServer(connect, tls=tls, backend=backend, settled=lambda: stage.settled).start()
+    server = LocalServer(connect, tls=tls, backend=backend, finished=lambda: sequence.finished).start()
     try:
         yield server
     finally:
         server.stop()
-        stage.check()
+        sequence.check()
 
 
 class _Relay:
@@ -140,16 +140,16 @@ class _Relay:
         recording = Recording()
         self.recordings.append(recording)
 
-        def tap(now: float | None, from_client: bool, what: bytes | str | LinkEvent) -> None:
-            if isinstance(what, (bytes, str)):
-                recording.frames.append((now or 0.0, from_client, what))
+        def observer(seen: Observation) -> None:
+            if isinstance(seen.what, (bytes, str)):
+                recording.frames.append((seen.at or 0.0, seen.from_client, seen.what))
 
         # What the real server thinks of a message is its own to say, and so is when to ping.
-        machine = LiveConnection.server(strict=False, timeouts=Timeouts(ping_interval=None), tap=tap)
+        machine = LiveConnection.server(strict=False, timeouts=Timeouts(ping_interval=None), observer=observer)
         self._by_machine[id(machine)] = recording
         return machine
 
-    async def attend(self, session: live.LiveServerSession) -> None:
+    async def handle(self, session: live.LiveServerSession) -> None:
         recording = self._by_machine[id(session.connection)]
         first = await session.receive()
         if first is None:

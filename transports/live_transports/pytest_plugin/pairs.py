@@ -11,7 +11,7 @@ from live_protocol.emulator import EmulatedConnection, Emulator
 from live_protocol.endpoint import Endpoint
 from live_protocol.events import Event
 from live_protocol.session import ConfigInput
-from live_protocol.testing import FakeClock, Faults, FaultyMachine, Pair, PlaybookConnection, Stage
+from live_protocol.testing import FakeClock, Faults, FaultyConnection, Pair, PlaybookConnection, PlaybookSequence
 from live_protocol.timing import Timeouts
 from live_transports.pytest_plugin.servers import Script, as_faults, as_playbook
 
@@ -31,7 +31,7 @@ class LivePair:
     def __init__(
         self, client: LiveConnection, server: EmulatedConnection | PlaybookConnection, faults: Faults | None
     ) -> None:
-        machine: Any = server if faults is None else FaultyMachine[Any](server, faults)
+        machine: Any = server if faults is None else FaultyConnection[Any](server, faults)
         self.client: LiveConnection = client
         self.server: EmulatedConnection | PlaybookConnection = server
         self._pair = Pair(client, machine)
@@ -65,7 +65,7 @@ class Pairs:
     """The pairs of one test; calling it makes one more."""
 
     def __init__(self) -> None:
-        self._stages: list[Stage] = []
+        self._stages: list[PlaybookSequence] = []
 
     def __call__(
         self,
@@ -109,9 +109,9 @@ class Pairs:
         if script is None:
             server = (emulator or Emulator()).connection()
         else:
-            stage = Stage(as_playbook(script))
-            server = stage.connection()
-            self._stages.append(stage)
+            sequence = PlaybookSequence(as_playbook(script))
+            server = sequence.connection()
+            self._stages.append(sequence)
         pair = LivePair(client, server, as_faults(faults))
         pair.pump()
         return pair
@@ -124,5 +124,5 @@ class Pairs:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """See whether the playbooks were followed."""
-        for stage in self._stages:
-            stage.check()
+        for sequence in self._stages:
+            sequence.check()

@@ -14,25 +14,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, final
 
-from live_protocol.connection import HttpFront
+from live_protocol.connection import HttpFallback
 from live_protocol.emulator import EmulatedConnection, Emulator
 from live_protocol.emulator.token_service import token_service
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import LiveProtocolError
 from live_protocol.events import Event
 from live_protocol.messages import Backend
-from live_protocol.testing import Faults, FaultyMachine, Playbook, PlaybookConnection, Stage
+from live_protocol.testing import Faults, FaultyConnection, Playbook, PlaybookConnection, PlaybookSequence
 from live_transports import asyncio as live
 from live_transports.shared.certificate import local_certificate
 from live_transports.shared.playbook_files import load_playbook
-from live_transports.shared.steps import GEMINI_PATH, Machine, answer_request
+from live_transports.shared.steps import GEMINI_PATH, ByteServerConnection, answer_request
 
-__all__ = ["PATIENCE", "LocalServer", "Script", "Servers", "as_faults", "as_playbook"]
+__all__ = ["STEP_TIMEOUT", "LocalServer", "Script", "Servers", "as_faults", "as_playbook"]
 
 Script: TypeAlias = Playbook | Sequence[Any] | Mapping[str, Any] | str | Path
 """A playbook, its plain data, or the path of its file."""
 
-PATIENCE: Final = 10.0
+STEP_TIMEOUT: Final = 10.0
 """Seconds of silence after which an expectation has failed: a test that hangs tells nothing."""
 
 _GRACE: Final = 1.0
@@ -66,12 +66,12 @@ class LocalServer:
 
     def __init__(
         self,
-        factory: Callable[[], Machine],
+        factory: Callable[[], ByteServerConnection],
         *,
         tls: bool = False,
         backend: Backend = Backend.GEMINI,
         handler: Handler | None = None,
-        settled: Callable[[], bool] = lambda: True,
+        finished: Callable[[], bool] = lambda: True,
     ) -> None:
         self.port: int = 0
         self.ca: Path | None = None
@@ -79,7 +79,7 @@ class LocalServer:
         self._factory = factory
         self._tls = tls
         self._handler = handler
-        self._settled = settled
+        self._finished = finished
         self._machines: list[Any] = []
         self._events: list[Event] = []
         self._errors: list[BaseException] = []
@@ -179,25 +179,25 @@ class LocalServer:
         # Given in any case, for a relay's machines do not answer by themselves; those that do are not asked.
         process = answer_request if self._handler is not None else None
         serving = live.serve(
-            self._attend, "127.0.0.1", 0, ssl=self._context, connection_factory=self._connect, process_request=process
+            self._handle, "127.0.0.1", 0, ssl=self._context, connection_factory=self._connect, process_request=process
         )
         async with serving as server:
             self._started.set_result(server.port)
             await self._stopping.wait()
             # The client may have said its last words a moment ago.
             end = time.monotonic() + _GRACE
-            while not self._settled() and time.monotonic() < end:  # noqa: ASYNC110 - time alone ends some steps
+            while not self._finished() and time.monotonic() < end:  # noqa: ASYNC110 - time alone ends some steps
                 await asyncio.sleep(_TICK)
 
-    def _connect(self) -> Machine:
-        machine: Machine = self._factory()
+    def _connect(self) -> ByteServerConnection:
+        machine: ByteServerConnection = self._factory()
         inner: object = machine
-        while isinstance(inner, (FaultyMachine, HttpFront)):
+        while isinstance(inner, (FaultyConnection, HttpFallback)):
             inner = inner.machine
         self._machines.append(inner)
         return machine
 
-    async def _attend(self, session: live.LiveServerSession) -> None:
+    async def _handle(self, session: live.LiveServerSession) -> None:
         if self._handler is not None:
             await self._handler(session)
             return
@@ -215,7 +215,7 @@ class Servers:
     """The servers of one test; calling it starts one more."""
 
     def __init__(self) -> None:
-        self._servers: list[tuple[LocalServer, Stage | None]] = []
+        self._servers: list[tuple[LocalServer, PlaybookSequence | None]] = []
 
     def __call__(
         self,
@@ -224,7 +224,7 @@ class Servers:
         tls: bool = False,
         backend: Backend | str = Backend.GEMINI,
         faults: Faults | str | None = None,
-        patience: float | None = PATIENCE,
+        step_timeout: float | None = STEP_TIMEOUT,
         repeat: bool = False,
     ) -> LocalServer:
         """Start a server on a free port of this machine.
@@ -236,7 +236,7 @@ class Servers:
             tls: Whether to speak TLS, with a certificate of its own (needs trustme).
             backend: The dialect of `LocalServer.endpoint`; the server itself takes both.
             faults: What goes wrong: `Faults`, or a line for `Faults.from_string`.
-            patience: Seconds of silence after which an expectation has failed.
+            step_timeout: Seconds of silence after which an expectation has failed.
             repeat: Play the last script for every further client too.
 
         Returns:
@@ -247,21 +247,21 @@ class Servers:
             InvalidMessage: The faults are none.
             ImportError: An extra is missing.
         """
-        stage = Stage(*(as_playbook(script) for script in scripts), repeat=repeat) if scripts else None
+        sequence = PlaybookSequence(*(as_playbook(script) for script in scripts), repeat=repeat) if scripts else None
         wrong = as_faults(faults)
         emulator = emulator or Emulator()
         tokens = token_service(emulator, lambda: datetime.now(UTC))
 
-        def connect() -> Machine:
-            emulated = HttpFront(emulator.connection(), tokens)
-            machine: Any = emulated if stage is None else stage.connection(patience=patience)
-            return machine if wrong is None else FaultyMachine(machine, wrong)
+        def connect() -> ByteServerConnection:
+            emulated = HttpFallback(emulator.connection(), tokens)
+            machine: Any = emulated if sequence is None else sequence.connection(step_timeout=step_timeout)
+            return machine if wrong is None else FaultyConnection(machine, wrong)
 
-        def settled() -> bool:
-            return stage is None or stage.settled
+        def finished() -> bool:
+            return sequence is None or sequence.finished
 
-        server = LocalServer(connect, tls=tls, backend=Backend(backend), settled=settled).start()
-        self._servers.append((server, stage))
+        server = LocalServer(connect, tls=tls, backend=Backend(backend), finished=finished).start()
+        self._servers.append((server, sequence))
         return server
 
     def __enter__(self) -> Self:
@@ -283,11 +283,11 @@ class Servers:
         """
         failures: list[BaseException] = []
         servers, self._servers = self._servers, []
-        for server, stage in servers:
+        for server, sequence in servers:
             try:
                 server.stop()
-                if stage is not None:
-                    stage.check()
+                if sequence is not None:
+                    sequence.check()
             except BaseException as failure:
                 failures.append(failure)
         if failures:

@@ -1,42 +1,42 @@
-"""What both ends of a session have in common, over any async runtime. A runtime supplies an `AsyncWire`."""
+"""What both ends of a session have in common, over any async runtime. A runtime supplies an `AsyncDriver`."""
 
 from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar, final
+from typing import Any, Generic, Self, TypeVar, final
 
 from live_protocol.close_info import CloseInfo
 from live_protocol.errors import IllegalInState
-from live_protocol.events import Event, Need
+from live_protocol.events import Event
 from live_protocol.messages import LiveClientMessage, LiveServerMessage
 from live_protocol.states import Phase
-from live_transports.shared.steps import Driven, Inbox, NoPublicConstructor
+from live_transports.shared.steps import Connection, EndOfEvents, EventQueue, NoPublicConstructor
 
-__all__ = ["AsyncSession", "AsyncWire", "Opening"]
+__all__ = ["AsyncDriver", "AsyncSession", "ConnectContext"]
 
 T = TypeVar("T")
 M = TypeVar("M", bound=LiveClientMessage | LiveServerMessage)
-K = TypeVar("K", bound=Driven)
+K = TypeVar("K", bound=Connection)
 S = TypeVar("S")
 
 
-class AsyncWire(abc.ABC):
+class AsyncDriver(abc.ABC):
     """One connection under one runtime: the machine, its transport and its timer."""
 
-    inbox: Inbox[Any]
+    event_queue: EventQueue[Any]
 
     @abc.abstractmethod
     def tick(self) -> None:
         """Tell the machine the time, before a command or a pull."""
 
     @abc.abstractmethod
-    def settle(self) -> None:
+    def flush(self) -> None:
         """The machine has changed: write, read on, close, arm the timer; or see to it that this happens."""
 
     @abc.abstractmethod
-    async def room(self) -> None:
+    async def wait_writable(self) -> None:
         """Wait until the transport takes more, first come first served.
 
         Raises:
@@ -44,10 +44,10 @@ class AsyncWire(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def arrival(self) -> None:
+    async def wait_for_events(self) -> None:
         """Wait until there may be events. One task at a time calls it; cancelling it loses nothing."""
 
-    async def breathe(self) -> None:  # noqa: B027 - nothing is a way to do it
+    async def checkpoint(self) -> None:  # noqa: B027 - nothing is a way to do it
         """Before events are pulled: a checkpoint, where the runtime makes one of every operation."""
 
     @abc.abstractmethod
@@ -63,14 +63,14 @@ class AsyncSession(Generic[M, K], metaclass=NoPublicConstructor):
     """One end of one live session. ``async for event in session`` is everything that happens, to the very end.
 
     One task at a time receives; any number of tasks send. After a clean close the stream just ends; after an unclean
-    one it gives `Failed` and `ConnectionClosed` and then raises the error.
+    one it gives `ConnectionFailed` and `ConnectionClosed` and then raises the error.
     """
 
-    __slots__ = ("_machine", "_receiving", "_wire")
+    __slots__ = ("_driver", "_machine", "_receiving")
 
-    def __init__(self, machine: K, wire: AsyncWire) -> None:
+    def __init__(self, machine: K, driver: AsyncDriver) -> None:
         self._machine = machine
-        self._wire = wire
+        self._driver = driver
         self._receiving = False
 
     def __repr__(self) -> str:
@@ -91,7 +91,7 @@ class AsyncSession(Generic[M, K], metaclass=NoPublicConstructor):
     @property
     def close_info(self) -> CloseInfo | None:
         """How the connection ended; None before `ConnectionClosed` was received or `close` has returned."""
-        return self._wire.inbox.info
+        return self._driver.event_queue.info
 
     # --- receiving ----------------------------------------------------------------------------------------------
 
@@ -105,12 +105,12 @@ class AsyncSession(Generic[M, K], metaclass=NoPublicConstructor):
         Raises:
             StopAsyncIteration: The stream has ended in peace.
             IllegalInState: Another task is receiving. Nothing has changed.
-            LiveProtocolError: The stream has ended otherwise: what `Failed` said, on every further call.
+            LiveProtocolError: The stream has ended otherwise: what `ConnectionFailed` said, on every further call.
         """
-        event = await self._take(self._wire.inbox.next_event)
-        if event is None:
-            raise StopAsyncIteration
-        return event
+        try:
+            return await self._take(self._driver.event_queue.next_event)
+        except EndOfEvents:
+            raise StopAsyncIteration from None
 
     async def receive(self) -> M | None:
         """The next whole message, where events are too fine; cancelling it loses nothing.
@@ -127,32 +127,34 @@ class AsyncSession(Generic[M, K], metaclass=NoPublicConstructor):
             LiveProtocolError: The connection ended otherwise, on every further call too: `ServerClosed`,
                 `TransportFailed`, `DeadlineExpired`, `FrameViolation`, `LimitExceeded`.
         """
-        message: M | None = await self._take(self._wire.inbox.next_message)
-        return message
+        take: Callable[[], M | None] = self._driver.event_queue.next_message
+        try:
+            return await self._take(take)
+        except EndOfEvents:
+            return None
 
-    async def _take(self, take: Callable[[], T | Literal[Need.DATA]]) -> T:
+    async def _take(self, take: Callable[[], T | None]) -> T:
         if self._receiving:
             raise IllegalInState("receive", "another task receives", "let one task receive and hand on what it gets")
         self._receiving = True
         try:
-            await self._wire.breathe()
-            self._wire.tick()
-            while (item := take()) is Need.DATA:
-                await self._wire.arrival()
+            await self._driver.checkpoint()
+            self._driver.tick()
+            while (item := take()) is None:
+                await self._driver.wait_for_events()
             return item
         finally:
             self._receiving = False
 
     async def _opened(self, kind: type[Event]) -> Event:
         """Wait for the event that opens the session; whatever comes up to it is the beginning of the stream."""
-        found: Event = await self._take(lambda: self._wire.inbox.hold_until(kind) or Need.DATA)
-        return found
+        return await self._take(lambda: self._driver.event_queue.hold_until(kind))
 
     # --- sending ------------------------------------------------------------------------------------------------
 
     async def _sent(self) -> None:
-        self._wire.settle()
-        await self._wire.room()
+        self._driver.flush()
+        await self._driver.wait_writable()
 
     async def ping(self, payload: bytes = b"") -> None:
         """Send a ping; `PongReceived` answers it.
@@ -165,7 +167,7 @@ class AsyncSession(Generic[M, K], metaclass=NoPublicConstructor):
             StaleOperation: The connection is closing or closed. Nothing was sent.
             LiveProtocolError: The connection ended while the ping waited for room.
         """
-        self._wire.tick()
+        self._driver.tick()
         self._ping(payload)
         await self._sent()
 
@@ -188,18 +190,18 @@ class AsyncSession(Generic[M, K], metaclass=NoPublicConstructor):
         Raises:
             InvalidMessage: Code or reason may not be sent; nothing has changed.
         """
-        await self._wire.close(code, reason)
+        await self._driver.close(code, reason)
 
     async def aclose(self) -> None:
         """`close`, under the name that `contextlib.aclosing` looks for."""
-        await self._wire.close(1000, "")
+        await self._driver.close(1000, "")
 
     def abort(self) -> None:
         """End the connection at once. A close frame goes out if the transport takes it right now; nothing is awaited.
 
         A task that receives gets what had arrived and then the end.
         """
-        self._wire.abort()
+        self._driver.abort()
 
     async def __aenter__(self) -> Self:
         """The session itself."""
@@ -210,13 +212,13 @@ class AsyncSession(Generic[M, K], metaclass=NoPublicConstructor):
     ) -> None:
         """`close`; where the block is left by cancellation, which should not have to wait, `abort`."""
         if error is not None and not isinstance(error, Exception):
-            self._wire.abort()
+            self._driver.abort()
         else:
-            await self._wire.close(1000, "")
+            await self._driver.close(1000, "")
 
 
 @final
-class Opening(Generic[S]):
+class ConnectContext(Generic[S]):
     """Something to be opened: ``async with`` it, or ``await`` it and close what comes out. Each use opens anew."""
 
     __slots__ = ("_open", "_opened")

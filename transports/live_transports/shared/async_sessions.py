@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 
-from live_protocol.connection.base import LiveMachine
+from live_protocol.connection.base import BaseConnection
 from live_protocol.errors import IllegalInState
 from live_protocol.events import Event, SetupComplete, UpgradeRequested
 from live_protocol.messages import (
@@ -17,15 +17,15 @@ from live_protocol.reconnect import PersistentConnection, Snapshot
 from live_protocol.session import Resumption, Usage
 from live_protocol.session import requests as commands
 from live_protocol.states import Phase, TurnState
-from live_transports.shared.async_session import AsyncSession, AsyncWire, Opening
-from live_transports.shared.reconnecting import Client, reconnecting
-from live_transports.shared.steps import Core, Response
-from live_transports.shared.turns import MAX_AUDIO, Turn, collector
+from live_transports.shared.async_session import AsyncDriver, AsyncSession, ConnectContext
+from live_transports.shared.reconnecting import ClientConnection, reconnecting
+from live_transports.shared.steps import Response, ServerConnection
+from live_transports.shared.turns import MAX_AUDIO, Turn, make_collector
 
-__all__ = ["AsyncClientSession", "AsyncServerSession", "AsyncSession", "AsyncWire", "Opening"]
+__all__ = ["AsyncClientSession", "AsyncDriver", "AsyncServerSession", "AsyncSession", "ConnectContext"]
 
 
-class AsyncClientSession(AsyncSession[LiveServerMessage, Client]):
+class AsyncClientSession(AsyncSession[LiveServerMessage, ClientConnection]):
     """The client's end of a live session, under the names of the official AsyncSession.
 
     A send puts its message on the wire whole, or raises and has changed nothing. It then waits only while the transport
@@ -34,13 +34,13 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, Client]):
     error if that ended while the message waited to leave.
 
     Where it reconnects, all of this holds across connections: between two of them a message waits for the next one, as
-    ``ReconnectPolicy.gap`` says, and `NotConnected` is raised where that keeps no more.
+    ``ReconnectPolicy.offline`` says, and `NotConnected` is raised where that keeps no more.
     """
 
     __slots__ = ("_session_id",)
 
-    def __init__(self, machine: Client, wire: AsyncWire) -> None:
-        super().__init__(machine, wire)
+    def __init__(self, machine: ClientConnection, driver: AsyncDriver) -> None:
+        super().__init__(machine, driver)
         self._session_id: str | None = None
 
     # --- facts --------------------------------------------------------------------------------------------------
@@ -102,11 +102,11 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, Client]):
             IllegalInState: The session does not reconnect.
         """
         machine = reconnecting(self._machine, "drain")
-        self._wire.tick()
+        self._driver.tick()
         machine.drain(within)
         if machine.phase is Phase.ENDED:  # there was no connection to leave
-            await self._wire.close(1000, "")
-        self._wire.settle()
+            await self._driver.close(1000, "")
+        self._driver.flush()
 
     # --- turns --------------------------------------------------------------------------------------------------
 
@@ -128,12 +128,16 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, Client]):
 
     def _turn(self, take: Callable[[], Awaitable[Event]], *, keep_audio: bool, max_audio: int) -> Turn:
         return Turn(
-            take, self._wire.inbox.unread, collector(self.turn_state, keep_audio=keep_audio, max_audio=max_audio)
+            take,
+            self._driver.event_queue.unread,
+            make_collector(self.turn_state, keep_audio=keep_audio, max_audio=max_audio),
         )
 
     # --- verbs --------------------------------------------------------------------------------------------------
 
-    async def send_client_content(self, turns: commands.Turns | None = None, *, turn_complete: bool = True) -> None:
+    async def send_client_content(
+        self, turns: commands.TurnsInput | None = None, *, turn_complete: bool = True
+    ) -> None:
         """Append turns to the history, in order; interrupts a running generation.
 
         Args:
@@ -145,7 +149,7 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, Client]):
             MessageTooLarge: Over ``Limits.max_send``. Nothing was sent.
             LiveProtocolError: See the class.
         """
-        self._wire.tick()
+        self._driver.tick()
         self._machine.send_client_content(turns, turn_complete=turn_complete)
         await self._sent()
 
@@ -156,8 +160,8 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, Client]):
         rate: int | None = None,
         video: commands.MediaInput | None = None,
         text: str | None = None,
-        activity_start: commands.Marker | None = None,
-        activity_end: commands.Marker | None = None,
+        activity_start: commands.MarkerInput | None = None,
+        activity_end: commands.MarkerInput | None = None,
         audio_stream_end: bool | None = None,
     ) -> None:
         """Send one piece of live input; give exactly one of the members.
@@ -178,7 +182,7 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, Client]):
             MessageTooLarge: Over ``Limits.max_send``. Nothing was sent.
             LiveProtocolError: See the class.
         """
-        self._wire.tick()
+        self._driver.tick()
         self._machine.send_realtime_input(
             audio=audio,
             rate=rate,
@@ -190,7 +194,9 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, Client]):
         )
         await self._sent()
 
-    async def send_tool_response(self, function_responses: commands.Responses, *, epoch: int | None = None) -> None:
+    async def send_tool_response(
+        self, function_responses: commands.ResponsesInput, *, epoch: int | None = None
+    ) -> None:
         """Answer one or several calls; a missing ``name`` is filled in from the call.
 
         Args:
@@ -206,7 +212,7 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, Client]):
             MessageTooLarge: Over ``Limits.max_send``. In each case nothing was sent.
             LiveProtocolError: See the class.
         """
-        self._wire.tick()
+        self._driver.tick()
         if isinstance(self._machine, PersistentConnection):
             self._machine.send_tool_response(function_responses, epoch=epoch)
         else:
@@ -230,7 +236,7 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, Client]):
             MessageTooLarge: Over ``Limits.max_send``. Nothing was sent.
             LiveProtocolError: See the class.
         """
-        self._wire.tick()
+        self._driver.tick()
         self._machine.send_context_update(system_instruction=system_instruction, tools=tools)
         await self._sent()
 
@@ -247,7 +253,7 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, Client]):
             MessageTooLarge: Over ``Limits.max_send``. Nothing was sent.
             LiveProtocolError: See the class.
         """
-        self._wire.tick()
+        self._driver.tick()
         self._machine.send(message)
         await self._sent()
 
@@ -259,13 +265,13 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, Client]):
         self._session_id = event.session_id if isinstance(event, SetupComplete) else None
 
 
-class AsyncServerSession(AsyncSession[LiveClientMessage, Core]):
+class AsyncServerSession(AsyncSession[LiveClientMessage, ServerConnection]):
     """The server's end of a live session. Its stream begins with `UpgradeRequested`, which was answered already."""
 
     __slots__ = ("_request",)
 
-    def __init__(self, machine: Core, wire: AsyncWire) -> None:
-        super().__init__(machine, wire)
+    def __init__(self, machine: ServerConnection, driver: AsyncDriver) -> None:
+        super().__init__(machine, driver)
         self._request: UpgradeRequested | None = None
 
     @property
@@ -286,7 +292,7 @@ class AsyncServerSession(AsyncSession[LiveClientMessage, Core]):
             StaleOperation: The connection is closing or closed. Nothing was sent.
             LiveProtocolError: The connection ended while the message waited to leave.
         """
-        self._wire.tick()
+        self._driver.tick()
         self._machine.send(message)
         await self._sent()
 
@@ -310,15 +316,15 @@ class AsyncServerSession(AsyncSession[LiveClientMessage, Core]):
 
     async def _answer(self, refusal: Response | None) -> bool:
         """Answer the upgrade; whether it was accepted."""
-        self._wire.tick()
+        self._driver.tick()
         if refusal is None:
             self._machine.accept()
         else:
             self._machine.reject(*refusal)
-        self._wire.settle()
+        self._driver.flush()
         return refusal is None
 
     def _ping(self, payload: bytes) -> None:
-        if not isinstance(self._machine, LiveMachine):
+        if not isinstance(self._machine, BaseConnection):
             raise IllegalInState("ping", "the machine drives itself", "leave pings to its deadlines")
         self._machine.ping(payload)

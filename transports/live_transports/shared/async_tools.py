@@ -13,7 +13,7 @@ from live_protocol.events import Event
 from live_protocol.messages import FunctionResponse
 from live_transports.shared.async_sessions import AsyncClientSession
 from live_transports.shared.turns import MAX_AUDIO, Turn
-from live_transports.tools import END, Desk, Job, ToolEnd, end_of, may_answer
+from live_transports.tools import END, ToolEnd, ToolScheduler, ToolTask, end_of, may_answer
 
 __all__ = ["ToolStream"]
 
@@ -23,9 +23,9 @@ T = TypeVar("T")
 class ToolStream(abc.ABC):
     """The events of a session, with the calls among them being answered; iterate over it in place of the session."""
 
-    def __init__(self, session: AsyncClientSession, desk: Desk) -> None:
+    def __init__(self, session: AsyncClientSession, scheduler: ToolScheduler) -> None:
         self._session = session
-        self._desk = desk
+        self._scheduler = scheduler
 
     def __aiter__(self) -> Self:
         """The session's events, every one of them."""
@@ -39,7 +39,7 @@ class ToolStream(abc.ABC):
             LiveProtocolError: As for the session's own iteration.
         """
         event = await self._session.__anext__()
-        started, stopped = self._desk.feed(event)
+        started, stopped = self._scheduler.feed(event)
         self._act(started, stopped)
         return event
 
@@ -58,16 +58,16 @@ class ToolStream(abc.ABC):
     @property
     def running(self) -> int:
         """How many calls are not over yet, those that wait for their turn included."""
-        return len(self._desk.jobs)
+        return len(self._scheduler.tasks)
 
     # --- inside -------------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def _start(self, job: Job) -> None:
+    def _start(self, task: ToolTask) -> None:
         """Begin a task for `_work`."""
 
     @abc.abstractmethod
-    def _cancel(self, job: Job) -> None:
+    def _cancel(self, task: ToolTask) -> None:
         """Cancel its task."""
 
     @abc.abstractmethod
@@ -78,68 +78,68 @@ class ToolStream(abc.ABC):
         """Let a generator clean up, on a thread, also where its call was cancelled."""
         await self._in_thread(results.close)
 
-    def _act(self, started: list[Job], stopped: list[Job]) -> None:
-        for job in started:
-            self._start(job)
-        for job in stopped:
-            self._cancel(job)
+    def _act(self, started: list[ToolTask], stopped: list[ToolTask]) -> None:
+        for task in started:
+            self._start(task)
+        for task in stopped:
+            self._cancel(task)
 
-    def _over(self, job: Job, end: ToolEnd, error: BaseException | None) -> None:
-        self._act(self._desk.over(job, end, error), [])
+    def _finished(self, task: ToolTask, end: ToolEnd, error: BaseException | None) -> None:
+        self._act(self._scheduler.finished(task, end, error), [])
 
-    async def _work(self, job: Job) -> tuple[ToolEnd, BaseException | None]:
+    async def _work(self, task: ToolTask) -> tuple[ToolEnd, BaseException | None]:
         """Answer a call."""
         failure: Exception | None
         try:
-            failure = await self._results(job)
+            failure = await self._results(task)
         except LiveProtocolError as error:
             failure = error
             if not may_answer(error):
                 return end_of(error), error
         except Exception as error:  # of a generator that was left early and cleaned up
             failure = error
-        return await self._failed(job, failure)
+        return await self._failed(task, failure)
 
-    async def _failed(self, job: Job, failure: Exception | None) -> tuple[ToolEnd, BaseException | None]:
+    async def _failed(self, task: ToolTask, failure: Exception | None) -> tuple[ToolEnd, BaseException | None]:
         if failure is None:
             return ToolEnd.ANSWERED, None
         try:
-            await self._send(job, job.response(failure))
+            await self._send(task, task.response(failure))
         except LiveProtocolError as error:
             return end_of(error), error
         return ToolEnd.FAILED, failure
 
-    async def _expire(self, job: Job) -> None:
+    async def _time_out(self, task: ToolTask) -> None:
         """Its time is up: tell the model, then cancel it."""
-        response = self._desk.expired(job)
+        response = self._scheduler.timed_out(task)
         if response is None:
             return
         try:
-            await self._answer(job, response)
+            await self._answer(task, response)
         except LiveProtocolError as error:
-            self._desk.untold(job, error)
-        if job.stopped is not None and job in self._desk.jobs:
-            self._cancel(job)
+            self._scheduler.send_failed(task, error)
+        if task.stopped is not None and task in self._scheduler.tasks:
+            self._cancel(task)
 
-    async def _results(self, job: Job) -> Exception | None:
+    async def _results(self, task: ToolTask) -> Exception | None:
         """Send what the function gives; gives what it raised.
 
         Raises:
             LiveProtocolError: Sending did.
         """
         try:
-            call = job.bound(self._desk.registry)
-            result = call() if job.in_loop else await self._in_thread(call)
+            call = task.bind(self._scheduler.registry)
+            result = call() if task.in_loop else await self._in_thread(call)
             if inspect.isawaitable(result):
                 result = await result
         except Exception as error:
             return error
         if inspect.isasyncgen(result) or inspect.isgenerator(result):
-            return await self._stream(job, result)
-        await self._send(job, job.response(result))
+            return await self._stream(task, result)
+        await self._send(task, task.response(result))
         return None
 
-    async def _stream(self, job: Job, results: Any) -> Exception | None:
+    async def _stream(self, task: ToolTask, results: Any) -> Exception | None:
         """Send one response after the other, or all in one where the model waits or takes no series."""
         gathered: list[Any] = []
         asynchronous = inspect.isasyncgen(results)
@@ -155,21 +155,21 @@ class ToolStream(abc.ABC):
                     return error
                 if one is END:
                     break
-                if job.in_series:
-                    await self._send(job, job.response(one, more=True))
+                if task.sends_series:
+                    await self._send(task, task.response(one, more=True))
                 else:
                     gathered.append(one)
-        await self._send(job, job.end_of_stream() if job.in_series else job.gathered(gathered))
+        await self._send(task, task.end_of_stream() if task.sends_series else task.combined_response(gathered))
         return None
 
-    async def _send(self, job: Job, response: FunctionResponse) -> None:
-        if job.stopped is None:
-            await self._answer(job, response)
+    async def _send(self, task: ToolTask, response: FunctionResponse) -> None:
+        if task.stopped is None:
+            await self._answer(task, response)
 
-    async def _answer(self, job: Job, response: FunctionResponse) -> None:
-        job.responses += 1  # before it is waited for room, as the peer may be quicker
+    async def _answer(self, task: ToolTask, response: FunctionResponse) -> None:
+        task.responses += 1  # before it is waited for room, as the peer may be quicker
         try:
-            await self._session.send_tool_response(response, epoch=job.epoch or None)
+            await self._session.send_tool_response(response, epoch=task.epoch or None)
         except LiveProtocolError:
-            job.responses -= 1
+            task.responses -= 1
             raise

@@ -19,11 +19,11 @@ from live_protocol.timing import Deadline
 from live_transports.shared.proxy import ConnectTunnel, Proxy, ProxyFailed, authority, choose
 
 __all__ = [
-    "Dial",
+    "DialPlan",
     "Resolved",
     "dial_expired",
-    "interleaved",
-    "literal",
+    "interleave_families",
+    "ip_address",
     "step_failed",
 ]
 
@@ -41,7 +41,7 @@ def _verified() -> ssl.SSLContext:
 
 @final
 @attrs.frozen(kw_only=True)
-class Dial:
+class DialPlan:
     """Where and how to connect.
 
     Attributes:
@@ -71,7 +71,7 @@ class Dial:
         server_hostname: str | None,
         timeout: float | None,
         proxy: Proxy | str | None = None,
-    ) -> Dial:
+    ) -> DialPlan:
         """Check the parameters of ``connect()``.
 
         Raises:
@@ -88,19 +88,19 @@ class Dial:
         context, name = context or _verified(), server_hostname or host
         return cls(host=host, port=port, tls=context, server_hostname=name, timeout=timeout, proxy=via)
 
-    def within(self, timeout: float | None) -> Dial:
+    def within(self, timeout: float | None) -> DialPlan:
         """The same in so many seconds at most; None for no other bound."""
         bounds = [bound for bound in (self.timeout, timeout) if bound is not None]
         return attrs.evolve(self, timeout=min(bounds, default=None))
 
     @property
-    def hop(self) -> Dial:
+    def hop(self) -> DialPlan:
         """Where TCP goes to: the proxy, to which TLS may be spoken first, or without one this."""
         proxy = self.proxy
         if proxy is None:
             return self
         context, name = (proxy.ssl or _verified(), proxy.host) if proxy.secure else (None, None)
-        return Dial(
+        return DialPlan(
             host=proxy.host, port=proxy.port, tls=context, server_hostname=name, timeout=self.timeout, what="the proxy "
         )
 
@@ -115,7 +115,7 @@ class Dial:
         return self.what + authority(self.host, self.port)
 
 
-def _tcp_failed(error: OSError | ValueError, dial: Dial) -> TransportFailed:
+def _tcp_failed(error: OSError | ValueError, dial: DialPlan) -> TransportFailed:
     """The error to raise where name resolution or TCP failed, chained from its cause."""
     if isinstance(error, socket.gaierror):
         failed = TransportFailed(f"could not resolve {dial.what}{dial.host}: {error.strerror}")
@@ -138,7 +138,7 @@ _VERDICTS: Final = {
 }
 
 
-def _tls_failed(error: OSError | ValueError, dial: Dial) -> TransportFailed:
+def _tls_failed(error: OSError | ValueError, dial: DialPlan) -> TransportFailed:
     """The error to raise where TLS failed, chained from its cause; it says what was wrong with the certificate."""
     if isinstance(error, ssl.SSLCertVerificationError):
         verdict = _VERDICTS.get(error.verify_code, error.verify_message)
@@ -154,7 +154,7 @@ def _tls_failed(error: OSError | ValueError, dial: Dial) -> TransportFailed:
     return failed
 
 
-def step_failed(which: Deadline, error: OSError | ValueError, dial: Dial) -> TransportFailed:
+def step_failed(which: Deadline, error: OSError | ValueError, dial: DialPlan) -> TransportFailed:
     """The error to raise where a step of a dial failed, chained from its cause.
 
     Args:
@@ -173,7 +173,7 @@ def step_failed(which: Deadline, error: OSError | ValueError, dial: Dial) -> Tra
     return failed
 
 
-def dial_expired(which: Deadline, dial: Dial) -> DeadlineExpired:
+def dial_expired(which: Deadline, dial: DialPlan) -> DeadlineExpired:
     """The error to raise where the dial took too long; ``which`` is as for `step_failed`."""
     if which is Deadline.TLS:
         what = f"the TLS handshake was not finished with {dial.name}"
@@ -184,7 +184,7 @@ def dial_expired(which: Deadline, dial: Dial) -> DeadlineExpired:
     return DeadlineExpired(which, dial.timeout or 0.0, what)
 
 
-def literal(host: str, port: int) -> list[Resolved]:
+def ip_address(host: str, port: int) -> list[Resolved]:
     """What resolving gives for an address that needs none, empty for a name."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -194,7 +194,7 @@ def literal(host: str, port: int) -> list[Resolved]:
     return [(family, (host, port))]
 
 
-def interleaved(found: Sequence[tuple[Any, Any, Any, Any, Any]]) -> list[Resolved]:
+def interleave_families(found: Sequence[tuple[Any, Any, Any, Any, Any]]) -> list[Resolved]:
     """Addresses in the order to try them: as resolved, the families taking turns (RFC 8305 section 4)."""
     families: dict[int, list[Resolved]] = {}
     for family, _, _, _, address in found:

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-__all__ = ["FATAL", "RETRY", "listen", "names"]
+__all__ = ["FATAL", "RETRY", "bind_listeners", "names"]
 
 RETRY: Final = 0.1
 """Seconds until another accept() is tried where one has failed: somebody has to leave first."""
@@ -21,7 +21,7 @@ def names(host: str | Sequence[str]) -> list[str | None]:
     return [name or None for name in ([host] if isinstance(host, str) else host)]
 
 
-def listen(found: Iterable[tuple[Any, Any, Any, Any, Any]], backlog: int) -> list[socket.socket]:
+def bind_listeners(found: Iterable[tuple[Any, Any, Any, Any, Any]], backlog: int) -> list[socket.socket]:
     """Listen on every address that was resolved; none of the sockets blocks.
 
     Raises:

@@ -20,7 +20,7 @@ from live_protocol._version import __version__
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import InvalidMessage, LimitExceeded, TransportFailed
 from live_protocol.limits import Limits
-from live_protocol.websocket.http11 import Head, decoded, encoded, not_http, scrubbed
+from live_protocol.websocket.http11 import HeadReader, decode_headers, encode_headers, not_http, scrubbed
 
 __all__ = ["ENVIRONMENT", "ConnectTunnel", "Proxy", "ProxyFailed", "authority", "choose", "from_environment"]
 
@@ -222,10 +222,10 @@ class ConnectTunnel:
         if proxy.authorization is not None:
             fields.append(("Proxy-Authorization", proxy.authorization))
         self._http = h11.Connection(h11.CLIENT)
-        request = self._http.send(h11.Request(method=b"CONNECT", target=target, headers=encoded(fields)))
+        request = self._http.send(h11.Request(method=b"CONNECT", target=target, headers=encode_headers(fields)))
         self._http.send(h11.EndOfMessage())
         self._request = request or b""
-        self._head = Head(_LIMITS)
+        self._head = HeadReader(_LIMITS)
 
     def data_to_send(self) -> bytes:
         """The request, once."""
@@ -273,6 +273,6 @@ class ConnectTunnel:
         raise ProxyFailed(
             f"HTTP {status}" + (f"; {hint}" if hint else ""),
             status=status,
-            headers=decoded(response.headers),
+            headers=decode_headers(response.headers),
             body=bytes(self._head.buffer[: _LIMITS.max_body]),
         )

@@ -10,28 +10,28 @@ from typing import Any, TypeAlias, final
 
 from live_protocol.codec import Codec
 from live_protocol.connection import LiveConnection
-from live_protocol.connection.base import LiveMachine
+from live_protocol.connection.base import BaseConnection
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import IllegalInState, InvalidMessage, LiveProtocolError
 from live_protocol.limits import Limits
 from live_protocol.reconnect import EndpointSource, PersistentConnection, ReconnectPolicy, Snapshot
 from live_protocol.session import ConfigInput, ModelProfile
-from live_protocol.states import LinkState
+from live_protocol.states import ConnectionState
 from live_protocol.timing import Timeouts
-from live_protocol.websocket import Tap
-from live_transports.shared.dialing import Dial
+from live_protocol.websocket import Observer
+from live_transports.shared.dialing import DialPlan
 
-__all__ = ["Client", "Plan", "Redial", "StreamClient", "client", "reconnecting"]
+__all__ = ["ByteClientConnection", "ClientConnection", "MakeDialPlan", "Redialer", "make_client", "reconnecting"]
 
-Client: TypeAlias = LiveMachine[Any] | PersistentConnection
+ClientConnection: TypeAlias = BaseConnection[Any] | PersistentConnection
 """The machine behind a client's session."""
-StreamClient: TypeAlias = LiveConnection | PersistentConnection
+ByteClientConnection: TypeAlias = LiveConnection | PersistentConnection
 """The same, over bytes."""
-Plan: TypeAlias = Callable[[Endpoint], Dial]
+MakeDialPlan: TypeAlias = Callable[[Endpoint], DialPlan]
 """Checks the parameters of a dial against the endpoint it goes to; raises `InvalidMessage`."""
 
 
-def reconnecting(machine: Client, operation: str) -> PersistentConnection:
+def reconnecting(machine: ClientConnection, operation: str) -> PersistentConnection:
     """The machine behind a session that reconnects.
 
     Raises:
@@ -43,7 +43,7 @@ def reconnecting(machine: Client, operation: str) -> PersistentConnection:
 
 
 @final
-class Redial:
+class Redialer:
     """Where the connections of a session go to, one after the other.
 
     Args:
@@ -59,7 +59,7 @@ class Redial:
     machine: PersistentConnection
 
     def __init__(
-        self, endpoint: EndpointSource, plan: Plan, make: Callable[[EndpointSource], PersistentConnection]
+        self, endpoint: EndpointSource, plan: MakeDialPlan, make: Callable[[EndpointSource], PersistentConnection]
     ) -> None:
         self.meanwhile: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
         self._plan = plan
@@ -76,7 +76,7 @@ class Redial:
                     with self.meanwhile():
                         newest = source()
                 except Exception:
-                    if self.machine.state is not LinkState.CLOSED:
+                    if self.machine.state is not ConnectionState.CLOSED:
                         raise
             return newest
 
@@ -93,7 +93,7 @@ class Redial:
         """Whether there is something to dial now."""
         return self.machine.dial is not None
 
-    def next(self) -> tuple[Dial | None, bool]:
+    def next(self) -> tuple[DialPlan | None, bool]:
         """Where to dial now, if anywhere; and whether that failed at once, so that the machine has something to tell.
 
         It can do so where the caller's code makes the endpoint.
@@ -115,10 +115,10 @@ class Redial:
             self.machine.dial_failed(error, retryable=not hopeless)
 
 
-def client(
+def make_client(
     endpoint: EndpointSource,
     config: ConfigInput | None,
-    plan: Plan,
+    plan: MakeDialPlan,
     *,
     reconnect: ReconnectPolicy | None,
     snapshot: Snapshot | None,
@@ -129,9 +129,9 @@ def client(
     codec: Codec | None,
     compression: bool,
     strict: bool,
-    tap: Tap | None,
+    observer: Observer | None,
     profile: ModelProfile | None,
-) -> tuple[LiveConnection, Dial] | Redial:
+) -> tuple[LiveConnection, DialPlan] | Redialer:
     """What ``connect()`` drives: one connection and where it goes to, or one session over as many as it takes.
 
     Args:
@@ -147,7 +147,7 @@ def client(
         codec: As there.
         compression: As there.
         strict: As there.
-        tap: As there.
+        observer: As there.
         profile: As there.
 
     Raises:
@@ -169,7 +169,7 @@ def client(
             codec=codec,
             compression=compression,
             strict=strict,
-            tap=tap,
+            observer=observer,
             profile=profile,
         )
         return machine, dial
@@ -177,7 +177,7 @@ def client(
         raise InvalidMessage(given, "is good for one connection only; leave it out, or reconnect=")
     if isinstance(endpoint, Endpoint):
         plan(endpoint)  # what cannot be dialled is refused at once
-    return Redial(
+    return Redialer(
         endpoint,
         plan,
         lambda source: PersistentConnection.client(
@@ -190,7 +190,7 @@ def client(
             codec=codec,
             compression=compression,
             strict=strict,
-            tap=tap,
+            observer=observer,
             profile=profile,
             snapshot=snapshot,
         ),

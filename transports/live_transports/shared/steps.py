@@ -2,8 +2,8 @@
 
 The order of steps, which each adapter keeps:
 
-1. Bytes arrived: `arrived()`. A command or a pull of events: `tick()` first. Only the timer calls ``advance()``, and
-   only if it is on time (`LATE`): a program that was held up reads what has waited before it gives up on the peer.
+1. Bytes arrived: `deliver_data()`. A command or a pull of events: `tick()` first. Only the timer calls ``advance()``,
+   and only if it is on time (`LATE`): a program that was held up reads what has waited before it gives up on the peer.
 2. After every input, command and pull: write what ``data_to_send()`` gives, unless the transport holds more than
    `HIGH_WATER` already; the timer writes even then, or a ping to a dead peer would never leave and never be missed.
 3. Then look at ``wants``: read while ``read`` or ``half_close``; close only the sending side on ``half_close`` where
@@ -17,7 +17,7 @@ import math
 from abc import ABCMeta
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, cast, final
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast, final
 
 from live_protocol.close_info import CloseInfo, Initiator
 from live_protocol.endpoint import match_target
@@ -31,18 +31,24 @@ from live_protocol.errors import (
 )
 from live_protocol.events import (
     ConnectionClosed,
+    ConnectionFailed,
     Event,
-    Failed,
-    Need,
     Reconnecting,
     SetupComplete,
     Undecodable,
     UpgradeRequested,
 )
 from live_protocol.messages import LiveClientMessage, LiveServerMessage
-from live_protocol.states import LinkState, Phase
+from live_protocol.states import ConnectionState, Phase
 from live_protocol.websocket import Wants
-from live_transports.shared.dialing import Dial, Resolved, dial_expired, interleaved, literal, step_failed
+from live_transports.shared.dialing import (
+    DialPlan,
+    Resolved,
+    dial_expired,
+    interleave_families,
+    ip_address,
+    step_failed,
+)
 
 __all__ = [
     "BURST",
@@ -52,22 +58,23 @@ __all__ = [
     "LATE",
     "LOW_WATER",
     "STAGGER",
-    "Carried",
-    "Core",
-    "Dial",
-    "Driven",
-    "Inbox",
-    "Machine",
+    "ByteConnection",
+    "ByteServerConnection",
+    "Connection",
+    "DialPlan",
+    "EndOfEvents",
+    "EventQueue",
     "NoPublicConstructor",
     "Resolved",
     "Response",
+    "ServerConnection",
     "answer_request",
-    "arrived",
-    "cut_off",
+    "deliver_data",
     "dial_expired",
-    "interleaved",
+    "interleave_families",
+    "ip_address",
     "is_own_end",
-    "literal",
+    "send_error",
     "step_failed",
     "tick",
     "ws_url",
@@ -99,14 +106,14 @@ E = TypeVar("E", bound=Event)
 # --- the machine ------------------------------------------------------------------------------------------------
 
 
-class Driven(Protocol):
+class Connection(Protocol):
     """What an adapter drives, whatever it carries and whichever end it is. See `LiveConnection` for each member."""
 
     @property
     def wants(self) -> Wants: ...
 
     @property
-    def state(self) -> LinkState: ...
+    def state(self) -> ConnectionState: ...
 
     @property
     def phase(self) -> Phase: ...
@@ -115,7 +122,7 @@ class Driven(Protocol):
 
     def transport_failed(self, error: BaseException | str) -> None: ...
 
-    def next_event(self) -> Event | Literal[Need.DATA]: ...
+    def next_event(self) -> Event | None: ...
 
     def next_deadline(self) -> float | None: ...
 
@@ -124,8 +131,8 @@ class Driven(Protocol):
     def send(self, message: Any) -> None: ...
 
 
-class Carried(Driven, Protocol):
-    """The same over bytes: `PersistentConnection`, or any `Machine`."""
+class ByteConnection(Connection, Protocol):
+    """The same over bytes: `PersistentConnection`, or any `ByteServerConnection`."""
 
     def receive_data(self, data: bytes) -> None: ...
 
@@ -134,7 +141,7 @@ class Carried(Driven, Protocol):
     def data_to_send(self) -> bytes: ...
 
 
-class Core(Driven, Protocol):
+class ServerConnection(Connection, Protocol):
     """One that can be the server's end too."""
 
     def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None: ...
@@ -142,17 +149,17 @@ class Core(Driven, Protocol):
     def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None: ...
 
 
-class Machine(Carried, Core, Protocol):
+class ByteServerConnection(ByteConnection, ServerConnection, Protocol):
     """The same over bytes: `LiveConnection`, or anything with its surface."""
 
 
-def tick(machine: Driven, now: float) -> None:
+def tick(machine: Connection, now: float) -> None:
     """Tell the time and fire nothing, so that a deadline that passed while nobody looked is left to the timer."""
     due = machine.next_deadline()
     machine.advance(now if due is None or now < due else math.nextafter(due, -math.inf))
 
 
-def arrived(machine: Carried, now: float, data: bytes) -> None:
+def deliver_data(machine: ByteConnection, now: float, data: bytes) -> None:
     """Hand over bytes as of a moment before the next deadline: they may have waited while the program was held up."""
     tick(machine, now)
     machine.receive_data(data)
@@ -161,8 +168,12 @@ def arrived(machine: Carried, now: float, data: bytes) -> None:
 # --- events -----------------------------------------------------------------------------------------------------
 
 
+class EndOfEvents(Exception):
+    """The session has ended cleanly, and every event was given."""
+
+
 @final
-class Inbox(Generic[M_co]):
+class EventQueue(Generic[M_co]):
     """The stream of one session: what was held back, then what the machine has, then the end.
 
     Args:
@@ -174,7 +185,7 @@ class Inbox(Generic[M_co]):
         cause: The error of the transport; becomes the cause of the `TransportFailed` that the machine reports.
     """
 
-    def __init__(self, machine: Driven, changed: Callable[[], None]) -> None:
+    def __init__(self, machine: Connection, changed: Callable[[], None]) -> None:
         self.info: CloseInfo | None = None
         self.cause: BaseException | None = None
         self._machine = machine
@@ -186,38 +197,35 @@ class Inbox(Generic[M_co]):
 
     # --- for the consumer ---------------------------------------------------------------------------------------
 
-    def next_event(self) -> Event | Literal[Need.DATA] | None:
-        """The next event, `Need.DATA`, or None after a clean end.
+    def next_event(self) -> Event | None:
+        """The next event, or None if there is none yet.
 
         Raises:
-            LiveProtocolError: The connection ended uncleanly and `ConnectionClosed` was given before.
+            EndOfEvents: The connection ended cleanly and `ConnectionClosed` was given before.
+            LiveProtocolError: The same after an unclean end.
         """
         if self._held:
-            event = self._held.popleft()
+            event: Event | None = self._held.popleft()
         elif self._ended:
-            error = self.error()
-            if error is not None:
-                raise error
-            return None
-        elif (pulled := self._pull()) is Need.DATA:
-            return pulled
+            raise self.error() or EndOfEvents
         else:
-            event = pulled
+            event = self._pull()
         if type(event) is ConnectionClosed:
             self._ended = True
         return event
 
-    def next_message(self) -> M_co | Literal[Need.DATA] | None:
-        """The next whole message, `Need.DATA`, or None after a clean end. The acceptance of the setup is not one.
+    def next_message(self) -> M_co | None:
+        """The next whole message, or None if there is none yet. The acceptance of the setup is not one.
 
         Raises:
+            EndOfEvents: The connection ended cleanly.
             RemoteProtocolError: The next message could not be decoded; the session goes on behind it.
             LiveProtocolError: The connection ended uncleanly.
         """
         while True:
             event = self.next_event()
-            if event is None or event is Need.DATA:
-                return event
+            if event is None:
+                return None
             if type(event) is Undecodable:
                 raise event.error.with_traceback(None)
             # Only what came out of a message has a `last`; the end of a bundle stands for the whole of it.
@@ -232,7 +240,7 @@ class Inbox(Generic[M_co]):
         Raises:
             LiveProtocolError: The connection ended before, or tells everything but that.
         """
-        while (event := self._pull()) is not Need.DATA:
+        while (event := self._pull()) is not None:
             self._held.append(event)
             if isinstance(event, kind):
                 return event
@@ -253,7 +261,7 @@ class Inbox(Generic[M_co]):
 
     def drain(self) -> None:
         """Pull all there is, for the consumer to have later: the transport is gone, and `info` is asked for."""
-        while (event := self._pull()) is not Need.DATA:
+        while (event := self._pull()) is not None:
             self._held.append(event)
 
     def begin_close(self) -> None:
@@ -268,14 +276,14 @@ class Inbox(Generic[M_co]):
         """
         if not self._closing:
             return
-        while (event := self._pull()) is not Need.DATA:
-            if not self._kept or type(event) in (Failed, ConnectionClosed):
+        while (event := self._pull()) is not None:
+            if not self._kept or type(event) in (ConnectionFailed, ConnectionClosed):
                 self._held.append(event)
         self._kept = True
 
     # --- inside -------------------------------------------------------------------------------------------------
 
-    def _pull(self) -> Event | Literal[Need.DATA]:
+    def _pull(self) -> Event | None:
         machine = self._machine
         before = machine.wants
         event = machine.next_event()
@@ -295,10 +303,10 @@ def _never_begun(info: CloseInfo) -> LiveProtocolError:
     return ServerClosed(info.code, info.reason, "the session had not begun")
 
 
-def cut_off(inbox: Inbox[Any]) -> LiveProtocolError:
+def send_error(event_queue: EventQueue[Any]) -> LiveProtocolError:
     """For a sender that waited for room when the connection ended: the connection's error, or that there was none."""
-    inbox.drain()
-    return inbox.error() or TransportFailed("the connection ended while the message waited to leave")
+    event_queue.drain()
+    return event_queue.error() or TransportFailed("the connection ended while the message waited to leave")
 
 
 # --- serving ----------------------------------------------------------------------------------------------------

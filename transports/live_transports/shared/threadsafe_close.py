@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from live_protocol.errors import IllegalInState
 
-__all__ = ["close_in"]
+__all__ = ["close_threadsafe"]
 
 _GLANCE: Final = 0.1
 """Seconds between two looks at whether the other loop still exists; one that has ended tells nobody."""
 
 
-async def close_in(loop: asyncio.AbstractEventLoop, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def close_threadsafe(loop: asyncio.AbstractEventLoop, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a session's close in its own loop, and wait for it there; being cancelled cancels it.
 
     Where that loop ends meanwhile, it has ended the session, or nobody can any more: then there is nothing to wait for.

@@ -10,13 +10,13 @@ from live_protocol.events import ConnectionClosed, Event, SetupComplete, TurnSta
 from live_protocol.states import TurnState
 from live_transports.shared.timeouts import Countdown
 
-__all__ = ["MAX_AUDIO", "SyncTurn", "Turn", "collector"]
+__all__ = ["MAX_AUDIO", "SyncTurn", "Turn", "make_collector"]
 
 MAX_AUDIO: Final = 64 * 1024 * 1024
 """Most bytes of audio in one view, if nothing else is said."""
 
 
-def collector(state: TurnState, *, keep_audio: bool, max_audio: int) -> TurnCollector:
+def make_collector(state: TurnState, *, keep_audio: bool, max_audio: int) -> TurnCollector:
     """What gathers the turn of a session in this state: of one that was cut only the end is to come, which is passed.
 
     Raises:
@@ -25,7 +25,7 @@ def collector(state: TurnState, *, keep_audio: bool, max_audio: int) -> TurnColl
     return TurnCollector(keep_audio=keep_audio, max_audio=max_audio, interrupted=state is TurnState.INTERRUPTED)
 
 
-class _Gathering:
+class _TurnReader:
     """The view of one turn, and what ends it."""
 
     __slots__ = ("_collector", "_ended", "_unread", "view")
@@ -52,7 +52,7 @@ class _Gathering:
 
 
 @final
-class Turn(_Gathering):
+class Turn(_TurnReader):
     """The events of one turn: ``async for event in turn``; then the session's stream goes on behind it.
 
     A turn takes in everything since the one before it, and ends with the last event of the message that holds
@@ -105,7 +105,7 @@ class Turn(_Gathering):
 
 
 @final
-class SyncTurn(_Gathering):
+class SyncTurn(_TurnReader):
     """The events of one turn: ``for event in turn``; then the session's stream goes on behind it.
 
     A turn takes in everything since the one before it, and ends with the last event of the message that holds

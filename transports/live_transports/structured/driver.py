@@ -13,20 +13,20 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias, final
 
 from live_protocol.errors import LiveProtocolError
-from live_protocol.states import LinkState
+from live_protocol.states import ConnectionState
 from live_protocol.websocket import Wants
 from live_transports.shared import steps as _driver
-from live_transports.shared.async_sessions import AsyncWire
-from live_transports.shared.reconnecting import Redial
-from live_transports.shared.steps import Carried, Dial, Inbox
-from live_transports.structured.runtime import Bell, Event, Link, Runtime, Scope, unwrapped
+from live_transports.shared.async_sessions import AsyncDriver
+from live_transports.shared.reconnecting import Redialer
+from live_transports.shared.steps import ByteConnection, DialPlan, EventQueue
+from live_transports.structured.runtime import ByteStream, EventFlag, Runtime, Scope, Waker, unwrapped
 
-__all__ = ["Open", "StreamWire"]
+__all__ = ["OpenStream", "StreamDriver"]
 
-Open: TypeAlias = Callable[[Dial], Awaitable[Link]]
+OpenStream: TypeAlias = Callable[[DialPlan], Awaitable[ByteStream]]
 """Opens a stream."""
 
-LAST_WORDS: Final = 0.05
+LINGER: Final = 0.05
 """Seconds that bytes get to leave where nothing else bounds the wait: plenty, unless the peer does not read."""
 _CHUNK: Final = 64 * 1024
 _ROUNDS: Final = 4
@@ -37,163 +37,163 @@ _ROUNDS: Final = 4
 
 
 @final
-class Carrier:
+class StreamPump:
     """One stream under a wire, from its first byte to its last: what waits to be written, and how it ends.
 
     Args:
-        link: The stream.
-        wire: Whom it tells what arrives.
+        byte_stream: The stream.
+        driver: Whom it tells what arrives.
         runtime: Where.
 
     Attributes:
         full: Whether senders have to wait.
         closing: Whether the stream is closed as soon as everything is written.
-        last_moment: When it ends, whatever is still to be written.
+        abort_at: When it ends, whatever is still to be written.
     """
 
-    def __init__(self, link: Link, wire: StreamWire, runtime: Runtime) -> None:
+    def __init__(self, byte_stream: ByteStream, driver: StreamDriver, runtime: Runtime) -> None:
         self.full = False
         self.closing = False
-        self.last_moment = math.inf
-        self._link = link
-        self._wire = wire
+        self.abort_at = math.inf
+        self._byte_stream = byte_stream
+        self._driver = driver
         self._rt = runtime
-        self._life: Scope = runtime.scope()
-        self._outgoing = bytearray()
+        self._scope: Scope = runtime.scope()
+        self._unsent = bytearray()
         self._sending = 0
         self._broken: BaseException | None = None
         self._listening = True
         self._reading = True
         self._half_close = False
-        self._writable, self._readable = Bell(runtime.event), Bell(runtime.event)
+        self._writable, self._readable = Waker(runtime.event), Waker(runtime.event)
 
     async def run(self) -> BaseException | None:
         """Carry bytes until it ends, then free the socket; gives what broke it, if it broke."""
         try:
-            with self._life:
+            with self._scope:
                 async with self._rt.nursery() as nursery:
                     nursery.start_soon(self._write)
                     await self._read()
         finally:
-            await self._link.drop()
+            await self._byte_stream.drop()
         return self._broken
 
     async def _read(self) -> None:
         try:
-            while data := await self._link.receive():
-                self._wire.receive_data(data)
+            while data := await self._byte_stream.receive():
+                self._driver.receive_data(data)
                 while not self._reading:
                     await self._readable.wait()
             self._listening = False
-            self._writable.ring()
-            self._wire.receive_eof()
+            self._writable.wake()
+            self._driver.receive_eof()
         except Exception as error:
             self.fail(error)
 
     async def _write(self) -> None:
         half_closed = False
         try:
-            while not self.closing or self._outgoing:
-                if self._outgoing:
-                    if self._may_learn_more():
+            while not self.closing or self._unsent:
+                if self._unsent:
+                    if self._has_unread_end():
                         await self._writable.wait()
                     else:
                         await self._write_some()
                 elif self._half_close and not half_closed:
                     half_closed = True
-                    await self._link.send_eof()
+                    await self._byte_stream.send_eof()
                 else:
                     await self._writable.wait()
-            await self._link.close()
-            self._life.cancel()
+            await self._byte_stream.close()
+            self._scope.cancel()
         except Exception as error:
             # What the peer said last may lie unread, and says more than a broken pipe: the reader has a moment.
             self._broken = unwrapped(error)
-            self._outgoing.clear()
-            self.end_soon()
+            self._unsent.clear()
+            self.abort_soon()
 
-    def _may_learn_more(self) -> bool:
+    def _has_unread_end(self) -> bool:
         """Whether the peer is gone and its last words are still to be read; then a write would fail and lose them."""
-        return self._listening and self._reading and self._link.peer_left()
+        return self._listening and self._reading and self._byte_stream.peer_closed()
 
     async def _write_some(self) -> None:
-        data = bytes(self._outgoing[:_CHUNK])
-        del self._outgoing[:_CHUNK]
+        data = bytes(self._unsent[:_CHUNK])
+        del self._unsent[:_CHUNK]
         self._sending = len(data)
-        await self._link.send(data)
+        await self._byte_stream.send(data)
         self._sending = 0
-        if self.full and len(self._outgoing) <= _driver.LOW_WATER:
+        if self.full and len(self._unsent) <= _driver.LOW_WATER:
             self.full = False
-            self._wire.settle()
-            self._wire.admit()
+            self._driver.flush()
+            self._driver.wake_next_sender()
 
     # --- told by the wire ---------------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
         """Have it written, after what waits already."""
         if data and not self.closing and self._broken is None:
-            self._outgoing += data
-            if self._sending + len(self._outgoing) > _driver.HIGH_WATER:
+            self._unsent += data
+            if self._sending + len(self._unsent) > _driver.HIGH_WATER:
                 self.full = True
-            self._writable.ring()
+            self._writable.wake()
 
-    def heed(self, wants: Wants, *, bounded: bool) -> None:
+    def apply_wants(self, wants: Wants, *, bounded: bool) -> None:
         """Do what the machine wants; ``bounded`` says whether a deadline of it ends a slow close."""
         if self.closing:
             return
-        if wants.close and not (wants.half_close and self._link.can_half_close):
-            self.hang_up()
+        if wants.close and not (wants.half_close and self._byte_stream.can_half_close):
+            self.close()
             if not bounded:
-                self.end_soon()
+                self.abort_soon()
             return
         self._reading = wants.read or wants.half_close
         if self._reading:
-            self._readable.ring()
+            self._readable.wake()
         if wants.half_close and not self._half_close:
             self._half_close = True
-            self._writable.ring()
+            self._writable.wake()
 
     @property
     def idle(self) -> bool:
         """Whether all has been written."""
-        return not self._outgoing and not self._sending
+        return not self._unsent and not self._sending
 
     @property
     def paused(self) -> bool:
         """Whether the machine wants nothing to be read."""
         return not self._reading
 
-    def hang_up(self) -> None:
+    def close(self) -> None:
         """Close in order."""
         self.closing = True
-        self._writable.ring()
+        self._writable.wake()
 
-    def end_soon(self) -> None:
+    def abort_soon(self) -> None:
         """What still waits to be written has a moment."""
-        self.last_moment = min(self.last_moment, self._rt.now() + LAST_WORDS)
-        self._wire.wake_by(self.last_moment)
+        self.abort_at = min(self.abort_at, self._rt.now() + LINGER)
+        self._driver.wake_by(self.abort_at)
 
-    def end(self) -> None:
+    def abort(self) -> None:
         """End now."""
-        self._life.cancel()
+        self._scope.cancel()
 
     def fail(self, error: Exception) -> None:
         """End now, because of this."""
         self._broken = unwrapped(error)
-        self._life.cancel()
+        self._scope.cancel()
 
 
 # --- the wire ---------------------------------------------------------------------------------------------------
 
 
 @final
-class StreamWire(AsyncWire):
+class StreamDriver(AsyncDriver):
     """The one driver of a machine: its timer, its waiters, and the stream in hand.
 
     Args:
         machine: What it drives.
         runtime: Where.
-        redial: Where further connections go to, if there are to be any; whoever waits for events opens them.
+        redialer: Where further connections go to, if there are to be any; whoever waits for events opens them.
         open: How to open one.
 
     Attributes:
@@ -204,41 +204,41 @@ class StreamWire(AsyncWire):
 
     def __init__(
         self,
-        machine: Carried,
+        machine: ByteConnection,
         runtime: Runtime,
         *,
-        redial: Redial | None = None,
-        open: Open | None = None,  # noqa: A002 - it is what it does
+        redialer: Redialer | None = None,
+        open: OpenStream | None = None,  # noqa: A002 - it is what it does
     ) -> None:
-        self.inbox: Inbox[Any] = Inbox(machine, self.settle)
+        self.event_queue: EventQueue[Any] = EventQueue(machine, self.flush)
         self.machine = machine
-        self.gone = runtime.event()
+        self.closed = runtime.event()
         self.spawn: Callable[[Callable[[], Awaitable[None]]], object] | None = None
         self._rt = runtime
         self._token = runtime.token()
-        self._redial = redial
+        self._redialer = redialer
         self._open = open
-        self._dialling: Scope | None = None
-        self._carrier: Carrier | None = None
+        self._dialing: Scope | None = None
+        self._pump: StreamPump | None = None
         self._alarm: Scope | None = None
-        self._arrival = Bell(runtime.event)
-        self._senders: deque[Event] = deque()
+        self._new_events = Waker(runtime.event)
+        self._senders: deque[EventFlag] = deque()
 
-    def start(self, link: Link) -> None:
+    def start(self, byte_stream: ByteStream) -> None:
         """Let the machine speak; `run` has to follow."""
-        self._carrier = Carrier(link, self, self._rt)
+        self._pump = StreamPump(byte_stream, self, self._rt)
         self.machine.advance(self._rt.now())
-        self.settle()
+        self.flush()
 
     async def run(self) -> None:
         """Carry the connection to its end, and close the stream. It takes no cancellation: `abort` it instead."""
-        carrier = self._carrier
-        assert carrier is not None  # noqa: S101 - start() was called
+        pump = self._pump
+        assert pump is not None  # noqa: S101 - start() was called
         try:
             with self._rt.scope(shield=True):
                 async with self._rt.nursery() as nursery:
-                    nursery.start_soon(self._watch, carrier)
-                    self.inbox.cause = await carrier.run()
+                    nursery.start_soon(self._watch, pump)
+                    self.event_queue.cause = await pump.run()
                     nursery.cancel_scope.cancel()
         finally:
             self._alarm = None
@@ -246,38 +246,38 @@ class StreamWire(AsyncWire):
 
     def _ended(self) -> None:
         self.tick()
-        if self.inbox.cause is None:
+        if self.event_queue.cause is None:
             self.machine.receive_eof()
         else:
-            self.machine.transport_failed(self.inbox.cause)
-        self.gone.set()
-        self._arrival.ring()
-        self.admit()
+            self.machine.transport_failed(self.event_queue.cause)
+        self.closed.set()
+        self._new_events.wake()
+        self.wake_next_sender()
 
-    async def _watch(self, carrier: Carrier) -> None:
+    async def _watch(self, pump: StreamPump) -> None:
         """The timer. Its alarm is only ever moved forward; a deadline that moved back is found out when it rings."""
         try:
             while True:
-                alarm = self._alarm = self._rt.scope(deadline=min(self._due(), carrier.last_moment))
+                alarm = self._alarm = self._rt.scope(deadline=min(self._due(), pump.abort_at))
                 with alarm:
-                    await self._rt.forever()
-                if self._rt.now() >= carrier.last_moment:
-                    carrier.end()
+                    await self._rt.sleep_forever()
+                if self._rt.now() >= pump.abort_at:
+                    pump.abort()
                     return
                 if self._rt.now() - alarm.deadline > _driver.LATE:
                     await self._rt.sleep(0.001)  # so that the reader looks at what came meanwhile, once
-                self._advance(carrier)
+                self._advance(pump)
         except Exception as error:
-            carrier.fail(error)
+            pump.fail(error)
 
-    def _advance(self, carrier: Carrier) -> None:
-        was_closing = carrier.closing
+    def _advance(self, pump: StreamPump) -> None:
+        was_closing = pump.closing
         self.machine.advance(self._rt.now())
-        carrier.write(self.machine.data_to_send())
+        pump.write(self.machine.data_to_send())
         if was_closing and self.machine.next_deadline() is None:
-            carrier.end()  # it had its time to leave in order
-        self.settle()
-        self._arrival.ring()
+            pump.abort()  # it had its time to leave in order
+        self.flush()
+        self._new_events.wake()
 
     def _due(self) -> float:
         due = self.machine.next_deadline()
@@ -292,7 +292,7 @@ class StreamWire(AsyncWire):
 
     def receive_data(self, data: bytes) -> None:
         """Bytes arrived."""
-        _driver.arrived(self.machine, self._rt.now(), data)
+        _driver.deliver_data(self.machine, self._rt.now(), data)
         self._received()
 
     def receive_eof(self) -> None:
@@ -302,42 +302,42 @@ class StreamWire(AsyncWire):
         self._received()
 
     def _received(self) -> None:
-        self.settle()
-        if self._carrier is not None and self._carrier.paused:
-            self.inbox.make_room()
-        self._arrival.ring()
+        self.flush()
+        if self._pump is not None and self._pump.paused:
+            self.event_queue.make_room()
+        self._new_events.wake()
 
     def tick(self) -> None:
         _driver.tick(self.machine, self._rt.now())
 
-    def settle(self) -> None:
-        carrier = self._carrier
-        if carrier is None or self.gone.is_set():
+    def flush(self) -> None:
+        pump = self._pump
+        if pump is None or self.closed.is_set():
             return
-        if not carrier.full:
-            carrier.write(self.machine.data_to_send())
+        if not pump.full:
+            pump.write(self.machine.data_to_send())
         due = self._due()
-        carrier.heed(self.machine.wants, bounded=due < math.inf)
+        pump.apply_wants(self.machine.wants, bounded=due < math.inf)
         self.wake_by(due)
 
     # --- waiting ------------------------------------------------------------------------------------------------
 
-    async def arrival(self) -> None:
-        if self._redial is not None and await self._go_on(self._redial):
+    async def wait_for_events(self) -> None:
+        if self._redialer is not None and await self._reconnect_if_due(self._redialer):
             return
         due = self._due()
         self.wake_by(due)  # what was pulled meanwhile may have been what the session waited for
-        if self.gone.is_set():  # nobody else looks at the clock
+        if self.closed.is_set():  # nobody else looks at the clock
             with self._rt.scope(deadline=due):
-                await self._arrival.wait()
+                await self._new_events.wait()
         else:
-            await self._arrival.wait()
+            await self._new_events.wait()
 
-    async def room(self) -> None:
-        if not self._waits():
+    async def wait_writable(self) -> None:
+        if not self._is_full():
             for _ in range(_ROUNDS):
                 await self._rt.checkpoint()
-                if self._carrier is None or self._carrier.idle or self._carrier.full:
+                if self._pump is None or self._pump.idle or self._pump.full:
                     break
             return
         ticket = self._rt.event()
@@ -346,78 +346,78 @@ class StreamWire(AsyncWire):
             await ticket.wait()
         except BaseException:
             if ticket.is_set():
-                self.admit()
+                self.wake_next_sender()
             else:
                 self._senders.remove(ticket)
             raise
-        self.admit()
-        if self._over:
-            raise _driver.cut_off(self.inbox)
+        self.wake_next_sender()
+        if self._finished:
+            raise _driver.send_error(self.event_queue)
 
-    def _waits(self) -> bool:
-        return self._carrier is not None and self._carrier.full and not self.gone.is_set()
+    def _is_full(self) -> bool:
+        return self._pump is not None and self._pump.full and not self.closed.is_set()
 
-    def admit(self) -> None:
+    def wake_next_sender(self) -> None:
         """Let the sender go on that waits longest; it admits the next one, so that they go on in their order."""
-        if self._senders and not self._waits():
+        if self._senders and not self._is_full():
             self._senders.popleft().set()
 
-    async def breathe(self) -> None:
+    async def checkpoint(self) -> None:
         await self._rt.checkpoint()
 
     # --- the next connection ------------------------------------------------------------------------------------
 
     @property
-    def _over(self) -> bool:
+    def _finished(self) -> bool:
         """Whether there is no stream and will be none."""
-        return self.gone.is_set() and (self._redial is None or self.machine.state is LinkState.CLOSED)
+        return self.closed.is_set() and (self._redialer is None or self.machine.state is ConnectionState.CLOSED)
 
-    async def _go_on(self, redial: Redial) -> bool:
+    async def _reconnect_if_due(self, redialer: Redialer) -> bool:
         """Open the next stream if it is time for that; whether there may be something to tell then."""
-        if self.gone.is_set():
+        if self.closed.is_set():
             self.machine.advance(self._rt.now())
-        where, told = redial.next()
+        where, told = redialer.next()
         if where is None:
             return told
-        if self._carrier is not None and not self.gone.is_set():
-            self._carrier.end()
-            await self.gone.wait()
-        self._carrier = None
-        self.gone = self._rt.event()
+        if self._pump is not None and not self.closed.is_set():
+            self._pump.abort()
+            await self.closed.wait()
+        self._pump = None
+        self.closed = self._rt.event()
         try:
-            await self._renew(redial, where)
+            await self._reconnect(redialer, where)
         except LiveProtocolError as error:
             self.tick()
-            redial.failed(error)
+            redialer.failed(error)
         finally:
-            self._dialling = None
-            if self._carrier is None:
-                self.gone.set()
+            self._dialing = None
+            if self._pump is None:
+                self.closed.set()
         return True
 
-    async def _renew(self, redial: Redial, where: Dial) -> None:
+    async def _reconnect(self, redialer: Redialer, where: DialPlan) -> None:
         """Whoever closes interrupts it."""
         assert self._open is not None  # noqa: S101 - comes with the rest
         assert self.spawn is not None  # noqa: S101 - likewise
-        link: Link | None = None
-        self._dialling = self._rt.scope()
-        with self._dialling:
-            link = await self._open(where)
-        if link is None:
+        byte_stream: ByteStream | None = None
+        self._dialing = self._rt.scope()
+        with self._dialing:
+            byte_stream = await self._open(where)
+        if byte_stream is None:
             return
         self.tick()
-        if not redial.wanted:
-            await link.drop()
+        if not redialer.wanted:
+            await byte_stream.drop()
             return
-        redial.machine.dialled()
-        self.start(link)
+        redialer.machine.dial_succeeded()
+        self.start(byte_stream)
         self.spawn(self.run)
 
     def _interrupt(self) -> None:
         """Nobody wants the connection any more that is being opened."""
-        if self._dialling is not None:
-            self._dialling.cancel()
-        self._arrival.ring()
+        if self._dialing is not None:
+            self._dialing.cancel()
+        self._new_events.wake()
 
     # --- the end ------------------------------------------------------------------------------------------------
 
@@ -429,7 +429,7 @@ class StreamWire(AsyncWire):
         """
         self.tick()
         self.machine.close(code, reason)
-        self.inbox.begin_close()
+        self.event_queue.begin_close()
         self._received()
         self._interrupt()
 
@@ -439,24 +439,24 @@ class StreamWire(AsyncWire):
             return
         self.begin_close(code, reason)
         try:
-            await self.gone.wait()
+            await self.closed.wait()
         except BaseException:
             self.abort()
             raise
-        self.inbox.drain()
+        self.event_queue.drain()
 
     def abort(self) -> None:
-        carrier = self._carrier
-        if self._over or (carrier is None and self._redial is None):
+        pump = self._pump
+        if self._finished or (pump is None and self._redialer is None):
             return
         self.tick()
         self.machine.close()
         self._interrupt()
-        if carrier is None or self.gone.is_set():
+        if pump is None or self.closed.is_set():
             return
-        if carrier.full:
-            carrier.end()  # the peer does not read
+        if pump.full:
+            pump.abort()  # the peer does not read
             return
-        carrier.write(self.machine.data_to_send())
-        carrier.hang_up()
-        carrier.end_soon()
+        pump.write(self.machine.data_to_send())
+        pump.close()
+        pump.abort_soon()

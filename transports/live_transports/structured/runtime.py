@@ -11,10 +11,10 @@ from typing import Any, Protocol, final
 
 import attrs
 
-__all__ = ["Bell", "Event", "Link", "Runtime", "Scope", "unwrapped"]
+__all__ = ["ByteStream", "EventFlag", "Runtime", "Scope", "Waker", "unwrapped"]
 
 
-class Event(Protocol):
+class EventFlag(Protocol):
     """``trio.Event`` or ``anyio.Event``."""
 
     def set(self) -> object: ...
@@ -54,30 +54,30 @@ class Runtime:
         nursery: Opens a nursery or task group.
         checkpoint: Lets others run and cancellation in.
         sleep: Waits.
-        forever: Waits to be cancelled.
+        sleep_forever: Waits to be cancelled.
         in_thread: Calls a function on a thread, and waits for it in any case.
         task: Identifies the task that calls.
         token: Identifies the run that calls; what else `reenter` takes.
         reenter: Runs a coroutine function in the run of a token, from another thread or another run in it.
         broken: What streams raise besides `OSError`.
-        link: Takes over a stream of the runtime's.
+        wrap_stream: Takes over a stream of the runtime's.
         connect: Opens a TCP connection to a host and port, from a local address if one is given.
     """
 
     now: Callable[[], float]
-    event: Callable[[], Event]
+    event: Callable[[], EventFlag]
     scope: Callable[..., Scope]
     nursery: Callable[[], AbstractAsyncContextManager[Any]]
     checkpoint: Callable[[], Awaitable[None]]
     sleep: Callable[[float], Awaitable[None]]
-    forever: Callable[[], Awaitable[Any]]
+    sleep_forever: Callable[[], Awaitable[Any]]
     in_thread: Callable[..., Awaitable[Any]]
     task: Callable[[], object]
     token: Callable[[], object]
     reenter: Callable[[Any, Callable[[], Awaitable[None]]], Awaitable[None]]
     broken: tuple[type[Exception], ...]
-    link: Callable[[Any], Link]
-    connect: Callable[[str, int, tuple[str, int] | None], Awaitable[Link]]
+    wrap_stream: Callable[[Any], ByteStream]
+    connect: Callable[[str, int, tuple[str, int] | None], Awaitable[ByteStream]]
 
     def is_here(self, token: object) -> bool:
         """Whether the caller is in the run of this token."""
@@ -87,13 +87,13 @@ class Runtime:
             return False
 
 
-class Link(abc.ABC):
+class ByteStream(abc.ABC):
     """A byte stream. Whatever its methods raise is the end of it."""
 
     can_half_close: bool
 
     @abc.abstractmethod
-    async def secure(self, context: ssl.SSLContext, *, hostname: str | None = None) -> Link:
+    async def secure(self, context: ssl.SSLContext, *, hostname: str | None = None) -> ByteStream:
         """TLS over this stream, as a client if there is a hostname, else as a server."""
 
     @abc.abstractmethod
@@ -112,7 +112,7 @@ class Link(abc.ABC):
     async def close(self) -> None:
         """Close in order."""
 
-    def peer_left(self) -> bool:
+    def peer_closed(self) -> bool:
         """Whether the peer sends no more, as far as that can be told before all it sent is read."""
         return False
 
@@ -131,16 +131,16 @@ def unwrapped(error: BaseException) -> BaseException:
 
 
 @final
-class Bell:
+class Waker:
     """Wakes the one task that waits for it; where nobody waits, the next wait ends at once."""
 
     __slots__ = ("_event", "_make")
 
-    def __init__(self, make: Callable[[], Event]) -> None:
+    def __init__(self, make: Callable[[], EventFlag]) -> None:
         self._make = make
         self._event = make()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake."""
         self._event.set()
 

@@ -18,14 +18,14 @@ from live_protocol.events import UpgradeRequested
 from live_protocol.timing import Deadline
 from live_transports.shared import steps as _driver
 from live_transports.shared.async_sessions import AsyncClientSession, AsyncServerSession
-from live_transports.shared.reconnecting import Redial
-from live_transports.shared.steps import Dial, Machine, NoPublicConstructor, Response
-from live_transports.structured.driver import StreamWire
-from live_transports.structured.runtime import Event, Link, Runtime, Scope, unwrapped
+from live_transports.shared.reconnecting import Redialer
+from live_transports.shared.steps import ByteServerConnection, DialPlan, NoPublicConstructor, Response
+from live_transports.structured.driver import StreamDriver
+from live_transports.structured.runtime import ByteStream, EventFlag, Runtime, Scope, unwrapped
 
 __all__ = [
     "Listeners",
-    "Serving",
+    "ServeContext",
     "StreamServer",
     "connected",
     "hidden_nursery",
@@ -64,46 +64,50 @@ async def hidden_nursery(runtime: Runtime) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def hosted(runtime: Runtime, wire: StreamWire, link: Link | None) -> AsyncIterator[None]:
+async def hosted(runtime: Runtime, driver: StreamDriver, byte_stream: ByteStream | None) -> AsyncIterator[None]:
     """Carry connections beside the block, from the one in hand on; when the block is left, it is over with them."""
     async with hidden_nursery(runtime) as nursery:
-        wire.spawn = nursery.start_soon
-        if link is not None:
-            wire.start(link)
-            nursery.start_soon(wire.run)
+        driver.spawn = nursery.start_soon
+        if byte_stream is not None:
+            driver.start(byte_stream)
+            nursery.start_soon(driver.run)
         try:
             yield
         finally:
-            wire.abort()
+            driver.abort()
 
 
-async def _dial(runtime: Runtime, where: Dial, local_addr: tuple[str, int] | None, stream: object | None) -> Link:
+async def _dial(
+    runtime: Runtime, where: DialPlan, local_addr: tuple[str, int] | None, stream: object | None
+) -> ByteStream:
     """TCP, proxy and TLS under one deadline; every failure is one of ours, and names the step."""
-    step, link = Deadline.DIAL, None
+    step, byte_stream = Deadline.DIAL, None
     with runtime.scope(deadline=math.inf if where.timeout is None else runtime.now() + where.timeout):
         try:
             hop = where.hop
-            link = await runtime.connect(hop.host, hop.port, local_addr) if stream is None else runtime.link(stream)
+            byte_stream = (
+                await runtime.connect(hop.host, hop.port, local_addr) if stream is None else runtime.wrap_stream(stream)
+            )
             if where.proxy is not None:
                 step = Deadline.PROXY
                 if hop.tls is not None:
-                    link = await link.secure(hop.tls, hostname=hop.server_hostname)
+                    byte_stream = await byte_stream.secure(hop.tls, hostname=hop.server_hostname)
                 tunnel = where.tunnel()
-                await link.send(tunnel.data_to_send())
-                while not tunnel.receive_data(await link.receive()):
+                await byte_stream.send(tunnel.data_to_send())
+                while not tunnel.receive_data(await byte_stream.receive()):
                     pass
             if where.tls is not None:
                 step = Deadline.TLS
-                link = await link.secure(where.tls, hostname=where.server_hostname)
+                byte_stream = await byte_stream.secure(where.tls, hostname=where.server_hostname)
         except BaseException as error:
-            if link is not None:
-                await link.drop()
+            if byte_stream is not None:
+                await byte_stream.drop()
             if isinstance(error, (OSError, ValueError, *runtime.broken)):
                 cause = unwrapped(error)
                 known = cause if isinstance(cause, OSError | ValueError) else ConnectionResetError()
                 raise _driver.step_failed(step, known, where) from known
             raise
-        return link
+        return byte_stream
     raise _driver.dial_expired(step, where)
 
 
@@ -111,23 +115,23 @@ async def _dial(runtime: Runtime, where: Dial, local_addr: tuple[str, int] | Non
 async def connected(
     runtime: Runtime,
     cls: type[S],
-    made: tuple[LiveConnection, Dial] | Redial,
+    made: tuple[LiveConnection, DialPlan] | Redialer,
     *,
     local_addr: tuple[str, int] | None,
     stream: object | None,
 ) -> AsyncIterator[S]:
     """A client's session from its first dial to its end."""
-    link: Link | None = None
-    if isinstance(made, Redial):
-        wire = StreamWire(
-            made.machine, runtime, redial=made, open=lambda where: _dial(runtime, where, local_addr, None)
+    byte_stream: ByteStream | None = None
+    if isinstance(made, Redialer):
+        driver = StreamDriver(
+            made.machine, runtime, redialer=made, open=lambda where: _dial(runtime, where, local_addr, None)
         )
     else:
         machine, where = made
-        wire = StreamWire(machine, runtime)
-        link = await _dial(runtime, where, local_addr, stream)
-    session = cls._create(wire.machine, wire)
-    async with hosted(runtime, wire, link):
+        driver = StreamDriver(machine, runtime)
+        byte_stream = await _dial(runtime, where, local_addr, stream)
+    session = cls._create(driver.machine, driver)
+    async with hosted(runtime, driver, byte_stream):
         await session._open()
         async with session:
             yield session
@@ -150,13 +154,13 @@ class Listeners(abc.ABC):
 class _Connection:
     """One connection and the task that runs its handler."""
 
-    __slots__ = ("done", "scope", "task", "wire")
+    __slots__ = ("done", "driver", "scope", "task")
 
     def __init__(self, runtime: Runtime) -> None:
-        self.done: Event = runtime.event()
+        self.done: EventFlag = runtime.event()
         self.scope: Scope = runtime.scope()
         self.task = runtime.task()
-        self.wire: StreamWire | None = None
+        self.driver: StreamDriver | None = None
 
 
 class StreamServer(metaclass=NoPublicConstructor):
@@ -169,7 +173,7 @@ class StreamServer(metaclass=NoPublicConstructor):
         self,
         listeners: Listeners,
         handler: Handler,
-        machine: Callable[[], Machine],
+        machine: Callable[[], ByteServerConnection],
         process_request: ProcessRequest | None,
         *,
         context: tls.SSLContext | None,
@@ -183,7 +187,7 @@ class StreamServer(metaclass=NoPublicConstructor):
         self._handshake_timeout = math.inf if handshake_timeout is None else handshake_timeout
         self._listening: Scope = self._runtime.scope()
         self._closed = False
-        self._stopped: Event = self._runtime.event()
+        self._stopped: EventFlag = self._runtime.event()
         self._connections: set[_Connection] = set()
 
     @property
@@ -232,18 +236,18 @@ class StreamServer(metaclass=NoPublicConstructor):
         runtime = self._runtime
         me = runtime.task()
         mine = [connection for connection in self._connections if connection.task != me]
-        wires = [connection.wire for connection in mine if connection.wire is not None]
-        for wire in wires:
-            wire.begin_close(code, reason)
+        wires = [connection.driver for connection in mine if connection.driver is not None]
+        for driver in wires:
+            driver.begin_close(code, reason)
         self._closed = True
         self._listening.cancel()
         for connection in mine:
-            if connection.wire is None:
+            if connection.driver is None:
                 connection.scope.cancel()
         try:
             await self._stopped.wait()
-            for wire in wires:
-                await wire.gone.wait()
+            for driver in wires:
+                await driver.closed.wait()
             with runtime.scope(deadline=runtime.now() + grace):
                 for connection in mine:
                     await connection.done.wait()
@@ -285,12 +289,12 @@ class StreamServer(metaclass=NoPublicConstructor):
         self._connections.add(connection)
         if self._closed:
             connection.scope.cancel()
-        accepted = self._runtime.link(stream)
+        accepted = self._runtime.wrap_stream(stream)
         try:
             with connection.scope:
-                link = await self._secured(accepted)
-                if link is not None:
-                    await self._run(connection, link)
+                byte_stream = await self._secured(accepted)
+                if byte_stream is not None:
+                    await self._run(connection, byte_stream)
         except Exception as error:  # of a machine that is not ours; the other connections go on
             _logger.error("a connection of a live server failed", exc_info=error)
             await accepted.drop()
@@ -298,34 +302,34 @@ class StreamServer(metaclass=NoPublicConstructor):
             self._connections.discard(connection)
             connection.done.set()
 
-    async def _secured(self, link: Link) -> Link | None:
+    async def _secured(self, byte_stream: ByteStream) -> ByteStream | None:
         if self._context is None:
-            return link
+            return byte_stream
         with self._runtime.scope(deadline=self._runtime.now() + self._handshake_timeout):
             try:
-                return await link.secure(self._context)
+                return await byte_stream.secure(self._context)
             except Exception as error:
                 _logger.debug("the TLS handshake with a client failed", exc_info=error)
             except BaseException:
-                await link.drop()
+                await byte_stream.drop()
                 raise
-        await link.drop()
+        await byte_stream.drop()
         return None
 
-    async def _run(self, connection: _Connection, link: Link) -> None:
+    async def _run(self, connection: _Connection, byte_stream: ByteStream) -> None:
         """One connection from its upgrade to its end."""
-        wire = connection.wire = StreamWire(self._machine(), self._runtime)
-        session = self._session._create(wire.machine, wire)
-        async with hosted(self._runtime, wire, link):
+        driver = connection.driver = StreamDriver(self._machine(), self._runtime)
+        session = self._session._create(driver.machine, driver)
+        async with hosted(self._runtime, driver, byte_stream):
             code = 1000
             try:
                 if await self._admit(session):
                     await self._handler(session)
             except Exception as error:
-                if not _driver.is_own_end(error, wire.inbox.info):
+                if not _driver.is_own_end(error, driver.event_queue.info):
                     code = 1011
                     _logger.error("the handler of a live session failed", exc_info=error)
-            await wire.close(code, "" if code == 1000 else "Internal error encountered.")
+            await driver.close(code, "" if code == 1000 else "Internal error encountered.")
 
     async def _admit(self, session: AsyncServerSession) -> bool:
         """Answer the upgrade; False where it was refused."""
@@ -345,9 +349,9 @@ async def _drain(session: Any) -> None:
 def server_parts(
     handler: Handler | None,
     process_request: ProcessRequest | None,
-    connection_factory: Callable[[], Machine] | None,
-    machine: Callable[[], Machine],
-) -> tuple[Handler, Callable[[], Machine], ProcessRequest | None]:
+    connection_factory: Callable[[], ByteServerConnection] | None,
+    machine: Callable[[], ByteServerConnection],
+) -> tuple[Handler, Callable[[], ByteServerConnection], ProcessRequest | None]:
     """What answers, from what ``serve()`` was given.
 
     Raises:
@@ -367,7 +371,7 @@ class TaskStatus(Protocol):
 
 
 @final
-class Serving(Generic[V]):
+class ServeContext(Generic[V]):
     """A server to be opened: ``async with`` it, or start it in a nursery: ``await nursery.start(serve(handler))``.
 
     Either gives the `LiveServer`. A server that was started ends when its nursery is cancelled or it is closed.

@@ -10,7 +10,7 @@ from live_transports.shared.async_sessions import AsyncClientSession
 from live_transports.shared.async_tools import ToolStream
 from live_transports.structured.runtime import Runtime
 from live_transports.structured.server import hidden_nursery
-from live_transports.tools import Desk, Job, Runner, ToolEnd
+from live_transports.tools import ToolEnd, ToolRunnerBase, ToolScheduler, ToolTask
 
 __all__ = ["StructuredToolRunner"]
 
@@ -19,37 +19,37 @@ T = TypeVar("T")
 
 @final
 class _Stream(ToolStream):
-    def __init__(self, session: AsyncClientSession, desk: Desk, runtime: Runtime, nursery: Any) -> None:
-        super().__init__(session, desk)
+    def __init__(self, session: AsyncClientSession, scheduler: ToolScheduler, runtime: Runtime, nursery: Any) -> None:
+        super().__init__(session, scheduler)
         self._rt = runtime
         self._nursery = nursery
 
-    def _start(self, job: Job) -> None:
-        job.handle = self._rt.scope()
-        self._nursery.start_soon(self._run, job)
+    def _start(self, task: ToolTask) -> None:
+        task.handle = self._rt.scope()
+        self._nursery.start_soon(self._run, task)
 
-    def _cancel(self, job: Job) -> None:
-        job.handle.cancel()
+    def _cancel(self, task: ToolTask) -> None:
+        task.handle.cancel()
 
-    async def _run(self, job: Job) -> None:
+    async def _run(self, task: ToolTask) -> None:
         end: ToolEnd = ToolEnd.ABANDONED
         failure: BaseException | None = None
-        if job.timeout is not None:
-            job.watch = self._rt.scope()
-            self._nursery.start_soon(self._watch, job, job.timeout)
+        if task.timeout is not None:
+            task.watch = self._rt.scope()
+            self._nursery.start_soon(self._watch, task, task.timeout)
         try:
-            with job.handle:
-                if job.stopped is None:
-                    end, failure = await self._work(job)
+            with task.handle:
+                if task.stopped is None:
+                    end, failure = await self._work(task)
         finally:
-            if job.watch is not None:
-                job.watch.cancel()
-            self._over(job, end, failure)
+            if task.watch is not None:
+                task.watch.cancel()
+            self._finished(task, end, failure)
 
-    async def _watch(self, job: Job, seconds: float) -> None:
-        with job.watch:
+    async def _watch(self, task: ToolTask, seconds: float) -> None:
+        with task.watch:
             await self._rt.sleep(seconds)
-            await self._expire(job)
+            await self._time_out(task)
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
         result: T = await self._rt.in_thread(function, *args)
@@ -60,10 +60,10 @@ class _Stream(ToolStream):
             await super()._close(results)
 
     def stop(self) -> None:
-        self._act([], self._desk.stop_all())
+        self._act([], self._scheduler.stop_all())
 
 
-class StructuredToolRunner(Runner):
+class StructuredToolRunner(ToolRunnerBase):
     """Runs the functions that the model calls, beside the session's stream of events.
 
     Each call gets a task, and each function that is no coroutine function a thread, so reading waits for none of them.
@@ -76,7 +76,7 @@ class StructuredToolRunner(Runner):
     _runtime: Runtime
 
     @asynccontextmanager
-    async def over(self, session: AsyncClientSession) -> AsyncIterator[ToolStream]:
+    async def attach(self, session: AsyncClientSession) -> AsyncIterator[ToolStream]:
         """Answer calls for the length of an ``async with`` block; ``async for event in`` what it gives.
 
         When the block is left, or the session ends, calls that are not answered are cancelled. Leaving waits for their
@@ -86,7 +86,7 @@ class StructuredToolRunner(Runner):
             session: The session; take its events from what this gives, and only there.
         """
         async with hidden_nursery(self._runtime) as nursery:
-            stream = _Stream(session, self._desk(session.connection.tool_calls), self._runtime, nursery)
+            stream = _Stream(session, self._scheduler(session.connection.tool_calls), self._runtime, nursery)
             try:
                 yield stream
             finally:

@@ -27,17 +27,17 @@ from live_protocol.limits import Limits
 from live_protocol.reconnect import EndpointSource, ReconnectPolicy, Snapshot
 from live_protocol.session import ConfigInput, ModelProfile
 from live_protocol.timing import Timeouts
-from live_protocol.websocket import Tap
+from live_protocol.websocket import Observer
 from live_transports.shared import reconnecting as _redial
 from live_transports.shared import steps as _driver
-from live_transports.shared.listening import RETRY, listen, names
+from live_transports.shared.listening import RETRY, bind_listeners, names
 from live_transports.shared.proxy import Proxy, ProxyFailed
-from live_transports.shared.reconnecting import Redial
-from live_transports.shared.steps import Dial, Machine, NoPublicConstructor, Response
+from live_transports.shared.reconnecting import Redialer
+from live_transports.shared.steps import ByteServerConnection, DialPlan, NoPublicConstructor, Response
 from live_transports.shared.timeouts import Countdown, WaitTimeout
 from live_transports.sync.client_and_server_session import SyncClientSession, SyncServerSession
-from live_transports.sync.driver import Wire
-from live_transports.sync.sockets import Bell, Expired, Interrupted, Stream, open_stream
+from live_transports.sync.driver import SyncDriver
+from live_transports.sync.sockets import SelectorWaker, Stream, WaitExpired, WaitInterrupted, open_stream
 from live_transports.sync.tools import ToolRunner
 
 __all__ = [
@@ -93,7 +93,7 @@ def connect(
     proxy: Proxy | str | None = None,
     reconnect: ReconnectPolicy | None = None,
     snapshot: Snapshot | None = None,
-    tap: Tap | None = None,
+    observer: Observer | None = None,
     profile: ModelProfile | None = None,
     timeout: float | None = None,
 ) -> LiveClientSession:
@@ -123,7 +123,7 @@ def connect(
             connections as it takes, see `PersistentConnection`. Somebody has to take events all the time, for it is
             there that the next connection is asked for. By default the session ends with its connection.
         snapshot: What `LiveClientSession.snapshot` gave elsewhere, to go on with that session; needs ``reconnect``.
-        tap: Told of everything that passes, for example what `live_transports.recording.record_to` gives.
+        observer: Told of everything that passes, for example what `live_transports.recording.record_to` gives.
         profile: What the model is known to refuse, where that shall be refused here; see `live_protocol.session`.
         timeout: Seconds for all of it together, on top of the bounds of each step; None for no bound more.
 
@@ -141,12 +141,12 @@ def connect(
         RemoteProtocolError: The server broke the protocol. After every one of these the socket is closed.
     """
 
-    def plan(endpoint: Endpoint) -> Dial:
-        return Dial.plan(endpoint, context=ssl, server_hostname=server_hostname, timeout=dial_timeout, proxy=proxy)
+    def plan(endpoint: Endpoint) -> DialPlan:
+        return DialPlan.plan(endpoint, context=ssl, server_hostname=server_hostname, timeout=dial_timeout, proxy=proxy)
 
     countdown = Countdown(timeout)
     try:
-        made = _redial.client(
+        made = _redial.make_client(
             endpoint,
             config,
             plan,
@@ -159,30 +159,30 @@ def connect(
             codec=codec,
             compression=compression,
             strict=strict,
-            tap=tap,
+            observer=observer,
             profile=profile,
         )
     except BaseException:
         if sock is not None:
             sock.close()
         raise
-    if isinstance(made, Redial):
+    if isinstance(made, Redialer):
         first = None
-        wire = Wire(made.machine, redial=made, open=lambda dial, watch: open_stream(dial, watch, local_addr))
+        driver = SyncDriver(made.machine, redialer=made, open=lambda dial, watch: open_stream(dial, watch, local_addr))
     else:
         machine, first = made
-        wire = Wire(machine)
-    session = LiveClientSession._create(wire.machine, wire)
+        driver = SyncDriver(machine)
+    session = LiveClientSession._create(driver.machine, driver)
     try:
         if first is not None:
             first = first.within(timeout)
-            wire.start(open_stream(first, wire.watch(first.timeout), local_addr, sock))
+            driver.start(open_stream(first, driver.watch(first.timeout), local_addr, sock))
         session._open(countdown.left)
     except BaseException as error:
         late = isinstance(error, WaitTimeout) or (isinstance(error, DeadlineExpired) and countdown.left == 0)
         given_up = WaitTimeout("connect", cost=f"{session!r} was given up")
-        wire.abort()
-        wire.discard()
+        driver.abort()
+        driver.discard()
         if late:
             raise given_up from error
         raise
@@ -199,7 +199,7 @@ class LiveServer(metaclass=NoPublicConstructor):
     def __init__(
         self,
         handler: Handler,
-        machine: Callable[[], Machine],
+        machine: Callable[[], ByteServerConnection],
         process_request: ProcessRequest | None,
         *,
         context: tls.SSLContext | None,
@@ -215,8 +215,8 @@ class LiveServer(metaclass=NoPublicConstructor):
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         # What is None has not begun or is over; threads that are over are weeded out as others come.
-        self._connections: dict[threading.Thread, Wire | None] = {}
-        self._bell = Bell()
+        self._connections: dict[threading.Thread, SyncDriver | None] = {}
+        self._waker = SelectorWaker()
         self._acceptor = threading.Thread(target=self._accept, name="live server", daemon=True)
         self._acceptor.start()
 
@@ -270,32 +270,32 @@ class LiveServer(metaclass=NoPublicConstructor):
         self._begin_close(code, reason)
         with self._lock:
             self._stopping.set()
-        self._bell.ring()
+        self._waker.wake()
         mine = self._begin_close(code, reason)  # those that came meanwhile
-        wires = [wire for wire in mine.values() if wire is not None]
+        wires = [driver for driver in mine.values() if driver is not None]
         try:
-            for wire in wires:
-                wire.gone.wait()
+            for driver in wires:
+                driver.closed.wait()
             until = time.monotonic() + grace
             for thread in mine:
                 thread.join(max(0.0, until - time.monotonic()))
         except BaseException:
-            for wire in wires:
-                wire.abort()
+            for driver in wires:
+                driver.abort()
             raise
         self._acceptor.join()
         left = sum(thread.is_alive() for thread in mine)
         if left:
             warnings.warn(f"{left} handlers of a live server go on after its end", RuntimeWarning, stacklevel=2)
 
-    def _begin_close(self, code: int, reason: str) -> dict[threading.Thread, Wire | None]:
+    def _begin_close(self, code: int, reason: str) -> dict[threading.Thread, SyncDriver | None]:
         """Close all connections but the caller's own."""
         with self._lock:
             connections = dict(self._connections)
         connections.pop(threading.current_thread(), None)
-        for wire in connections.values():
-            if wire is not None:
-                wire.begin_close(code, reason)
+        for driver in connections.values():
+            if driver is not None:
+                driver.begin_close(code, reason)
         return connections
 
     def __enter__(self) -> Self:
@@ -313,7 +313,7 @@ class LiveServer(metaclass=NoPublicConstructor):
     def _accept(self) -> None:
         try:
             with selectors.DefaultSelector() as selector:
-                for sock in (*self._listeners, self._bell.ear):
+                for sock in (*self._listeners, self._waker.reader):
                     selector.register(sock, selectors.EVENT_READ)
                 while not self._stopping.is_set():
                     ready = {key.fileobj for key, _ in selector.select()}
@@ -323,7 +323,7 @@ class LiveServer(metaclass=NoPublicConstructor):
         finally:
             for listener in self._listeners:
                 listener.close()
-            self._bell.close()
+            self._waker.close()
 
     def _accept_from(self, listener: socket.socket) -> None:
         try:
@@ -337,7 +337,7 @@ class LiveServer(metaclass=NoPublicConstructor):
             if self._stopping.is_set():
                 sock.close()
                 return
-            for over in [thread for thread, wire in self._connections.items() if wire is None]:
+            for over in [thread for thread, driver in self._connections.items() if driver is None]:
                 if not over.is_alive():
                     del self._connections[over]
             try:
@@ -351,41 +351,41 @@ class LiveServer(metaclass=NoPublicConstructor):
         """One connection from its handshake to its end."""
         me = threading.current_thread()
         with contextlib.closing(sock):
-            wire = Wire(self._machine())
+            driver = SyncDriver(self._machine())
             try:
                 with self._lock:
-                    self._connections[me] = wire
-                if not self._stopping.is_set() and self._start(sock, wire):
-                    self._run(wire)
+                    self._connections[me] = driver
+                if not self._stopping.is_set() and self._start(sock, driver):
+                    self._run(driver)
             finally:
-                wire.abort()
-                wire.discard()
+                driver.abort()
+                driver.discard()
                 with self._lock:
                     self._connections[me] = None
 
-    def _start(self, sock: socket.socket, wire: Wire) -> bool:
+    def _start(self, sock: socket.socket, driver: SyncDriver) -> bool:
         """Speak TLS where that is asked for, then let the machine speak; whether that came about."""
         try:
             stream = Stream(sock)
             if self._context is not None:
-                stream.secure(self._context, wire.watch(self._handshake_timeout))
-            wire.start(stream)
-        except (OSError, ValueError, Expired, Interrupted):
+                stream.secure(self._context, driver.watch(self._handshake_timeout))
+            driver.start(stream)
+        except (OSError, ValueError, WaitExpired, WaitInterrupted):
             return False
         return True
 
-    def _run(self, wire: Wire) -> None:
-        session = LiveServerSession._create(wire.machine, wire)
+    def _run(self, driver: SyncDriver) -> None:
+        session = LiveServerSession._create(driver.machine, driver)
         code = 1000
         try:
             if self._admit(session):
                 self._handler(session)
         except Exception as error:
-            if not _driver.is_own_end(error, wire.inbox.info):
+            if not _driver.is_own_end(error, driver.event_queue.info):
                 code = 1011
                 caught = (type(error), error, error.__traceback__, threading.current_thread())
                 threading.excepthook(threading.ExceptHookArgs(caught))
-        wire.close(code, "" if code == 1000 else "Internal error encountered.")
+        driver.close(code, "" if code == 1000 else "Internal error encountered.")
 
     def _admit(self, session: LiveServerSession) -> bool:
         """Answer the upgrade; False where it was refused."""
@@ -401,7 +401,7 @@ def _drain(session: LiveServerSession) -> None:
 
 def _listen(host: str | Sequence[str], port: int, backlog: int) -> list[socket.socket]:
     """Listening sockets on every address of every host."""
-    return listen(
+    return bind_listeners(
         (
             address
             for name in names(host)
@@ -423,7 +423,7 @@ def serve(
     strict: bool = True,
     codec: Codec | None = None,
     process_request: ProcessRequest | None = None,
-    connection_factory: Callable[[], Machine] | None = None,
+    connection_factory: Callable[[], ByteServerConnection] | None = None,
     backlog: int = 100,
 ) -> LiveServer:
     """Serve live sessions; use it in ``with``, or close what comes out.
@@ -456,7 +456,7 @@ def serve(
         InvalidMessage: Neither ``handler`` nor ``connection_factory`` was given.
     """
 
-    def machine() -> Machine:
+    def machine() -> ByteServerConnection:
         return LiveConnection.server(
             limits=limits, timeouts=timeouts, codec=codec, compression=compression, strict=strict
         )

@@ -13,16 +13,16 @@ from live_protocol.reconnect import PersistentConnection, Snapshot
 from live_protocol.session import Resumption, Usage
 from live_protocol.session import requests as commands
 from live_protocol.states import Phase, TurnState
-from live_transports.shared.reconnecting import StreamClient, reconnecting
-from live_transports.shared.steps import Machine, Response
-from live_transports.shared.turns import MAX_AUDIO, SyncTurn, collector
-from live_transports.sync.driver import Wire
+from live_transports.shared.reconnecting import ByteClientConnection, reconnecting
+from live_transports.shared.steps import ByteServerConnection, Response
+from live_transports.shared.turns import MAX_AUDIO, SyncTurn, make_collector
+from live_transports.sync.driver import SyncDriver
 from live_transports.sync.session import SyncSession
 
 __all__ = ["SyncClientSession", "SyncServerSession", "SyncSession"]
 
 
-class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
+class SyncClientSession(SyncSession[LiveServerMessage, ByteClientConnection]):
     """The client's end of a live session.
 
     A send puts its message on the wire whole, or raises and has changed nothing. It then waits only while the transport
@@ -32,13 +32,13 @@ class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
     waited to leave.
 
     Where it reconnects, all of this holds across connections: between two of them a message waits for the next one, as
-    ``ReconnectPolicy.gap`` says, and `NotConnected` is raised where that keeps no more.
+    ``ReconnectPolicy.offline`` says, and `NotConnected` is raised where that keeps no more.
     """
 
     __slots__ = ("_session_id",)
 
-    def __init__(self, machine: StreamClient, wire: Wire) -> None:
-        super().__init__(machine, wire)
+    def __init__(self, machine: ByteClientConnection, driver: SyncDriver) -> None:
+        super().__init__(machine, driver)
         self._session_id: str | None = None
 
     # --- facts --------------------------------------------------------------------------------------------------
@@ -56,19 +56,19 @@ class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
     @property
     def pending_tool_calls(self) -> tuple[FunctionCall, ...]:
         """Calls that await a response, oldest first."""
-        with self._wire.lock:
+        with self._driver.lock:
             return self._machine.pending_tool_calls
 
     @property
     def resumption(self) -> Resumption:
         """How the session could be resumed."""
-        with self._wire.lock:
+        with self._driver.lock:
             return self._machine.resumption
 
     @property
     def usage(self) -> Usage:
         """Tokens so far."""
-        with self._wire.lock:
+        with self._driver.lock:
             return self._machine.usage
 
     @property
@@ -83,7 +83,7 @@ class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
 
     def snapshot(self) -> Snapshot:
         """What another process needs to go on, once this session has ended. Needs ``reconnect=``: `IllegalInState`."""
-        with self._wire.lock:
+        with self._driver.lock:
             return reconnecting(self._machine, "snapshot").snapshot()
 
     def drain(self, within: float) -> None:
@@ -92,12 +92,12 @@ class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
         Raises `IllegalInState` too, where the session does not reconnect. Nothing has changed then.
         """
         machine = reconnecting(self._machine, "drain")
-        with self._wire.lock:
-            self._wire.tick()
+        with self._driver.lock:
+            self._driver.tick()
             machine.drain(within)
-            self._wire.settle()
+            self._driver.flush()
         if machine.phase is Phase.ENDED:  # there was no connection to leave
-            self._wire.close(1000, "")
+            self._driver.close(1000, "")
 
     # --- turns --------------------------------------------------------------------------------------------------
 
@@ -118,16 +118,16 @@ class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
         return self._turn(self.next_event, keep_audio=keep_audio, max_audio=max_audio)
 
     def _turn(self, take: Callable[[float | None], Event | None], *, keep_audio: bool, max_audio: int) -> SyncTurn:
-        return SyncTurn(take, self._unread, collector(self.turn_state, keep_audio=keep_audio, max_audio=max_audio))
+        return SyncTurn(take, self._unread, make_collector(self.turn_state, keep_audio=keep_audio, max_audio=max_audio))
 
     def _unread(self, event: Event) -> None:
-        with self._wire.lock:
-            self._wire.inbox.unread(event)
+        with self._driver.lock:
+            self._driver.event_queue.unread(event)
 
     # --- verbs --------------------------------------------------------------------------------------------------
 
     def send_client_content(
-        self, turns: commands.Turns | None = None, *, turn_complete: bool = True, timeout: float | None = None
+        self, turns: commands.TurnsInput | None = None, *, turn_complete: bool = True, timeout: float | None = None
     ) -> None:
         """Append turns to the history, in order; interrupts a running generation.
 
@@ -141,7 +141,7 @@ class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
             MessageTooLarge: Over ``Limits.max_send``. Nothing was sent.
             LiveProtocolError: See the class.
         """
-        self._wire.call(
+        self._driver.call(
             "send_client_content",
             lambda: self._machine.send_client_content(turns, turn_complete=turn_complete),
             timeout,
@@ -154,8 +154,8 @@ class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
         rate: int | None = None,
         video: commands.MediaInput | None = None,
         text: str | None = None,
-        activity_start: commands.Marker | None = None,
-        activity_end: commands.Marker | None = None,
+        activity_start: commands.MarkerInput | None = None,
+        activity_end: commands.MarkerInput | None = None,
         audio_stream_end: bool | None = None,
         timeout: float | None = None,
     ) -> None:
@@ -178,7 +178,7 @@ class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
             MessageTooLarge: Over ``Limits.max_send``. Nothing was sent.
             LiveProtocolError: See the class.
         """
-        self._wire.call(
+        self._driver.call(
             "send_realtime_input",
             lambda: self._machine.send_realtime_input(
                 audio=audio,
@@ -193,7 +193,7 @@ class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
         )
 
     def send_tool_response(
-        self, function_responses: commands.Responses, *, epoch: int | None = None, timeout: float | None = None
+        self, function_responses: commands.ResponsesInput, *, epoch: int | None = None, timeout: float | None = None
     ) -> None:
         """Answer one or several calls; a missing ``name`` is filled in from the call.
 
@@ -213,7 +213,9 @@ class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
         """
         machine = self._machine
         known = {"epoch": epoch} if isinstance(machine, PersistentConnection) else {}
-        self._wire.call("send_tool_response", lambda: machine.send_tool_response(function_responses, **known), timeout)
+        self._driver.call(
+            "send_tool_response", lambda: machine.send_tool_response(function_responses, **known), timeout
+        )
 
     def send_context_update(
         self,
@@ -234,7 +236,7 @@ class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
             MessageTooLarge: Over ``Limits.max_send``. Nothing was sent.
             LiveProtocolError: See the class.
         """
-        self._wire.call(
+        self._driver.call(
             "send_context_update",
             lambda: self._machine.send_context_update(system_instruction=system_instruction, tools=tools),
             timeout,
@@ -254,7 +256,7 @@ class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
             MessageTooLarge: Over ``Limits.max_send``. Nothing was sent.
             LiveProtocolError: See the class.
         """
-        self._wire.call("send", lambda: self._machine.send(message), timeout)
+        self._driver.call("send", lambda: self._machine.send(message), timeout)
 
     def _ping(self, payload: bytes) -> None:
         self._machine.ping(payload)
@@ -264,13 +266,13 @@ class SyncClientSession(SyncSession[LiveServerMessage, StreamClient]):
         self._session_id = event.session_id if isinstance(event, SetupComplete) else None
 
 
-class SyncServerSession(SyncSession[LiveClientMessage, Machine]):
+class SyncServerSession(SyncSession[LiveClientMessage, ByteServerConnection]):
     """The server's end of a live session. Its stream begins with `UpgradeRequested`, which was answered already."""
 
     __slots__ = ("_request",)
 
-    def __init__(self, machine: Machine, wire: Wire) -> None:
-        super().__init__(machine, wire)
+    def __init__(self, machine: ByteServerConnection, driver: SyncDriver) -> None:
+        super().__init__(machine, driver)
         self._request: UpgradeRequested | None = None
 
     @property
@@ -293,7 +295,7 @@ class SyncServerSession(SyncSession[LiveClientMessage, Machine]):
             WaitTimeout: The transport stayed full; the message is queued.
             LiveProtocolError: The connection ended while the message waited to leave.
         """
-        self._wire.call("send", lambda: self._machine.send(message), timeout)
+        self._driver.call("send", lambda: self._machine.send(message), timeout)
 
     def send_setup_complete(self, session_id: str | None = None, *, timeout: float | None = None) -> None:
         """Accept the client's setup.
@@ -307,7 +309,7 @@ class SyncServerSession(SyncSession[LiveClientMessage, Machine]):
             LiveProtocolError: As `send`.
         """
         message = LiveServerMessage(setup_complete=LiveServerSetupComplete(session_id=session_id))
-        self._wire.call("send_setup_complete", lambda: self._machine.send(message), timeout)
+        self._driver.call("send_setup_complete", lambda: self._machine.send(message), timeout)
 
     def _requested(self) -> UpgradeRequested:
         event = self._opened(UpgradeRequested)
@@ -319,7 +321,7 @@ class SyncServerSession(SyncSession[LiveClientMessage, Machine]):
         """Answer the upgrade; whether it was accepted."""
         machine = self._machine
         answer: Any = machine.accept if refusal is None else lambda: machine.reject(*refusal)
-        self._wire.call("accept", answer, None)
+        self._driver.call("accept", answer, None)
         return refusal is None
 
     def _ping(self, payload: bytes) -> None:

@@ -13,93 +13,92 @@ import selectors
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Literal, TypeAlias, TypeVar, final
+from typing import Any, Final, TypeAlias, TypeVar, final
 
 from live_protocol.errors import IllegalInState, InvalidMessage, LiveProtocolError, TransportFailed
-from live_protocol.events import Need
-from live_protocol.states import LinkState
+from live_protocol.states import ConnectionState
 from live_transports.shared import steps as _driver
-from live_transports.shared.reconnecting import Redial
-from live_transports.shared.steps import Carried, Dial, Inbox
+from live_transports.shared.reconnecting import Redialer
+from live_transports.shared.steps import ByteConnection, DialPlan, EventQueue
 from live_transports.shared.timeouts import Countdown, WaitTimeout
-from live_transports.sync.sockets import Bell, Interrupted, Stream, Watch
+from live_transports.sync.sockets import SelectorWaker, SocketWaiter, Stream, WaitInterrupted
 
-__all__ = ["Open", "Wire"]
+__all__ = ["OpenSocket", "SyncDriver"]
 
-Open: TypeAlias = Callable[[Dial, Watch], Stream]
+OpenSocket: TypeAlias = Callable[[DialPlan, SocketWaiter], Stream]
 """Opens a stream; waits by the watch."""
 T = TypeVar("T")
 
-_PATIENCE: Final = 1.0
+_JOIN_TIMEOUT: Final = 1.0
 """Seconds to wait for the I/O thread where all it has to do is to leave."""
 
 
 @final
-class Wire:
+class SyncDriver:
     """The one driver of a machine and the owner of its socket, and of those that follow it.
 
     Args:
         machine: What it drives.
-        redial: Where further connections go to, if there are to be any; whoever waits for events has them opened.
+        redialer: Where further connections go to, if there are to be any; whoever waits for events has them opened.
         open: How to open one.
 
     Attributes:
         machine: As given; to be used under `lock` only.
-        inbox: Where its events come out; likewise.
+        event_queue: Where its events come out; likewise.
         lock: Guards both.
         gone: Set while there is no socket, and none is being opened.
     """
 
     def __init__(
         self,
-        machine: Carried,
+        machine: ByteConnection,
         *,
-        redial: Redial | None = None,
-        open: Open | None = None,  # noqa: A002 - it is what it does
+        redialer: Redialer | None = None,
+        open: OpenSocket | None = None,  # noqa: A002 - it is what it does
     ) -> None:
         self.machine = machine
-        self.inbox: Inbox[Any] = Inbox(machine, self.settle)
+        self.event_queue: EventQueue[Any] = EventQueue(machine, self.flush)
         self.lock: threading.Lock = threading.Lock()
-        self.gone: threading.Event = threading.Event()
-        self._arrival = threading.Condition(self.lock)
-        self._room = threading.Condition(self.lock)
-        self._bell = Bell()
+        self.closed: threading.Event = threading.Event()
+        self._new_events = threading.Condition(self.lock)
+        self._writable = threading.Condition(self.lock)
+        self._waker = SelectorWaker()
         self._thread: threading.Thread | None = None
         self._stream: Stream | None = None
-        self._redial = redial
+        self._redialer = redialer
         self._open = open
-        if redial is not None:
-            redial.meanwhile = self._unlocked
-        self._dialling = False
+        if redialer is not None:
+            redialer.meanwhile = self._unlocked
+        self._dialing = False
         self._receiving = False
         self._full = False
         self._reading = True
         self._half_closed = False
-        self._leaving = False  # the socket is closed as soon as everything is written
-        self._wreck = False  # the socket is closed at once
+        self._closing = False  # the socket is closed as soon as everything is written
+        self._close_now = False  # the socket is closed at once
         self._aborted = False
         self._crash: BaseException | None = None
         # What the I/O thread waits for in its selector; while it is awake nobody has to ring.
         self._awake = True
-        self._watched = 0
+        self._selected = 0
         self._wakes_at = math.inf
 
     # --- opening ------------------------------------------------------------------------------------------------
 
-    def watch(self, timeout: float | None) -> Watch:
+    def watch(self, timeout: float | None) -> SocketWaiter:
         """What waits for the steps before there is a stream; `abort` ends it."""
-        return Watch(timeout, self._bell, lambda: self._aborted or self.machine.state is LinkState.CLOSED)
+        return SocketWaiter(timeout, self._waker, lambda: self._aborted or self.machine.state is ConnectionState.CLOSED)
 
     def start(self, stream: Stream) -> None:
         """Let the machine speak.
 
         Raises:
-            Interrupted: `abort` was called; the stream is closed.
+            WaitInterrupted: `abort` was called; the stream is closed.
         """
         with self.lock:
             if self._aborted:
                 stream.close()
-                raise Interrupted
+                raise WaitInterrupted
             self._begin(stream)
         thread = threading.Thread(target=self._run, args=(stream,), name="live connection", daemon=True)
         try:
@@ -113,9 +112,9 @@ class Wire:
     def _begin(self, stream: Stream) -> None:
         self._stream = stream
         self._reading = True
-        self._half_closed = self._leaving = self._wreck = False
+        self._half_closed = self._closing = self._close_now = False
         self.machine.advance(time.monotonic())
-        self.settle()
+        self.flush()
 
     # --- the next connection, all but the dial under the lock ---------------------------------------------------
 
@@ -127,38 +126,38 @@ class Wire:
         finally:
             self.lock.acquire()
 
-    def _go_on(self, redial: Redial) -> bool:
+    def _reconnect_if_due(self, redialer: Redialer) -> bool:
         """Open the next stream if it is time for that; whether there is something to tell instead."""
-        if self._dialling:
+        if self._dialing:
             return False
-        if self.gone.is_set():
+        if self.closed.is_set():
             self.machine.advance(time.monotonic())  # nobody else does
-        where, told = redial.next()
+        where, told = redialer.next()
         if where is None:
             return told
-        if self._stream is not None and not self.gone.is_set():
-            self._wreck = True
-            self._bell.ring()
+        if self._stream is not None and not self.closed.is_set():
+            self._close_now = True
+            self._waker.wake()
             return False
         self._stream = None
-        self._dialling = True
-        self.gone.clear()
-        thread = threading.Thread(target=self._dial, args=(redial, where), name="live connection", daemon=True)
+        self._dialing = True
+        self.closed.clear()
+        thread = threading.Thread(target=self._dial, args=(redialer, where), name="live connection", daemon=True)
         try:
             thread.start()
         except RuntimeError:  # the system allows no more of them
-            self._dialling = False
-            self.gone.set()
+            self._dialing = False
+            self.closed.set()
             raise
         self._thread = thread
         return False
 
-    def _dial(self, redial: Redial, where: Dial) -> None:
+    def _dial(self, redialer: Redialer, where: DialPlan) -> None:
         """The I/O thread of a further connection; whoever closes interrupts the dial."""
         assert self._open is not None  # noqa: S101 - comes with the rest
         stream = failure = None
         try:
-            with contextlib.suppress(Interrupted):
+            with contextlib.suppress(WaitInterrupted):
                 stream = self._open(where, self.watch(where.timeout))
         except LiveProtocolError as error:
             failure = error
@@ -167,22 +166,22 @@ class Wire:
             raise
         finally:
             with self.lock:
-                begun = self._dialled(redial, stream, failure)
+                begun = self._dial_finished(redialer, stream, failure)
         if begun and stream is not None:
             self._run(stream)
 
-    def _dialled(self, redial: Redial, stream: Stream | None, failure: LiveProtocolError | None) -> bool:
-        self._dialling = False
+    def _dial_finished(self, redialer: Redialer, stream: Stream | None, failure: LiveProtocolError | None) -> bool:
+        self._dialing = False
         self.tick()
-        if stream is not None and redial.wanted and not self._aborted:
-            redial.machine.dialled()
+        if stream is not None and redialer.wanted and not self._aborted:
+            redialer.machine.dial_succeeded()
             self._begin(stream)
             return True
         if stream is not None:
             stream.close()
         if failure is not None:
-            redial.failed(failure)
-        self._vanish()
+            redialer.failed(failure)
+        self._mark_closed()
         return False
 
     # --- the I/O thread -----------------------------------------------------------------------------------------
@@ -190,8 +189,8 @@ class Wire:
     def _run(self, stream: Stream) -> None:
         try:
             with selectors.DefaultSelector() as selector:
-                selector.register(self._bell.ear, selectors.EVENT_READ)
-                self._carry(stream, selector)
+                selector.register(self._waker.reader, selectors.EVENT_READ)
+                self._serve_stream(stream, selector)
         except BaseException as error:
             self._crash = error  # a bug, or of a machine that is not ours: nobody may wait for ever
             raise
@@ -199,16 +198,16 @@ class Wire:
             with self.lock:
                 self._end(stream)
 
-    def _carry(self, stream: Stream, selector: selectors.BaseSelector) -> None:
+    def _serve_stream(self, stream: Stream, selector: selectors.BaseSelector) -> None:
         registered = 0
         late = False
         with self.lock:
-            self._take_in(stream)  # the handshake of TLS may have brought something along
+            self._read(stream)  # the handshake of TLS may have brought something along
         while True:
             with self.lock:
-                if self._is_over(stream):
+                if self._is_done(stream):
                     return
-                self._watched = events = self._events(stream)
+                self._selected = events = self._events(stream)
                 self._wakes_at = due = self._due()
                 self._awake = False
             if events != registered:
@@ -224,13 +223,13 @@ class Wire:
                 self._awake = True
                 for key, mask in ready:
                     if key.fileobj is not stream.socket:
-                        self._bell.hush()
+                        self._waker.clear()
                         continue
                     if mask & selectors.EVENT_WRITE:
                         stream.flush()
                     if mask & selectors.EVENT_READ:
-                        self._take_in(stream)
-                self._relieve(stream)
+                        self._read(stream)
+                self._resume_senders(stream)
                 now = time.monotonic()
                 if now < due:
                     late = False
@@ -239,8 +238,8 @@ class Wire:
                 else:
                     late = False
                     self.machine.advance(now)
-                    self.settle(pressing=True)
-                    self._arrival.notify_all()
+                    self.flush(force=True)
+                    self._new_events.notify_all()
 
     def _events(self, stream: Stream) -> int:
         reading = selectors.EVENT_READ if self._reading else 0
@@ -250,56 +249,56 @@ class Wire:
         due = self.machine.next_deadline()
         return math.inf if due is None else due
 
-    def _take_in(self, stream: Stream) -> None:
+    def _read(self, stream: Stream) -> None:
         if not self._reading:
             return
         data = stream.read()
         if data:
-            _driver.arrived(self.machine, time.monotonic(), data)
+            _driver.deliver_data(self.machine, time.monotonic(), data)
         if stream.error is not None:
             self._fail(stream.error)
         elif stream.ended:
             self.tick()
             self.machine.receive_eof()
-            self._leaving = True
+            self._closing = True
         self._received()
 
     def _received(self) -> None:
-        self.settle()
+        self.flush()
         if not self._reading:
-            self.inbox.make_room()
-        self._arrival.notify_all()
+            self.event_queue.make_room()
+        self._new_events.notify_all()
 
     def _fail(self, error: OSError) -> None:
         self.tick()
-        self.inbox.cause = error
+        self.event_queue.cause = error
         self.machine.transport_failed(error)
-        self._wreck = True
+        self._close_now = True
 
-    def _relieve(self, stream: Stream) -> None:
+    def _resume_senders(self, stream: Stream) -> None:
         """Let senders go on, where there is room again."""
         if self._full and stream.unsent <= _driver.LOW_WATER:
             self._full = False
-            self.settle()
+            self.flush()
             if not self._full:
-                self._room.notify_all()
+                self._writable.notify_all()
 
-    def _is_over(self, stream: Stream) -> bool:
-        if stream.broken is not None and not self._aborted and not self._wreck:
-            self._wrecked(stream, stream.broken)
-        if self._aborted or self._wreck:
+    def _is_done(self, stream: Stream) -> bool:
+        if stream.broken is not None and not self._aborted and not self._close_now:
+            self._write_failed(stream, stream.broken)
+        if self._aborted or self._close_now:
             return True
         # Where nothing bounds the wait for a peer that does not read, what it has not taken is dropped.
-        return self._leaving and (not stream.unsent or self.machine.next_deadline() is None)
+        return self._closing and (not stream.unsent or self.machine.next_deadline() is None)
 
-    def _wrecked(self, stream: Stream, broken: OSError) -> None:
+    def _write_failed(self, stream: Stream, broken: OSError) -> None:
         """Nothing can be written any more, but the peer's last words may lie unread."""
         while self._reading and not stream.ended and stream.error is None:
             data = stream.read()
             if not data:
                 break
-            _driver.arrived(self.machine, time.monotonic(), data)
-            self.settle()
+            _driver.deliver_data(self.machine, time.monotonic(), data)
+            self.flush()
         self._fail(stream.error or broken)
 
     def _end(self, stream: Stream) -> None:
@@ -309,28 +308,31 @@ class Wire:
                 self.tick()
                 self.machine.receive_eof()
             else:
-                self.inbox.cause = self._crash
+                self.event_queue.cause = self._crash
                 self.machine.transport_failed("the I/O thread failed")
         finally:
-            self._vanish()
+            self._mark_closed()
 
-    def _vanish(self) -> None:
+    def _mark_closed(self) -> None:
         self._full = False
-        self.gone.set()
+        self.closed.set()
         self._release()
-        self._arrival.notify_all()
-        self._room.notify_all()
+        self._new_events.notify_all()
+        self._writable.notify_all()
 
     @property
-    def over(self) -> bool:
+    def finished(self) -> bool:
         """Whether there is no socket and will be none."""
-        return self.gone.is_set() and (
-            self._redial is None or self._crash is not None or self._aborted or self.machine.state is LinkState.CLOSED
+        return self.closed.is_set() and (
+            self._redialer is None
+            or self._crash is not None
+            or self._aborted
+            or self.machine.state is ConnectionState.CLOSED
         )
 
     def _release(self) -> None:
-        if self.over:
-            self._bell.close()
+        if self.finished:
+            self._waker.close()
 
     # --- steps, all under the lock ------------------------------------------------------------------------------
 
@@ -338,11 +340,11 @@ class Wire:
         """Tell the machine the time, before a command or a pull."""
         _driver.tick(self.machine, time.monotonic())
 
-    def settle(self, *, pressing: bool = False) -> None:
+    def flush(self, *, force: bool = False) -> None:
         stream = self._stream
-        if stream is None or self.gone.is_set():
+        if stream is None or self.closed.is_set():
             return
-        if pressing or not self._full:
+        if force or not self._full:
             data = self.machine.data_to_send()
             if data:
                 stream.write(data)
@@ -353,27 +355,27 @@ class Wire:
                 self._half_closed = True
                 stream.write_eof()
         elif wants.close:
-            self._leaving = True
-        self._reading = (wants.read or wants.half_close) and not self._leaving
-        self._rouse()
+            self._closing = True
+        self._reading = (wants.read or wants.half_close) and not self._closing
+        self._wake_if_needed()
 
-    def _rouse(self) -> None:
+    def _wake_if_needed(self) -> None:
         """Wake the I/O thread if it waits for the wrong thing, or too long: a pull may arm a deadline, too."""
         stream = self._stream
         if self._awake or stream is None:
             return
         if (
-            self._leaving
+            self._closing
             or stream.broken is not None
-            or self._events(stream) != self._watched
+            or self._events(stream) != self._selected
             or self._due() < self._wakes_at
         ):
             self._awake = True
-            self._bell.ring()
+            self._waker.wake()
 
     # --- called by any thread -----------------------------------------------------------------------------------
 
-    def take(self, operation: str, take: Callable[[], T | Literal[Need.DATA]], timeout: float | None) -> T:
+    def take(self, operation: str, take: Callable[[], T | None], timeout: float | None) -> T:
         """Wait for what ``take`` finds.
 
         Raises:
@@ -387,15 +389,15 @@ class Wire:
             self._receiving = True
             try:
                 self.tick()
-                while (item := take()) is Need.DATA:
-                    if self.over:
+                while (item := take()) is None:
+                    if self.finished:
                         raise TransportFailed("the I/O thread failed") from self._crash
-                    if self._redial is not None and self._go_on(self._redial):
+                    if self._redialer is not None and self._reconnect_if_due(self._redialer):
                         continue
-                    self._rouse()
-                    if not left.wait(self._arrival, self._due() if self.gone.is_set() else math.inf):
+                    self._wake_if_needed()
+                    if not left.wait(self._new_events, self._due() if self.closed.is_set() else math.inf):
                         raise WaitTimeout(operation, queued=False)
-                self._rouse()
+                self._wake_if_needed()
                 return item
             finally:
                 self._receiving = False
@@ -411,15 +413,15 @@ class Wire:
         with self.lock:
             self.tick()
             command()
-            self.settle()
+            self.flush()
             if not self._full:
                 return
             left = Countdown(timeout)
-            while self._full and not self.gone.is_set():
-                if not left.wait(self._room):
+            while self._full and not self.closed.is_set():
+                if not left.wait(self._writable):
                     raise WaitTimeout(operation, queued=True)
-            if self.over:
-                raise _driver.cut_off(self.inbox)
+            if self.finished:
+                raise _driver.send_error(self.event_queue)
 
     # --- the end ------------------------------------------------------------------------------------------------
 
@@ -432,8 +434,8 @@ class Wire:
         with self.lock:
             self.tick()
             self.machine.close(code, reason)
-            self.inbox.begin_close()
-            if self._stream is None and self._redial is None:
+            self.event_queue.begin_close()
+            if self._stream is None and self._redialer is None:
                 self._abort()
             else:
                 self._received()
@@ -443,54 +445,54 @@ class Wire:
         """`begin_close`, then wait for the end; where that is interrupted or takes too long, `abort`."""
         try:
             self.begin_close(code, reason)
-            if not self.gone.wait(timeout):
+            if not self.closed.wait(timeout):
                 raise WaitTimeout("close", cost="the connection was cut off")
         except InvalidMessage:
             raise
         except BaseException:
             self.abort()
             raise
-        self.join(_PATIENCE)
+        self.join(_JOIN_TIMEOUT)
         with self.lock:
-            self.inbox.drain()
+            self.event_queue.drain()
 
     def abort(self) -> None:
         """End the connection at once, and wait for nothing that the peer would have to do."""
         with self.lock:
             self._abort()
-        self.join(_PATIENCE)
+        self.join(_JOIN_TIMEOUT)
 
     def _abort(self) -> None:
-        if self.over or self._aborted:
+        if self.finished or self._aborted:
             return
         self._aborted = True
-        if self._stream is not None or self._redial is not None:
+        if self._stream is not None or self._redialer is not None:
             self.tick()
             self.machine.close()
-            self.settle()
-        self._bell.ring()
+            self.flush()
+        self._waker.wake()
         self._interrupt()
 
     def _interrupt(self) -> None:
         """Nobody wants the connection any more that is being opened, or is to be."""
-        if self._dialling:
-            self._bell.ring()
+        if self._dialing:
+            self._waker.wake()
         self._release()
-        self._arrival.notify_all()
+        self._new_events.notify_all()
 
     def discard(self) -> None:
         """There will be no stream: free what it was waited for with."""
         with self.lock:
-            if self._stream is None and not self.gone.is_set():
+            if self._stream is None and not self.closed.is_set():
                 self._aborted = True
-                self._vanish()
+                self._mark_closed()
 
-    def abandon(self) -> None:
+    def abort_from_finalizer(self) -> None:
         """`abort`, for the collector of garbage, which may strike anywhere, under our lock too; so it takes none."""
         self._aborted = True
-        self._bell.ring()
-        if self.gone.is_set():
-            self._bell.close()
+        self._waker.wake()
+        if self.closed.is_set():
+            self._waker.close()
 
     def join(self, timeout: float) -> None:
         """Wait for the I/O thread, unless this is it."""

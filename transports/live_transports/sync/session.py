@@ -1,4 +1,4 @@
-"""One end of a session on threads, whichever it is: its stream, sending, closing, over a `Wire`."""
+"""One end of a session on threads, whichever it is: its stream, sending, closing, over a `SyncDriver`."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from live_protocol.close_info import CloseInfo
-from live_protocol.events import Event, Need
+from live_protocol.events import Event
 from live_protocol.messages import LiveClientMessage, LiveServerMessage
 from live_protocol.states import Phase
-from live_transports.shared.steps import Carried, NoPublicConstructor
-from live_transports.sync.driver import Wire
+from live_transports.shared.steps import ByteConnection, EndOfEvents, NoPublicConstructor
+from live_transports.sync.driver import SyncDriver
 
 __all__ = ["SyncSession"]
 
 M = TypeVar("M", bound=LiveClientMessage | LiveServerMessage)
-K = TypeVar("K", bound=Carried)
+K = TypeVar("K", bound=ByteConnection)
 
 
 class SyncSession(Generic[M, K], metaclass=NoPublicConstructor):
     """One end of one live session. ``for event in session`` is everything that happens, to the very end.
 
     One thread at a time receives; any number of threads send, and any may close. After a clean close the stream just
-    ends; after an unclean one it gives `Failed` and `ConnectionClosed` and then raises the error.
+    ends; after an unclean one it gives `ConnectionFailed` and `ConnectionClosed` and then raises the error.
 
     Close it: the thread behind it does not keep the program alive, and a session that is dropped, or still open when
     the program ends, is cut off without a close frame. A signal handler must call nothing of it, since it may have
     struck inside of a call; let it raise, as the one of Ctrl-C does.
     """
 
-    __slots__ = ("__weakref__", "_machine", "_wire")
+    __slots__ = ("__weakref__", "_driver", "_machine")
 
-    def __init__(self, machine: K, wire: Wire) -> None:
+    def __init__(self, machine: K, driver: SyncDriver) -> None:
         self._machine = machine
-        self._wire = wire
+        self._driver = driver
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._machine.state} {self._machine.phase}>"
 
     def __del__(self) -> None:
-        if not self._wire.over:
+        if not self._driver.finished:
             complaint = f"unclosed {self!r}"  # before the end changes what there is to tell
-            self._wire.abandon()
+            self._driver.abort_from_finalizer()
             warnings.warn(complaint, ResourceWarning, source=self, stacklevel=2)
 
     # --- facts --------------------------------------------------------------------------------------------------
@@ -62,7 +62,7 @@ class SyncSession(Generic[M, K], metaclass=NoPublicConstructor):
     @property
     def close_info(self) -> CloseInfo | None:
         """How the connection ended; None before `ConnectionClosed` was received or `close` has returned."""
-        return self._wire.inbox.info
+        return self._driver.event_queue.info
 
     # --- receiving ----------------------------------------------------------------------------------------------
 
@@ -76,7 +76,7 @@ class SyncSession(Generic[M, K], metaclass=NoPublicConstructor):
         Raises:
             StopIteration: The stream has ended in peace.
             IllegalInState: Another thread is receiving. Nothing has changed.
-            LiveProtocolError: The stream has ended otherwise: what `Failed` said, on every further call.
+            LiveProtocolError: The stream has ended otherwise: what `ConnectionFailed` said, on every further call.
         """
         event = self.next_event()
         if event is None:
@@ -97,7 +97,11 @@ class SyncSession(Generic[M, K], metaclass=NoPublicConstructor):
             IllegalInState: Another thread is receiving. Nothing has changed.
             LiveProtocolError: The stream has ended otherwise, on every further call too.
         """
-        event: Event | None = self._wire.take("next_event", self._wire.inbox.next_event, timeout)
+        take: Callable[[], Any] = self._driver.event_queue.next_event
+        try:
+            event: Event = self._driver.take("next_event", take, timeout)
+        except EndOfEvents:
+            return None
         return event
 
     def receive(self, timeout: float | None = None) -> M | None:
@@ -119,13 +123,16 @@ class SyncSession(Generic[M, K], metaclass=NoPublicConstructor):
             LiveProtocolError: The connection ended otherwise, on every further call too: `ServerClosed`,
                 `TransportFailed`, `DeadlineExpired`, `FrameViolation`, `LimitExceeded`.
         """
-        message: M | None = self._wire.take("receive", self._wire.inbox.next_message, timeout)
-        return message
+        take: Callable[[], M | None] = self._driver.event_queue.next_message
+        try:
+            return self._driver.take("receive", take, timeout)
+        except EndOfEvents:
+            return None
 
     def _opened(self, kind: type[Event], timeout: float | None = None) -> Event:
         """Wait for the event that opens the session; whatever comes up to it is the beginning of the stream."""
-        find: Callable[[], Any] = lambda: self._wire.inbox.hold_until(kind) or Need.DATA  # noqa: E731
-        event: Event = self._wire.take("connect", find, timeout)
+        find: Callable[[], Any] = lambda: self._driver.event_queue.hold_until(kind)  # noqa: E731
+        event: Event = self._driver.take("connect", find, timeout)
         return event
 
     # --- sending ------------------------------------------------------------------------------------------------
@@ -143,7 +150,7 @@ class SyncSession(Generic[M, K], metaclass=NoPublicConstructor):
             WaitTimeout: The transport stayed full; the ping is queued.
             LiveProtocolError: The connection ended while the ping waited for room.
         """
-        self._wire.call("ping", lambda: self._ping(payload), timeout)
+        self._driver.call("ping", lambda: self._ping(payload), timeout)
 
     @abc.abstractmethod
     def _ping(self, payload: bytes) -> None: ...
@@ -166,14 +173,14 @@ class SyncSession(Generic[M, K], metaclass=NoPublicConstructor):
             InvalidMessage: Code or reason may not be sent; nothing has changed.
             WaitTimeout: The peer took longer; the connection was cut off.
         """
-        self._wire.close(code, reason, timeout)
+        self._driver.close(code, reason, timeout)
 
     def abort(self) -> None:
         """End the connection at once, from any thread. A close frame goes out if the transport takes it right now.
 
         A thread that receives gets what had arrived and then the end.
         """
-        self._wire.abort()
+        self._driver.abort()
 
     def __enter__(self) -> Self:
         """The session itself."""
@@ -184,6 +191,6 @@ class SyncSession(Generic[M, K], metaclass=NoPublicConstructor):
     ) -> None:
         """`close`; where the block is left by an interrupt, which should not have to wait, `abort`."""
         if error is not None and not isinstance(error, Exception):
-            self._wire.abort()
+            self._driver.abort()
         else:
-            self._wire.close(1000, "")
+            self._driver.close(1000, "")

@@ -17,51 +17,51 @@ from typing import Any, Final, final
 
 from live_protocol.timing import Deadline
 from live_transports.shared import steps as _driver
-from live_transports.shared.steps import Dial
+from live_transports.shared.steps import DialPlan
 
-__all__ = ["Bell", "Expired", "Interrupted", "Stream", "Watch", "open_stream"]
+__all__ = ["SelectorWaker", "SocketWaiter", "Stream", "WaitExpired", "WaitInterrupted", "open_stream"]
 
 _CHUNK: Final = 64 * 1024
 
 
-class Interrupted(Exception):
+class WaitInterrupted(Exception):
     """Whoever the wait was for wants it no more."""
 
 
-class Expired(Exception):
-    """The deadline of a `Watch` has passed; not TimeoutError, which TCP raises on its own account."""
+class WaitExpired(Exception):
+    """The deadline of a `SocketWaiter` has passed; not TimeoutError, which TCP raises on its own account."""
 
 
 @final
-class Bell:
+class SelectorWaker:
     """Ends the wait of a selector, from any thread or signal handler; ringing twice is ringing once."""
 
-    __slots__ = ("_ringing", "_wire", "ear")
+    __slots__ = ("_signaled", "_writer", "reader")
 
     def __init__(self) -> None:
-        self.ear: socket.socket
-        self.ear, self._wire = socket.socketpair()
-        self.ear.setblocking(False)
-        self._wire.setblocking(False)
-        self._ringing = False
+        self.reader: socket.socket
+        self.reader, self._writer = socket.socketpair()
+        self.reader.setblocking(False)
+        self._writer.setblocking(False)
+        self._signaled = False
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Ring; once it was closed, nothing happens."""
-        if not self._ringing:
-            self._ringing = True
+        if not self._signaled:
+            self._signaled = True
             with contextlib.suppress(OSError):
-                self._wire.send(b"!")
+                self._writer.send(b"!")
 
-    def hush(self) -> None:
+    def clear(self) -> None:
         """Be ready to be rung again."""
         with contextlib.suppress(BlockingIOError):
-            self.ear.recv(64)
-        self._ringing = False
+            self.reader.recv(64)
+        self._signaled = False
 
     def close(self) -> None:
         """Free the sockets."""
-        self.ear.close()
-        self._wire.close()
+        self.reader.close()
+        self._writer.close()
 
 
 # --- one stream -------------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ class _Tls:
                 view = view[self._session.write(view) :]
         self._plain = bytes(view)
 
-    def farewell(self) -> None:
+    def close_notify(self) -> None:
         with contextlib.suppress(ssl.SSLError):
             self._session.unwrap()
 
@@ -144,9 +144,9 @@ class Stream:
         self.broken: OSError | None = None
         self._layers: list[_Tls] = []
         self._unsent = bytearray()
-        self._deaf = False
-        self._last = False  # nothing may follow what is unsent
-        self._shut = False
+        self._discard_input = False
+        self._eof_queued = False  # nothing may follow what is unsent
+        self._eof_sent = False
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -160,7 +160,7 @@ class Stream:
         except OSError as error:
             self.error = error
             return b""
-        if self._deaf:
+        if self._discard_input:
             return b""
         for layer in self._layers:
             layer.feed(data)
@@ -180,7 +180,7 @@ class Stream:
 
     def write(self, data: bytes) -> None:
         """Send what the system takes now; `flush` sends the rest."""
-        if self.broken is not None or self._last:
+        if self.broken is not None or self._eof_queued:
             return
         try:
             for layer in reversed(self._layers):
@@ -198,8 +198,8 @@ class Stream:
         try:
             while unsent:
                 del unsent[: self.socket.send(memoryview(unsent)[:_CHUNK])]
-            if self._last and not self._shut:
-                self._shut = True
+            if self._eof_queued and not self._eof_sent:
+                self._eof_sent = True
                 self.socket.shutdown(socket.SHUT_WR)
         except (BlockingIOError, InterruptedError):
             pass
@@ -210,26 +210,26 @@ class Stream:
     def write_eof(self) -> None:
         """Send no more. Under TLS, which knows no such state, what still comes is read and dropped."""
         for layer in reversed(self._layers):
-            layer.farewell()
-            self._deaf = True
+            layer.close_notify()
+            self._discard_input = True
         self.write(b"")
-        self._last = True
+        self._eof_queued = True
         self.flush()
 
     def close(self) -> None:
         """Free the socket."""
-        if self._layers and not self._unsent and not self._last:
+        if self._layers and not self._unsent and not self._eof_queued:
             self.write_eof()
         self.socket.close()
 
     # --- TLS ----------------------------------------------------------------------------------------------------
 
-    def secure(self, context: ssl.SSLContext, watch: Watch, *, server_hostname: str | None = None) -> None:
+    def secure(self, context: ssl.SSLContext, waiter: SocketWaiter, *, server_hostname: str | None = None) -> None:
         """Speak TLS from here on: as the client where a name is given, as the server otherwise.
 
         Raises:
             OSError, ValueError: It failed.
-            Interrupted: See `Watch`.
+            WaitInterrupted: See `SocketWaiter`.
         """
         layer = _Tls(context, server_side=server_hostname is None, server_hostname=server_hostname)
         done = False
@@ -239,10 +239,10 @@ class Stream:
             finally:  # an alert says why it failed
                 self.write(layer.take())
             if not done:
-                layer.feed(self.receive(watch))
+                layer.feed(self.receive(waiter))
         self._layers.append(layer)
 
-    def receive(self, watch: Watch) -> bytes:
+    def receive(self, waiter: SocketWaiter) -> bytes:
         """Wait for bytes.
 
         Raises:
@@ -254,7 +254,7 @@ class Stream:
             if self.ended:
                 raise self.broken or ConnectionResetError()
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
-            watch.wait({self.socket: events})
+            waiter.wait({self.socket: events})
             self.flush()
         return data
 
@@ -263,79 +263,79 @@ class Stream:
 
 
 @final
-class Watch:
+class SocketWaiter:
     """Waiting for sockets, up to one deadline, unless whoever waits is wanted elsewhere.
 
     Args:
         timeout: Seconds from now on, None for no bound.
-        bell: Rung when ``unwanted`` is worth another look.
-        unwanted: Whether to give up.
+        waker: Rung when ``cancelled`` is worth another look.
+        cancelled: Whether to give up.
     """
 
-    def __init__(self, timeout: float | None, bell: Bell, unwanted: Callable[[], bool]) -> None:
+    def __init__(self, timeout: float | None, waker: SelectorWaker, cancelled: Callable[[], bool]) -> None:
         self._deadline = None if timeout is None else time.monotonic() + timeout
-        self._bell = bell
-        self._unwanted = unwanted
+        self._waker = waker
+        self._cancelled = cancelled
 
     def wait(self, wanted: Mapping[socket.socket, int], limit: float | None = None) -> list[Any]:
         """The sockets that are ready; none if ``limit`` seconds have passed.
 
         Raises:
-            Interrupted: It was given up.
+            WaitInterrupted: It was given up.
         """
         now = time.monotonic()
         until = None if limit is None else now + limit
         with selectors.DefaultSelector() as selector:
-            selector.register(self._bell.ear, selectors.EVENT_READ)
+            selector.register(self._waker.reader, selectors.EVENT_READ)
             for sock, events in wanted.items():
                 selector.register(sock, events)
             while True:
                 times = [moment - now for moment in (self._deadline, until) if moment is not None]
                 ready = [key.fileobj for key, _ in selector.select(min(times, default=None))]
-                if self._bell.ear in ready:
-                    self._bell.hush()
-                    ready.remove(self._bell.ear)
-                if self._unwanted():
-                    raise Interrupted
+                if self._waker.reader in ready:
+                    self._waker.clear()
+                    ready.remove(self._waker.reader)
+                if self._cancelled():
+                    raise WaitInterrupted
                 now = time.monotonic()
                 if ready or (until is not None and now >= until):
                     return ready
                 if self._deadline is not None and now >= self._deadline:
-                    raise Expired
+                    raise WaitExpired
 
 
 def open_stream(
-    dial: Dial, watch: Watch, local_addr: tuple[str, int] | None = None, sock: socket.socket | None = None
+    dial: DialPlan, waiter: SocketWaiter, local_addr: tuple[str, int] | None = None, sock: socket.socket | None = None
 ) -> Stream:
     """Name, TCP, proxy and TLS under one deadline; every failure is one of ours, and names the step.
 
     Args:
         dial: Where.
-        watch: What waits, with the deadline.
+        waiter: What waits, with the deadline.
         local_addr: Address to dial from.
         sock: A connected socket to use instead; it is closed where the rest fails.
 
     Raises:
         TransportFailed: A step failed.
         DeadlineExpired: It took too long.
-        Interrupted: See `Watch`.
+        WaitInterrupted: See `SocketWaiter`.
     """
     step = Deadline.DIAL
     try:
         hop = dial.hop
         if sock is None:
-            sock = _connect_tcp(hop.host, hop.port, watch, local_addr)
+            sock = _connect_tcp(hop.host, hop.port, waiter, local_addr)
         stream = Stream(sock)
         if dial.proxy is not None:
             step = Deadline.PROXY
-            _tunnel(stream, dial, watch)
+            _tunnel(stream, dial, waiter)
         if dial.tls is not None:
             step = Deadline.TLS
-            stream.secure(dial.tls, watch, server_hostname=dial.server_hostname)
+            stream.secure(dial.tls, waiter, server_hostname=dial.server_hostname)
     except BaseException as error:
         if sock is not None:
             sock.close()
-        if isinstance(error, Expired):
+        if isinstance(error, WaitExpired):
             raise _driver.dial_expired(step, dial) from None
         if isinstance(error, (OSError, ValueError)):  # ValueError: a name that the resolver cannot encode
             raise _driver.step_failed(step, error, dial) from error
@@ -343,19 +343,19 @@ def open_stream(
     return stream
 
 
-def _tunnel(stream: Stream, dial: Dial, watch: Watch) -> None:
+def _tunnel(stream: Stream, dial: DialPlan, waiter: SocketWaiter) -> None:
     hop = dial.hop
     if hop.tls is not None:
-        stream.secure(hop.tls, watch, server_hostname=hop.server_hostname)
+        stream.secure(hop.tls, waiter, server_hostname=hop.server_hostname)
     tunnel = dial.tunnel()
     stream.write(tunnel.data_to_send())
-    while not tunnel.receive_data(stream.receive(watch)):
+    while not tunnel.receive_data(stream.receive(waiter)):
         pass
 
 
-def _connect_tcp(host: str, port: int, watch: Watch, local_addr: tuple[str, int] | None) -> socket.socket:
+def _connect_tcp(host: str, port: int, waiter: SocketWaiter, local_addr: tuple[str, int] | None) -> socket.socket:
     """A connected socket (RFC 8305)."""
-    addresses = _driver.literal(host, port) or _driver.interleaved(_resolve(host, port, watch))
+    addresses = _driver.ip_address(host, port) or _driver.interleave_families(_resolve(host, port, waiter))
     errors: list[OSError] = []
     waiting: dict[socket.socket, int] = {}
     winner: socket.socket | None = None
@@ -376,7 +376,7 @@ def _connect_tcp(host: str, port: int, watch: Watch, local_addr: tuple[str, int]
                     del waiting[sock]
                     sock.close()
                     continue
-            for sock in watch.wait(waiting, _driver.STAGGER if addresses else None):
+            for sock in waiter.wait(waiting, _driver.STAGGER if addresses else None):
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 del waiting[sock]
                 if not code and winner is None:
@@ -393,9 +393,9 @@ def _connect_tcp(host: str, port: int, watch: Watch, local_addr: tuple[str, int]
     return winner
 
 
-def _resolve(host: str, port: int, watch: Watch) -> list[tuple[Any, Any, Any, Any, Any]]:
+def _resolve(host: str, port: int, waiter: SocketWaiter) -> list[tuple[Any, Any, Any, Any, Any]]:
     """The system's resolver knows no deadline, so a thread asks it; if given up, that ends when the resolver does."""
-    done = Bell()
+    done = SelectorWaker()
     outcome: list[Any] = []
 
     def ask() -> None:
@@ -403,12 +403,12 @@ def _resolve(host: str, port: int, watch: Watch) -> list[tuple[Any, Any, Any, An
             outcome.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         except (OSError, ValueError) as error:
             outcome.append(error)
-        done.ring()
+        done.wake()
 
     thread = threading.Thread(target=ask, name=f"resolver of {host}", daemon=True)
     thread.start()
     try:
-        watch.wait({done.ear: selectors.EVENT_READ})
+        waiter.wait({done.reader: selectors.EVENT_READ})
     finally:
         done.close()
     thread.join()

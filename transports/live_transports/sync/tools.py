@@ -15,7 +15,7 @@ from live_protocol.events import Event
 from live_protocol.messages import FunctionResponse
 from live_transports.shared.turns import MAX_AUDIO, SyncTurn
 from live_transports.sync.client_and_server_session import SyncClientSession
-from live_transports.tools import END, Desk, Job, Runner, ToolEnd, end_of, may_answer
+from live_transports.tools import END, ToolEnd, ToolRunnerBase, ToolScheduler, ToolTask, end_of, may_answer
 
 __all__ = ["SyncToolStream", "ToolRunner"]
 
@@ -24,9 +24,9 @@ __all__ = ["SyncToolStream", "ToolRunner"]
 class SyncToolStream:
     """The events of a session, with the calls among them being answered; iterate over it in place of the session."""
 
-    def __init__(self, session: SyncClientSession, desk: Desk) -> None:
+    def __init__(self, session: SyncClientSession, scheduler: ToolScheduler) -> None:
         self._session = session
-        self._desk = desk
+        self._scheduler = scheduler
         self._lock = threading.RLock()  # outcomes are told under it, and may lead back here
         self._threads: set[threading.Thread] = set()
 
@@ -62,7 +62,7 @@ class SyncToolStream:
         event = self._session.next_event(timeout)
         if event is not None:
             with self._lock:
-                started, _ = self._desk.feed(event)
+                started, _ = self._scheduler.feed(event)
                 self._start(started)
         return event
 
@@ -81,49 +81,49 @@ class SyncToolStream:
     @property
     def running(self) -> int:
         """How many calls are not over yet, those that wait for their turn included."""
-        return len(self._desk.jobs)
+        return len(self._scheduler.tasks)
 
     # --- inside -------------------------------------------------------------------------------------------------
 
-    def _start(self, jobs: list[Job]) -> None:
-        for job in jobs:
-            thread = threading.Thread(target=self._run, args=(job,), name="live tool", daemon=True)
+    def _start(self, tasks: list[ToolTask]) -> None:
+        for task in tasks:
+            thread = threading.Thread(target=self._run, args=(task,), name="live tool", daemon=True)
             self._threads.add(thread)
             thread.start()
 
-    def _run(self, job: Job) -> None:
+    def _run(self, task: ToolTask) -> None:
         end: ToolEnd = ToolEnd.ABANDONED
         failure: BaseException | None = None
-        if job.timeout is not None:
-            job.watch = threading.Timer(job.timeout, self._expire, (job,))
-            job.watch.name, job.watch.daemon = "live tool timer", True
-            job.watch.start()
+        if task.timeout is not None:
+            task.watch = threading.Timer(task.timeout, self._time_out, (task,))
+            task.watch.name, task.watch.daemon = "live tool timer", True
+            task.watch.start()
         try:
-            end, failure = self._work(job)
+            end, failure = self._work(task)
         finally:
-            if job.watch is not None:
-                job.watch.cancel()
-                job.watch.join()
+            if task.watch is not None:
+                task.watch.cancel()
+                task.watch.join()
             with self._lock:
-                self._start(self._desk.over(job, end, failure))
+                self._start(self._scheduler.finished(task, end, failure))
                 self._threads.discard(threading.current_thread())
 
-    def _expire(self, job: Job) -> None:
+    def _time_out(self, task: ToolTask) -> None:
         """Its time is up: tell the model; the thread goes on, for nothing."""
         with self._lock:
-            response = self._desk.expired(job)
+            response = self._scheduler.timed_out(task)
         if response is None:
             return
         try:
-            self._answer(job, response)
+            self._answer(task, response)
         except LiveProtocolError as error:
             with self._lock:
-                self._desk.untold(job, error)
+                self._scheduler.send_failed(task, error)
 
-    def _work(self, job: Job) -> tuple[ToolEnd, BaseException | None]:
+    def _work(self, task: ToolTask) -> tuple[ToolEnd, BaseException | None]:
         failure: Exception | None
         try:
-            failure = self._results(job)
+            failure = self._results(task)
         except LiveProtocolError as error:
             failure = error
             if not may_answer(error):
@@ -133,16 +133,16 @@ class SyncToolStream:
         if failure is None:
             return ToolEnd.ANSWERED, None
         try:
-            self._send(job, job.response(failure))
+            self._send(task, task.response(failure))
         except LiveProtocolError as error:
             return end_of(error), error
         return ToolEnd.FAILED, failure
 
-    def _results(self, job: Job) -> Exception | None:
+    def _results(self, task: ToolTask) -> Exception | None:
         """Send what the function gives; gives what it raised."""
         with contextlib.ExitStack() as stack:
             try:
-                result = job.bound(self._desk.registry)()
+                result = task.bind(self._scheduler.registry)()
                 if inspect.isawaitable(result):
                     result = stack.enter_context(asyncio.Runner()).run(_awaited(result))
             except Exception as error:
@@ -151,43 +151,43 @@ class SyncToolStream:
                 result = _blocking(stack.enter_context(asyncio.Runner()), result)
             if inspect.isgenerator(result):
                 stack.callback(result.close)
-                return self._stream(job, result)
-            self._send(job, job.response(result))
+                return self._stream(task, result)
+            self._send(task, task.response(result))
         return None
 
-    def _stream(self, job: Job, results: Iterator[Any]) -> Exception | None:
+    def _stream(self, task: ToolTask, results: Iterator[Any]) -> Exception | None:
         """Send one response after the other, or all in one where the model waits or takes no series."""
         gathered: list[Any] = []
-        while job.stopped is None:
+        while task.stopped is None:
             try:
                 one = next(results, END)
             except Exception as error:
                 return error
             if one is END:
-                self._send(job, job.end_of_stream() if job.in_series else job.gathered(gathered))
+                self._send(task, task.end_of_stream() if task.sends_series else task.combined_response(gathered))
                 break
-            if job.in_series:
-                self._send(job, job.response(one, more=True))
+            if task.sends_series:
+                self._send(task, task.response(one, more=True))
             else:
                 gathered.append(one)
         return None
 
-    def _send(self, job: Job, response: FunctionResponse) -> None:
-        if job.stopped is None:
-            self._answer(job, response)
+    def _send(self, task: ToolTask, response: FunctionResponse) -> None:
+        if task.stopped is None:
+            self._answer(task, response)
 
-    def _answer(self, job: Job, response: FunctionResponse) -> None:
-        job.responses += 1  # before it is waited for room, as the peer may be quicker
+    def _answer(self, task: ToolTask, response: FunctionResponse) -> None:
+        task.responses += 1  # before it is waited for room, as the peer may be quicker
         try:
-            self._session.send_tool_response(response, epoch=job.epoch or None)
+            self._session.send_tool_response(response, epoch=task.epoch or None)
         except LiveProtocolError:
-            job.responses -= 1
+            task.responses -= 1
             raise
 
     def stop(self) -> None:
         """Send no more answers, and wait for the threads."""
         with self._lock:
-            self._desk.stop_all()
+            self._scheduler.stop_all()
             threads = list(self._threads)
         for thread in threads:
             thread.join()
@@ -206,7 +206,7 @@ def _blocking(runner: asyncio.Runner, results: Any) -> Iterator[Any]:
 
 
 @final
-class ToolRunner(Runner):
+class ToolRunner(ToolRunnerBase):
     """Runs the functions that the model calls, beside the session's stream of events.
 
     Each call gets a thread, so reading waits for none of them; a coroutine function gets an event loop there. What a
@@ -216,7 +216,7 @@ class ToolRunner(Runner):
     """
 
     @contextmanager
-    def over(self, session: SyncClientSession) -> Iterator[SyncToolStream]:
+    def attach(self, session: SyncClientSession) -> Iterator[SyncToolStream]:
         """Answer calls for the length of a ``with`` block; ``for event in`` what it gives.
 
         When the block is left, or the session ends, no more answers are sent. Leaving waits for the threads.
@@ -224,7 +224,7 @@ class ToolRunner(Runner):
         Args:
             session: The session; take its events from what this gives, and only there.
         """
-        stream = SyncToolStream(session, self._desk(session.connection.tool_calls))
+        stream = SyncToolStream(session, self._scheduler(session.connection.tool_calls))
         try:
             yield stream
         finally:

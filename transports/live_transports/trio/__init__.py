@@ -23,13 +23,13 @@ from live_protocol.limits import Limits
 from live_protocol.reconnect import EndpointSource, ReconnectPolicy, Snapshot
 from live_protocol.session import ConfigInput, ModelProfile
 from live_protocol.timing import Timeouts
-from live_protocol.websocket import Tap
+from live_protocol.websocket import Observer
 from live_transports.shared import steps as _driver
 from live_transports.shared.async_sessions import AsyncClientSession, AsyncServerSession
 from live_transports.shared.proxy import Proxy, ProxyFailed
-from live_transports.shared.reconnecting import client
-from live_transports.shared.steps import Dial, Machine, Response
-from live_transports.structured.server import Serving, StreamServer, connected, server_parts
+from live_transports.shared.reconnecting import make_client
+from live_transports.shared.steps import ByteServerConnection, DialPlan, Response
+from live_transports.structured.server import ServeContext, StreamServer, connected, server_parts
 from live_transports.structured.tools import StructuredToolRunner
 from live_transports.trio.runtime import RUNTIME, listen
 
@@ -104,7 +104,7 @@ async def connect(
     proxy: Proxy | str | None = None,
     reconnect: ReconnectPolicy | None = None,
     snapshot: Snapshot | None = None,
-    tap: Tap | None = None,
+    observer: Observer | None = None,
     profile: ModelProfile | None = None,
 ) -> AsyncIterator[LiveClientSession]:
     """Open a live session for the length of an ``async with`` block; it cannot be awaited, its tasks need the block.
@@ -135,7 +135,7 @@ async def connect(
             connections as it takes, see `PersistentConnection`. Somebody has to take events all the time, for it is
             there that the next connection is made. By default the session ends with its connection.
         snapshot: What `LiveClientSession.snapshot` gave elsewhere, to go on with that session; needs ``reconnect``.
-        tap: Told of everything that passes, for example what `live_transports.recording.record_to` gives.
+        observer: Told of everything that passes, for example what `live_transports.recording.record_to` gives.
         profile: What the model is known to refuse, where that shall be refused here; see `live_protocol.session`.
 
     Raises:
@@ -148,10 +148,10 @@ async def connect(
         RemoteProtocolError: The server broke the protocol. After every one of these the socket is closed.
     """
 
-    def plan(endpoint: Endpoint) -> Dial:
-        return Dial.plan(endpoint, context=ssl, server_hostname=server_hostname, timeout=dial_timeout, proxy=proxy)
+    def plan(endpoint: Endpoint) -> DialPlan:
+        return DialPlan.plan(endpoint, context=ssl, server_hostname=server_hostname, timeout=dial_timeout, proxy=proxy)
 
-    made = client(
+    made = make_client(
         endpoint,
         config,
         plan,
@@ -164,7 +164,7 @@ async def connect(
         codec=codec,
         compression=compression,
         strict=strict,
-        tap=tap,
+        observer=observer,
         profile=profile,
     )
     opening = connected(RUNTIME, LiveClientSession, made, local_addr=local_addr, stream=stream)
@@ -184,9 +184,9 @@ def serve(
     strict: bool = True,
     codec: Codec | None = None,
     process_request: ProcessRequest | None = None,
-    connection_factory: Callable[[], Machine] | None = None,
+    connection_factory: Callable[[], ByteServerConnection] | None = None,
     backlog: int = 100,
-) -> Serving[LiveServer]:
+) -> ServeContext[LiveServer]:
     """Serve live sessions: use it in ``async with``, or start it: ``server = await nursery.start(serve(handler))``.
 
     Each connection has one task in the server's nursery that runs ``handler(session)`` once the upgrade is accepted.
@@ -218,7 +218,7 @@ def serve(
         InvalidMessage: Neither ``handler`` nor ``connection_factory`` was given.
     """
 
-    def machine() -> Machine:
+    def machine() -> ByteServerConnection:
         return LiveConnection.server(
             limits=limits, timeouts=timeouts, codec=codec, compression=compression, strict=strict
         )
@@ -228,4 +228,4 @@ def serve(
         listeners = await listen(host, port, backlog)
         return LiveServer._create(listeners, *parts, context=ssl, handshake_timeout=(timeouts or Timeouts()).open)
 
-    return Serving(open_server)
+    return ServeContext(open_server)

@@ -11,10 +11,10 @@ import trio
 
 from live_protocol.errors import InvalidMessage
 from live_transports.shared.listening import names
-from live_transports.structured.runtime import Link, Runtime, unwrapped
+from live_transports.structured.runtime import ByteStream, Runtime, unwrapped
 from live_transports.structured.server import Listeners
 
-__all__ = ["RUNTIME", "TrioLink", "TrioListeners", "listen"]
+__all__ = ["RUNTIME", "TrioListeners", "TrioStream", "listen"]
 
 
 async def _reenter(token: trio.lowlevel.TrioToken, function: Callable[[], Awaitable[None]]) -> None:
@@ -31,20 +31,20 @@ async def _reenter(token: trio.lowlevel.TrioToken, function: Callable[[], Awaita
 
 
 @final
-class TrioLink(Link):
+class TrioStream(ByteStream):
     """A `trio.abc.Stream`."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.can_half_close = isinstance(stream, trio.abc.HalfCloseableStream)
         self._stream = stream
 
-    async def secure(self, context: tls.SSLContext, *, hostname: str | None = None) -> TrioLink:
+    async def secure(self, context: tls.SSLContext, *, hostname: str | None = None) -> TrioStream:
         # Peers leave without a close_notify; that nothing was cut off, WebSocket itself makes sure.
         secured = trio.SSLStream(
             self._stream, context, server_hostname=hostname, server_side=hostname is None, https_compatible=True
         )
         await secured.do_handshake()
-        return TrioLink(secured)
+        return TrioStream(secured)
 
     async def receive(self) -> bytes:
         return bytes(await self._stream.receive_some())
@@ -63,11 +63,11 @@ class TrioLink(Link):
         await trio.aclose_forcefully(self._stream)
 
 
-async def _connect(host: str, port: int, local_addr: tuple[str, int] | None) -> TrioLink:
+async def _connect(host: str, port: int, local_addr: tuple[str, int] | None) -> TrioStream:
     if local_addr is not None and local_addr[1] != 0:
         raise InvalidMessage("local_addr", "trio binds to any free port: give port 0, or a stream of your own")
     try:
-        return TrioLink(await trio.open_tcp_stream(host, port, local_address=local_addr[0] if local_addr else None))
+        return TrioStream(await trio.open_tcp_stream(host, port, local_address=local_addr[0] if local_addr else None))
     except BaseExceptionGroup as group:
         raise unwrapped(group) from None  # the cancellation of its nursery
 
@@ -79,13 +79,13 @@ RUNTIME: Final = Runtime(
     nursery=trio.open_nursery,
     checkpoint=trio.lowlevel.checkpoint,
     sleep=trio.sleep,
-    forever=trio.sleep_forever,
+    sleep_forever=trio.sleep_forever,
     in_thread=trio.to_thread.run_sync,
     task=trio.lowlevel.current_task,
     token=trio.lowlevel.current_trio_token,
     reenter=_reenter,
     broken=(trio.BrokenResourceError, trio.ClosedResourceError),
-    link=TrioLink,
+    wrap_stream=TrioStream,
     connect=_connect,
 )
 

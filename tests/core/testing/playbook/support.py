@@ -25,9 +25,9 @@ class Scene:
     """A client and a playbook."""
 
     def __init__(self, playbook: Playbook, config: dict[str, Any] | None = None, **options: Any) -> None:
-        patience = options.pop("patience", None)
+        step_timeout = options.pop("step_timeout", None)
         self.client = client(config, **options)
-        self.server: PlaybookConnection = playbook.connection(patience=patience)
+        self.server: PlaybookConnection = playbook.connection(step_timeout=step_timeout)
         self.pair = Pair(self.client, self.server)
         self.pair.pump()
 

@@ -11,15 +11,15 @@ import pytest
 from core.testing.playbook.support import QUIET, READY, client
 from live_protocol import (
     ConnectionClosed,
+    ConnectionState,
     Endpoint,
     IllegalInState,
     InvalidMessage,
     Limits,
-    LinkState,
     LiveConnection,
     SetupComplete,
 )
-from live_protocol.connection import HttpFront, HttpRequest, HttpResponse
+from live_protocol.connection import HttpFallback, HttpRequest, HttpResponse
 from live_protocol.emulator import EmulatedConnection, Emulator, EmulatorOptions
 from live_protocol.emulator.token_service import token_service
 from live_protocol.messages import LiveServerContent, LiveServerMessage
@@ -35,7 +35,7 @@ class Served:
     def __init__(self, emulator: Emulator | None = None, **options: Any) -> None:
         self.seen: list[tuple[HttpRequest, float | None]] = []
         self.emulator = emulator or Emulator()
-        self.front: HttpFront[EmulatedConnection] = HttpFront(
+        self.front: HttpFallback[EmulatedConnection] = HttpFallback(
             self.emulator.connection(), options.pop("answer", self._echo), **options
         )
 
@@ -140,10 +140,10 @@ def test_an_answer_that_cannot_be_sent(wrong: dict[str, Any]) -> None:
 
 def test_facts_and_commands_pass() -> None:
     inner = READY.send_tool_call("f").connection()
-    front = HttpFront(inner, lambda *_: HttpResponse())
+    front = HttpFallback(inner, lambda *_: HttpResponse())
     pair = Pair(client(), front)
     pair.pump()
-    assert repr(front) == "<HttpFront <PlaybookConnection OPEN step 4 of 3>>"
+    assert repr(front) == "<HttpFallback <PlaybookConnection OPEN step 4 of 3>>"
     assert (front.state, front.phase, front.turn) == (inner.state, inner.phase, inner.turn)
     assert front.pending_tool_calls == inner.pending_tool_calls != ()
     assert (front.buffered_in, front.buffered_out, front.close_info) == (0, 0, None)
@@ -155,7 +155,7 @@ def test_facts_and_commands_pass() -> None:
     pair.pump()
     assert front.latency == 0.0
     front.transport_failed("gone")
-    assert front.state is LinkState.CLOSED
+    assert front.state is ConnectionState.CLOSED
 
 
 # --- tokens -----------------------------------------------------------------------------------------------------

@@ -10,11 +10,11 @@ from core.testing.playbook.support import QUIET, READY, Scene, client
 from live_protocol import (
     AudioChunk,
     ConnectionClosing,
+    ConnectionState,
     Endpoint,
     GoAway,
     IllegalInState,
     Limits,
-    LinkState,
     LiveConnection,
     OutputTranscript,
     Phase,
@@ -55,7 +55,7 @@ def test_the_story_of_the_issue() -> None:
     assert isinstance(scene.events[-1], GoAway)
     assert not scene.server.finished
     scene.pair.wait(4.9)
-    assert scene.client.state is LinkState.OPEN
+    assert scene.client.state is ConnectionState.OPEN
     scene.pair.wait(0.1)
     assert (scene.closed.code, scene.closed.initiator) == (1006, Initiator.TRANSPORT)
     scene.server.check()
@@ -83,7 +83,8 @@ def test_everything_that_can_be_sent() -> None:
     scene = Scene(playbook)
     assert scene.server.finished
     assert scene.names == [
-        "Connected", "SetupComplete", "TurnStarted", "TextChunk", "TextChunk", "InputTranscript", "OutputTranscript",
+        "Connected", "SetupComplete", "TurnStarted", "TextChunk", "TextChunk", "InputTranscript",
+        "OutputTranscript",
         "ToolCallRequested", "ToolCallCancelled", "Interrupted", "GenerationComplete", "TurnComplete",
         "InteractionStatusChanged", "ResumptionUpdated", "ResumptionUpdated", "TurnStarted", "AudioChunk",
         "TurnComplete", "TurnStarted", "TextChunk", "GenerationComplete", "TurnComplete",
@@ -105,7 +106,14 @@ def test_everything_that_can_be_sent() -> None:
 def test_what_has_no_place_is_sent_all_the_same() -> None:
     early = Playbook().send_text("early").send_setup_complete().expect_setup().send_setup_complete()
     scene = Scene(early.send_setup_complete("once more"))
-    assert scene.names == ["Connected", "TurnStarted", "TextChunk", "SetupComplete", "SetupComplete", "SetupComplete"]
+    assert scene.names == [
+        "Connected",
+        "TurnStarted",
+        "TextChunk",
+        "SetupComplete",
+        "SetupComplete",
+        "SetupComplete",
+    ]
     flagged = [event.unexpected for event in scene.events if isinstance(event, SetupComplete)]
     assert flagged == [False, True, True]
 
@@ -138,7 +146,7 @@ def test_close(code: int) -> None:
 
 def test_reject() -> None:
     scene = Scene(Playbook().label("first").reject(429, headers={"Retry-After": "1"}, body="slow down"))
-    assert scene.names == ["Rejected", "Failed", "ConnectionClosed"]
+    assert scene.names == ["UpgradeRejected", "ConnectionFailed", "ConnectionClosed"]
     assert scene.server.steps.endswith("reject with 429")
     rejected: Any = scene.events[0]
     assert (rejected.status, rejected.body) == (429, b"slow down")
@@ -179,7 +187,7 @@ def test_another_upgrade_than_expected_is_refused_and_shows_no_credential() -> N
 
 def test_an_upgrade_may_be_expected_and_rejected() -> None:
     scene = Scene(Playbook().expect_upgrade(headers={"x-goog-api-key": ...}).label("no").reject(401))
-    assert scene.names[0] == "Rejected"
+    assert scene.names[0] == "UpgradeRejected"
     scene.server.check()
 
 
@@ -246,9 +254,9 @@ def test_a_script_waits_for_a_clock() -> None:
 
 
 def test_patience() -> None:
-    scene = Scene(READY.expect_client_content("Hi"), patience=3.0)
+    scene = Scene(READY.expect_client_content("Hi"), step_timeout=3.0)
     scene.pair.wait(2.9)
-    assert scene.client.state is LinkState.OPEN
+    assert scene.client.state is ConnectionState.OPEN
     scene.pair.wait(0.2)
     mismatch = scene.refused()
     assert mismatch.why == ("nothing came within 3 s, expected 'expect client_content text=\"Hi\"'",)
@@ -256,29 +264,29 @@ def test_patience() -> None:
 
 
 def test_patience_is_for_silence_alone() -> None:
-    scene = Scene(READY.expect_audio(0.3).expect_close(), patience=3.0)
+    scene = Scene(READY.expect_audio(0.3).expect_close(), step_timeout=3.0)
     for _ in range(3):
         scene.pair.wait(2.5)
         scene.client.send_realtime_input(audio=bytes(3200), rate=16_000)
     scene.pair.wait(2.5)
     scene.bye()
     scene.server.check()
-    assert Scene(READY, patience=3.0).server.next_deadline() is None
+    assert Scene(READY, step_timeout=3.0).server.next_deadline() is None
 
 
 # --- the machine ------------------------------------------------------------------------------------------------
 
 
 def test_facts_and_commands() -> None:
-    tapped: list[object] = []
+    observed: list[object] = []
     server = READY.send_tool_call("f").connection(
-        limits=Limits(), timeouts=QUIET, compression=True, tap=lambda *what: tapped.append(what)
+        limits=Limits(), timeouts=QUIET, compression=True, observer=observed.append
     )
     ours = LiveConnection.client(Endpoint.gemini(api_key="k"), {}, model="m", timeouts=QUIET, compression=True)
     pair = Pair(ours, server)
     pair.pump()
     assert repr(server) == "<PlaybookConnection OPEN step 4 of 3>"
-    assert (server.state, server.phase, server.turn) == (LinkState.OPEN, Phase.READY, TurnState.GENERATING)
+    assert (server.state, server.phase, server.turn) == (ConnectionState.OPEN, Phase.READY, TurnState.GENERATING)
     assert [call.name for call in server.pending_tool_calls] == ["f"]
     assert (server.buffered_in, server.buffered_out, server.latency, server.close_info) == (0, 0, None, None)
     server.ping(b"x")
@@ -286,7 +294,7 @@ def test_facts_and_commands() -> None:
     assert server.buffered_out > 0
     pair.pump()
     assert server.latency == 0.0
-    assert len(tapped) > 5
+    assert len(observed) > 5
     server.close(1001, "enough")
     with pytest.raises(ConnectionClosing):
         server.send(LiveServerMessage())
@@ -301,7 +309,7 @@ def test_what_was_written_before_a_drop_still_leaves() -> None:
     for _ in range(3):
         server.receive_data(ours.data_to_send())
         list(server.events())
-        if server.buffered_out and server.state is LinkState.CLOSED:
+        if server.buffered_out and server.state is ConnectionState.CLOSED:
             break
         ours.receive_data(server.data_to_send())
     assert (server.wants.write, server.wants.close) == (True, False)

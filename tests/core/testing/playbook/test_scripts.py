@@ -13,7 +13,7 @@ from live_protocol import (
     TextChunk,
 )
 from live_protocol.errors import LiveProtocolError
-from live_protocol.testing import Pair, Playbook, PlaybookMismatch, Stage
+from live_protocol.testing import Pair, Playbook, PlaybookMismatch, PlaybookSequence
 
 
 def test_scripts_are_values() -> None:
@@ -69,7 +69,7 @@ def test_senseless_scripts(build: Callable[[], Playbook], why: str) -> None:
 
 def test_a_playbook_that_nobody_played() -> None:
     with pytest.raises(PlaybookMismatch, match="connection 1 of 1 was never made: nobody connected"):
-        Stage(READY).check()
+        PlaybookSequence(READY).check()
 
 
 def test_a_playbook_that_is_still_being_played() -> None:
@@ -87,47 +87,47 @@ def test_a_mismatch_is_an_assertion_and_one_of_our_errors() -> None:
     scene.server.check()
     for kind in (AssertionError, LiveProtocolError):
         with pytest.raises(kind):
-            Stage(READY).check()
+            PlaybookSequence(READY).check()
 
 
 def test_a_stage_gives_each_client_its_own_script() -> None:
     first, second = READY.send_text("one"), READY.send_text("two")
-    stage = Stage(first, second)
+    sequence = PlaybookSequence(first, second)
     said = []
-    assert not stage.settled
+    assert not sequence.finished
     for _ in range(2):
-        pair = Pair(client(), stage.connection(patience=5.0))
+        pair = Pair(client(), sequence.connection(step_timeout=5.0))
         pair.pump()
         said += [event.text for event in pair.client_events if isinstance(event, TextChunk)]
     assert said == ["one", "two"]
-    assert stage.settled
-    assert len(stage.connections) == 2
-    stage.check()
-    late = Pair(client(), stage.connection())
+    assert sequence.finished
+    assert len(sequence.connections) == 2
+    sequence.check()
+    late = Pair(client(), sequence.connection())
     late.pump()
     refused: Any = late.client_events[0]
     assert (refused.status, refused.body) == (503, b"playbook: no further client was expected\n")
     with pytest.raises(PlaybookMismatch, match="3 connections were made, there are playbooks for 2"):
-        stage.check()
+        sequence.check()
 
 
 def test_a_stage_may_repeat_its_last_script() -> None:
-    stage = Stage(READY, repeat=True)
+    sequence = PlaybookSequence(READY, repeat=True)
     for _ in range(3):
-        Pair(client(), stage.connection()).pump()
-    stage.check()
+        Pair(client(), sequence.connection()).pump()
+    sequence.check()
 
 
 def test_a_stage_that_waits_for_clients() -> None:
-    stage = Stage(READY, READY.wait(1))
+    sequence = PlaybookSequence(READY, READY.wait(1))
     with pytest.raises(PlaybookMismatch, match="connection 1 of 2 was never made"):
-        stage.check()
-    Pair(client(), stage.connection()).pump()
+        sequence.check()
+    Pair(client(), sequence.connection()).pump()
     with pytest.raises(PlaybookMismatch, match="connection 2 of 2 was never made"):
-        stage.check()
-    pair = Pair(client(), stage.connection())
+        sequence.check()
+    pair = Pair(client(), sequence.connection())
     pair.pump()
-    assert not stage.settled
+    assert not sequence.finished
     pair.wait(1)
-    assert stage.settled
-    stage.check()
+    assert sequence.finished
+    sequence.check()

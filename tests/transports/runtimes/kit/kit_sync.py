@@ -225,7 +225,7 @@ class SyncKit(Kit):
     def hold_up(self, seconds: float) -> None:
         with contextlib.ExitStack() as stack:
             for session in self.sessions:
-                stack.enter_context(session._wire.lock)
+                stack.enter_context(session._driver.lock)
             nap(seconds)
 
     async def sleep(self, seconds: float) -> None:

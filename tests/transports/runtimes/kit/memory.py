@@ -18,10 +18,10 @@ from live_protocol import (
 )
 from live_protocol.events import RealtimeInputReceived, SetupReceived
 from live_protocol.messages import LiveServerContent, LiveServerMessage
-from live_transports.structured.driver import StreamWire
+from live_transports.structured.driver import StreamDriver
 from live_transports.structured.server import hosted
 from live_transports.trio import LiveServerSession
-from live_transports.trio.runtime import RUNTIME, TrioLink
+from live_transports.trio.runtime import RUNTIME, TrioStream
 
 ENDPOINT = Endpoint.custom("ws://memory.test/")
 TURN = LiveServerMessage(server_content=LiveServerContent(turn_complete=True))
@@ -54,9 +54,9 @@ def virtual(main: Callable[[], Awaitable[None]]) -> float:
 async def server_end(stream: trio.abc.Stream, **options: Any) -> AsyncIterator[LiveServerSession]:
     """The other end of a stream in memory."""
     machine = LiveConnection.server(**options)
-    wire = StreamWire(machine, RUNTIME)
+    wire = StreamDriver(machine, RUNTIME)
     session = LiveServerSession._create(machine, wire)
-    async with hosted(RUNTIME, wire, TrioLink(stream)):
+    async with hosted(RUNTIME, wire, TrioStream(stream)):
         await session._requested()
         await session._answer(None)
         yield session
@@ -83,7 +83,7 @@ class Watched(trio.abc.HalfCloseableStream):
 
     def __init__(self, below: trio.abc.HalfCloseableStream) -> None:
         self.below = below
-        self.gone = trio.Event()
+        self.closed = trio.Event()
         self.blocked = trio.Event()
         self.sends_until_stuck = math.inf
         self.broken: Exception | None = None
@@ -107,7 +107,7 @@ class Watched(trio.abc.HalfCloseableStream):
         await self.below.send_eof()
 
     async def aclose(self) -> None:
-        self.gone.set()
+        self.closed.set()
         await self.below.aclose()
 
 

@@ -15,7 +15,7 @@ from live_protocol.endpoint import Endpoint
 from live_protocol.events import Event, OutputTranscript, TextChunk, TurnComplete
 from live_protocol.messages import Content, Modality, Part
 from live_transports.cli.argument_types import number
-from live_transports.cli.conversation import ANSWER_TIMEOUT, Conversation, Declining, converse
+from live_transports.cli.conversation import ANSWER_TIMEOUT, Conversation, ToolDecliner, converse
 from live_transports.cli.endpoint import add_target, target
 from live_transports.cli.event_text import printable
 from live_transports.cli.exit import OK
@@ -83,7 +83,7 @@ class _Screen:
         every = options.verbose or options.json
         self._reporter = Reporter(sys.stdout, as_json=options.json, full=options.full) if every else None
         self._json = options.json
-        self._declining = Declining("chat")
+        self._declining = ToolDecliner("chat")
 
     def said(self, text: str) -> None:
         if self._reporter and not self._json:
@@ -99,7 +99,7 @@ class _Screen:
             sys.stdout.write("\n")
             sys.stdout.flush()
         if self.conversation is not None:
-            self._declining.hear(self.conversation, event)
+            self._declining.handle(self.conversation, event)
 
     def end(self) -> None:
         if self._reporter:

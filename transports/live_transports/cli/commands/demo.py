@@ -13,8 +13,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, final
 
+import attrs
+
+from live_protocol import Observation
 from live_protocol.emulator import EmulatorOptions
-from live_protocol.events import AudioChunk, Event, Interrupted, LinkEvent, Reconnected, ToolCallRequested, TurnComplete
+from live_protocol.events import (
+    AudioChunk,
+    Event,
+    Interrupted,
+    Reconnected,
+    ToolCallRequested,
+    TurnComplete,
+)
 from live_protocol.messages import AudioFormat, Content, FunctionResponse, Part
 from live_protocol.reconnect import ReconnectPolicy
 from live_protocol.recording import Timeline, TraceReader
@@ -24,7 +34,7 @@ from live_transports.cli.endpoint import DEFAULT_MODEL
 from live_transports.cli.exit import OK, CommandFailed
 from live_transports.cli.loopback import loopback
 from live_transports.cli.reporter import Reporter
-from live_transports.cli.wav import read_wav, write_wav
+from live_transports.cli.wav import read_wav_file, write_wav_file
 from live_transports.recording import record_to
 
 __all__ = ["configure", "run"]
@@ -92,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
     stage = _Stage(options)
     reply, recording = folder / "reply.wav", folder / "session.jsonl"
     audio, pcm = asyncio.run(_demo(stage, recording))
-    write_wav(reply, audio, pcm)
+    write_wav_file(reply, audio, pcm)
     with recording.open("rb") as file:
         timeline = Timeline.of(TraceReader(file).records())
     page = write_page(folder / "timeline.html", timeline, "demo")
@@ -114,16 +124,16 @@ async def _demo(stage: _Stage, recording: Path) -> tuple[AudioFormat, bytes]:
         except OSError as error:
             raise CommandFailed(f"{recording}: {error.strerror}") from error
 
-        def tap(now: float | None, from_client: bool, what: bytes | str | LinkEvent) -> None:
+        def observer(seen: Observation) -> None:
             # At the speed of the audio, so that the page shows what would have been heard.
-            recorder(None if now is None else now * _SPEED, from_client, what)
+            recorder(seen if seen.at is None else attrs.evolve(seen, at=seen.at * _SPEED))
 
         async with loopback(EmulatorOptions(speed=_SPEED, hold_turn_complete=False)) as endpoint:
             address = endpoint.url.split("/ws/")[0]
             stage.say(f"An emulator of the Live API listens at {address}; here is a client of it.")
-            policy = ReconnectPolicy(base_delay=0.0, in_flight=0.1)
+            policy = ReconnectPolicy(base_delay=0.0, in_flight_window=0.1)
             async with converse(
-                endpoint, _CONFIG, DEFAULT_MODEL, stage.show, reconnect=policy, tap=tap
+                endpoint, _CONFIG, DEFAULT_MODEL, stage.show, reconnect=policy, observer=observer
             ) as conversation:
                 stage.conversation = conversation
                 reply = await stage.speech()
@@ -233,7 +243,7 @@ class _Stage:
         """Stream the recorded sentence and its end."""
         talk = self._talk
         with files("live_transports.cli").joinpath("speech.wav").open("rb") as file:
-            form, pcm = read_wav(file, "speech.wav")
+            form, pcm = read_wav_file(file, "speech.wav")
         step = form.size(_CHUNK)
         for start in range(0, len(pcm), step):
             chunk = pcm[start : start + step]

@@ -7,11 +7,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from live_protocol.events import Failed, Undecodable, UnknownMessage
+from live_protocol.events import ConnectionFailed, Undecodable, UnknownMessage
 from live_protocol.messages import Backend
 from live_protocol.recording import InvalidTrace, TraceFrame, TraceReader, read_websocket_log
 from live_transports.cli.exit import BAD_INPUT, FAILED, OK, CommandFailed
-from live_transports.cli.replay import Refused, Replay
+from live_transports.cli.replay import Replay, ReplayError
 from live_transports.cli.reporter import Reporter
 
 __all__ = ["configure", "run"]
@@ -49,13 +49,13 @@ def run(options: argparse.Namespace) -> int:
     counts: Counter[str] = Counter()
     for told in Replay(frames, backend=backend, strict=options.strict):
         what = told.what
-        counts.update(refused=isinstance(what, Refused), failed=isinstance(what, Failed))
+        counts.update(refused=isinstance(what, ReplayError), failed=isinstance(what, ConnectionFailed))
         counts.update(undecodable=isinstance(what, Undecodable), unknown=isinstance(what, UnknownMessage))
         if options.only and (options.only == "client") is not told.sent:
             continue
-        if isinstance(what, Refused):
+        if isinstance(what, ReplayError):
             reporter.note(
-                "Refused" if options.json else "refused here",
+                "ReplayError" if options.json else "refused here",
                 f"{what.what}: {what.error}",
                 told.at,
                 sent=True,

@@ -15,20 +15,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, final
 
-from live_protocol.connection import HttpFront
+from live_protocol import Observation
+from live_protocol.connection import HttpFallback
 from live_protocol.emulator import EmulatedConnection, Emulator, EmulatorOptions
 from live_protocol.emulator.token_service import token_service
 from live_protocol.errors import InvalidMessage
-from live_protocol.events import ConnectionClosed, LinkEvent
+from live_protocol.events import ConnectionClosed
 from live_protocol.recording import Recorder
-from live_protocol.testing import Faults, FaultyMachine, InvalidPlaybook, Playbook, PlaybookConnection
-from live_protocol.websocket import Tap
+from live_protocol.testing import Faults, FaultyConnection, InvalidPlaybook, Playbook, PlaybookConnection
+from live_protocol.websocket import Observer
 from live_transports import asyncio as live
 from live_transports.cli.argument_types import number, whole
 from live_transports.cli.exit import BAD_INPUT, FAILED, OK, USAGE, CommandFailed
 from live_transports.shared.certificate import local_certificate
 from live_transports.shared.playbook_files import load_playbook
-from live_transports.shared.steps import Machine
+from live_transports.shared.steps import ByteServerConnection
 
 __all__ = ["configure", "run"]
 
@@ -116,7 +117,7 @@ async def _serve(service: _Service, options: argparse.Namespace, context: ssl.SS
         with contextlib.suppress(NotImplementedError):  # Windows; there Ctrl-C interrupts
             loop.add_signal_handler(which, stop.set)
     try:
-        serving = live.serve(service.attend, host, port, ssl=context, connection_factory=service.connection)
+        serving = live.serve(service.handle, host, port, ssl=context, connection_factory=service.connection)
         async with serving as server:
             name = "localhost" if context else f"[{host}]" if ":" in host else host
             url = f"{'wss' if context else 'ws'}://{name}:{server.port}"
@@ -137,17 +138,17 @@ class _Service:
         self._faults = faults
         self._traces = traces
 
-    def connection(self) -> Machine:
-        machine: Any = self._answering(tap=self._traces.begin() if self._traces is not None else None)
-        return machine if self._faults is None else FaultyMachine(machine, self._faults)
+    def connection(self) -> ByteServerConnection:
+        machine: Any = self._answering(observer=self._traces.begin() if self._traces is not None else None)
+        return machine if self._faults is None else FaultyConnection(machine, self._faults)
 
-    async def attend(self, session: live.LiveServerSession) -> None:
+    async def handle(self, session: live.LiveServerSession) -> None:
         try:
             async for _ in session:
                 pass
         finally:
             machine: object = session.connection
-            while isinstance(machine, (FaultyMachine, HttpFront)):
+            while isinstance(machine, (FaultyConnection, HttpFallback)):
                 machine = machine.machine
             if isinstance(machine, PlaybookConnection):
                 self._judge(machine)
@@ -180,15 +181,15 @@ def _answering(options: argparse.Namespace) -> Callable[..., Any]:
         raise CommandFailed("--go-away announces the end that --lifetime sets", USAGE)
     try:
         emulated = EmulatorOptions(
-            parrot=not options.silent, **{name: value for name, value in given.items() if value is not None}
+            echo=not options.silent, **{name: value for name, value in given.items() if value is not None}
         )
     except ValueError as error:
         raise CommandFailed(str(error), USAGE) from error
     emulator = Emulator(options=emulated)
     tokens = token_service(emulator, lambda: datetime.now(UTC))
 
-    def emulate(tap: Tap | None) -> HttpFront[EmulatedConnection]:
-        return HttpFront(emulator.connection(tap=tap), tokens)
+    def emulate(observer: Observer | None) -> HttpFallback[EmulatedConnection]:
+        return HttpFallback(emulator.connection(observer=observer), tokens)
 
     return emulate
 
@@ -224,8 +225,8 @@ class _Traces:
         except OSError as error:
             raise CommandFailed(f"cannot record into {folder}: {error.strerror or error}", FAILED) from error
 
-    def begin(self) -> Tap:
-        """A tap that writes the next trace and closes its file with the connection."""
+    def begin(self) -> Observer:
+        """An observer that writes the next trace and closes its file with the connection."""
         while True:
             self._number += 1
             try:
@@ -236,9 +237,9 @@ class _Traces:
                 continue
         recorder = Recorder(sink, info={"recorder": "live-protocol serve"})
 
-        def tap(now: float | None, from_client: bool, what: bytes | str | LinkEvent) -> None:
-            recorder(now, from_client, what)
-            if isinstance(what, ConnectionClosed):
+        def observer(seen: Observation) -> None:
+            recorder(seen)
+            if isinstance(seen.what, ConnectionClosed):
                 sink.close()
 
-        return tap
+        return observer

@@ -27,14 +27,14 @@ from live_protocol.events import (
 from live_protocol.messages import AudioFormat, Content, Part
 from live_protocol.messages.audio_format import INPUT_RATE, OUTPUT_RATE
 from live_transports.cli.argument_types import number
-from live_transports.cli.conversation import ANSWER_TIMEOUT, Conversation, Declining, converse
+from live_transports.cli.conversation import ANSWER_TIMEOUT, Conversation, ToolDecliner, converse
 from live_transports.cli.endpoint import add_target, target
 from live_transports.cli.event_text import printable
 from live_transports.cli.exit import BAD_INPUT, FAILED, OK, USAGE, CommandFailed
 from live_transports.cli.loopback import reachable
 from live_transports.cli.reporter import Reporter
 from live_transports.cli.status_line import StatusLine
-from live_transports.cli.wav import read_wav, write_wav
+from live_transports.cli.wav import read_wav_file, write_wav_file
 
 __all__ = ["configure", "run"]
 
@@ -104,10 +104,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _read(name: str) -> tuple[AudioFormat, bytes]:
     if name == "-":
-        return read_wav(sys.stdin.buffer, "standard input")
+        return read_wav_file(sys.stdin.buffer, "standard input")
     try:
         with Path(name).open("rb") as file:
-            return read_wav(file, name)
+            return read_wav_file(file, name)
     except OSError as error:
         raise CommandFailed(f"{name}: {error.strerror}", BAD_INPUT) from error
 
@@ -118,7 +118,7 @@ async def _talk(options: argparse.Namespace, endpoint: Endpoint | None, audio: A
     try:
         async with (
             reachable(endpoint, emulated) as there,
-            converse(there, _config(options), options.model, talk.hear) as conversation,
+            converse(there, _config(options), options.model, talk.handle) as conversation,
         ):
             talk.conversation = conversation
             if options.text:
@@ -164,7 +164,7 @@ class _Talk:
         self._options = options
         self._seconds = seconds
         self._reply = _Reply(paced=not options.fast)
-        self._declining = Declining("talk")
+        self._declining = ToolDecliner("talk")
         self._said_all = False
         self._running = False
         self._late = False  # the newest turn began after all was said
@@ -220,7 +220,7 @@ class _Talk:
 
     # --- hearing ------------------------------------------------------------------------------------------------
 
-    def hear(self, event: Event, at: float) -> None:
+    def handle(self, event: Event, at: float) -> None:
         """Take an event."""
         self._reply.take(event, at)
         match event:
@@ -238,7 +238,7 @@ class _Talk:
                 pass
         self.show.event(event, at)
         if self.conversation is not None:
-            self._declining.hear(self.conversation, event)
+            self._declining.handle(self.conversation, event)
 
     # --- afterwards ---------------------------------------------------------------------------------------------
 
@@ -251,7 +251,7 @@ class _Talk:
                 wav.write_wav(whole, _OUTPUT, pcm)
                 sys.stdout.buffer.write(whole.getvalue())
             else:
-                write_wav(Path(self._options.out), _OUTPUT, pcm)
+                write_wav_file(Path(self._options.out), _OUTPUT, pcm)
 
     def sum_up(self) -> None:
         """Say how it was."""
