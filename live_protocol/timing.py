@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
-from typing import Any, final
+from collections.abc import Sequence, Sized
+from typing import Any, Final, final
 
 import attrs
 
@@ -52,73 +52,104 @@ class Deadline(enum.StrEnum):
     PONG = "pong"
     CLOSE = "close"
     STALL = "stall"
+    SILENT_LINK = "silent link"
+
+
+_OF_SESSION: Final = frozenset({Deadline.SETUP, Deadline.STALL})
 
 
 class Deadlines:
-    """A handful of armed deadlines on a clock that only ``advance()`` moves.
+    """The armed deadlines of one connection, on a clock that moves only when it is told the time.
 
-    ``now`` is None until the first `advance`; a deadline armed before that starts counting there.
+    One table serves the link and the session of a connection; each takes only its own entries when they are due. A
+    deadline armed before the first reading starts counting there.
+
+    The session's entries are on hold while messages wait to be read: what they miss may be among those.
+
+    Attributes:
+        now: The newest reading, None before the first.
+        started: The first reading.
+        messages: What waits to be read. Its owner, the link or a session that stands alone, shares it.
     """
 
-    __slots__ = ("_armed", "_earliest", "_waiting", "now")
+    __slots__ = ("_armed", "_earliest", "_earliest_of_link", "_session_over", "_waiting", "messages", "now", "started")
 
-    def __init__(self) -> None:
+    def __init__(self, messages: Sized = ()) -> None:
         self.now: float | None = None
+        self.started: float | None = None
+        self.messages: Sized = messages
         self._armed: dict[Deadline, float] = {}
         self._waiting: dict[Deadline, float] = {}
         self._earliest: float | None = None  # asked for with every message, so it is kept instead of searched
+        self._earliest_of_link: float | None = None
+        self._session_over = False
 
     def arm(self, which: Deadline, seconds: float | None) -> None:
         """(Re)start a deadline ``seconds`` from the last reading; None disarms it."""
         if seconds is None:
             self.disarm(which)
+        elif self._session_over and which in _OF_SESSION:
+            pass
         elif self.now is None:
             self._waiting[which] = seconds
         else:
             self._armed[which] = self.now + seconds
-            self._earliest = min(self._armed.values())
+            self._update()
 
     def disarm(self, which: Deadline) -> None:
         """Forget a deadline; one that is not armed is no error."""
         self._waiting.pop(which, None)
         if self._armed.pop(which, None) is not None:
-            self._earliest = min(self._armed.values(), default=None)
+            self._update()
+
+    def end_session(self) -> None:
+        """Forget the session's entries; they cannot be armed again."""
+        self._session_over = True
+        for which in _OF_SESSION:
+            self.disarm(which)
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Forget all of them, because the connection closes; only the link's can be armed again."""
+        self._session_over = True
         self._armed.clear()
         self._waiting.clear()
-        self._earliest = None
+        self._update()
 
     def is_armed(self, which: Deadline) -> bool:
         """Whether it will fire some day."""
         return which in self._armed or which in self._waiting
 
-    def tick(self, now: float) -> float:
-        """Move the clock and fire nothing; gives the reading.
+    def tick(self, now: float) -> None:
+        """Move the clock and fire nothing.
 
         A reading before the last one is taken as the last one: a clock that steps back never revives the past.
         """
-        if self.now is None or now > self.now:
-            self.now = now
-        if self._waiting:
-            for which, seconds in self._waiting.items():
-                self._armed[which] = self.now + seconds
+        if self.now is None:
+            self.now = self.started = now
+            self._armed = {which: now + seconds for which, seconds in self._waiting.items()}
             self._waiting.clear()
-            self._earliest = min(self._armed.values())
-        return self.now
+            self._update()
+        elif now > self.now:
+            self.now = now
 
-    def advance(self, now: float) -> Sequence[Deadline]:
-        """Move the clock as `tick`; gives the deadlines that are due, earliest first, each of them disarmed."""
-        now = self.tick(now)
-        if self._earliest is None or self._earliest > now:
+    def expired(self, *, session: bool) -> Sequence[Deadline]:
+        """Disarm the entries of the session, or those of the link, that are due; gives them, earliest first."""
+        now = self.now
+        if now is None or self._earliest is None or self._earliest > now or (session and self.messages):
             return ()
-        due = sorted((at, which) for which, at in self._armed.items() if at <= now)
+        due = sorted(
+            (at, which) for which, at in self._armed.items() if at <= now and (which in _OF_SESSION) is session
+        )
         for _, which in due:
             del self._armed[which]
-        self._earliest = min(self._armed.values(), default=None)
+        self._update()
         return [which for _, which in due]
 
     def next(self) -> float | None:
-        """The earliest armed reading, or None."""
-        return self._earliest
+        """The earliest reading at which something is due that is not on hold, or None."""
+        return self._earliest_of_link if self.messages else self._earliest
+
+    def _update(self) -> None:
+        armed = self._armed
+        self._earliest = min(armed.values(), default=None)
+        self._earliest_of_link = min((at for which, at in armed.items() if which not in _OF_SESSION), default=None)

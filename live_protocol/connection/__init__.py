@@ -12,16 +12,33 @@ from live_protocol.connection.message_connection import (
     RefuseUpgrade,
     WebSocketAction,
 )
+from live_protocol.connection.options import ConnectionOptions, ConnectOptions, ServeOptions, SessionOptions
+from live_protocol.connection.protocols import (
+    ByteConnection,
+    ByteServerConnection,
+    Connection,
+    MessageServerConnection,
+    ServerConnection,
+)
 
 __all__ = [
     "AcceptUpgrade",
+    "ByteConnection",
+    "ByteServerConnection",
     "CloseWebSocket",
+    "ConnectOptions",
+    "Connection",
+    "ConnectionOptions",
     "HttpFallback",
     "HttpHandler",
     "HttpRequest",
     "HttpResponse",
     "LiveConnection",
     "MessageConnection",
+    "MessageServerConnection",
     "RefuseUpgrade",
+    "ServeOptions",
+    "ServerConnection",
+    "SessionOptions",
     "WebSocketAction",
 ]

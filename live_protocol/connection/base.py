@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
 
 from live_protocol.close_info import CloseInfo
-from live_protocol.endpoint import match_target
+from live_protocol.connection.options import Settings
+from live_protocol.endpoint import Endpoint, match_target
 from live_protocol.errors import AlreadyClosed, ConnectionClosing, IllegalInState, LiveProtocolError
 from live_protocol.events import ConnectionClosed, ConnectionEvent, ConnectionFailed, Event, UpgradeRequested
 from live_protocol.messages import Backend, FunctionCall, LiveClientMessage, LiveServerMessage
 from live_protocol.session.commands import ClientCommands
 from live_protocol.session.live_session import LiveSession
+from live_protocol.session.requests import ConfigInput, build_setup
 from live_protocol.session.resumption import Resumption
 from live_protocol.session.tool_calls import ToolCallTracker
 from live_protocol.session.usage import Usage
 from live_protocol.states import ConnectionState, Phase, TurnState
+from live_protocol.timing import Deadlines
 from live_protocol.websocket.link import Wants
 
-__all__ = ["BaseConnection", "Link"]
+__all__ = ["BaseConnection", "Link", "forward", "session_maker"]
 
 
 class Link(Protocol):
     """A WebSocket below a session; each member is documented in `WebSocketLink`."""
 
-    @property
-    def state(self) -> ConnectionState: ...
-
-    @property
-    def wants(self) -> Wants: ...
+    state: ConnectionState
+    wants: Wants
+    deadlines: Deadlines
 
     @property
     def pending(self) -> bool: ...
@@ -43,8 +45,6 @@ class Link(Protocol):
 
     @property
     def latency(self) -> float | None: ...
-
-    def next_deadline(self) -> float | None: ...
 
     def advance(self, now: float) -> None: ...
 
@@ -70,6 +70,43 @@ class Link(Protocol):
 L = TypeVar("L", bound=Link)
 
 
+def forward(path: str, meaning: str) -> Any:
+    """A read-only fact that an object inside keeps up to date; reading it runs no function of ours."""
+    return property(operator.attrgetter(path), doc=meaning)
+
+
+def session_maker(
+    settings: Settings, endpoint: Endpoint | None = None, config: ConfigInput | None = None
+) -> Callable[[Backend, Deadlines], LiveSession]:
+    """What makes the session of a connection, once its dialect is known: a client's for an endpoint, else a server's.
+
+    Raises:
+        InvalidMessage: The service would refuse the setup.
+    """
+    setup = None if endpoint is None else build_setup(endpoint, config, settings.model)
+
+    def make_session(backend: Backend, deadlines: Deadlines) -> LiveSession:
+        if setup is None:
+            return LiveSession.server(
+                codec=settings.codec_for(backend),
+                limits=settings.limits,
+                timeouts=settings.timeouts,
+                strict=settings.strict,
+                deadlines=deadlines,
+            )
+        return LiveSession.client(
+            setup,
+            codec=settings.codec_for(backend),
+            limits=settings.limits,
+            timeouts=settings.timeouts,
+            strict=settings.strict,
+            profile=settings.profile,
+            deadlines=deadlines,
+        )
+
+    return make_session
+
+
 class BaseConnection(ClientCommands, Generic[L]):
     """The surface that `LiveConnection` and `MessageConnection` have in common.
 
@@ -81,10 +118,9 @@ class BaseConnection(ClientCommands, Generic[L]):
     __slots__ = (
         "_client",
         "_close_info",
+        "_deadlines",
         "_link",
         "_make_session",
-        "_now",
-        "_opened_at",
         "_session",
         "_target",
     )
@@ -92,18 +128,26 @@ class BaseConnection(ClientCommands, Generic[L]):
     def __init__(
         self,
         link: L,
-        make_session: Callable[[Backend], LiveSession],
+        make_session: Callable[[Backend, Deadlines], LiveSession],
         backend: Backend,
         *,
         client: bool,
     ) -> None:
+        """Use `client` or `server` instead.
+
+        Args:
+            link: The WebSocket; its table of deadlines becomes that of the connection.
+            make_session: Makes the session that speaks a dialect and has its deadlines in the table given.
+            backend: The dialect; a server's is settled by the request.
+            client: The role.
+        """
         self._link = link
+        self._deadlines = link.deadlines
         self._make_session = make_session
-        self._session = make_session(backend)
+        # A server's first session only has facts to give: the one that counts is made when the upgrade is accepted.
+        self._session = make_session(backend, self._deadlines if client else Deadlines())
         self._client = client
         self._target = ""
-        self._now: float | None = None
-        self._opened_at: float | None = None
         self._close_info: CloseInfo | None = None
 
     def __repr__(self) -> str:
@@ -112,18 +156,24 @@ class BaseConnection(ClientCommands, Generic[L]):
 
     # --- inputs -------------------------------------------------------------------------------------------------
 
+    def tick(self, now: float) -> None:
+        """Tell the time and fire nothing: before commands, pulls of events and bytes that arrived.
+
+        A deadline that has passed meanwhile stays due: bytes that waited to be read may still settle it.
+
+        Args:
+            now: As for `advance`.
+        """
+        self._deadlines.tick(now)
+
     def advance(self, now: float) -> None:
-        """Tell the time: the only way in for it. Fires the deadlines that are due.
+        """Tell the time and fire the deadlines that are due.
 
         Args:
             now: Reading of any monotonic clock, in seconds. A reading before the last one counts as the last one.
         """
-        self._now = now if self._now is None else max(now, self._now)
-        if self._opened_at is None:
-            self._opened_at = self._now
         self._link.advance(now)
-        # Once closing has begun, the session waits for nothing any more.
-        self._session.advance(now, busy=self._link.pending or self._link.state is not ConnectionState.OPEN)
+        self._session.advance(now)
 
     def transport_failed(self, error: BaseException | str) -> None:
         """The transport broke: reset, torn write, TLS failure. Only the kind of the error is kept."""
@@ -157,18 +207,7 @@ class BaseConnection(ClientCommands, Generic[L]):
 
     def next_deadline(self) -> float | None:
         """Reading at which `advance` has something to do, at the latest; None where time alone changes nothing."""
-        ours = self._link.next_deadline()
-        if self._link.pending or self._link.state is not ConnectionState.OPEN:
-            return ours
-        theirs = self._session.next_deadline()
-        if ours is None or theirs is None:
-            return theirs if ours is None else ours
-        return min(ours, theirs)
-
-    @property
-    def wants(self) -> Wants:
-        """What the transport should do now: read, write, half-close, close."""
-        return self._link.wants
+        return self._deadlines.next()
 
     # --- handshake, server role ---------------------------------------------------------------------------------
 
@@ -187,9 +226,7 @@ class BaseConnection(ClientCommands, Generic[L]):
         if backend is None:
             route = match_target(self._target)
             backend = route.backend if route else Backend.GEMINI
-        self._session = self._make_session(backend)
-        if self._now is not None:
-            self._session.advance(self._now)
+        self._session = self._make_session(backend, self._deadlines)
 
     def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
         """Refuse the upgrade with an HTTP response.
@@ -239,65 +276,23 @@ class BaseConnection(ClientCommands, Generic[L]):
 
     # --- facts --------------------------------------------------------------------------------------------------
 
-    @property
-    def state(self) -> ConnectionState:
-        """State of the WebSocket connection."""
-        return self._link.state
-
-    @property
-    def phase(self) -> Phase:
-        """How far the session has come."""
-        return self._session.phase
-
-    @property
-    def turn(self) -> TurnState:
-        """Where the model is in its turn."""
-        return self._session.turn
-
-    @property
-    def generation(self) -> int:
-        """Number of the newest generation, from 1; 0 before the first."""
-        return self._session.generation
-
-    @property
-    def pending_tool_calls(self) -> tuple[FunctionCall, ...]:
-        """Calls that await a response, oldest first."""
-        return self._session.pending_tool_calls
-
-    @property
-    def tool_calls(self) -> ToolCallTracker:
-        """The table of calls, for what became of each: see `ToolCallTracker.get`."""
-        return self._session.tool_calls
-
-    @property
-    def resumption(self) -> Resumption:
-        """How the session could be resumed."""
-        return self._session.resumption
-
-    @property
-    def usage(self) -> Usage:
-        """Tokens so far."""
-        return self._session.usage
-
-    @property
-    def close_info(self) -> CloseInfo | None:
-        """What the `ConnectionClosed` event said, None before it."""
-        return self._close_info
-
-    @property
-    def buffered_in(self) -> int:
-        """Bytes received that no event has told of yet."""
-        return self._link.buffered_in
-
-    @property
-    def buffered_out(self) -> int:
-        """Bytes that wait in `data_to_send`."""
-        return self._link.buffered_out
-
-    @property
-    def latency(self) -> float | None:
-        """Seconds the newest pong took, None before the first."""
-        return self._link.latency
+    wants: Wants = forward("_link.wants", "What the transport should do now: read, write, half-close, close.")
+    state: ConnectionState = forward("_link.state", "State of the WebSocket connection.")
+    phase: Phase = forward("_session.phase", "How far the session has come.")
+    turn: TurnState = forward("_session.turn", "Where the model is in its turn.")
+    generation: int = forward("_session.generation", "Number of the newest generation, from 1; 0 before the first.")
+    pending_tool_calls: tuple[FunctionCall, ...] = forward(
+        "_session.pending_tool_calls", "Calls that await a response, oldest first."
+    )
+    tool_calls: ToolCallTracker = forward(
+        "_session.tool_calls", "The table of calls, for what became of each: see `ToolCallTracker.get`."
+    )
+    resumption: Resumption = forward("_session.resumption", "How the session could be resumed.")
+    usage: Usage = forward("_session.usage", "Tokens so far.")
+    close_info: CloseInfo | None = forward("_close_info", "What the `ConnectionClosed` event said, None before it.")
+    buffered_in: int = forward("_link.buffered_in", "Bytes received that no event has told of yet.")
+    buffered_out: int = forward("_link.buffered_out", "Bytes that wait to be sent.")
+    latency: float | None = forward("_link.latency", "Seconds the newest pong took, None before the first.")
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -331,12 +326,12 @@ class BaseConnection(ClientCommands, Generic[L]):
             send(payload)
 
     def _closed(self, event: ConnectionClosed) -> ConnectionClosed:
-        session = self._session
+        session, deadlines = self._session, self._deadlines
         session.end()
         self._close_info = attrs.evolve(
             event.info,
             phase=session.last_phase,
-            age=None if self._now is None or self._opened_at is None else self._now - self._opened_at,
+            age=None if deadlines.now is None or deadlines.started is None else deadlines.now - deadlines.started,
             last_frames=session.last_frames,
             pending_tool_calls=tuple(call.id or call.name or "" for call in session.pending_tool_calls),
         )

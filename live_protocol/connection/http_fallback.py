@@ -8,7 +8,8 @@ from typing import Final, TypeAlias, TypeVar, final
 import attrs
 import h11
 
-from live_protocol.connection.wrappers import ByteConnectionWrapper, WrappedByteConnection
+from live_protocol.connection.protocols import ByteServerConnection
+from live_protocol.connection.wrappers import ByteConnectionWrapper
 from live_protocol.errors import LimitExceeded
 from live_protocol.limits import Limits
 from live_protocol.states import ConnectionState
@@ -62,7 +63,7 @@ class HttpResponse:
 HttpHandler: TypeAlias = Callable[[HttpRequest, float | None], HttpResponse]
 """Answers a request; is told the reading of the clock, None before there was one."""
 
-M = TypeVar("M", bound=WrappedByteConnection)
+M = TypeVar("M", bound=ByteServerConnection)
 
 
 @final

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from typing import Self, final
+from typing import Self, Unpack, final
 
-from live_protocol.codec.codec import Codec
-from live_protocol.connection.base import BaseConnection
+from live_protocol.connection.base import BaseConnection, session_maker
+from live_protocol.connection.options import ConnectOptions, ServeOptions, Settings
 from live_protocol.endpoint import Endpoint
-from live_protocol.limits import Limits
 from live_protocol.messages import Backend
-from live_protocol.session import requests as commands
-from live_protocol.session.live_session import LiveSession
-from live_protocol.session.profiles import ModelProfile
-from live_protocol.timing import Timeouts
+from live_protocol.session.requests import ConfigInput
 from live_protocol.websocket.handshake import HandshakeRequest
-from live_protocol.websocket.link import Observer, WebSocketLink
+from live_protocol.websocket.link import WebSocketLink
 
 __all__ = ["LiveConnection"]
 
@@ -41,83 +35,47 @@ class LiveConnection(BaseConnection[WebSocketLink]):
     def client(
         cls,
         endpoint: Endpoint,
-        config: commands.ConfigInput | None = None,
-        *,
-        model: str | None = None,
-        limits: Limits | None = None,
-        timeouts: Timeouts | None = None,
-        codec: Codec | None = None,
-        compression: bool = False,
-        strict: bool = False,
-        entropy: Callable[[int], bytes] = os.urandom,
-        observer: Observer | None = None,
-        profile: ModelProfile | None = None,
+        config: ConfigInput | None = None,
+        **options: Unpack[ConnectOptions],
     ) -> Self:
         """The client's end. The upgrade request waits in `data_to_send`; setup follows the upgrade by itself.
 
         Args:
             endpoint: Where, with which credentials, in which dialect.
             config: `LiveConnectConfig`, a dict in its shape, or a whole `LiveClientSetup`.
-            model: The model; needed unless ``config`` is a setup that names it.
-            limits: Bounds; the defaults if left out.
-            timeouts: Durations; the defaults if left out.
-            codec: Dialect, if not the endpoint's.
-            compression: Whether to offer permessage-deflate (RFC 7692).
-            strict: End the connection at the first server message that is unknown, undecodable or out of place,
-                instead of reporting it; for tests.
-            entropy: Source of the handshake's key and the frames' masks.
-            observer: Told of everything that passes, for example a `live_protocol.recording.Recorder`.
-            profile: What the model is known to refuse, where that shall be refused here; see `live_protocol.session`.
+            **options: See `ConnectOptions`.
 
         Raises:
             InvalidMessage: The service would refuse the setup, or a header cannot be sent. Nothing was made.
-            MessageTooLarge: The setup is over ``Limits.max_send``.
+            MessageTooLarge: The setup is over ``Limits.max_send``. Nothing was made.
         """
-        limits, timeouts = limits or Limits(), timeouts or Timeouts()
-        chosen = codec or Codec(endpoint.backend, max_depth=limits.max_json_depth)
-        setup = commands.build_setup(endpoint, config, model)
-        request = HandshakeRequest(host=endpoint.host_header, target=endpoint.target, headers=endpoint.headers)
+        settings = Settings.read(ConnectOptions, options)
+        make_session = session_maker(settings, endpoint, config)
         link = WebSocketLink.client(
-            request, limits=limits, timeouts=timeouts, compression=compression, entropy=entropy, observer=observer
+            HandshakeRequest(host=endpoint.host_header, target=endpoint.target, headers=endpoint.headers),
+            limits=settings.limits,
+            timeouts=settings.timeouts,
+            compression=settings.compression,
+            entropy=settings.entropy,
+            observer=settings.observer,
         )
-
-        def make_session(_: Backend) -> LiveSession:
-            return LiveSession.client(
-                setup, codec=chosen, limits=limits, timeouts=timeouts, strict=strict, profile=profile
-            )
-
         return cls(link, make_session, endpoint.backend, client=True)
 
     @classmethod
-    def server(
-        cls,
-        *,
-        limits: Limits | None = None,
-        timeouts: Timeouts | None = None,
-        codec: Codec | None = None,
-        compression: bool = False,
-        strict: bool = True,
-        observer: Observer | None = None,
-    ) -> Self:
+    def server(cls, **options: Unpack[ServeOptions]) -> Self:
         """The server's end. Its first event is `UpgradeRequested`, to be answered with `accept` or `reject`.
 
         Args:
-            limits: Bounds; the defaults if left out.
-            timeouts: Durations; the defaults if left out.
-            codec: Dialect; the one that the requested path belongs to if left out.
-            compression: Whether to accept permessage-deflate.
-            strict: End the connection as the service does when a client message is unknown, undecodable or out of
-                place; otherwise report it as a flagged event.
-            observer: As for `client`.
+            **options: See `ServeOptions`.
         """
-        limits, timeouts = limits or Limits(), timeouts or Timeouts()
-        link = WebSocketLink.server(limits=limits, timeouts=timeouts, compression=compression, observer=observer)
-
-        def make_session(backend: Backend) -> LiveSession:
-            chosen = codec or Codec(backend, max_depth=limits.max_json_depth)
-            return LiveSession.server(codec=chosen, limits=limits, timeouts=timeouts, strict=strict)
-
-        return cls(link, make_session, Backend.GEMINI, client=False)
+        settings = Settings.read(ServeOptions, options, strict=True)
+        link = WebSocketLink.server(
+            limits=settings.limits,
+            timeouts=settings.timeouts,
+            compression=settings.compression,
+            observer=settings.observer,
+        )
+        return cls(link, session_maker(settings), Backend.GEMINI, client=False)
 
     # --- inputs -------------------------------------------------------------------------------------------------
 

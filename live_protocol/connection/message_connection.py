@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self, final
+from typing import Self, Unpack, final
 
-from live_protocol.codec.codec import Codec
-from live_protocol.connection.base import BaseConnection
+from live_protocol.connection.base import BaseConnection, session_maker
+from live_protocol.connection.options import ConnectionOptions, SessionOptions, Settings
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import LiveProtocolError
-from live_protocol.limits import Limits
 from live_protocol.messages import Backend
-from live_protocol.session import requests as commands
-from live_protocol.session.live_session import LiveSession
-from live_protocol.timing import Timeouts
+from live_protocol.session.requests import ConfigInput
 from live_protocol.websocket.external_link import (
     AcceptUpgrade,
     CloseWebSocket,
@@ -21,7 +18,6 @@ from live_protocol.websocket.external_link import (
     RefuseUpgrade,
     WebSocketAction,
 )
-from live_protocol.websocket.link import Observer
 
 __all__ = ["AcceptUpgrade", "CloseWebSocket", "MessageConnection", "RefuseUpgrade", "WebSocketAction"]
 
@@ -45,70 +41,33 @@ class MessageConnection(BaseConnection[MessageLink]):
     def client(
         cls,
         endpoint: Endpoint,
-        config: commands.ConfigInput | None = None,
-        *,
-        model: str | None = None,
-        limits: Limits | None = None,
-        timeouts: Timeouts | None = None,
-        codec: Codec | None = None,
-        strict: bool = False,
-        observer: Observer | None = None,
+        config: ConfigInput | None = None,
+        **options: Unpack[SessionOptions],
     ) -> Self:
         """The client's end. Setup follows `connected` by itself.
 
         Args:
             endpoint: Where the WebSocket leads, for the dialect and the names of models; nothing is dialled.
             config: `LiveConnectConfig`, a dict in its shape, or a whole `LiveClientSetup`.
-            model: The model; needed unless ``config`` is a setup that names it.
-            limits: Bounds; the defaults if left out.
-            timeouts: Durations; the defaults if left out. Those of pings have no effect.
-            codec: Dialect, if not the endpoint's.
-            strict: End the connection at the first server message that is unknown, undecodable or out of place,
-                instead of reporting it; for tests.
-            observer: Told of everything that passes, for example a `live_protocol.recording.Recorder`.
+            **options: See `SessionOptions`.
 
         Raises:
             InvalidMessage: The service would refuse the setup. Nothing was made.
-            MessageTooLarge: The setup is over ``Limits.max_send``.
+            MessageTooLarge: The setup is over ``Limits.max_send``. Nothing was made.
         """
-        limits, timeouts = limits or Limits(), timeouts or Timeouts()
-        chosen = codec or Codec(endpoint.backend, max_depth=limits.max_json_depth)
-        setup = commands.build_setup(endpoint, config, model)
-
-        def make_session(_: Backend) -> LiveSession:
-            return LiveSession.client(setup, codec=chosen, limits=limits, timeouts=timeouts, strict=strict)
-
-        link = MessageLink(client=True, limits=limits, timeouts=timeouts, observer=observer)
-        return cls(link, make_session, endpoint.backend, client=True)
+        settings = Settings.read(SessionOptions, options)
+        make_session = session_maker(settings, endpoint, config)
+        return cls(_link(settings, client=True), make_session, endpoint.backend, client=True)
 
     @classmethod
-    def server(
-        cls,
-        *,
-        limits: Limits | None = None,
-        timeouts: Timeouts | None = None,
-        codec: Codec | None = None,
-        strict: bool = True,
-        observer: Observer | None = None,
-    ) -> Self:
+    def server(cls, **options: Unpack[ConnectionOptions]) -> Self:
         """The server's end. `requested` makes its first event, `UpgradeRequested`; answer with `accept` or `reject`.
 
         Args:
-            limits: Bounds; the defaults if left out.
-            timeouts: Durations; the defaults if left out. Those of pings have no effect.
-            codec: Dialect; the one that the requested path belongs to if left out.
-            strict: End the connection as the service does when a client message is unknown, undecodable or out of
-                place; otherwise report it as a flagged event.
-            observer: As for `client`.
+            **options: See `ConnectionOptions`.
         """
-        limits, timeouts = limits or Limits(), timeouts or Timeouts()
-
-        def make_session(backend: Backend) -> LiveSession:
-            chosen = codec or Codec(backend, max_depth=limits.max_json_depth)
-            return LiveSession.server(codec=chosen, limits=limits, timeouts=timeouts, strict=strict)
-
-        link = MessageLink(client=False, limits=limits, timeouts=timeouts, observer=observer)
-        return cls(link, make_session, Backend.GEMINI, client=False)
+        settings = Settings.read(ConnectionOptions, options, strict=True)
+        return cls(_link(settings, client=False), session_maker(settings), Backend.GEMINI, client=False)
 
     # --- inputs -------------------------------------------------------------------------------------------------
 
@@ -197,3 +156,7 @@ class MessageConnection(BaseConnection[MessageLink]):
             `CloseWebSocket`, or None where there is nothing to do.
         """
         return self._link.next_action()
+
+
+def _link(settings: Settings, *, client: bool) -> MessageLink:
+    return MessageLink(client=client, limits=settings.limits, timeouts=settings.timeouts, observer=settings.observer)

@@ -3,83 +3,27 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from live_protocol.close_info import CloseInfo
+from live_protocol.connection.base import forward
+from live_protocol.connection.protocols import ByteServerConnection, ServerConnection
 from live_protocol.events import Event
 from live_protocol.messages import FunctionCall
 from live_protocol.states import ConnectionState, Phase, TurnState
 from live_protocol.websocket.link import Wants
 
-__all__ = ["WRITE_ONLY", "AutomaticConnection", "ByteConnectionWrapper", "WrappedByteConnection"]
+__all__ = ["WRITE_ONLY", "AutomaticConnection", "ByteConnectionWrapper"]
 
 
 WRITE_ONLY: Final = Wants(read=False, write=True, half_close=False, close=False)
 """What a connection wants that is over but for what it has still to write."""
 
 
-class WrappedConnection(Protocol):
-    """What a server's `LiveConnection` and `MessageConnection` have in common; each member is documented there."""
-
-    @property
-    def state(self) -> ConnectionState: ...
-
-    @property
-    def phase(self) -> Phase: ...
-
-    @property
-    def turn(self) -> TurnState: ...
-
-    @property
-    def pending_tool_calls(self) -> tuple[FunctionCall, ...]: ...
-
-    @property
-    def close_info(self) -> CloseInfo | None: ...
-
-    @property
-    def buffered_in(self) -> int: ...
-
-    def advance(self, now: float) -> None: ...
-
-    def next_event(self) -> Event | None: ...
-
-    def next_deadline(self) -> float | None: ...
-
-    def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None: ...
-
-    def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None: ...
-
-    def send(self, message: Any) -> None: ...
-
-    def close(self, code: int = 1000, reason: str = "") -> None: ...
-
-
-class WrappedByteConnection(WrappedConnection, Protocol):
-    """A server's `LiveConnection`, or anything with its surface; each member is documented there."""
-
-    @property
-    def wants(self) -> Wants: ...
-
-    @property
-    def buffered_out(self) -> int: ...
-
-    @property
-    def latency(self) -> float | None: ...
-
-    def receive_data(self, data: bytes | bytearray | memoryview) -> None: ...
-
-    def receive_eof(self) -> None: ...
-
-    def transport_failed(self, error: BaseException | str) -> None: ...
-
-    def data_to_send(self) -> bytes: ...
-
-    def ping(self, payload: bytes = b"") -> None: ...
-
-
-A = TypeVar("A", bound=WrappedConnection)
-M = TypeVar("M", bound=WrappedByteConnection)
+A = TypeVar("A", bound=ServerConnection)
+M = TypeVar("M", bound=ByteServerConnection)
 
 
 class ConnectionWrapper(Generic[A]):
@@ -94,6 +38,11 @@ class ConnectionWrapper(Generic[A]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.machine!r}>"
+
+    def tick(self, now: float) -> None:
+        """See `LiveConnection.tick`: for a wrapper with deadlines of its own, a moment before the next of them."""
+        due = self.next_deadline()
+        self.advance(now if due is None or now < due else math.nextafter(due, -math.inf))
 
     def advance(self, now: float) -> None:
         """See `LiveConnection.advance`."""
@@ -128,35 +77,24 @@ class ConnectionWrapper(Generic[A]):
         """See `LiveConnection.close`."""
         self.machine.close(code, reason)
 
-    @property
-    def state(self) -> ConnectionState:
-        """See `LiveConnection.state`."""
-        return self.machine.state
+    state: ConnectionState = forward("machine.state", "See `LiveConnection.state`.")
+    phase: Phase = forward("machine.phase", "See `LiveConnection.phase`.")
+    turn: TurnState = forward("machine.turn", "See `LiveConnection.turn`.")
+    pending_tool_calls: tuple[FunctionCall, ...] = forward(
+        "machine.pending_tool_calls", "See `LiveConnection.pending_tool_calls`."
+    )
+    close_info: CloseInfo | None = forward("machine.close_info", "See `LiveConnection.close_info`.")
+    buffered_in: int = forward("machine.buffered_in", "See `LiveConnection.buffered_in`.")
 
     @property
-    def phase(self) -> Phase:
-        """See `LiveConnection.phase`."""
-        return self.machine.phase
+    def wants(self) -> Wants:
+        """See `LiveConnection.wants`."""
+        return self.machine.wants
 
     @property
-    def turn(self) -> TurnState:
-        """See `LiveConnection.turn`."""
-        return self.machine.turn
-
-    @property
-    def pending_tool_calls(self) -> tuple[FunctionCall, ...]:
-        """See `LiveConnection.pending_tool_calls`."""
-        return self.machine.pending_tool_calls
-
-    @property
-    def close_info(self) -> CloseInfo | None:
-        """See `LiveConnection.close_info`."""
-        return self.machine.close_info
-
-    @property
-    def buffered_in(self) -> int:
-        """See `LiveConnection.buffered_in`."""
-        return self.machine.buffered_in
+    def buffered_out(self) -> int:
+        """See `LiveConnection.buffered_out`."""
+        return self.machine.buffered_out
 
 
 class ByteConnectionWrapper(ConnectionWrapper[M]):
@@ -198,10 +136,7 @@ class ByteConnectionWrapper(ConnectionWrapper[M]):
         """See `LiveConnection.buffered_out`."""
         return len(self._final_bytes) + self.machine.buffered_out
 
-    @property
-    def latency(self) -> float | None:
-        """See `LiveConnection.latency`."""
-        return self.machine.latency
+    latency: float | None = forward("machine.latency", "See `LiveConnection.latency`.")
 
     def _break_transport(self, why: str) -> None:
         """Let the transport break; what was sent before still leaves."""

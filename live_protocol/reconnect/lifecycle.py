@@ -45,7 +45,7 @@ from live_protocol.session.resumption import Resumption
 from live_protocol.session.tool_calls import ToolCallTracker, TrackedToolCall, key_of
 from live_protocol.session.usage import Usage
 from live_protocol.states import ConnectionState, TurnState
-from live_protocol.timing import Timeouts
+from live_protocol.timing import Deadlines, Timeouts
 from live_protocol.websocket import endings
 from live_protocol.websocket.handshake import HandshakeRequest
 from live_protocol.websocket.link import Observer, WebSocketLink
@@ -241,8 +241,14 @@ class PersistentMachine(ClientCommands):
                 system_instruction=context.system_instruction or setup.system_instruction,
                 tools=setup.tools if context.tools is None else context.tools.tools,
             )
+        deadlines = Deadlines()
         session = LiveSession.client(
-            setup, codec=settings.codec, limits=settings.limits, timeouts=settings.timeouts, strict=settings.strict
+            setup,
+            codec=settings.codec,
+            limits=settings.limits,
+            timeouts=settings.timeouts,
+            strict=settings.strict,
+            deadlines=deadlines,
         )
         take_over(session, self._calls, generation, usage, resumption)
         self._link = WebSocketLink.client(
@@ -252,9 +258,10 @@ class PersistentMachine(ClientCommands):
             compression=settings.compression,
             entropy=settings.entropy,
             observer=settings.observer,
+            deadlines=deadlines,
         )
         self._session = session
-        self._connection = LiveConnection(self._link, lambda _: session, endpoint.backend, client=True)
+        self._connection = LiveConnection(self._link, lambda _, __: session, endpoint.backend, client=True)
 
     def _requested(self, operation: str) -> DialRequest:
         request = self._due()

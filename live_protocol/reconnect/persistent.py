@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import Self, TypedDict, Unpack, final
+from typing import Self, Unpack, final
 
 import attrs
 
 from live_protocol import events as ev
 from live_protocol.close_info import CloseInfo
 from live_protocol.codec.codec import Codec
+from live_protocol.connection.options import ConnectOptions
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import InvalidMessage, NotConnected
 from live_protocol.events import Event
@@ -37,27 +38,18 @@ from live_protocol.timing import Timeouts
 from live_protocol.websocket import endings
 from live_protocol.websocket.link import Observer, Wants
 
-__all__ = ["ConnectOptions", "DialRequest", "EndpointSource", "PersistentConnection"]
+__all__ = ["DialRequest", "EndpointSource", "PersistentConnection", "PersistentOptions"]
 
 _NOTHING = Wants(read=False, write=False, half_close=False, close=False)
 _WRITE = Wants(read=False, write=True, half_close=False, close=False)
 _CLOSE = Wants(read=False, write=False, half_close=False, close=True)
 
 
-class ConnectOptions(TypedDict, total=False):
-    """The options of `PersistentConnection.client`, each documented there."""
+class PersistentOptions(ConnectOptions, total=False):
+    """The options of `PersistentConnection.client`, each documented there or in `ConnectOptions`."""
 
-    model: str | None
     policy: ReconnectPolicy | None
-    limits: Limits | None
-    timeouts: Timeouts | None
-    codec: Codec | None
-    compression: bool
-    strict: bool
-    entropy: Callable[[int], bytes]
     jitter: Callable[[], float]
-    observer: Observer | None
-    profile: ModelProfile | None
 
 
 @final
@@ -152,7 +144,7 @@ class PersistentConnection(PersistentMachine):
         snapshot: Snapshot,
         endpoint: EndpointSource,
         config: commands.ConfigInput | None = None,
-        **options: Unpack[ConnectOptions],
+        **options: Unpack[PersistentOptions],
     ) -> Self:
         """Go on with the session of another process; its connection has to be closed first (wire.md#resuming).
 
@@ -213,6 +205,12 @@ class PersistentConnection(PersistentMachine):
         self._failed_to_dial(error, retryable=retryable)
 
     # --- inputs -------------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """See `LiveConnection.tick`."""
+        self._now = now if self._now is None else max(now, self._now)
+        if self._dialled:
+            self._connection.tick(self._now)
 
     def advance(self, now: float) -> None:
         """See `LiveConnection.advance`; also lets the time for the next dial come."""

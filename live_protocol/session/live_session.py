@@ -103,6 +103,7 @@ class LiveSession(ClientCommands):
         *,
         strict: bool,
         profile: ModelProfile | None = None,
+        deadlines: Deadlines | None = None,
     ) -> None:
         self._client = setup is not None
         self._setup = setup
@@ -120,8 +121,8 @@ class LiveSession(ClientCommands):
         self._tracker = ServerMessageReader(self.tool_calls)
         gate = audio_gate(profile, setup, self.tool_calls)
         self._encoder = ClientMessageEncoder(codec, limits, self.tool_calls, manual=is_manual(setup), gate=gate)
-        self._deadlines = Deadlines()
         self._queue: deque[bytes | str] = deque()
+        self._deadlines = deadlines or Deadlines(self._queue)
         self._events: deque[SessionEvent] = deque()
         self._out: list[bytes] = []
         self._frames: deque[tuple[bool, str, int, float | None]] = deque(maxlen=_SUMMARIES)
@@ -139,6 +140,7 @@ class LiveSession(ClientCommands):
         timeouts: Timeouts | None = None,
         strict: bool = False,
         profile: ModelProfile | None = None,
+        deadlines: Deadlines | None = None,
     ) -> Self:
         """The client's end.
 
@@ -150,6 +152,7 @@ class LiveSession(ClientCommands):
             strict: End the session at the first message that is unknown, undecodable or out of place, instead of
                 reporting it; for tests.
             profile: What the model is known to refuse, where that shall be refused here; see `live_protocol.session`.
+            deadlines: The table of the connection under the session; one of its own if left out.
 
         Raises:
             InvalidMessage: The service would refuse the setup.
@@ -161,7 +164,7 @@ class LiveSession(ClientCommands):
         commands.check_setup(setup)
         if size > limits.max_send:
             raise MessageTooLarge(size, limits.max_send)
-        return cls(setup, codec, limits, timeouts or Timeouts(), strict=strict, profile=profile)
+        return cls(setup, codec, limits, timeouts or Timeouts(), strict=strict, profile=profile, deadlines=deadlines)
 
     @classmethod
     def server(
@@ -171,6 +174,7 @@ class LiveSession(ClientCommands):
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         strict: bool = True,
+        deadlines: Deadlines | None = None,
     ) -> Self:
         """The server's end.
 
@@ -180,10 +184,11 @@ class LiveSession(ClientCommands):
             timeouts: Durations; the defaults if left out.
             strict: End the session as the service does, with 1007 and its texts, when a message is unknown, undecodable
                 or out of place; otherwise report it as a flagged event.
+            deadlines: As for `client`.
         """
         limits = limits or Limits()
         codec = codec or Codec(max_depth=limits.max_json_depth)
-        return cls(None, codec, limits, timeouts or Timeouts(), strict=strict)
+        return cls(None, codec, limits, timeouts or Timeouts(), strict=strict, deadlines=deadlines)
 
     def __repr__(self) -> str:
         role = "client" if self._client else "server"
@@ -228,17 +233,18 @@ class LiveSession(ClientCommands):
 
     # --- inputs -------------------------------------------------------------------------------------------------
 
-    def advance(self, now: float, *, busy: bool = False) -> None:
-        """Move the clock to ``now`` (seconds, any origin) and fire what is due.
+    def tick(self, now: float) -> None:
+        """Move the clock to ``now`` (seconds, any origin) and fire nothing.
 
-        Args:
-            now: Clock reading.
-            busy: Messages have arrived that were not handed in yet; what they may bring is not missing.
+        For commands and pulls of events, and while messages have arrived that were not handed in yet: what is due may
+        be among them.
         """
-        now = self._deadlines.tick(now)
-        if busy or self._queue:
-            return
-        for which in self._deadlines.advance(now):
+        self._deadlines.tick(now)
+
+    def advance(self, now: float) -> None:
+        """Move the clock to ``now`` (seconds, any origin) and fire what is due."""
+        self._deadlines.tick(now)
+        for which in self._deadlines.expired(session=True):
             if which is Deadline.SETUP:
                 self._setup_expired()
             else:
@@ -254,7 +260,7 @@ class LiveSession(ClientCommands):
         if self.phase is not Phase.ENDED:
             self.last_phase = self.phase
         self.phase = PHASE_TRANSITIONS[self.phase, PhaseInput.END]
-        self._deadlines.clear()
+        self._deadlines.end_session()
 
     # --- outputs ------------------------------------------------------------------------------------------------
 
@@ -278,7 +284,7 @@ class LiveSession(ClientCommands):
 
     def next_deadline(self) -> float | None:
         """When `advance` has something to do, at the latest; None while messages wait to be read."""
-        return None if self._queue else self._deadlines.next()
+        return self._deadlines.next()
 
     # --- commands, client role ----------------------------------------------------------------------------------
 

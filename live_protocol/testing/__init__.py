@@ -3,7 +3,7 @@
 May know everything; nothing knows it. Begin reading in ``pair``, then ``playbook``.
 """
 
-from live_protocol.testing.faults import Faults, FaultyConnection, WrappedByteConnection
+from live_protocol.testing.faults import Faults, FaultyConnection
 from live_protocol.testing.pair import FakeClock, Pair, PairEnd, chunks
 from live_protocol.testing.playbook import (
     InvalidPlaybook,
@@ -24,6 +24,5 @@ __all__ = [
     "PlaybookConnection",
     "PlaybookMismatch",
     "PlaybookSequence",
-    "WrappedByteConnection",
     "chunks",
 ]

@@ -12,7 +12,8 @@ from typing import Any, Final, Self, TypeVar, final
 
 import attrs
 
-from live_protocol.connection.wrappers import ByteConnectionWrapper, WrappedByteConnection
+from live_protocol.connection.protocols import ByteServerConnection
+from live_protocol.connection.wrappers import ByteConnectionWrapper
 from live_protocol.errors import InvalidMessage
 from live_protocol.events import ConnectionClosed, ConnectionFailed, Event
 from live_protocol.states import ConnectionState
@@ -21,7 +22,7 @@ from live_protocol.testing.suggestions import suggest
 from live_protocol.websocket.frames import BINARY, CLOSE, PONG, TEXT, frame
 from live_protocol.websocket.link import Wants
 
-__all__ = ["Faults", "FaultyConnection", "WrappedByteConnection"]
+__all__ = ["Faults", "FaultyConnection"]
 
 
 def _count(_: object, attribute: attrs.Attribute[Any], value: int | None) -> None:
@@ -115,7 +116,7 @@ class Faults:
         return cls(**found)
 
 
-M = TypeVar("M", bound=WrappedByteConnection)
+M = TypeVar("M", bound=ByteServerConnection)
 
 
 @final

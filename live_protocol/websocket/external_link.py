@@ -31,8 +31,7 @@ from live_protocol.states import CONNECTION_TRANSITIONS, ConnectionInput, Connec
 from live_protocol.timing import Deadline, Deadlines, Timeouts
 from live_protocol.websocket import endings
 from live_protocol.websocket.http11 import RESERVED, check_headers, check_refusal
-from live_protocol.websocket.link import Wants
-from live_protocol.websocket.link_machine import Observation, Observer
+from live_protocol.websocket.link_machine import Observation, Observer, Wants
 
 __all__ = ["AcceptUpgrade", "CloseWebSocket", "MessageLink", "RefuseUpgrade", "WebSocketAction"]
 
@@ -102,7 +101,6 @@ class MessageLink:
         "_asked",
         "_client",
         "_close_sent",
-        "_deadlines",
         "_info",
         "_limits",
         "_max_items",
@@ -110,18 +108,28 @@ class MessageLink:
         "_out",
         "_paused",
         "_queue",
-        "_state",
         "_timeouts",
         "buffered_in",
         "buffered_out",
+        "deadlines",
+        "state",
+        "wants",
     )
 
-    def __init__(self, *, client: bool, limits: Limits, timeouts: Timeouts, observer: Observer | None) -> None:
+    def __init__(
+        self,
+        *,
+        client: bool,
+        limits: Limits,
+        timeouts: Timeouts,
+        observer: Observer | None,
+        deadlines: Deadlines | None = None,
+    ) -> None:
         self._client = client
         self._limits = limits
         self._timeouts = timeouts
         self._observer = observer
-        self._state = _CONNECTING
+        self.state: ConnectionState = _CONNECTING
         self._asked = False  # a request awaits its answer
         self._queue: deque[bytes | str | ConnectionEvent] = deque()
         self._max_items = max(_MIN_ITEMS, limits.max_buffered_in // _ITEM_COST)
@@ -129,29 +137,26 @@ class MessageLink:
         self._out: deque[WebSocketAction] = deque()
         self._close_sent: tuple[int, str] | None = None
         self._info: CloseInfo | None = None
-        self._deadlines = Deadlines()
-        self._deadlines.arm(Deadline.OPEN, timeouts.open)
+        self.deadlines: Deadlines = deadlines or Deadlines()
+        self.deadlines.messages = self._queue
+        self.deadlines.arm(Deadline.OPEN, timeouts.open)
         self.buffered_in: int = 0
         self.buffered_out: int = 0
+        self.wants: Wants = _WANTS[0]
+        self._update_wants()
 
-    # --- facts --------------------------------------------------------------------------------------------------
-
-    @property
-    def state(self) -> ConnectionState:
-        """Where the connection is."""
-        return self._state
-
-    @property
-    def wants(self) -> Wants:
+    def _update_wants(self) -> None:
         """Read: there is room. Write: there are actions. Close: the WebSocket is over and can be dropped."""
         bits = 0
         if self._out:
             bits = 2
-        elif self._state is _CLOSED:
+        elif self.state is _CLOSED:
             bits = 4
-        if not self._paused and self._state is not _CLOSED:
+        if not self._paused and self.state is not _CLOSED:
             bits |= 1
-        return _WANTS[bits]
+        self.wants = _WANTS[bits]
+
+    # --- facts --------------------------------------------------------------------------------------------------
 
     @property
     def latency(self) -> None:
@@ -165,24 +170,27 @@ class MessageLink:
 
     def next_deadline(self) -> float | None:
         """The clock reading at which `advance` has to be called, None if there is none."""
-        return self._deadlines.next()
+        return self.deadlines.next()
 
     # --- input --------------------------------------------------------------------------------------------------
 
     def advance(self, now: float) -> None:
         """Move the clock and act on what is due."""
-        for which in self._deadlines.advance(now):
+        self.deadlines.tick(now)
+        for which in self.deadlines.expired(session=False):
             if which is Deadline.OPEN:
                 after = cast("float", self._timeouts.open)
                 detail = "the request was not answered" if self._asked else "no WebSocket was reported"
                 self._fail(DeadlineExpired(which, after, detail), status=503)
             else:
                 self._close_expired(cast("float", self._timeouts.close))
+            self._update_wants()
 
     def connected(self, headers: Sequence[tuple[str, str]], *, compression: bool) -> None:
         """Client role: the WebSocket is open."""
         self._expect("connected", client=True)
         self._opened(_lowered(headers), compression=compression)
+        self._update_wants()
 
     def rejected(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
         """Client role: the server refused the upgrade."""
@@ -197,6 +205,7 @@ class MessageLink:
         self._move(ConnectionInput.FAIL)
         self._finish(endings.closed_by_refusal(error))
         self._move(ConnectionInput.END)
+        self._update_wants()
 
     def requested(self, target: str, headers: Sequence[tuple[str, str]]) -> None:
         """Server role: a client asks for a WebSocket."""
@@ -206,39 +215,43 @@ class MessageLink:
 
     def receive_message(self, data: bytes | str) -> None:
         """A whole message arrived."""
-        if self._state is _CONNECTING:
-            raise IllegalInState("receive_message", self._state, "report connected() first, or accept the request")
+        if self.state is _CONNECTING:
+            raise IllegalInState("receive_message", self.state, "report connected() first, or accept the request")
         if self._info is not None:
             return
         size = _size(data)
         if size > self._limits.max_message:
             self._fail(LimitExceeded("max_message", self._limits.max_message))
-            return
-        self._queue.append(data)
-        self.buffered_in += size
-        self._paused = self.buffered_in > self._limits.max_buffered_in or len(self._queue) > self._max_items
+        else:
+            self._queue.append(data)
+            self.buffered_in += size
+            self._paused = self.buffered_in > self._limits.max_buffered_in or len(self._queue) > self._max_items
+        self._update_wants()
 
     def closed(self, code: int, reason: str) -> None:
         """The WebSocket is over; the peer's code, or 1006 where there was no close frame."""
-        if code == 1006 or self._state is _CONNECTING:
+        if code == 1006 or self.state is _CONNECTING:
             self._transport_ended("the WebSocket ended")
-        elif self._state is not _CLOSED:
+        elif self.state is not _CLOSED:
             if self._info is None:
                 self._move(ConnectionInput.REMOTE_CLOSE)
                 self._finish(
                     endings.closed_by_frame(code, reason, sent=self._close_sent, cut=False, client=self._client)
                 )
             self._end()
+        self._update_wants()
 
     def broken(self, error: LiveProtocolError) -> None:
         """The WebSocket's library found a fault; it came after all that was reported."""
         if self._info is None:
             self._fail(error)
+            self._update_wants()
 
     def transport_failed(self, error: BaseException | str) -> None:
         """The WebSocket broke; see `WebSocketLink.transport_failed`."""
         what = error if isinstance(error, str) else endings.scrub(error)
         self._transport_ended(f"the transport failed ({what})")
+        self._update_wants()
 
     # --- output -------------------------------------------------------------------------------------------------
 
@@ -252,8 +265,9 @@ class MessageLink:
             self.buffered_in -= _size(item)
         if self._paused and self.buffered_in <= self._limits.max_buffered_in and len(queue) <= self._max_items:
             self._paused = False
+            self._update_wants()
         if self._observer is not None:
-            self._observer(Observation(at=self._deadlines.now, from_client=not self._client, what=item))
+            self._observer(Observation(at=self.deadlines.now, from_client=not self._client, what=item))
         return item
 
     def next_action(self) -> WebSocketAction | None:
@@ -263,6 +277,7 @@ class MessageLink:
         action = self._out.popleft()
         if isinstance(action, bytes):
             self.buffered_out -= len(action)
+        self._update_wants()
         return action
 
     # --- commands -----------------------------------------------------------------------------------------------
@@ -273,21 +288,24 @@ class MessageLink:
         fields = check_headers(headers, RESERVED)
         self._out.append(AcceptUpgrade(headers=fields))
         self._opened(_lowered(fields), compression=False)
+        self._update_wants()
 
     def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
         """See `WebSocketLink.reject`."""
         self._check_asked("reject")
         self._out.append(RefuseUpgrade(status=status, headers=check_refusal(status, headers, body), body=body))
         self._give_up()
+        self._update_wants()
 
     def send_text(self, data: bytes) -> None:
         """Queue a message; whether it goes as text or binary is the role's, not the call's."""
         self._out.append(data)
         self.buffered_out += len(data)
+        self._update_wants()
         if self._observer is not None:
             self._observer(
                 Observation(
-                    at=self._deadlines.now, from_client=self._client, what=data.decode() if self._client else data
+                    at=self.deadlines.now, from_client=self._client, what=data.decode() if self._client else data
                 )
             )
 
@@ -295,19 +313,20 @@ class MessageLink:
 
     def ping(self, payload: bytes = b"") -> None:
         """Not possible."""
-        if self._state in (_CLOSING, _CLOSED):
+        if self.state in (_CLOSING, _CLOSED):
             raise self._too_late("ping")
         raise IllegalInState("ping", "another library has the WebSocket", "pings are that library's")
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """See `WebSocketLink.close`."""
         endings.check_close(code, reason)
-        if self._state is _OPEN:
+        if self.state is _OPEN:
             self._send_close(code, reason)
             self._move(ConnectionInput.LOCAL_CLOSE)
-        elif self._state is _CONNECTING:
+        elif self.state is _CONNECTING:
             self._answer(503)
             self._give_up()
+        self._update_wants()
 
     def fail(self, error: LiveProtocolError) -> None:
         """See `WebSocketLink.fail`."""
@@ -318,6 +337,7 @@ class MessageLink:
         elif len(self._queue) > 1 or (self._queue and info.error is None):
             self._drop_input()
             self._finish(attrs.evolve(info, error=error, clean=False))
+        self._update_wants()
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -326,27 +346,27 @@ class MessageLink:
         if self._client is not client:
             role = "client" if self._client else "server"
             raise IllegalInState(operation, f"in the {role} role", "a client is connected, a server is requested")
-        if self._state is _CLOSED:
+        if self.state is _CLOSED:
             raise AlreadyClosed(operation)
-        if self._state is not _CONNECTING or self._asked:
-            raise IllegalInState(operation, self._state, "report it once")
+        if self.state is not _CONNECTING or self._asked:
+            raise IllegalInState(operation, self.state, "report it once")
 
     def _too_late(self, operation: str) -> ConnectionClosing | AlreadyClosed:
-        return ConnectionClosing(operation) if self._state is _CLOSING else AlreadyClosed(operation)
+        return ConnectionClosing(operation) if self.state is _CLOSING else AlreadyClosed(operation)
 
     def _check_asked(self, operation: str) -> None:
         if self._client:
             raise IllegalInState(operation, "in the client role", "only a server answers the upgrade")
-        if self._state in (_CLOSING, _CLOSED):
+        if self.state in (_CLOSING, _CLOSED):
             raise self._too_late(operation)
-        if self._state is _OPEN:
-            raise IllegalInState(operation, self._state, "the upgrade has been accepted")
+        if self.state is _OPEN:
+            raise IllegalInState(operation, self.state, "the upgrade has been accepted")
         if not self._asked:
-            raise IllegalInState(operation, self._state, "wait for UpgradeRequested")
+            raise IllegalInState(operation, self.state, "wait for UpgradeRequested")
 
     def _opened(self, headers: Sequence[tuple[str, str]], *, compression: bool) -> None:
         self._move(ConnectionInput.UPGRADED)
-        self._deadlines.disarm(Deadline.OPEN)
+        self.deadlines.disarm(Deadline.OPEN)
         self._queue.append(Connected(headers=headers, compression=compression))
 
     def _answer(self, status: int) -> None:
@@ -366,7 +386,7 @@ class MessageLink:
     def _fail(self, error: LiveProtocolError, *, status: int = 500) -> None:
         """The peer broke a rule or a deadline: say so and wait for the end."""
         code, reason = 1006, ""
-        before = self._state
+        before = self.state
         if before is _OPEN:
             code, reason = endings.close_frame_for(error)
             self._send_close(code, reason)
@@ -378,11 +398,11 @@ class MessageLink:
             self._move(ConnectionInput.END)
 
     def _transport_ended(self, why: str) -> None:
-        if self._state is _CLOSED:
+        if self.state is _CLOSED:
             return
         if self._info is None:
-            closing = self._state is _CLOSING
-            self._finish(endings.closed_by_transport(f"{why} {endings.MEANWHILE[self._state]}", closing=closing))
+            closing = self.state is _CLOSING
+            self._finish(endings.closed_by_transport(f"{why} {endings.MEANWHILE[self.state]}", closing=closing))
         self._end()
 
     def _close_expired(self, after: float) -> None:
@@ -406,13 +426,13 @@ class MessageLink:
         self._queue.append(ConnectionClosed(info=info))
 
     def _move(self, what: ConnectionInput) -> None:
-        before = self._state
-        self._state = CONNECTION_TRANSITIONS[before, what]
-        if self._state is _CLOSED:
-            self._deadlines.clear()
-        elif self._state is _CLOSING and before is not _CLOSING:
-            self._deadlines.clear()
-            self._deadlines.arm(Deadline.CLOSE, self._timeouts.close)
+        before = self.state
+        self.state = CONNECTION_TRANSITIONS[before, what]
+        if self.state is _CLOSED:
+            self.deadlines.clear()
+        elif self.state is _CLOSING and before is not _CLOSING:
+            self.deadlines.clear()
+            self.deadlines.arm(Deadline.CLOSE, self._timeouts.close)
 
     def _drop_input(self) -> None:
         self._queue.clear()

@@ -42,7 +42,7 @@ class Keepalive:
         if self._unanswered:
             self._unanswered = False
             self._deadlines.disarm(Deadline.PONG)
-            self._deadlines.disarm(Deadline.STALL)
+            self._deadlines.disarm(Deadline.SILENT_LINK)
 
     def ping_due(self) -> bytes | None:
         """The ping deadline fired; gives the payload of the ping to send, if the silence has lasted that long."""
@@ -87,7 +87,7 @@ class Keepalive:
         """Reading goes on: the wait for a pong that could not have been seen meanwhile begins anew."""
         if self._unanswered:
             self._deadlines.arm(Deadline.PONG, self._timeouts.ping_timeout)
-            self._deadlines.arm(Deadline.STALL, self._timeouts.stall)
+            self._deadlines.arm(Deadline.SILENT_LINK, self._timeouts.stall)
 
     def idle_time(self) -> float:
         """Seconds since the newest byte came, when the stall deadline fires."""

@@ -20,11 +20,11 @@ from live_protocol.errors import (
 from live_protocol.events import ConnectionEvent
 from live_protocol.limits import Limits
 from live_protocol.states import ConnectionInput, ConnectionState
-from live_protocol.timing import Deadline, Timeouts
+from live_protocol.timing import Deadline, Deadlines, Timeouts
 from live_protocol.websocket import endings
 from live_protocol.websocket.frames import BINARY, TEXT, Text
 from live_protocol.websocket.handshake import ClientHandshake, HandshakeRequest, ServerHandshake
-from live_protocol.websocket.link_machine import LinkMachine, Observation, Observer
+from live_protocol.websocket.link_machine import LinkMachine, Observation, Observer, Wants
 
 __all__ = ["Observation", "Observer", "Wants", "WebSocketLink"]
 
@@ -39,31 +39,6 @@ _MAX_CONTROL: Final = 125  # RFC 6455 section 5.5
 
 
 @final
-@attrs.frozen
-class Wants:
-    """What the owner of the transport should do next.
-
-    Attributes:
-        read: Reading makes sense: there is room, and what comes would still be looked at.
-        write: `WebSocketLink.data_to_send` has something.
-        half_close: Our last byte was handed out while the peer may still be sending: closing only the sending
-            direction first lets it read our last words, where a plain close could discard them by a reset.
-        close: The transport should be closed now; nothing is left to write.
-    """
-
-    read: bool
-    write: bool
-    half_close: bool
-    close: bool
-
-
-_WANTS: Final = tuple(
-    Wants(read=bool(bits & 1), write=bool(bits & 2), half_close=bool(bits & 4), close=bool(bits & 8))
-    for bits in range(16)
-)
-
-
-@final
 class WebSocketLink(LinkMachine):
     """One WebSocket connection, client or server role.
 
@@ -73,6 +48,11 @@ class WebSocketLink(LinkMachine):
 
     The last event is always one `ConnectionClosed`; where the connection ended in other than peace, a
     `ConnectionFailed` with the reason comes right before it.
+
+    Attributes:
+        state: Where the connection is; it moves only along `live_protocol.states.CONNECTION_TRANSITIONS`.
+        wants: What the owner of the transport should do next.
+        deadlines: Its deadlines; those of a session above it may be among them.
     """
 
     __slots__ = ()
@@ -87,6 +67,7 @@ class WebSocketLink(LinkMachine):
         compression: bool = False,
         entropy: Callable[[int], bytes] = os.urandom,
         observer: Observer | None = None,
+        deadlines: Deadlines | None = None,
     ) -> Self:
         """The client's end; its request is ready in `data_to_send`.
 
@@ -97,10 +78,11 @@ class WebSocketLink(LinkMachine):
             compression: Offer permessage-deflate (RFC 7692).
             entropy: Source of unpredictable bytes for the key and the masks (RFC 6455 section 10.3).
             observer: Told of every message sent, and of every message and event when `next_event` gives it.
+            deadlines: The table of the connection that the link is part of; one of its own if left out.
         """
         limits = limits or Limits()
         handshake = ClientHandshake(request, limits=limits, compression=compression, entropy=entropy)
-        return cls(handshake, limits, timeouts or Timeouts(), entropy, observer)
+        return cls(handshake, limits, timeouts or Timeouts(), entropy, observer=observer, deadlines=deadlines)
 
     @classmethod
     def server(
@@ -110,6 +92,7 @@ class WebSocketLink(LinkMachine):
         timeouts: Timeouts | None = None,
         compression: bool = False,
         observer: Observer | None = None,
+        deadlines: Deadlines | None = None,
     ) -> Self:
         """The server's end; it waits for a request and then for `accept` or `reject`.
 
@@ -118,36 +101,16 @@ class WebSocketLink(LinkMachine):
             timeouts: How long each phase may take.
             compression: Accept permessage-deflate (RFC 7692) where the client offers it in terms we can meet.
             observer: As for `client`.
+            deadlines: As for `client`.
         """
         limits = limits or Limits()
         handshake = ServerHandshake(limits=limits, compression=compression)
-        return cls(handshake, limits, timeouts or Timeouts(), os.urandom, observer)
+        return cls(handshake, limits, timeouts or Timeouts(), os.urandom, observer=observer, deadlines=deadlines)
 
     def __repr__(self) -> str:
-        return f"<WebSocketLink {'client' if self._client else 'server'} {self._state}>"
+        return f"<WebSocketLink {'client' if self._client else 'server'} {self.state}>"
 
     # --- facts --------------------------------------------------------------------------------------------------
-
-    @property
-    def state(self) -> ConnectionState:
-        """Where the connection is; it moves only along ``_tables.CONNECTION_TRANSITIONS``."""
-        return self._state
-
-    @property
-    def wants(self) -> Wants:
-        """What the owner of the transport should do next."""
-        bits = 0
-        if self._send_queue.size:
-            bits = 2
-        elif self._close_transport or self._state is _CLOSED:
-            bits = 12 if self._linger and self._state is not _CLOSED else 8
-        if not self._paused and (
-            self._framing
-            or (self._state is _CLOSING and not self._close_transport)
-            or (self._state is _CONNECTING and not self._handshake.waits)
-        ):
-            bits |= 1
-        return _WANTS[bits]
 
     @property
     def pending(self) -> bool:
@@ -174,7 +137,7 @@ class WebSocketLink(LinkMachine):
 
         It may turn out too early: bytes received push the ping deadline back only when it fires.
         """
-        return self._deadlines.next()
+        return self.deadlines.next()
 
     # --- input --------------------------------------------------------------------------------------------------
 
@@ -184,18 +147,20 @@ class WebSocketLink(LinkMachine):
         Args:
             now: A reading in seconds of any monotonic clock; an earlier one than before counts as the same.
         """
-        for which in self._deadlines.advance(now):
+        self.deadlines.tick(now)
+        for which in self.deadlines.expired(session=False):
             if which is Deadline.PING:
                 self._send_keepalive()
             elif which is Deadline.PONG:
                 after = cast("float", self._timeouts.ping_timeout)
                 self._fail(DeadlineExpired(which, after, "a ping was sent and nothing came back"))
-            elif which is Deadline.STALL:
+            elif which is Deadline.SILENT_LINK:
                 self._report_stall()
             elif which is Deadline.OPEN:
                 self._open_expired(cast("float", self._timeouts.open))
             else:
                 self._close_expired(cast("float", self._timeouts.close))
+            self._update_wants()
 
     def receive_data(self, data: Buffer) -> None:
         """Take bytes from the peer; none at all are no end of the stream and change nothing.
@@ -212,13 +177,15 @@ class WebSocketLink(LinkMachine):
             return
         if self._framing:
             self._receive_frames(data)
-        elif self._state is _CONNECTING:
+        elif self.state is _CONNECTING:
             self._receive_handshake(data)
+        self._update_wants()
 
     def receive_eof(self) -> None:
         """The peer will send nothing more. Calling it again changes nothing."""
-        if self._state is not _CLOSED:
+        if self.state is not _CLOSED:
             self._transport_ended("the stream ended")
+            self._update_wants()
 
     def transport_failed(self, error: BaseException | str) -> None:
         """The transport broke; nothing can be received or sent any more. Calling it again changes nothing.
@@ -227,10 +194,11 @@ class WebSocketLink(LinkMachine):
             error: What happened. Of an exception only its class and the meaning of its errno are kept; a text is
                 kept as it is, so it must hold no secret.
         """
-        if self._state is not _CLOSED:
+        if self.state is not _CLOSED:
             what = error if isinstance(error, str) else endings.scrub(error)
             self._transport_ended(f"the transport failed ({what})")
         self._send_queue.clear()
+        self._update_wants()
 
     # --- output -------------------------------------------------------------------------------------------------
 
@@ -255,8 +223,9 @@ class WebSocketLink(LinkMachine):
                 self._reader.queued -= len(taken)
         if self._paused and self._reader.queued <= self._max_in and len(queue) <= self._max_items:
             self._resume()
+            self._update_wants()
         if self._observer is not None:
-            self._observer(Observation(at=self._deadlines.now, from_client=not self._client, what=item))
+            self._observer(Observation(at=self.deadlines.now, from_client=not self._client, what=item))
         return item
 
     def data_to_send(self) -> bytes:
@@ -267,6 +236,7 @@ class WebSocketLink(LinkMachine):
         data = self._send_queue.take()
         if data:
             self._bytes_sent()
+            self._update_wants()
         return data
 
     # --- commands -----------------------------------------------------------------------------------------------
@@ -286,6 +256,7 @@ class WebSocketLink(LinkMachine):
         data, outcome = self._asked("accept").accept(headers)
         self._send_queue.write(data)
         self._upgraded(outcome)
+        self._update_wants()
 
     def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
         """Server role: answer `UpgradeRequested` with a refusal; `ConnectionClosed` follows.
@@ -303,6 +274,7 @@ class WebSocketLink(LinkMachine):
         """
         self._send_queue.write(self._asked("reject").refuse(status, headers, body))
         self._give_up()
+        self._update_wants()
 
     def send_text(self, data: bytes) -> None:
         """Queue one text message.
@@ -317,7 +289,7 @@ class WebSocketLink(LinkMachine):
             InvalidMessage: It is not `bytes`. Nothing was sent.
             MessageTooLarge: It exceeds ``Limits.max_send``. Nothing was sent.
         """
-        if self._state is not _OPEN:
+        if self.state is not _OPEN:
             raise self._too_late("send_text")
         self._send(TEXT, data)
 
@@ -334,7 +306,7 @@ class WebSocketLink(LinkMachine):
             InvalidMessage: It is not `bytes`. Nothing was sent.
             MessageTooLarge: It exceeds ``Limits.max_send``. Nothing was sent.
         """
-        if self._state is not _OPEN:
+        if self.state is not _OPEN:
             raise self._too_late("send_binary")
         self._send(BINARY, data)
 
@@ -350,11 +322,12 @@ class WebSocketLink(LinkMachine):
             AlreadyClosed: The link has ended. Nothing was sent.
             InvalidMessage: The payload is not `bytes` or too long. Nothing was sent.
         """
-        if self._state is not _OPEN:
+        if self.state is not _OPEN:
             raise self._too_late("ping")
         if not isinstance(payload, bytes) or len(payload) > _MAX_CONTROL:
             raise InvalidMessage("payload", f"must be bytes, {_MAX_CONTROL} at most")
         self._ping(payload)
+        self._update_wants()
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Begin the closing handshake (RFC 6455 section 7.1.2); messages still come until the peer's answer.
@@ -371,12 +344,13 @@ class WebSocketLink(LinkMachine):
             InvalidMessage: An argument cannot stand in a close frame. Nothing changed.
         """
         endings.check_close(code, reason)
-        if self._state is _OPEN:
+        if self.state is _OPEN:
             self._send_queue.close(code, reason)
             self._move(ConnectionInput.LOCAL_CLOSE)
-        elif self._state is _CONNECTING:
+        elif self.state is _CONNECTING:
             self._answer(503)
             self._give_up()
+        self._update_wants()
 
     def fail(self, error: LiveProtocolError) -> None:
         """End the connection for a fault that a layer above has found.
@@ -392,12 +366,13 @@ class WebSocketLink(LinkMachine):
         info = self._info
         if info is None:
             self._drop_input()
-            if self._state is _CONNECTING:
+            if self.state is _CONNECTING:
                 self._answer(500)
             self._fail(error)
         elif len(self._queue) > 1 or (self._queue and info.error is None):
             self._drop_input()
             self._finish(attrs.evolve(info, error=error, clean=False))
+        self._update_wants()
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -405,12 +380,12 @@ class WebSocketLink(LinkMachine):
         handshake = self._handshake
         if isinstance(handshake, ClientHandshake):
             raise IllegalInState(operation, "in the client role", "only a server answers the upgrade")
-        if self._state in (_CLOSING, _CLOSED):
+        if self.state in (_CLOSING, _CLOSED):
             raise self._too_late(operation)
-        if self._state is _OPEN:
-            raise IllegalInState(operation, self._state, "the upgrade has been accepted")
+        if self.state is _OPEN:
+            raise IllegalInState(operation, self.state, "the upgrade has been accepted")
         if not handshake.waits:
-            raise IllegalInState(operation, self._state, "wait for UpgradeRequested")
+            raise IllegalInState(operation, self.state, "wait for UpgradeRequested")
         return handshake
 
     def _send(self, opcode: int, data: bytes) -> None:
@@ -419,11 +394,12 @@ class WebSocketLink(LinkMachine):
         if len(data) > self._limits.max_send:
             raise MessageTooLarge(len(data), self._limits.max_send)
         self._send_queue.message(opcode, data)
+        self._update_wants()
         if self._observer is not None:
             shown = data if opcode == BINARY else data.decode(errors="replace")
-            self._observer(Observation(at=self._deadlines.now, from_client=self._client, what=shown))
+            self._observer(Observation(at=self.deadlines.now, from_client=self._client, what=shown))
 
     def _too_late(self, operation: str) -> LiveProtocolError:
-        if self._state is _CONNECTING:
-            return IllegalInState(operation, self._state, "wait for Connected")
-        return ConnectionClosing(operation) if self._state is _CLOSING else AlreadyClosed(operation)
+        if self.state is _CONNECTING:
+            return IllegalInState(operation, self.state, "wait for Connected")
+        return ConnectionClosing(operation) if self.state is _CLOSING else AlreadyClosed(operation)

@@ -38,7 +38,7 @@ from live_protocol.websocket.handshake import ClientHandshake, ServerHandshake, 
 from live_protocol.websocket.keepalive import Keepalive
 from live_protocol.websocket.send_queue import SendQueue
 
-__all__ = ["LinkMachine", "Observation", "Observer"]
+__all__ = ["LinkMachine", "Observation", "Observer", "Wants"]
 
 
 @final
@@ -56,6 +56,30 @@ class Observation:
     from_client: bool
     what: bytes | str | ConnectionEvent
 
+
+@final
+@attrs.frozen
+class Wants:
+    """What the owner of the transport should do next.
+
+    Attributes:
+        read: Reading makes sense: there is room, and what comes would still be looked at.
+        write: `WebSocketLink.data_to_send` has something.
+        half_close: Our last byte was handed out while the peer may still be sending: closing only the sending
+            direction first lets it read our last words, where a plain close could discard them by a reset.
+        close: The transport should be closed now; nothing is left to write.
+    """
+
+    read: bool
+    write: bool
+    half_close: bool
+    close: bool
+
+
+_WANTS: Final = tuple(
+    Wants(read=bool(bits & 1), write=bool(bits & 2), half_close=bool(bits & 4), close=bool(bits & 8))
+    for bits in range(16)
+)
 
 Observer: TypeAlias = Callable[[Observation], object]
 """Called with everything that passes a connection, in order. It must not raise."""
@@ -75,7 +99,6 @@ class LinkMachine:
     __slots__ = (
         "_client",
         "_close_transport",
-        "_deadlines",
         "_framing",
         "_handshake",
         "_info",
@@ -89,8 +112,10 @@ class LinkMachine:
         "_queue",
         "_reader",
         "_send_queue",
-        "_state",
         "_timeouts",
+        "deadlines",
+        "state",
+        "wants",
     )
 
     def __init__(
@@ -99,7 +124,9 @@ class LinkMachine:
         limits: Limits,
         timeouts: Timeouts,
         entropy: Callable[[int], bytes],
+        *,
         observer: Observer | None = None,
+        deadlines: Deadlines | None = None,
     ) -> None:
         """Use `client` or `server` instead."""
         self._handshake = handshake
@@ -107,7 +134,7 @@ class LinkMachine:
         self._limits = limits
         self._timeouts = timeouts
         self._observer = observer
-        self._state = _CONNECTING
+        self.state: ConnectionState = _CONNECTING
         self._queue: deque[bytes | Text | ConnectionEvent] = deque()
         self._max_in = limits.max_buffered_in
         self._max_items = max(_MIN_ITEMS, limits.max_buffered_in // _ITEM_COST)
@@ -118,11 +145,29 @@ class LinkMachine:
         self._info: CloseInfo | None = None
         self._close_transport = False  # the transport is ours to close
         self._linger = False  # and the peer may still be sending then
-        self._deadlines = Deadlines()
-        self._keepalive = Keepalive(self._deadlines, timeouts)
-        self._deadlines.arm(Deadline.OPEN, timeouts.open)
+        self.deadlines: Deadlines = deadlines or Deadlines()
+        self.deadlines.messages = self._queue
+        self._keepalive = Keepalive(self.deadlines, timeouts)
+        self.deadlines.arm(Deadline.OPEN, timeouts.open)
         if isinstance(handshake, ClientHandshake):
             self._send_queue.write(handshake.request)
+        self.wants: Wants = _WANTS[0]
+        self._update_wants()
+
+    def _update_wants(self) -> None:
+        """After each change of what it is made of, which only inputs, commands and pulls make."""
+        bits = 0
+        if self._send_queue:
+            bits = 2
+        elif self._close_transport or self.state is _CLOSED:
+            bits = 12 if self._linger and self.state is not _CLOSED else 8
+        if not self._paused and (
+            self._framing
+            or (self.state is _CLOSING and not self._close_transport)
+            or (self.state is _CONNECTING and not self._handshake.waits)
+        ):
+            bits |= 1
+        self.wants = _WANTS[bits]
 
     # --- opening handshake --------------------------------------------------------------------------------------
 
@@ -177,7 +222,7 @@ class LinkMachine:
         self._handshake.discard()
         self._framing = True
         self._move(ConnectionInput.UPGRADED)
-        self._deadlines.disarm(Deadline.OPEN)
+        self.deadlines.disarm(Deadline.OPEN)
         self._keepalive.start()
         self._queue.append(Connected(headers=outcome.headers, compression=deflate_parameters is not None))
         if outcome.trailing:
@@ -220,7 +265,7 @@ class LinkMachine:
                 self._paused = self._framing
 
     def _on_ping(self, payload: bytes) -> None:
-        if self._state is not _OPEN:
+        if self.state is not _OPEN:
             return  # RFC 6455 section 5.5.1: nothing follows our close frame
         self._queue.append(PingReceived(payload=payload))
         self._send_queue.pong(payload)
@@ -239,13 +284,13 @@ class LinkMachine:
         self._finish(endings.closed_by_frame(code, reason, sent=sent, cut=cut, client=self._client))
 
     def _send_keepalive(self) -> None:
-        if self._state is _OPEN:  # else the pong deadline of the same moment has ended it
+        if self.state is _OPEN:  # else the pong deadline of the same moment has ended it
             payload = self._keepalive.ping_due()
             if payload is not None:
                 self._ping(payload)
 
     def _report_stall(self) -> None:
-        if self._state is _OPEN:
+        if self.state is _OPEN:
             self._queue.append(StallSuspected(kind=StallKind.SILENT_LINK, silence=self._keepalive.idle_time()))
 
     def _ping(self, payload: bytes) -> None:
@@ -254,14 +299,14 @@ class LinkMachine:
 
     def _bytes_sent(self) -> None:
         """Our bytes are on their way."""
-        self._keepalive.take(watch=self._state is _OPEN and not self._paused)
-        if self._state is _CLOSED:
-            self._deadlines.clear()
+        self._keepalive.take(watch=self.state is _OPEN and not self._paused)
+        if self.state is _CLOSED:
+            self.deadlines.clear()
 
     def _resume(self) -> None:
         """The queue has room again."""
         self._paused = False
-        if self._state is _OPEN:
+        if self.state is _OPEN:
             self._keepalive.watch()
 
     # --- the end ------------------------------------------------------------------------------------------------
@@ -269,7 +314,7 @@ class LinkMachine:
     def _fail(self, error: LiveProtocolError) -> None:
         """The peer broke a rule or a deadline: say so, stop reading, hang up."""
         code, reason = 1006, ""
-        if self._state is _OPEN:
+        if self.state is _OPEN:
             code, reason = endings.close_frame_for(error)
             self._send_queue.close(code, reason)
         self._move(ConnectionInput.FAIL)
@@ -277,14 +322,14 @@ class LinkMachine:
         self._finish(endings.closed_by_failure(error, code, reason))
 
     def _transport_ended(self, why: str) -> None:
-        if isinstance(self._handshake, ClientHandshake) and self._state is _CONNECTING:
+        if isinstance(self._handshake, ClientHandshake) and self.state is _CONNECTING:
             refused = self._handshake.eof_received()
             if refused is not None:
                 self._refused(refused)
         if self._info is None:
             self._send_queue.clear()
-            closing = self._state is _CLOSING
-            self._finish(endings.closed_by_transport(f"{why} {endings.MEANWHILE[self._state]}", closing=closing))
+            closing = self.state is _CLOSING
+            self._finish(endings.closed_by_transport(f"{why} {endings.MEANWHILE[self.state]}", closing=closing))
         self._move(ConnectionInput.END)
 
     def _close_expired(self, after: float) -> None:
@@ -295,7 +340,7 @@ class LinkMachine:
                 )
             )
         self._send_queue.clear()
-        if self._state is _CLOSING:
+        if self.state is _CLOSING:
             self._move(ConnectionInput.END)
 
     def _finish(self, info: CloseInfo) -> None:
@@ -311,13 +356,13 @@ class LinkMachine:
 
     def _move(self, what: ConnectionInput) -> None:
         """Take the one step that the table has."""
-        before = self._state
-        self._state = CONNECTION_TRANSITIONS[before, what]
-        if self._state is _CLOSING and before is not _CLOSING:
-            self._deadlines.clear()
-            self._deadlines.arm(Deadline.CLOSE, self._timeouts.close)
-        elif self._state is _CLOSED and not self._send_queue.size:
-            self._deadlines.clear()
+        before = self.state
+        self.state = CONNECTION_TRANSITIONS[before, what]
+        if self.state is _CLOSING and before is not _CLOSING:
+            self.deadlines.clear()
+            self.deadlines.arm(Deadline.CLOSE, self._timeouts.close)
+        elif self.state is _CLOSED and not self._send_queue:
+            self.deadlines.clear()
 
     def _drop_input(self) -> None:
         self._queue.clear()

@@ -53,6 +53,9 @@ class SendQueue:
         """Bytes that `take` would give."""
         return self._size + sum(map(self._control_size, self._pongs)) if self._pongs else self._size
 
+    def __bool__(self) -> bool:
+        return bool(self._frames or self._pongs)
+
     def write(self, data: bytes) -> None:
         """Queue bytes as they are: HTTP."""
         self._frames.append(data)

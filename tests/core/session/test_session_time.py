@@ -96,7 +96,7 @@ def test_what_waits_to_be_read_is_not_missing(busy: bool) -> None:
     session.send_setup()
     if not busy:
         session.receive_message(dumps(SETUP_COMPLETE))
-    session.advance(1000.0, busy=busy)
+    (session.tick if busy else session.advance)(1000.0)
     if busy:
         assert session.next_deadline() == 30.0
         session.receive_message(dumps(SETUP_COMPLETE))
@@ -146,7 +146,7 @@ def test_no_setup_complete(origin: float) -> None:
 def test_setup_sent_before_the_clock_runs() -> None:
     session = new_client(timeouts=STALL)
     session.send_setup()
-    session.advance(0.0, busy=True)
+    session.tick(0.0)
     assert stalled(session, 5.0) == StallSuspected(kind=StallKind.NO_SETUP_COMPLETE, silence=5.0)
 
 

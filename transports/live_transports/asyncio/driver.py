@@ -139,7 +139,7 @@ class AsyncioDriver(asyncio.Protocol, AsyncDriver):
                 self._hung_up.register(sock.fileno(), select.POLLRDHUP)
 
     def tick(self) -> None:
-        _driver.tick(self.machine, self._loop.time())
+        self.machine.tick(self._loop.time())
 
     def flush(self) -> None:
         if not self._full:

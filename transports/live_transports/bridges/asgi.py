@@ -16,6 +16,7 @@ from live_protocol.connection import (
     HttpRequest,
     HttpResponse,
     MessageConnection,
+    MessageServerConnection,
     RefuseUpgrade,
 )
 from live_protocol.errors import IllegalInState, InvalidMessage
@@ -23,7 +24,7 @@ from live_protocol.events import UpgradeRequested
 from live_protocol.limits import Limits
 from live_protocol.timing import Timeouts
 from live_transports.bridges.client import say_goodbye
-from live_transports.bridges.driver import LOST, BridgedServerConnection, TaskDriver, WebSocket, WebSocketEnd
+from live_transports.bridges.driver import LOST, TaskDriver, WebSocket, WebSocketEnd
 from live_transports.shared import steps as _driver
 from live_transports.shared.async_sessions import AsyncServerSession
 from live_transports.shared.steps import Response
@@ -50,7 +51,7 @@ class LiveServerSession(AsyncServerSession):
 
     __slots__ = ("_scope",)
 
-    def __init__(self, machine: BridgedServerConnection, driver: TaskDriver, scope: Scope) -> None:
+    def __init__(self, machine: MessageServerConnection, driver: TaskDriver, scope: Scope) -> None:
         super().__init__(machine, driver)
         self._scope = scope
 
@@ -68,7 +69,7 @@ def asgi_app(
     strict: bool = True,
     codec: Codec | None = None,
     process_request: ProcessRequest | None = None,
-    connection_factory: Callable[[], BridgedServerConnection] | None = None,
+    connection_factory: Callable[[], MessageServerConnection] | None = None,
     http: HttpHandler | None = None,
 ) -> AsgiApp:
     """An ASGI application that serves live sessions, under any server and inside any framework that runs on asyncio.
@@ -100,7 +101,7 @@ def asgi_app(
     if handler is None and connection_factory is None:
         raise InvalidMessage("handler", "somebody has to answer: give a handler or a connection_factory")
 
-    def machine() -> BridgedServerConnection:
+    def machine() -> MessageServerConnection:
         return MessageConnection.server(limits=limits, timeouts=timeouts, codec=codec, strict=strict)
 
     process = process_request
@@ -122,7 +123,7 @@ class AsgiApp:
     def __init__(
         self,
         handler: Handler,
-        machine: Callable[[], BridgedServerConnection],
+        machine: Callable[[], MessageServerConnection],
         process_request: ProcessRequest | None,
         http: HttpApp,
     ) -> None:

@@ -5,48 +5,31 @@ from __future__ import annotations
 import abc
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol, assert_never, final
+from collections.abc import Callable
+from typing import Any, Final, assert_never, final
 
 import attrs
 
-from live_protocol.connection import AcceptUpgrade, CloseWebSocket, RefuseUpgrade, WebSocketAction
+from live_protocol.connection import (
+    AcceptUpgrade,
+    CloseWebSocket,
+    MessageServerConnection,
+    RefuseUpgrade,
+    WebSocketAction,
+)
 from live_protocol.errors import LiveProtocolError
 from live_transports.shared import steps as _driver
 from live_transports.shared.async_sessions import AsyncDriver
-from live_transports.shared.steps import EventQueue, ServerConnection
+from live_transports.shared.steps import EventQueue
 from live_transports.shared.threadsafe_close import close_threadsafe
 
 __all__ = [
     "LOST",
     "BridgeDriver",
-    "BridgedConnection",
-    "BridgedServerConnection",
     "TaskDriver",
     "WebSocket",
     "WebSocketEnd",
 ]
-
-
-class BridgedConnection(ServerConnection, Protocol):
-    """What a bridge drives: `MessageConnection`, or anything with its surface. Each member is documented there."""
-
-    @property
-    def buffered_out(self) -> int: ...
-
-    def receive_message(self, data: bytes | str) -> None: ...
-
-    def closed(self, code: int = 1006, reason: str = "") -> None: ...
-
-    def fail(self, error: LiveProtocolError) -> None: ...
-
-    def next_action(self) -> WebSocketAction | None: ...
-
-
-class BridgedServerConnection(BridgedConnection, Protocol):
-    """The same in the server role."""
-
-    def requested(self, target: str, headers: Sequence[tuple[str, str]] = ()) -> None: ...
 
 
 @final
@@ -120,7 +103,7 @@ class BridgeDriver(AsyncDriver):
         gone: Set when the WebSocket has ended and nothing of this runs any more.
     """
 
-    def __init__(self, machine: BridgedConnection) -> None:
+    def __init__(self, machine: MessageServerConnection) -> None:
         self.machine = machine
         self.event_queue: EventQueue[Any] = EventQueue(machine, self.flush)
         self.closed: asyncio.Event = asyncio.Event()
@@ -144,7 +127,7 @@ class BridgeDriver(AsyncDriver):
     # --- steps --------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        _driver.tick(self.machine, self._loop.time())
+        self.machine.tick(self._loop.time())
 
     def flush(self) -> None:
         if self.closed.is_set():
@@ -284,7 +267,7 @@ class TaskDriver(BridgeDriver):
     The reader is what ends: it outlives the writer, and when it is done so is everything.
     """
 
-    def __init__(self, machine: BridgedConnection, socket: WebSocket) -> None:
+    def __init__(self, machine: MessageServerConnection, socket: WebSocket) -> None:
         super().__init__(machine)
         self._socket = socket
         self._in_hand = 0  # bytes of the message that is being sent

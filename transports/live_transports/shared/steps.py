@@ -2,7 +2,7 @@
 
 The order of steps, which each adapter keeps:
 
-1. Bytes arrived: `deliver_data()`. A command or a pull of events: `tick()` first. Only the timer calls ``advance()``,
+1. Bytes arrived: `deliver_data()`. A command or a pull of events: ``tick()`` first. Only the timer calls ``advance()``,
    and only if it is on time (`LATE`): a program that was held up reads what has waited before it gives up on the peer.
 2. After every input, command and pull: write what ``data_to_send()`` gives, unless the transport holds more than
    `HIGH_WATER` already; the timer writes even then, or a ping to a dead peer would never leave and never be missed.
@@ -13,13 +13,13 @@ The order of steps, which each adapter keeps:
 
 from __future__ import annotations
 
-import math
 from abc import ABCMeta
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast, final
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast, final
 
 from live_protocol.close_info import CloseInfo, Initiator
+from live_protocol.connection import ByteConnection, ByteServerConnection, Connection, ServerConnection
 from live_protocol.endpoint import match_target
 from live_protocol.errors import (
     AlreadyClosed,
@@ -39,8 +39,6 @@ from live_protocol.events import (
     UpgradeRequested,
 )
 from live_protocol.messages import LiveClientMessage, LiveServerMessage
-from live_protocol.states import ConnectionState, Phase
-from live_protocol.websocket import Wants
 from live_transports.shared.dialing import (
     DialPlan,
     Resolved,
@@ -76,7 +74,6 @@ __all__ = [
     "is_own_end",
     "send_error",
     "step_failed",
-    "tick",
     "ws_url",
 ]
 
@@ -106,62 +103,9 @@ E = TypeVar("E", bound=Event)
 # --- the machine ------------------------------------------------------------------------------------------------
 
 
-class Connection(Protocol):
-    """What an adapter drives, whatever it carries and whichever end it is. See `LiveConnection` for each member."""
-
-    @property
-    def wants(self) -> Wants: ...
-
-    @property
-    def state(self) -> ConnectionState: ...
-
-    @property
-    def phase(self) -> Phase: ...
-
-    def advance(self, now: float) -> None: ...
-
-    def transport_failed(self, error: BaseException | str) -> None: ...
-
-    def next_event(self) -> Event | None: ...
-
-    def next_deadline(self) -> float | None: ...
-
-    def close(self, code: int = 1000, reason: str = "") -> None: ...
-
-    def send(self, message: Any) -> None: ...
-
-
-class ByteConnection(Connection, Protocol):
-    """The same over bytes: `PersistentConnection`, or any `ByteServerConnection`."""
-
-    def receive_data(self, data: bytes) -> None: ...
-
-    def receive_eof(self) -> None: ...
-
-    def data_to_send(self) -> bytes: ...
-
-
-class ServerConnection(Connection, Protocol):
-    """One that can be the server's end too."""
-
-    def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None: ...
-
-    def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None: ...
-
-
-class ByteServerConnection(ByteConnection, ServerConnection, Protocol):
-    """The same over bytes: `LiveConnection`, or anything with its surface."""
-
-
-def tick(machine: Connection, now: float) -> None:
-    """Tell the time and fire nothing, so that a deadline that passed while nobody looked is left to the timer."""
-    due = machine.next_deadline()
-    machine.advance(now if due is None or now < due else math.nextafter(due, -math.inf))
-
-
 def deliver_data(machine: ByteConnection, now: float, data: bytes) -> None:
-    """Hand over bytes as of a moment before the next deadline: they may have waited while the program was held up."""
-    tick(machine, now)
+    """Tell the time and hand over bytes; a deadline that they may settle fires only after them."""
+    machine.tick(now)
     machine.receive_data(data)
 
 

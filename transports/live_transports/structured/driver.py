@@ -308,7 +308,7 @@ class StreamDriver(AsyncDriver):
         self._new_events.wake()
 
     def tick(self) -> None:
-        _driver.tick(self.machine, self._rt.now())
+        self.machine.tick(self._rt.now())
 
     def flush(self) -> None:
         pump = self._pump

@@ -338,7 +338,7 @@ class SyncDriver:
 
     def tick(self) -> None:
         """Tell the machine the time, before a command or a pull."""
-        _driver.tick(self.machine, time.monotonic())
+        self.machine.tick(time.monotonic())
 
     def flush(self, *, force: bool = False) -> None:
         stream = self._stream
