@@ -17,7 +17,7 @@ from live_protocol.errors import InvalidMessage
 
 __all__ = [
     "SECURE",
-    "Headers",
+    "HeadersInput",
     "Url",
     "base_of",
     "check_host",
@@ -33,7 +33,7 @@ __all__ = [
     "vertex_host",
 ]
 
-Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
+HeadersInput: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 """Header fields as a caller gives them; names in any case, each at most once."""
 
 SECURE: Final[Mapping[str, bool]] = {"ws": False, "http": False, "wss": True, "https": True}
@@ -81,7 +81,7 @@ def location_id(value: object) -> str:
     return _matched("location", value, _LOCATION, "a location such as us-central1, us or global")
 
 
-def checked_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
+def checked_headers(headers: HeadersInput) -> tuple[tuple[str, str], ...]:
     """The fields, names in lower case. Errors name the position only: name and value may be swapped."""
     fields: dict[str, str] = {}
     pairs: object = headers.items() if isinstance(headers, Mapping) else headers

@@ -60,7 +60,7 @@ class CloseInfo:
         error: What went wrong, the one carried by the `ConnectionFailed` event; None after a clean end.
         phase: Phase of the session at that moment.
         age: Seconds since the first ``advance()``, None without a clock.
-        retryable: Whether dialling again can help.
+        retryable: Whether dialing again can help.
         hint: What to do about it; empty where nothing is known.
         last_frames: The newest messages of both directions, oldest first.
         pending_tool_calls: Ids of calls that still await a response.
@@ -216,7 +216,7 @@ def diagnose(code: int, reason: str) -> tuple[bool, str]:
         reason: Close reason, possibly cut at 123 bytes.
 
     Returns:
-        Whether dialling again can help, and a hint for a person; the hint is empty for a normal close.
+        Whether dialing again can help, and a hint for a person; the hint is empty for a normal close.
     """
     text = reason.lower()
     for known, part, retryable, hint in _KNOWN:

@@ -1,4 +1,4 @@
-"""Where a session is dialled: URL, headers, dialect and model names (wire.md#endpoints). Pure.
+"""Where a session is dialed: URL, headers, dialect and model names (wire.md#endpoints). Pure.
 
 Nothing here reads the environment, resolves a name or fetches a token. The second half is the server's view:
 which route a request names and which credentials it brings.
@@ -16,7 +16,7 @@ import attrs
 from live_protocol._redaction import REDACTED, redact, redact_credentials, redact_query, redact_tokens
 from live_protocol._urls import (
     SECURE,
-    Headers,
+    HeadersInput,
     base_of,
     check_host,
     check_port,
@@ -39,7 +39,7 @@ __all__ = [
     "CredentialKind",
     "Credentials",
     "Endpoint",
-    "Headers",
+    "HeadersInput",
     "Method",
     "Route",
     "credentials",
@@ -139,7 +139,7 @@ class Endpoint:
         token: str | None = None,
         version: str = "v1beta",
         base_url: str | None = None,
-        headers: Headers = (),
+        headers: HeadersInput = (),
         key_in_query: bool = False,
     ) -> Self:
         """The Gemini API (wire.md#urls and wire.md#credentials).
@@ -208,7 +208,7 @@ class Endpoint:
         quota_project: str | None = None,
         version: str = "v1beta1",
         base_url: str | None = None,
-        headers: Headers = (),
+        headers: HeadersInput = (),
         mtls: bool = False,
     ) -> Self:
         """Vertex AI, with an OAuth2 access token or in express mode (wire.md#urls and wire.md#credentials).
@@ -273,7 +273,7 @@ class Endpoint:
         url: str,
         *,
         backend: Backend = Backend.GEMINI,
-        headers: Headers = (),
+        headers: HeadersInput = (),
         project: str | None = None,
         location: str | None = None,
     ) -> Self:

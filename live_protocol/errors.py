@@ -163,7 +163,7 @@ class NotConnected(StaleOperation):
         self.why = why
 
 
-# --- the peer's fault: only ever found inside a Failed event ----------------------------------------------------
+# --- the peer's fault: only found inside ConnectionFailed -------------------------------------------------------
 
 
 class RemoteProtocolError(LiveProtocolError):

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar, cast, final
 
 import orjson
 
-from live_protocol.codec import wire_base64 as _base64
+from live_protocol.codec import wire_base64
 from live_protocol.codec.decoding import InexactInteger, decoder
 from live_protocol.codec.encoding import converter
 from live_protocol.codec.schema import Mismatch, at, snake_case
@@ -74,7 +74,7 @@ class Codec:
 
         Raises:
             InvalidJson: Not strict JSON with an object at the top. The error does not hold the text.
-            SchemaMismatch: JSON that does not fit, with the path of the first misfit.
+            SchemaMismatch: JSON that does not fit, with the path of the first mismatch.
         """
         raw = _raw(data)
         return self._message(LiveServerMessage, raw, _parse(raw), strict=strict)
@@ -99,7 +99,7 @@ class Codec:
 
         Raises:
             InvalidJson: Not strict JSON with an object at the top. The error does not hold the text.
-            SchemaMismatch: JSON that does not fit, with the path of the first misfit.
+            SchemaMismatch: JSON that does not fit, with the path of the first mismatch.
         """
         raw = _raw(data)
         return self._message(LiveClientMessage, raw, _parse(raw), strict=strict)
@@ -182,7 +182,7 @@ class Codec:
     @staticmethod
     def encode_audio(mime_type: str, data: bytes | bytearray | memoryview) -> bytes:
         """A ``realtimeInput.audio`` message; ``mime_type`` must need no JSON escapes."""
-        return b"".join((_AUDIO_HEAD, mime_type.encode(), _AUDIO_MIDDLE, _base64.encode(data), _AUDIO_TAIL))
+        return b"".join((_AUDIO_HEAD, mime_type.encode(), _AUDIO_MIDDLE, wire_base64.encode(data), _AUDIO_TAIL))
 
     @staticmethod
     def audio_message(part: AudioPart) -> LiveServerMessage:
@@ -290,7 +290,7 @@ def _inline_data(value: dict[str, Any]) -> AudioPart | None:
         and type(text) is str
         and (role is None or type(role) is str)
     ):
-        data = _base64.decode(text)
+        data = wire_base64.decode(text)
         if data is not None:
             return mime_type, data, role
     return None

@@ -14,21 +14,21 @@ from typing import Annotated, Any, Final, NamedTuple, TypeVar, cast, get_args, g
 import attrs
 import cattrs
 
-from live_protocol.codec import wire_base64 as _base64
+from live_protocol.codec import wire_base64
 from live_protocol.codec.schema import Hook, Mismatch, expected, fields, is_enum, json_kind, plain
 from live_protocol.errors import InvalidMessage
 from live_protocol.messages.fields import Extra, Format
 
 __all__ = [
     "InexactInteger",
+    "as_mapping",
     "decoder",
-    "members_of",
+    "from_dict",
     "read_bool",
     "read_float",
     "read_int",
     "read_json_object",
     "read_str",
-    "structure",
 ]
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ def read_float(value: Any) -> float:
 def _read_bytes(value: Any) -> bytes:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
-    data = _base64.decode(read_str(value))
+    data = wire_base64.decode(read_str(value))
     if data is None:
         raise Mismatch("the string is not base64")
     return data
@@ -246,7 +246,7 @@ def _map_reader(read_item: Hook) -> Hook:
     return read
 
 
-def members_of(value: object) -> Mapping[str, Any] | None:
+def as_mapping(value: object) -> Mapping[str, Any] | None:
     """A caller's dict, or what a model of pydantic would dump itself to, such as the official SDK's types.
 
     Returns:
@@ -279,7 +279,7 @@ def _message_reader(cls: type, how: _DecodeOptions) -> Callable[..., Any]:
                 return value
             if not how.lenient:
                 raise expected("an object", value)
-            value, given = members_of(value), value
+            value, given = as_mapping(value), value
             if value is None:
                 raise expected(f"{cls.__name__} or a dict of its fields", given)
         if not table:
@@ -333,7 +333,7 @@ def decoder(*, strict: bool, exact_integers: bool, lenient: bool = False) -> cat
     return conv
 
 
-def structure(cls: type[T], value: Mapping[str, Any], path: str = "", *, lenient: bool = False) -> T:
+def from_dict(cls: type[T], value: Mapping[str, Any], path: str = "", *, lenient: bool = False) -> T:
     """Build a message from a plain dict of the caller, in snake_case or camelCase, unknown keys refused.
 
     Args:

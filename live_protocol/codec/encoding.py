@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, get_args, get_origin
 import attrs
 import cattrs
 
-from live_protocol.codec import wire_base64 as _base64
+from live_protocol.codec import wire_base64
 from live_protocol.codec.decoding import read_bool, read_float, read_int, read_json_object, read_str
 from live_protocol.codec.schema import Hook, Mismatch, at, expected, fields, json_kind, plain
 from live_protocol.messages.fields import Backend, Format
@@ -47,7 +47,7 @@ def _write_float(value: Any) -> float:
 def _write_bytes(value: Any) -> str:
     if not isinstance(value, (bytes, bytearray, memoryview)):
         raise expected("bytes", value)
-    return _base64.encode(value).decode()
+    return wire_base64.encode(value).decode()
 
 
 def _write_duration(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import attrs
 
 from live_protocol.close_info import CloseInfo
-from live_protocol.connection.options import Settings
+from live_protocol.connection.options import ConnectionSettings
 from live_protocol.endpoint import Endpoint, match_target
 from live_protocol.errors import AlreadyClosed, ConnectionClosing, IllegalInState, LiveProtocolError
 from live_protocol.events import ConnectionClosed, ConnectionEvent, ConnectionFailed, Event, UpgradeRequested
@@ -76,7 +76,7 @@ def forward(path: str, meaning: str) -> Any:
 
 
 def session_maker(
-    settings: Settings, endpoint: Endpoint | None = None, config: ConfigInput | None = None
+    settings: ConnectionSettings, endpoint: Endpoint | None = None, config: ConfigInput | None = None
 ) -> Callable[[Backend, Deadlines], LiveSession]:
     """What makes the session of a connection, once its dialect is known: a client's for an endpoint, else a server's.
 
@@ -182,7 +182,7 @@ class BaseConnection(ClientCommands, Generic[L]):
     # --- outputs ------------------------------------------------------------------------------------------------
 
     def next_event(self) -> Event | None:
-        """The next event, or None where there is none for now."""
+        """The next event, or None if there is none yet."""
         session = self._session
         while True:
             event = session.next_event()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Self, Unpack, final
 
 from live_protocol.connection.base import BaseConnection, session_maker
-from live_protocol.connection.options import ConnectOptions, ServeOptions, Settings
+from live_protocol.connection.options import ConnectionSettings, ConnectOptions, ServeOptions
 from live_protocol.endpoint import Endpoint
 from live_protocol.messages import Backend
 from live_protocol.session.requests import ConfigInput
@@ -22,7 +22,7 @@ class LiveConnection(BaseConnection[WebSocketLink]):
     Inputs never raise for what the peer did, outputs are taken by whoever owns the transport, commands check
     everything before they change anything. Build one with `client` or `server`, then for each thing that happens:
     tell the time with `advance`, hand over what arrived with `receive_data` or `receive_eof`, send what
-    `data_to_send` gives, take events until None, look at `wants` and at `next_deadline`.
+    `data_to_send` gives, take events until there are none, look at `wants` and at `next_deadline`.
 
     Every command raises `IllegalInState` while the handshake is under way, `ConnectionClosing` once closing has begun
     and `AlreadyClosed` after the end, besides what the same command of `LiveSession` raises; on raise nothing was
@@ -49,7 +49,7 @@ class LiveConnection(BaseConnection[WebSocketLink]):
             InvalidMessage: The service would refuse the setup, or a header cannot be sent. Nothing was made.
             MessageTooLarge: The setup is over ``Limits.max_send``. Nothing was made.
         """
-        settings = Settings.read(ConnectOptions, options)
+        settings = ConnectionSettings.read(ConnectOptions, options)
         make_session = session_maker(settings, endpoint, config)
         link = WebSocketLink.client(
             HandshakeRequest(host=endpoint.host_header, target=endpoint.target, headers=endpoint.headers),
@@ -68,7 +68,7 @@ class LiveConnection(BaseConnection[WebSocketLink]):
         Args:
             **options: See `ServeOptions`.
         """
-        settings = Settings.read(ServeOptions, options, strict=True)
+        settings = ConnectionSettings.read(ServeOptions, options, strict=True)
         link = WebSocketLink.server(
             limits=settings.limits,
             timeouts=settings.timeouts,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Self, Unpack, final
 
 from live_protocol.connection.base import BaseConnection, session_maker
-from live_protocol.connection.options import ConnectionOptions, SessionOptions, Settings
+from live_protocol.connection.options import ConnectionOptions, ConnectionSettings, SessionOptions
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import LiveProtocolError
 from live_protocol.messages import Backend
@@ -26,13 +26,13 @@ __all__ = ["AcceptUpgrade", "CloseWebSocket", "MessageConnection", "RefuseUpgrad
 class MessageConnection(BaseConnection[MessageLink]):
     """One connection as a pure state machine over whole messages, where somebody else has the WebSocket.
 
-    It is `LiveConnection` without the frames: the same commands, facts, events, deadlines of opening, setup, stall and
+    It is `LiveConnection` without the frames: the same requests, facts, events, deadlines of opening, setup, stall and
     close, and the same `CloseInfo`. Pings, their deadlines and compression are the WebSocket library's.
 
     Build one with `client` or `server`, then for each thing that happens: tell the time with `advance`, report it with
     `connected`, `rejected` or `requested`, `receive_message` and `closed`, do what `next_action` says until it says
-    nothing, take events until None, look at `wants` and at `next_deadline`. ``wants.read`` means that there is
-    room for messages, ``wants.close`` that the WebSocket is over, in order or not, and is to be dropped.
+    nothing, take events until there are none, look at `wants` and at `next_deadline`. ``wants.read`` means that there
+    is room for messages, ``wants.close`` that the WebSocket is over, in order or not, and is to be dropped.
     """
 
     __slots__ = ()
@@ -47,7 +47,7 @@ class MessageConnection(BaseConnection[MessageLink]):
         """The client's end. Setup follows `connected` by itself.
 
         Args:
-            endpoint: Where the WebSocket leads, for the dialect and the names of models; nothing is dialled.
+            endpoint: Where the WebSocket leads, for the dialect and the names of models; nothing is dialed.
             config: `LiveConnectConfig`, a dict in its shape, or a whole `LiveClientSetup`.
             **options: See `SessionOptions`.
 
@@ -55,7 +55,7 @@ class MessageConnection(BaseConnection[MessageLink]):
             InvalidMessage: The service would refuse the setup. Nothing was made.
             MessageTooLarge: The setup is over ``Limits.max_send``. Nothing was made.
         """
-        settings = Settings.read(SessionOptions, options)
+        settings = ConnectionSettings.read(SessionOptions, options)
         make_session = session_maker(settings, endpoint, config)
         return cls(_link(settings, client=True), make_session, endpoint.backend, client=True)
 
@@ -66,7 +66,7 @@ class MessageConnection(BaseConnection[MessageLink]):
         Args:
             **options: See `ConnectionOptions`.
         """
-        settings = Settings.read(ConnectionOptions, options, strict=True)
+        settings = ConnectionSettings.read(ConnectionOptions, options, strict=True)
         return cls(_link(settings, client=False), session_maker(settings), Backend.GEMINI, client=False)
 
     # --- inputs -------------------------------------------------------------------------------------------------
@@ -158,5 +158,5 @@ class MessageConnection(BaseConnection[MessageLink]):
         return self._link.next_action()
 
 
-def _link(settings: Settings, *, client: bool) -> MessageLink:
+def _link(settings: ConnectionSettings, *, client: bool) -> MessageLink:
     return MessageLink(client=client, limits=settings.limits, timeouts=settings.timeouts, observer=settings.observer)

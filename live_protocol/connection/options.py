@@ -15,7 +15,7 @@ from live_protocol.session.profiles import ModelProfile
 from live_protocol.timing import Timeouts
 from live_protocol.websocket.link import Observer
 
-__all__ = ["ConnectOptions", "ConnectionOptions", "ServeOptions", "SessionOptions", "Settings"]
+__all__ = ["ConnectOptions", "ConnectionOptions", "ConnectionSettings", "ServeOptions", "SessionOptions"]
 
 
 class ConnectionOptions(TypedDict, total=False):
@@ -82,7 +82,7 @@ def _timeouts(value: Timeouts | None) -> Timeouts:
 
 @final
 @attrs.frozen(kw_only=True)
-class Settings:
+class ConnectionSettings:
     """The options above with their defaults; see there for each."""
 
     limits: Limits = attrs.field(default=None, converter=_limits)

@@ -43,8 +43,8 @@ class Emulator:
     It is pure: no socket, no clock, no thread. Use it and its connections from one thread.
 
     Args:
-        model: Who answers: an object with the methods of `Model`, or a function that is asked everything; the parrot if
-            left out, unless ``options.echo`` is off.
+        model: Who answers: an object with the methods of `Model`, or a function that is asked everything; an
+            `EchoModel` if left out, unless ``options.echo`` is off.
         options: Behaviour; the defaults if left out.
         transcriber: Makes the transcript of an utterance from mono 16-bit PCM and its rate in Hz.
         entropy: Source of random bytes for ids, handles and tokens; without it they count up, the same in every run.
@@ -125,7 +125,7 @@ class Emulator:
 
 @final
 class EmulatedConnection(BaseEmulatedConnection[LiveConnection], ByteConnectionWrapper[LiveConnection]):
-    """The server's end of one connection, with the verbs of `LiveConnection`; it answers by itself.
+    """The server's end of one connection, with the commands of `LiveConnection`; it answers by itself.
 
     Drive it like any connection. `next_event` lets the emulation react to the event it gives, so an event that nobody
     takes is not answered; `advance` does what the emulation has planned. What a model raises comes out of these two.
@@ -137,7 +137,7 @@ class EmulatedConnection(BaseEmulatedConnection[LiveConnection], ByteConnectionW
 
 @final
 class EmulatedMessageConnection(BaseEmulatedConnection[MessageConnection]):
-    """The same over a WebSocket that another library runs, with the verbs of `MessageConnection`."""
+    """The same over a WebSocket that another library runs, with the commands of `MessageConnection`."""
 
     def __init__(self, inner: MessageConnection, context: ServerContext, tokens: TokenStore) -> None:
         """Use `Emulator.message_connection` instead."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from live_protocol.codec.codec import Codec
-from live_protocol.codec.decoding import structure
+from live_protocol.codec.decoding import from_dict
 from live_protocol.codec.json_text import parse_object
 from live_protocol.connection.http_fallback import HttpHandler, HttpRequest, HttpResponse
 from live_protocol.emulator.emulator import Emulator
@@ -46,7 +46,7 @@ def token_service(emulator: Emulator, wall: Callable[[], datetime]) -> HttpHandl
         if value is None:
             return _error(400, "INVALID_ARGUMENT", "Invalid JSON payload received.")
         try:
-            asked = structure(AuthTokenCreateRequest, value)
+            asked = from_dict(AuthTokenCreateRequest, value)
             token = emulator.mint_token(asked, now or 0.0, wall=wall())
         except InvalidMessage as error:
             return _error(400, "INVALID_ARGUMENT", f"Invalid value at '{error.path}': {error.why}")

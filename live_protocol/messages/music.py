@@ -1,6 +1,6 @@
 """Lyria RealTime, the music sibling of the Live API; Gemini only (wire.md#music).
 
-Its names stay in this module: ``AudioChunk`` here is a message, elsewhere it is an event.
+Its names stay in this module, which the package exports as a whole.
 """
 
 from __future__ import annotations

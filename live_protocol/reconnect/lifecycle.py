@@ -115,7 +115,7 @@ class PersistentMachine(ClientCommands):
         "_config",
         "_connection",
         "_decision",
-        "_dialled",
+        "_dialed",
         "_draining",
         "_ended",
         "_endpoint",
@@ -174,7 +174,7 @@ class PersistentMachine(ClientCommands):
         self._orphans: list[TrackedToolCall] = []
         self._now: float | None = None
         self._epoch = 0
-        self._dialled = False  # there was a connection
+        self._dialed = False  # there was a connection
         self._live = False  # there is a connection, and it has not ended
         self._started = False  # a setup was completed
         self._closing = False
@@ -226,7 +226,7 @@ class PersistentMachine(ClientCommands):
     @property
     def _writing(self) -> bool:
         """Whether the last connection has something left to write, such as its answer to a close frame."""
-        return not self._live and not self._muted and self._dialled and self._connection.wants.write
+        return not self._live and not self._muted and self._dialed and self._connection.wants.write
 
     def _connect(self, endpoint: Endpoint, generation: int, usage: Usage, resumption: Resumption) -> None:
         """Make another connection, which goes on with what the last one knew."""
@@ -266,7 +266,7 @@ class PersistentMachine(ClientCommands):
     def _requested(self, operation: str) -> DialRequest:
         request = self._due()
         if request is None:
-            raise IllegalInState(operation, "nothing is to be dialled", "call it once for each dial")
+            raise IllegalInState(operation, "nothing is to be dialed", "call it once for each dial")
         return request
 
     def _made_endpoint(self) -> Endpoint:
@@ -281,7 +281,7 @@ class PersistentMachine(ClientCommands):
         self._lost(info, self._reconnector.dial_failed(self._clock, retryable=retryable))
 
     def _due(self) -> DialRequest | None:
-        """What is to be dialled now."""
+        """What is to be dialed now."""
         if self._live or self._ended or self._writing or self._clock < self._decision.at:
             return None
         if self._request is None:

@@ -28,7 +28,7 @@ from live_protocol.reconnect.lifecycle import (
 from live_protocol.reconnect.policy import ReconnectPolicy
 from live_protocol.reconnect.reconnector import system_random
 from live_protocol.reconnect.snapshot import Snapshot, setup_digest
-from live_protocol.session import requests as commands
+from live_protocol.session import requests
 from live_protocol.session.profiles import ModelProfile
 from live_protocol.session.resumption import Resumption
 from live_protocol.session.tool_calls import ToolCallTracker, key_of
@@ -67,7 +67,7 @@ class PersistentConnection(PersistentMachine):
     `InputLost`. Generations, token counts and tool calls go on across connections.
 
     What counts as lost: nothing is lost that `data_to_send` never handed out; it goes out on the next connection,
-    unless the gap policy drops it. In transparent mode nothing else is lost either. Otherwise the server never says
+    unless the offline policy drops it. In transparent mode nothing else is lost either. Otherwise the server never says
     what it has, so what was handed out after the newest handle came, or less than ``ReconnectPolicy.in_flight_window``
     before, is reported as ``UNCONFIRMED`` when the connection breaks: a handle is taken to include what left earlier,
     and that is all that is known. Where the session cannot be resumed, all that it had is reported as ``NEW_SESSION``.
@@ -84,7 +84,7 @@ class PersistentConnection(PersistentMachine):
     def client(
         cls,
         endpoint: EndpointSource,
-        config: commands.ConfigInput | None = None,
+        config: requests.ConfigInput | None = None,
         *,
         model: str | None = None,
         policy: ReconnectPolicy | None = None,
@@ -135,7 +135,7 @@ class PersistentConnection(PersistentMachine):
             observer=observer,
             profile=profile,
         )
-        setup = with_resumption(commands.build_setup(first, config, model), policy)
+        setup = with_resumption(requests.build_setup(first, config, model), policy)
         return cls(endpoint, first, setup, policy=policy, settings=settings, jitter=jitter, snapshot=snapshot)
 
     @classmethod
@@ -143,7 +143,7 @@ class PersistentConnection(PersistentMachine):
         cls,
         snapshot: Snapshot,
         endpoint: EndpointSource,
-        config: commands.ConfigInput | None = None,
+        config: requests.ConfigInput | None = None,
         **options: Unpack[PersistentOptions],
     ) -> Self:
         """Go on with the session of another process; its connection has to be closed first (wire.md#resuming).
@@ -163,7 +163,7 @@ class PersistentConnection(PersistentMachine):
     def __repr__(self) -> str:
         return f"<PersistentConnection {self.state} {self.phase} epoch={self._epoch} turn={self.turn}>"
 
-    # --- dialling -----------------------------------------------------------------------------------------------
+    # --- dialing ------------------------------------------------------------------------------------------------
 
     @property
     def dial(self) -> DialRequest | None:
@@ -177,7 +177,7 @@ class PersistentConnection(PersistentMachine):
         """The transport that `dial` asked for is open, and the one before it is closed.
 
         Raises:
-            IllegalInState: Nothing was to be dialled. Nothing has changed.
+            IllegalInState: Nothing was to be dialed. Nothing has changed.
         """
         request = self._requested("dial_started")
         self._request = None
@@ -187,7 +187,7 @@ class PersistentConnection(PersistentMachine):
         resumption = Resumption() if handle is None else attrs.evolve(before.resumption, handle=handle, updates=0)
         self._connect(request.endpoint, before.generation, before.usage, resumption)
         self._reconnector.dial_started(handle)
-        self._dialled, self._live, self._muted = True, True, False
+        self._dialed, self._live, self._muted = True, True, False
         if self._now is not None:
             self._connection.advance(self._now)
 
@@ -199,7 +199,7 @@ class PersistentConnection(PersistentMachine):
             retryable: False where another try must fail in the same way: a certificate that is not valid, for example.
 
         Raises:
-            IllegalInState: Nothing was to be dialled. Nothing has changed.
+            IllegalInState: Nothing was to be dialed. Nothing has changed.
         """
         self._requested("dial_failed")
         self._failed_to_dial(error, retryable=retryable)
@@ -209,13 +209,13 @@ class PersistentConnection(PersistentMachine):
     def tick(self, now: float) -> None:
         """See `LiveConnection.tick`."""
         self._now = now if self._now is None else max(now, self._now)
-        if self._dialled:
+        if self._dialed:
             self._connection.tick(self._now)
 
     def advance(self, now: float) -> None:
         """See `LiveConnection.advance`; also lets the time for the next dial come."""
         self._now = now if self._now is None else max(now, self._now)
-        if self._dialled:
+        if self._dialed:
             self._connection.advance(self._now)
         self._leave_if_due()
 
@@ -236,7 +236,7 @@ class PersistentConnection(PersistentMachine):
     # --- outputs ------------------------------------------------------------------------------------------------
 
     def next_event(self) -> Event | None:
-        """The next event, or None where there is none for now."""
+        """The next event, or None if there is none yet."""
         while True:
             if self._queue:
                 event = self._queue.popleft()
@@ -261,7 +261,7 @@ class PersistentConnection(PersistentMachine):
 
     def data_to_send(self) -> bytes:
         """All bytes that wait to be written on the transport in hand; see `LiveConnection.data_to_send`."""
-        if not self._dialled:
+        if not self._dialed:
             return b""
         data = self._connection.data_to_send()
         if self._muted:
@@ -282,7 +282,7 @@ class PersistentConnection(PersistentMachine):
         """What to do with the transport in hand; between two connections: write the rest, then close it."""
         if self._live or (self._ended and not self._muted):
             return self._connection.wants
-        if not self._dialled:
+        if not self._dialed:
             return _NOTHING
         return _WRITE if self._writing else _CLOSE
 
@@ -298,7 +298,7 @@ class PersistentConnection(PersistentMachine):
             raise InvalidMessage("", f"the client's end sends LiveClientMessage, not {type(message).__name__}")
         self._send_client("send", message)
 
-    def send_tool_response(self, function_responses: commands.ResponsesInput, *, epoch: int | None = None) -> None:
+    def send_tool_response(self, function_responses: requests.ResponsesInput, *, epoch: int | None = None) -> None:
         """See `ClientCommands.send_tool_response`.
 
         Args:
@@ -311,7 +311,7 @@ class PersistentConnection(PersistentMachine):
                 out. Nothing was sent.
             LocalProtocolError, StaleOperation: As there, and as the class says.
         """
-        responses = commands.tool_responses(function_responses)
+        responses = requests.tool_responses(function_responses)
         response = LiveClientToolResponse(function_responses=responses)
         self._send_client("send_tool_response", LiveClientMessage(tool_response=response), epoch)
         self._leave_if_due()
@@ -428,7 +428,7 @@ class PersistentConnection(PersistentMachine):
 
     @property
     def epoch(self) -> int:
-        """Number of the newest connection, from 1; 0 before the first was dialled."""
+        """Number of the newest connection, from 1; 0 before the first was dialed."""
         return self._epoch
 
     @property

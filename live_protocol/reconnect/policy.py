@@ -28,7 +28,7 @@ class OfflinePolicy(enum.StrEnum):
 
 
 class NoHandlePolicy(enum.StrEnum):
-    """What to do where the session cannot be resumed: no handle ever came, it is dead, or it is poisoned."""
+    """What to do where the session cannot be resumed: no handle ever came, it is dead, or it keeps failing."""
 
     FRESH = "FRESH"
     """Begin a new session, which knows nothing of the old one; `Reconnected` says so."""
@@ -88,7 +88,7 @@ class ReconnectPolicy:
 
     Attributes:
         max_attempts: Tries in a row before giving up.
-        give_up_after: Time without a healthy connection before giving up; None for no bound.
+        give_up_after: Time without a stable connection before giving up; None for no bound.
         base_delay: Delay before the first try; it doubles with each further one.
         max_delay: Bound of that.
         jitter: Part of a delay that is random, from 0 to 1; it only shortens.
@@ -97,8 +97,8 @@ class ReconnectPolicy:
             to live (wire.md#resuming).
         resume_conflict_window: Time after the loss of the connection for which such refusals are put down to that, and
             do not count as tries; after it they mean that the handle is no good.
-        max_handle_failures: Resumed connections in a row which the server ends before they are healthy, after which the
-            handle counts as poisoned. Refused upgrades, and ends that the service puts down to
+        max_handle_failures: Resumed connections in a row which the server ends before they are stable, after which the
+            handle is given up. Refused upgrades, and ends that the service puts down to
             itself (it restarts, it is overloaded), do not count.
         no_handle: What to do where the session cannot be resumed.
         retry_first: Whether the very first connection is retried too; otherwise its failure is final, so that a wrong

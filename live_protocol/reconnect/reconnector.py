@@ -28,7 +28,7 @@ class Verdict(enum.StrEnum):
     ENDED = "ENDED"
     """The server ended it in peace."""
     FATAL = "FATAL"
-    """Dialling again would fail in the same way."""
+    """Dialing again would fail in the same way."""
 
 
 _DEAD_HANDLE: Final = ("invalid session handle", "session not found", "requested entity was not found")
@@ -232,7 +232,7 @@ class Reconnector:
         if found is Verdict.ENDED and policy.after_normal_close:
             found = Verdict.RETRY
         if found in (Verdict.ENDED, Verdict.FATAL):
-            return GiveUp(why="" if found is Verdict.ENDED else "dialling again would not help")
+            return GiveUp(why="" if found is Verdict.ENDED else "dialing again would not help")
         if not self._had_session and not policy.retry_first:
             return GiveUp(why="the first connection failed, and ReconnectPolicy.retry_first is off")
         if found is Verdict.CONFLICT:
@@ -256,7 +256,7 @@ class Reconnector:
         """
         self._lost(now)
         if not retryable:
-            return GiveUp(why="dialling again would not help")
+            return GiveUp(why="dialing again would not help")
         if not self._had_session and not self.policy.retry_first:
             return GiveUp(why="the first connection failed, and ReconnectPolicy.retry_first is off")
         return self._dial(now, ReconnectReason.DIAL_FAILED)
@@ -288,5 +288,5 @@ class Reconnector:
             delay = max(least or 0.0, delay * (1.0 - policy.jitter * self._jitter()))
         failing = now - (now if self._failing_since is None else self._failing_since)
         if policy.give_up_after is not None and failing + delay > policy.give_up_after:
-            return GiveUp(why=f"there was no healthy connection for {policy.give_up_after:g} s")
+            return GiveUp(why=f"there was no stable connection for {policy.give_up_after:g} s")
         return DialAgain(at=now + delay, delay=delay, handle=self.handle, attempt=self.attempt, reason=reason)

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from live_protocol.codec.decoding import members_of, read_str, structure
+from live_protocol.codec.decoding import as_mapping, from_dict, read_str
 from live_protocol.codec.schema import fields, snake_case
 from live_protocol.errors import InvalidMessage
 from live_protocol.messages import (
@@ -68,7 +68,7 @@ def message_from(cls: type[T], value: Any, path: str) -> T:
     """
     if isinstance(value, cls):
         return value
-    members = members_of(value)
+    members = as_mapping(value)
     if members is None:
         raise InvalidMessage(path, f"expected {cls.__name__} or a dict of its fields, got {type(value).__name__}")
     elsewhere = _ELSEWHERE.get(cls, {})
@@ -80,7 +80,7 @@ def message_from(cls: type[T], value: Any, path: str) -> T:
                 continue
             raise InvalidMessage(f"{path}.{name}", elsewhere[name])
         found[key] = member
-    return structure(cls, found, path, lenient=True)
+    return from_dict(cls, found, path, lenient=True)
 
 
 def messages_from(cls: type[T], value: Any, path: str) -> list[T]:
@@ -89,7 +89,7 @@ def messages_from(cls: type[T], value: Any, path: str) -> list[T]:
     Raises:
         InvalidMessage: As for `message_from`.
     """
-    if isinstance(value, cls) or members_of(value) is not None:
+    if isinstance(value, cls) or as_mapping(value) is not None:
         return [message_from(cls, value, path)]
     if isinstance(value, (str, bytes, bytearray, memoryview)) or not isinstance(value, Iterable):
         raise InvalidMessage(path, f"expected {cls.__name__} or a list of it, got {type(value).__name__}")
@@ -112,7 +112,7 @@ def connect_config(value: Any, path: str = "config") -> LiveConnectConfig:
             tools=tools_of(value.tools, f"{path}.tools"),
             system_instruction=_instruction(value.system_instruction, path),
         )
-    found = members_of(value)
+    found = as_mapping(value)
     if found is not None:
         value = dict(found)
         for key in ("system_instruction", "systemInstruction"):
@@ -151,7 +151,7 @@ _PART_KEYS: Final = frozenset(key for field in fields(Part) for key in (field.na
 
 
 def _names_any(keys: frozenset[str], value: object) -> bool:
-    return not keys.isdisjoint(members_of(value) or ())
+    return not keys.isdisjoint(as_mapping(value) or ())
 
 
 # --- tools ------------------------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def tools_of(value: Any, path: str) -> Sequence[Tool]:
     Raises:
         InvalidMessage: As for `message_from`, or a function cannot be declared.
     """
-    several = isinstance(value, Iterable) and not isinstance(value, (str, bytes)) and members_of(value) is None
+    several = isinstance(value, Iterable) and not isinstance(value, (str, bytes)) and as_mapping(value) is None
     given: Iterable[Any] = value if several else [value]
     tools: list[Tool] = []
     declarations: list[FunctionDeclaration] = []
@@ -207,7 +207,7 @@ _MCP_KEYS: Final = frozenset({"inputSchema", "input_schema"})
 
 
 def _from_mcp(value: Any, path: str) -> FunctionDeclaration:
-    members = members_of(value) or {}
+    members = as_mapping(value) or {}
     schema = next(members[key] for key in members if key in _MCP_KEYS)
     told = {"name": members.get("name"), "description": members.get("description"), "parameters_json_schema": schema}
-    return structure(FunctionDeclaration, told, path)
+    return from_dict(FunctionDeclaration, told, path)

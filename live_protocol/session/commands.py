@@ -6,7 +6,7 @@ import abc
 from collections.abc import Iterable
 
 from live_protocol.messages import LiveClientMessage, LiveClientToolResponse
-from live_protocol.session import requests as commands
+from live_protocol.session import requests
 
 __all__ = ["ClientCommands"]
 
@@ -22,7 +22,7 @@ class ClientCommands(abc.ABC):
     @abc.abstractmethod
     def _send_pcm(self, audio: bytes | bytearray | memoryview, rate: int) -> None: ...
 
-    def send_client_content(self, turns: commands.TurnsInput | None = None, *, turn_complete: bool = True) -> None:
+    def send_client_content(self, turns: requests.TurnsInput | None = None, *, turn_complete: bool = True) -> None:
         """Append turns to the history, in order; interrupts a running generation (wire.md#client-content).
 
         Args:
@@ -36,18 +36,18 @@ class ClientCommands(abc.ABC):
             AlreadyClosed: The session has ended.
             In each case nothing was sent and nothing has changed.
         """
-        content = commands.client_content(turns, turn_complete=turn_complete)
+        content = requests.client_content(turns, turn_complete=turn_complete)
         self._send_client("send_client_content", LiveClientMessage(client_content=content))
 
     def send_realtime_input(
         self,
         *,
-        audio: commands.AudioInput | None = None,
+        audio: requests.AudioInput | None = None,
         rate: int | None = None,
-        video: commands.MediaInput | None = None,
+        video: requests.MediaInput | None = None,
         text: str | None = None,
-        activity_start: commands.MarkerInput | None = None,
-        activity_end: commands.MarkerInput | None = None,
+        activity_start: requests.MarkerInput | None = None,
+        activity_end: requests.MarkerInput | None = None,
         audio_stream_end: bool | None = None,
     ) -> None:
         """Send one piece of live input; give exactly one of the members (wire.md#realtime-input).
@@ -73,7 +73,7 @@ class ClientCommands(abc.ABC):
         if rate is not None and isinstance(audio, (bytes, bytearray, memoryview)) and others.count(None) == 5:
             self._send_pcm(audio, rate)
             return
-        message = commands.realtime_input(
+        message = requests.realtime_input(
             audio=audio,
             rate=rate,
             video=video,
@@ -84,7 +84,7 @@ class ClientCommands(abc.ABC):
         )
         self._send_client("send_realtime_input", LiveClientMessage(realtime_input=message))
 
-    def send_tool_response(self, function_responses: commands.ResponsesInput) -> None:
+    def send_tool_response(self, function_responses: requests.ResponsesInput) -> None:
         """Answer one or several calls (wire.md#tool-response); a missing ``name`` is filled in from the call.
 
         Args:
@@ -98,15 +98,15 @@ class ClientCommands(abc.ABC):
             AlreadyClosed: The session has ended.
             In each case nothing was sent and nothing has changed.
         """
-        responses = commands.tool_responses(function_responses)
+        responses = requests.tool_responses(function_responses)
         response = LiveClientToolResponse(function_responses=responses)
         self._send_client("send_tool_response", LiveClientMessage(tool_response=response))
 
     def send_context_update(
         self,
         *,
-        system_instruction: commands.InstructionInput | None = None,
-        tools: Iterable[commands.ToolInput] | None = None,
+        system_instruction: requests.InstructionInput | None = None,
+        tools: Iterable[requests.ToolInput] | None = None,
     ) -> None:
         """Replace instructions or tools in mid-session, where the model allows it (wire.md#context-update).
 
@@ -121,5 +121,5 @@ class ClientCommands(abc.ABC):
             AlreadyClosed: The session has ended.
             In each case nothing was sent and nothing has changed.
         """
-        update = commands.context_update(system_instruction, tools)
+        update = requests.context_update(system_instruction, tools)
         self._send_client("send_context_update", LiveClientMessage(context_update=update))

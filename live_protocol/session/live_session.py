@@ -29,7 +29,7 @@ from live_protocol.messages import (
     LiveServerMessage,
     LiveServerSetupComplete,
 )
-from live_protocol.session import requests as commands
+from live_protocol.session import requests
 from live_protocol.session.commands import ClientCommands
 from live_protocol.session.message_kinds import (
     client_member,
@@ -161,7 +161,7 @@ class LiveSession(ClientCommands):
         limits = limits or Limits()
         codec = codec or Codec(max_depth=limits.max_json_depth)
         size = len(codec.encode_client(LiveClientMessage(setup=setup)))
-        commands.check_setup(setup)
+        requests.check_setup(setup)
         if size > limits.max_send:
             raise MessageTooLarge(size, limits.max_send)
         return cls(setup, codec, limits, timeouts or Timeouts(), strict=strict, profile=profile, deadlines=deadlines)
@@ -286,7 +286,7 @@ class LiveSession(ClientCommands):
         """When `advance` has something to do, at the latest; None while messages wait to be read."""
         return self._deadlines.next()
 
-    # --- commands, client role ----------------------------------------------------------------------------------
+    # --- requests, client role ----------------------------------------------------------------------------------
 
     def send_setup(self) -> None:
         """Open the session with its setup (wire.md#setup).
@@ -296,7 +296,7 @@ class LiveSession(ClientCommands):
         """
         self._send_client("send_setup", LiveClientMessage(setup=self._setup))
 
-    # --- commands, server role ----------------------------------------------------------------------------------
+    # --- requests, server role ----------------------------------------------------------------------------------
 
     def send_setup_complete(self, session_id: str | None = None) -> None:
         """Accept the client's setup.
@@ -311,7 +311,7 @@ class LiveSession(ClientCommands):
         """
         self.send(LiveServerMessage(setup_complete=LiveServerSetupComplete(session_id=session_id)))
 
-    # --- commands, either role ----------------------------------------------------------------------------------
+    # --- requests, either role ----------------------------------------------------------------------------------
 
     def send(self, message: LiveClientMessage | LiveServerMessage) -> None:
         """Send a whole message of this end's role, under the same rules as the other commands.

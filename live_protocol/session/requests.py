@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
 
-from live_protocol.codec.decoding import members_of
+from live_protocol.codec.decoding import as_mapping
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import InvalidMessage
 from live_protocol.messages import (
@@ -216,7 +216,7 @@ def realtime_input(
 
 
 def _audio_blob(audio: Any) -> Blob:
-    if isinstance(audio, Blob) or members_of(audio) is not None:
+    if isinstance(audio, Blob) or as_mapping(audio) is not None:
         return message_from(Blob, audio, "realtime_input.audio")
     raise InvalidMessage(
         "realtime_input.audio",

@@ -16,7 +16,7 @@ from live_protocol.messages import (
     LiveClientRealtimeInput,
     LiveClientToolResponse,
 )
-from live_protocol.session import requests as commands
+from live_protocol.session import requests
 from live_protocol.session.activity import ActivityWindow
 from live_protocol.session.message_kinds import activity_signal
 from live_protocol.session.tool_calls import ToolCallTracker
@@ -80,9 +80,9 @@ class ClientMessageEncoder:
         window = self._window
         form = window.format
         if form is None or form.rate != rate or form.channels != 1:
-            form = commands.pcm_format(rate)
+            form = requests.pcm_format(rate)
             window.check_format(form)
-        commands.check_samples(len(audio) if type(audio) is bytes else commands.sample_bytes(audio), form)
+        requests.check_samples(len(audio) if type(audio) is bytes else requests.sample_bytes(audio), form)
         state = window.check(ActivityInput.MEDIA)
         if self._gate is not None:
             self._gate()
@@ -112,7 +112,7 @@ class ClientMessageEncoder:
         window = self._window
         state, form = window.state, window.format
         if (realtime := message.realtime_input) is not None:
-            audio = commands.check_realtime_input(realtime)
+            audio = requests.check_realtime_input(realtime)
             if audio is not None:
                 window.check_format(audio)
                 form = audio
@@ -121,7 +121,7 @@ class ClientMessageEncoder:
             if (signal := activity_signal(realtime)) is not None:
                 state = window.check(signal)
         if (response := message.tool_response) is not None:
-            checked = self._calls.check(commands.tool_responses(response.function_responses), epoch=epoch)
+            checked = self._calls.check(requests.tool_responses(response.function_responses), epoch=epoch)
             message = attrs.evolve(message, tool_response=attrs.evolve(response, function_responses=checked))
         if (update := message.context_update) is not None and update.system_instruction is None is update.tools:
             raise InvalidMessage("context_update", "give system_instruction or tools; tools=[] removes all tools")

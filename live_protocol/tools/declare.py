@@ -120,7 +120,7 @@ class DeclaredFunction:
         )
 
     def __repr__(self) -> str:
-        return f"Declared({self.name!r})"
+        return f"DeclaredFunction({self.name!r})"
 
     def _shape(self, parameter: str, text: str) -> Shape:
         path = f"{self.name}.parameters.{parameter}"

@@ -52,7 +52,7 @@ _HINTS: Final = {
 
 
 def refusal_hint(status: int) -> tuple[bool, str]:
-    """Whether dialling again can help after a refused upgrade, and what to do about it (wire.md#http-failures)."""
+    """Whether dialing again can help after a refused upgrade, and what to do about it (wire.md#http-failures)."""
     retryable = status in (408, 429) or status >= 500
     if 300 <= status <= 399:
         return retryable, "Redirects are not followed: connect to where the service lives."

@@ -99,8 +99,8 @@ def test_what_the_client_said(path: Path) -> None:
     codec = Codec(backend_of(path))
     server = LiveSession.server(codec=codec)
     connection = LiveConnection.server(codec=codec)
-    dialled = LiveConnection.client(Endpoint.custom("ws://test/"), model="m")
-    connection.receive_data(dialled.data_to_send())
+    dialed = LiveConnection.client(Endpoint.custom("ws://test/"), model="m")
+    connection.receive_data(dialed.data_to_send())
     next(connection.events())
     connection.accept()
     count = 0

@@ -19,7 +19,7 @@ from support.introspection import camel, fields, hints, is_enum, is_message, sha
 from support.strategies import CALM, Rules, messages_of
 
 from live_protocol.codec import Codec
-from live_protocol.codec.decoding import structure
+from live_protocol.codec.decoding import from_dict
 from live_protocol.messages import (
     Backend,
     GroundingChunkMapsPlaceAnswerSourcesReviewSnippet,
@@ -263,7 +263,7 @@ def test_every_class(cls: type[Any], rules: Rules, snake_case: bool, data: st.Da
     proto = message_factory.GetMessageClass(COMPARISON.pairs[cls])
     parsed = json_format.ParseDict(CODEC.to_dict(message), proto())
     found = json_format.MessageToDict(parsed, preserving_proto_field_name=snake_case)
-    assert_same(structure(cls, found), message)
+    assert_same(from_dict(cls, found), message)
 
 
 def test_the_lists_are_exact() -> None:

@@ -35,7 +35,7 @@ PAGES = [
 ]
 YAML = [ROOT / ".pre-commit-config.yaml", *sorted(GITHUB.rglob("*.yml"))]
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
-FORMS = [GITHUB / "ISSUE_TEMPLATE" / name for name in ("bug.yml", "feature.yml")]
+JSON_LAYOUTS = [GITHUB / "ISSUE_TEMPLATE" / name for name in ("bug.yml", "feature.yml")]
 
 HEADINGS = ["Context", "Decision", "Consequences", "What would change our mind"]
 
@@ -168,7 +168,7 @@ def test_hooks_run_what_the_environment_has() -> None:
 # --- issue forms ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", FORMS, ids=relative)
+@pytest.mark.parametrize("form", JSON_LAYOUTS, ids=relative)
 def test_a_form_has_what_github_wants(form: Path) -> None:
     document = load(form)
     assert document.keys() == {"name", "description", "labels", "body"}
@@ -183,7 +183,7 @@ def test_a_form_has_what_github_wants(form: Path) -> None:
 
 def test_the_bug_form_says_how_a_redacted_trace_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its lines run as they stand, and leave the file that it promises."""
-    (field,) = [field for field in load(FORMS[0])["body"] if field.get("id") == "trace"]
+    (field,) = [field for field in load(JSON_LAYOUTS[0])["body"] if field.get("id") == "trace"]
     (snippet,) = re.findall(r"```python\n(.*?)```", field["attributes"]["description"], re.DOTALL)
     program = PROGRAM.replace("SNIPPET", textwrap.indent(snippet, " " * 8).strip())
     monkeypatch.chdir(tmp_path)

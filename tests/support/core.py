@@ -164,7 +164,7 @@ def say(pair: Pair, *values: dict[str, Any]) -> list[Any]:
 
 
 def check_end(events: list[Event], connection: LiveConnection, *, failed: bool) -> Any:
-    """The one way a connection may end: (Failed,) ConnectionClosed, once, last, then nothing for ever."""
+    """The one way a connection may end: (ConnectionFailed,) ConnectionClosed, once, last, then nothing for ever."""
     kinds = names(events)
     assert kinds.count("ConnectionClosed") == 1
     assert kinds.count("ConnectionFailed") == int(failed)

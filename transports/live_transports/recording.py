@@ -32,7 +32,7 @@ def record_to(
         info: Anything JSON that describes the recording.
 
     Yields:
-        The tap; its ``error`` tells afterwards whether the recording is whole.
+        The observer; its ``error`` tells afterwards whether the recording is whole.
 
     Raises:
         OSError: The file cannot be opened.

@@ -1,6 +1,6 @@
 """A recorded session, measured: what happened when, how long it took, and what went wrong.
 
-`Timeline.of` takes the records of a trace and never fails on what they hold; `render` draws the result.
+`Timeline.from_records` takes the records of a trace and never fails on what they hold; `render` draws the result.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from live_protocol.recording.timeline.spans import (
     GapKind,
     Mark,
     Ping,
-    Said,
-    SaidKind,
     ToolSpan,
+    TranscriptKind,
+    TranscriptSpan,
     TurnSpan,
 )
 from live_protocol.recording.timeline.summary import Distribution, SessionEnd, Summary, Traffic, summarize
@@ -41,13 +41,13 @@ __all__ = [
     "GapKind",
     "Mark",
     "Ping",
-    "Said",
-    "SaidKind",
     "SessionEnd",
     "Summary",
     "Timeline",
     "ToolSpan",
     "Traffic",
+    "TranscriptKind",
+    "TranscriptSpan",
     "TurnSpan",
 ]
 
@@ -84,7 +84,7 @@ class Timeline:
     turns: Sequence[TurnSpan]
     user_audio: Sequence[AudioStrip]
     model_audio: Sequence[AudioStrip]
-    said: Sequence[Said]
+    said: Sequence[TranscriptSpan]
     tools: Sequence[ToolSpan]
     gaps: Sequence[Gap]
     pings: Sequence[Ping]
@@ -92,7 +92,7 @@ class Timeline:
     summary: Summary
 
     @classmethod
-    def of(cls, records: Iterable[TraceRecord], *, gap: float = DEFAULT_GAP) -> Self:
+    def from_records(cls, records: Iterable[TraceRecord], *, gap: float = DEFAULT_GAP) -> Self:
         """Measure a recording.
 
         Args:

@@ -22,7 +22,7 @@ from live_protocol.messages import Blob, Content, FunctionResponse, LiveClientRe
 from live_protocol.messages.audio_format import INPUT_RATE, AudioFormat
 from live_protocol.recording.timeline.drafts import SPACING, ConnectionDraft
 from live_protocol.recording.timeline.server_side import ServerSide
-from live_protocol.recording.timeline.spans import Gap, GapKind, Ping, Said, SaidKind
+from live_protocol.recording.timeline.spans import Gap, GapKind, Ping, TranscriptKind, TranscriptSpan
 from live_protocol.recording.timeline.strips import AUDIBLE
 from live_protocol.recording.timeline.texts import describe_setup
 from live_protocol.recording.trace import TraceNote, TraceRecord
@@ -208,7 +208,9 @@ class Builder(ServerSide):
         if model:  # a turn of the past, given as history
             self.mark("history", text, sent=True)
         else:
-            self.written.append(Said(kind=SaidKind.WRITTEN, start=self.now, end=self.now, text=self.texts.whole(text)))
+            self.written.append(
+                TranscriptSpan(kind=TranscriptKind.WRITTEN, start=self.now, end=self.now, text=self.texts.whole(text))
+            )
 
     def _realtime(self, sent: LiveClientRealtimeInput) -> None:
         for blob in (sent.audio, *sent.media_chunks, sent.video):

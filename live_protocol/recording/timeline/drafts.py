@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from live_protocol.recording.timeline.spans import ConnectionSpan, Gap, Mark, Said, ToolSpan, TurnSpan
+from live_protocol.recording.timeline.spans import ConnectionSpan, Gap, Mark, ToolSpan, TranscriptSpan, TurnSpan
 from live_protocol.recording.timeline.strips import Strips
 from live_protocol.recording.timeline.texts import Texts
 
@@ -115,7 +115,7 @@ class State:
         spaced = None if timed else SPACING
         self.user_audio: Strips = Strips(plays=False, spaced=spaced)
         self.model_audio: Strips = Strips(plays=True, spaced=spaced)
-        self.written: list[Said] = []
+        self.written: list[TranscriptSpan] = []
         self.marks: list[Mark] = []
         self.gaps: list[Gap] = []
         self._asked: tuple[float, str] | None = None

@@ -8,7 +8,7 @@ from live_protocol import events as ev
 from live_protocol.conversation.transcripts import Role, TranscriptAssembler, Utterance
 from live_protocol.messages import Backend, LiveServerMessage
 from live_protocol.recording.timeline.drafts import ConnectionDraft, State, ToolDraft, TurnDraft
-from live_protocol.recording.timeline.spans import Gap, GapKind, Said, SaidKind
+from live_protocol.recording.timeline.spans import Gap, GapKind, TranscriptKind, TranscriptSpan
 from live_protocol.session.receiving import ServerMessageReader
 from live_protocol.session.tool_calls import ToolCallTracker
 from live_protocol.session.usage import Usage
@@ -17,7 +17,7 @@ __all__ = ["ServerSide"]
 
 _UNDERRUN: Final = 0.05  # seconds; any player buffers more than that
 
-_KINDS: Final = {Role.USER: SaidKind.HEARD, Role.MODEL: SaidKind.SAID, Role.THOUGHT: SaidKind.THOUGHT}
+_KINDS: Final = {Role.USER: TranscriptKind.HEARD, Role.MODEL: TranscriptKind.SAID, Role.THOUGHT: TranscriptKind.THOUGHT}
 
 
 class ServerSide(State):
@@ -60,10 +60,10 @@ class ServerSide(State):
             self._turn.interrupted = self._turn.interrupted or self.now
             self._turn = None
 
-    def said(self) -> tuple[Said, ...]:
+    def said(self) -> tuple[TranscriptSpan, ...]:
         """Everything that was said or written, by its beginning."""
         spoken = [
-            Said(
+            TranscriptSpan(
                 kind=_KINDS[utterance.role],
                 start=start,
                 end=end,

@@ -15,9 +15,9 @@ __all__ = [
     "GapKind",
     "Mark",
     "Ping",
-    "Said",
-    "SaidKind",
     "ToolSpan",
+    "TranscriptKind",
+    "TranscriptSpan",
     "TurnSpan",
 ]
 
@@ -64,7 +64,7 @@ class AudioStrip:
     stale: bool = False
 
 
-class SaidKind(enum.StrEnum):
+class TranscriptKind(enum.StrEnum):
     """Whose words, and how they are known."""
 
     HEARD = "heard"
@@ -79,7 +79,7 @@ class SaidKind(enum.StrEnum):
 
 @final
 @attrs.frozen(kw_only=True)
-class Said:
+class TranscriptSpan:
     """One utterance.
 
     Attributes:
@@ -91,7 +91,7 @@ class Said:
         turn: Number of the turn it belongs to; 0 for the user's.
     """
 
-    kind: SaidKind
+    kind: TranscriptKind
     start: float
     end: float
     text: str

@@ -40,7 +40,7 @@ class Distribution:
     maximum: float
 
     @classmethod
-    def of(cls, values: Iterable[float | None]) -> Self | None:
+    def from_values(cls, values: Iterable[float | None]) -> Self | None:
         """The spread of what is not None; None where nothing is left."""
         known = sorted(value for value in values if value is not None)
         if not known:
@@ -176,17 +176,17 @@ def summarize(
         user_audio=sum(strip.seconds for strip in user_audio),
         model_audio=sum(strip.seconds for strip in model_audio),
         model_audio_heard=sum(strip.heard for strip in model_audio) if timed else None,
-        first_audio=Distribution.of(turn.time_to_first_audio for turn in turns) if timed else None,
-        first_text=Distribution.of(turn.time_to_first_text for turn in turns) if timed else None,
+        first_audio=Distribution.from_values(turn.time_to_first_audio for turn in turns) if timed else None,
+        first_text=Distribution.from_values(turn.time_to_first_text for turn in turns) if timed else None,
         tool_calls=len(tools),
         tool_cancelled=sum(call.cancelled is not None for call in tools),
         tool_unanswered=sum(call.answered is None is call.cancelled for call in tools),
-        tool_latency=Distribution.of(call.latency for call in tools) if timed else None,
+        tool_latency=Distribution.from_values(call.latency for call in tools) if timed else None,
         silences=count[GapKind.SILENCE],
         underruns=count[GapKind.UNDERRUN],
         outages=count[GapKind.OUTAGE],
         gap_seconds=sum(gap.seconds for gap in gaps),
-        pings=Distribution.of(ping.rtt for ping in pings),
+        pings=Distribution.from_values(ping.rtt for ping in pings),
         usage=attrs.evolve(usage, last=None),  # one report would show unknown members as they came
         sent=sent,
         received=received,

@@ -72,7 +72,7 @@ class PlaybookMismatch(LiveProtocolError, AssertionError):
 
 @final
 class PlaybookConnection(AutomaticConnection[LiveConnection], ByteConnectionWrapper[LiveConnection]):
-    """The server's end of one connection, with the verbs of `LiveConnection`; it plays its script by itself.
+    """The server's end of one connection, with the commands of `LiveConnection`; it plays its script by itself.
 
     Drive it like any connection; ``serve(connection_factory=playbook.connection)`` and `live_protocol.testing.Pair`
     do. `next_event` plays on with the event it gives, `advance` with the time. Where the client does something else

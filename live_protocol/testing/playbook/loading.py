@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from live_protocol.errors import LocalProtocolError
-from live_protocol.testing.playbook.patterns import snake_case
+from live_protocol.testing.playbook.patterns import step_name
 from live_protocol.testing.suggestions import suggest
 
 __all__ = ["InvalidPlaybook", "Loader"]
@@ -105,7 +105,7 @@ class Loader:
             ((step, argument),) = step.items()
         if not isinstance(step, str):
             raise InvalidPlaybook(where, f"expected the name of a step, got {type(step).__name__}")
-        name = snake_case(step)
+        name = step_name(step)
         if name not in STEPS:
             raise InvalidPlaybook(where, f"unknown step {step[:60]!r}; {suggest(name, STEPS)}")
         method = getattr(playbook, name)
@@ -139,7 +139,7 @@ class Loader:
             return (argument,), {}
         if isinstance(argument, Mapping):
             return (), {
-                key if name.startswith("expect") else snake_case(str(key)): value for key, value in argument.items()
+                key if name.startswith("expect") else step_name(str(key)): value for key, value in argument.items()
             }
         return (argument, {}) if isinstance(argument, list) else ((argument,), {})
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import attrs
 
 from live_protocol._redaction import REDACTED, redact_tokens
-from live_protocol.codec import wire_base64 as _base64
+from live_protocol.codec import wire_base64
 from live_protocol.codec.schema import Field, fields
 from live_protocol.recording.scrubber import Scrubber
 
@@ -255,7 +255,7 @@ def _fits(pattern: Any, value: Any) -> tuple[bool, str]:
 def _means(pattern: str, value: Any) -> bool:
     """Whether a text is the wire form of a value: base64, a duration, an integer, a time."""
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return _base64.decode(pattern) == value
+        return wire_base64.decode(pattern) == value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return pattern in (str(value), f"{value:g}", f"{value:g}s")
     return isinstance(value, datetime) and value.isoformat() == pattern.replace("Z", "+00:00")

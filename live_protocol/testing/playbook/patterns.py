@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from live_protocol.codec.decoding import structure
+from live_protocol.codec.decoding import from_dict
 from live_protocol.codec.schema import fields
 from live_protocol.errors import InvalidMessage
 from live_protocol.messages import (
@@ -47,7 +47,7 @@ __all__ = [
     "kinds_of",
     "raw",
     "server_message",
-    "snake_case",
+    "step_name",
 ]
 
 _CHUNK: Final = 0.24  # seconds, as recorded (wire.md#audio)
@@ -61,14 +61,14 @@ _CLASSES: Final[Mapping[str, type]] = {
 }
 
 
-def snake_case(name: str) -> str:
+def step_name(name: str) -> str:
     """A name in snake_case, whatever casing it came in."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return re.sub(r"[\s-]+", "_", name.strip()).lower()
 
 
 def _kind(what: object) -> str:
-    name = KINDS.get(what) if isinstance(what, type) else snake_case(what) if isinstance(what, str) else None
+    name = KINDS.get(what) if isinstance(what, type) else step_name(what) if isinstance(what, str) else None
     if name is None or name not in KINDS.values():
         said = what.__name__ if isinstance(what, type) else repr(what)
         raise InvalidMessage("expect", f"{said} is nothing that a client says; {suggest(str(name), KINDS.values())}")
@@ -95,7 +95,7 @@ def expectation(what: object, patterns: Mapping[str, Any], **facts: Any) -> Expe
         known = {key for field in fields(_CLASSES[kind]) for key in (field.name, field.json)}
         for name in patterns:
             if name not in known and name != "extra":
-                advice = suggest(snake_case(name), [field.name for field in fields(_CLASSES[kind])])
+                advice = suggest(step_name(name), [field.name for field in fields(_CLASSES[kind])])
                 raise InvalidMessage(kind, f"has no field {name!r}; {advice}")
     return Expect(kind, dict(patterns), {name: pattern for name, pattern in facts.items() if pattern is not None})
 
@@ -109,7 +109,7 @@ def server_message(message: object) -> LiveServerMessage:
     if isinstance(message, LiveServerMessage):
         return message
     if isinstance(message, Mapping):
-        return structure(LiveServerMessage, message, "message")
+        return from_dict(LiveServerMessage, message, "message")
     raise InvalidMessage("message", f"expected LiveServerMessage or a dict of it, got {type(message).__name__}")
 
 

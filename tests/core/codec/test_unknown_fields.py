@@ -120,7 +120,7 @@ def test_unknown_names_in_the_services_words() -> None:
         ({"usageMetadata": {"promptTokenCount": True}}, "usage_metadata.prompt_token_count", "got a boolean"),
     ],
 )
-def test_misfits_name_their_path(value: Any, path: str, why: str) -> None:
+def test_mismatches_name_their_path(value: Any, path: str, why: str) -> None:
     error = refused(dumps({**value, "key": CANARY}))
     assert error.path == path
     assert why in error.why

@@ -244,7 +244,7 @@ def test_the_session_finds_a_fault_after_the_end() -> None:
 
 
 def test_a_fault_that_is_no_news() -> None:
-    """Once Failed was given, a fault of the layer above changes nothing."""
+    """Once `ConnectionFailed` was given, a fault of the layer above changes nothing."""
     machine = opened(strict=True)
     machine.closed(1008)
     assert isinstance(machine.next_event(), ConnectionFailed)
@@ -326,11 +326,11 @@ def test_given_up() -> None:
     assert actions(early) == []
     with pytest.raises(AlreadyClosed):
         early.requested("/")
-    dialling = client()
-    dialling.close()
-    assert dialling.wants.close
+    dialing = client()
+    dialing.close()
+    assert dialing.wants.close
     with pytest.raises(AlreadyClosed):
-        dialling.connected()
+        dialing.connected()
 
 
 def test_a_fault_before_the_answer() -> None:

@@ -297,7 +297,7 @@ def test_system_instruction() -> None:
         assert said(pair.content("/system")) == "Quiet."
 
 
-def test_the_parrot_may_be_off() -> None:
+def test_the_echo_model_may_be_off() -> None:
     with connected(emulator(echo=False)) as pair:
         assert pair.content("anyone?") == []
         message = messages(Pair().text("hi"))[0]

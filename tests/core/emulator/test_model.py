@@ -205,7 +205,7 @@ def test_a_response_is_asked_about() -> None:
     assert [content.role for content in turn.history] == ["user", "model"]
 
 
-def test_the_parrot_without_a_response() -> None:
+def test_the_echo_model_without_a_response() -> None:
     (said_nothing,) = EchoModel().on_tool_response(UserTurn())
     assert said_nothing == Say("null")
 

@@ -265,7 +265,7 @@ def test_many_cancelled_calls_are_not_remembered_for_ever() -> None:
         assert closed(pair) == INVALID
 
 
-def test_the_parrot_may_be_off_and_calls_sent_by_hand() -> None:
+def test_the_echo_model_may_be_off_and_calls_sent_by_hand() -> None:
     with connected(emulator(echo=False), {**AUDIO}) as pair:
         pair.raw(late_response("x"))
         assert closed(pair) == INVALID

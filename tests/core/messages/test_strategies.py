@@ -12,7 +12,7 @@ from support.introspection import MESSAGES, fields
 from support.strategies import CALM, ONEOFS, Rules, messages_of
 
 from live_protocol.codec import Codec
-from live_protocol.codec.decoding import structure
+from live_protocol.codec.decoding import from_dict
 from live_protocol.messages import Backend, LiveServerMessage
 
 RULES = {backend: Rules(backend=backend, unknown_enums=True) for backend in Backend}
@@ -33,7 +33,7 @@ def test_messages_are_valid_and_come_back(backend: Backend, cls: type[Any], data
     message = data.draw(messages_of(cls, RULES[backend], depth=2))
     choice = [getattr(message, member) for member in ONEOFS.get(cls.__name__, ())]
     assert sum(member is not None for member in choice) <= 1
-    assert structure(cls, Codec(backend).to_dict(message)) == message
+    assert from_dict(cls, Codec(backend).to_dict(message)) == message
 
 
 @pytest.mark.parametrize("cls", [cls for cls in MESSAGES.values() if fields(cls)])

@@ -208,7 +208,7 @@ def test_it_gives_up_after_a_time_without_health() -> None:
     assert isinstance(made.connection_lost(DROP, 109.1), GiveUp)
 
 
-def test_the_gap_is_counted_from_the_loss() -> None:
+def test_the_downtime_is_counted_from_the_loss() -> None:
     made = machine()
     assert made.downtime(5.0) == 0.0
     again(made, made.connection_lost(DROP, 100.0))
@@ -273,7 +273,7 @@ def test_a_session_that_never_had_a_handle(rule: NoHandlePolicy) -> None:
     assert isinstance(made.connection_lost(DROP, 0.0), DialAgain if rule is NoHandlePolicy.FRESH else GiveUp)
 
 
-def test_a_poisoned_handle() -> None:
+def test_a_handle_that_keeps_failing() -> None:
     made = machine(ReconnectPolicy(max_handle_failures=3, max_attempts=100, give_up_after=None))
     decision = again(made, made.connection_lost(DROP, 100.0))
     for _ in range(2):
@@ -286,7 +286,7 @@ def test_a_poisoned_handle() -> None:
     assert (decision.handle, decision.reason) == (None, ReconnectReason.HANDLE_REFUSED)
 
 
-def test_a_bad_network_is_no_poison() -> None:
+def test_a_bad_network_is_not_blamed_on_the_handle() -> None:
     made = machine(ReconnectPolicy(max_handle_failures=3, max_attempts=100, give_up_after=None))
     for _ in range(20):
         assert again(made, made.connection_lost(DROP, 100.0)).handle == "h"
@@ -300,7 +300,7 @@ def refused(status: int) -> CloseInfo:
     "info",
     [refused(503), refused(429), closed(1001), closed(1013), closed(1011, "The service is currently unavailable.")],
 )
-def test_an_outage_is_no_poison(info: CloseInfo) -> None:
+def test_an_outage_is_not_blamed_on_the_handle(info: CloseInfo) -> None:
     made = machine(ReconnectPolicy(max_handle_failures=3, max_attempts=100, give_up_after=None))
     again(made, made.connection_lost(DROP, 100.0))
     for _ in range(20):

@@ -59,9 +59,9 @@ def test_facts_between_two_connections() -> None:
     assert (machine.buffered_in, machine.buffered_out, machine.latency) == (0, 0, None)
     assert machine.dial is None
     assert "CONNECTING" in repr(machine)
-    with pytest.raises(IllegalInState, match="nothing is to be dialled"):
+    with pytest.raises(IllegalInState, match="nothing is to be dialed"):
         machine.dial_succeeded()
-    with pytest.raises(IllegalInState, match="nothing is to be dialled"):
+    with pytest.raises(IllegalInState, match="nothing is to be dialed"):
         machine.dial_failed("why")
     with pytest.raises(NotConnected):
         machine.ping()
@@ -246,7 +246,7 @@ def test_a_dial_that_cannot_succeed_ends_the_session() -> None:
     (lost,) = of(events, ev.InputLost)
     assert (lost.count, lost.reason, lost.numbers, lost.certain) == (1, LossReason.ENDED, ((2, 2),), True)
     assert world.machine.close_info is not None
-    assert world.machine.close_info.hint.startswith("Gave up: dialling again would not help.")
+    assert world.machine.close_info.hint.startswith("Gave up: dialing again would not help.")
     assert world.machine.state is ConnectionState.CLOSED
     assert world.machine.wants.close
     assert world.machine.dial is None

@@ -37,7 +37,7 @@ def texts(world: World, count: int) -> None:
         world.machine.send_realtime_input(text=f"text{number}")
 
 
-# --- the gap policies -------------------------------------------------------------------------------------------
+# --- the offline policies ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("room", "fits"), [(3 * SIZE - 1, 2), (3 * SIZE, 3), (3 * SIZE + 1, 3)])

@@ -83,7 +83,7 @@ def test_p12_a_result_is_bound_to_the_session_that_asked() -> None:
     assert "tool_response" not in server.texts
 
 
-def test_p13_the_old_connection_is_closed_before_the_new_one_is_dialled() -> None:
+def test_p13_the_old_connection_is_closed_before_the_new_one_is_dialed() -> None:
     world = World(ONE)
     world.say("first")
     world.wait(1.0)
@@ -96,7 +96,7 @@ def test_p13_the_old_connection_is_closed_before_the_new_one_is_dialled() -> Non
     assert not refused
 
 
-def test_p14_a_poisoned_handle_is_given_up_and_its_state_is_told() -> None:
+def test_p14_a_handle_that_keeps_failing_is_given_up_and_its_state_is_told() -> None:
     def script(connection: LiveConnection, event: ev.SetupReceived, number: int) -> None:
         resumption = event.setup.session_resumption
         connection.send_setup_complete()

@@ -75,7 +75,7 @@ def test_or_the_end() -> None:
     assert "there is no handle" in world.machine.close_info.hint
 
 
-def test_a_poisoned_handle_begins_a_new_session() -> None:
+def test_a_handle_that_keeps_failing_begins_a_new_session() -> None:
     def script(connection: Any, event: ev.SetupReceived, number: int) -> None:
         accept(connection, event, number)
         assert event.setup.session_resumption is not None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from live_protocol import events as ev
-from live_protocol.codec.decoding import structure
+from live_protocol.codec.decoding import from_dict
 from live_protocol.connection import LiveConnection
 from live_protocol.emulator import Emulator, EmulatorOptions, ModelAction, Say, UserTurn
 from live_protocol.endpoint import Endpoint
@@ -99,7 +99,7 @@ class Scripted:
 
     def tell(self, **members: Any) -> None:
         """Send a message on the newest connection."""
-        self.now.send(structure(LiveServerMessage, members))
+        self.now.send(from_dict(LiveServerMessage, members))
 
     def handle(self, name: str, *, index: int | None = None, resumable: bool = True) -> None:
         """Send a handle."""
@@ -163,7 +163,7 @@ class World:
     Attributes:
         cut_up: Bytes to the server after which the wire breaks, None for never.
         cut_down: The same for bytes from the server.
-        dials: What was dialled.
+        dials: What was dialed.
         at_close: Called before the last bytes of a connection that the machine leaves are carried.
         fail_dials: How many dials are to fail from now on.
         cuts: How often the wire was cut.
@@ -203,7 +203,7 @@ class World:
         if connect:
             self.run()
 
-    # --- the wire -----------------------------------------------------------------------------------------------
+    # --- the driver ---------------------------------------------------------------------------------------------
 
     def run(self) -> list[Any]:
         """Move bytes until nothing moves; gives the machine's new events."""

@@ -66,7 +66,7 @@ def answer(at: float | None, *responses: dict[str, Any]) -> TraceFrame:
 
 def begun(*records: TraceRecord) -> Timeline:
     """The timeline of a session that is ready at 0.2 s, and of what follows."""
-    return Timeline.of([up(0.0, SETUP), down(0.2, READY), *records])
+    return Timeline.from_records([up(0.0, SETUP), down(0.2, READY), *records])
 
 
 def kinds(timeline: Timeline) -> list[str]:

@@ -30,7 +30,7 @@ def chromium() -> Iterator[Page]:
 
 @pytest.fixture
 def page(chromium: Page, tmp_path: Path) -> Page:
-    return opened(chromium, tmp_path, Timeline.of(scenes.records()))
+    return opened(chromium, tmp_path, Timeline.from_records(scenes.records()))
 
 
 def opened(page: Page, folder: Path, timeline: Timeline) -> Page:
@@ -67,7 +67,7 @@ def test_a_call_at_the_very_end_has_its_name_before_it(chromium: Page, tmp_path:
     call = {"toolCall": {"functionCalls": [{"id": "1", "name": "get_weather"}]}}
     messages = [(0.0, True, setup), (0.1, False, {"setupComplete": {}}), (9.0, False, call)]
     records = [TraceFrame(at=at, sent=sent, data=json.dumps(message).encode()) for at, sent, message in messages]
-    page = opened(chromium, tmp_path, Timeline.of(records))
+    page = opened(chromium, tmp_path, Timeline.from_records(records))
     name, bar = page.js(
         "[[...document.querySelectorAll('#chart .label')].find(node => node.textContent === 'get_weather'),"
         " document.querySelector('#chart .fill.bad')].map(node => node.getBBox()).map(box => [box.x, box.width])"
@@ -207,7 +207,7 @@ def test_hostile_texts(chromium: Page, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("records", [[], None], ids=["nothing", "a setup alone"])
 def test_next_to_nothing(chromium: Page, tmp_path: Path, records: list[object] | None) -> None:
-    page = opened(chromium, tmp_path, Timeline.of([]) if records == [] else begun())
+    page = opened(chromium, tmp_path, Timeline.from_records([]) if records == [] else begun())
     assert page.js("document.querySelectorAll('[data-lane]').length") == len(LANES)
     page.js("document.getElementById('chart').focus()")
     for key in ("ArrowDown", "ArrowUp", "+", "ArrowLeft", "-", "0"):
@@ -218,7 +218,7 @@ def test_next_to_nothing(chromium: Page, tmp_path: Path, records: list[object] |
 @pytest.mark.skipif(not RECORDINGS, reason="the recordings lie beside the repository")
 def test_google_recordings(chromium: Page, tmp_path: Path) -> None:
     for path in RECORDINGS:
-        page = opened(chromium, tmp_path, Timeline.of(read_websocket_log(path.read_bytes())))
+        page = opened(chromium, tmp_path, Timeline.from_records(read_websocket_log(path.read_bytes())))
         assert ticks(page)[0] == "#1", path.name
         assert page.js("document.querySelector('#chart svg').outerHTML").count("NaN") == 0
 
@@ -231,7 +231,7 @@ def test_an_hour(chromium: Page, tmp_path: Path) -> None:
     records = [
         attrs.evolve(record, at=(record.at or 0.0) + n * (last - first + 3)) for n in range(105) for record in base
     ]
-    page = opened(chromium, tmp_path, Timeline.of(records))
+    page = opened(chromium, tmp_path, Timeline.from_records(records))
     assert ticks(page)[-1] == "60:00"
     assert page.js("document.querySelectorAll('#chart *').length") < 8000
     page.js("document.getElementById('in').click()")

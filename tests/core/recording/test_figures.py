@@ -35,12 +35,12 @@ def shown(timeline: Timeline) -> dict[str, Figure]:
 
 
 def test_what_there_is_nothing_of_is_left_out() -> None:
-    assert list(shown(Timeline.of([]))) == ["duration", "turns", "user audio", "model audio", "traffic"]
-    assert shown(Timeline.of([]))["user audio"] == Figure("user audio", "none")
+    assert list(shown(Timeline.from_records([]))) == ["duration", "turns", "user audio", "model audio", "traffic"]
+    assert shown(Timeline.from_records([]))["user audio"] == Figure("user audio", "none")
 
 
 def test_everything() -> None:
-    found = shown(Timeline.of(scenes.records()))
+    found = shown(Timeline.from_records(scenes.records()))
     assert found["duration"].detail == "2 connections"
     assert found["turns"] == Figure("turns", "6", "1 interrupted")
     assert found["time to first audio"].detail.startswith("median of 6; p95 ")
@@ -64,7 +64,7 @@ def test_particulars() -> None:
     assert found["time to first audio"] == Figure("time to first audio", "200 ms", "1 turn")
     assert found["gaps"] == Figure("gaps", "2", "1 silence, 1 underrun; 7.60 s", problem=True)
     assert found["model audio"] == Figure("model audio", "200 ms")
-    untimed = shown(Timeline.of([call(None, {"id": "1", "name": "f"})]))
+    untimed = shown(Timeline.from_records([call(None, {"id": "1", "name": "f"})]))
     assert untimed["tool calls"].detail == "1 unanswered"
     assert untimed["duration"].value == "not recorded"
     silent = shown(begun(note(10.0, "closed")))

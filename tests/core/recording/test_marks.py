@@ -59,7 +59,7 @@ def test_client_marks(message: dict[str, Any], kind: str, detail: str) -> None:
 
 @pytest.mark.parametrize("sent", [True, False])
 def test_undecodable(sent: bool) -> None:
-    timeline = Timeline.of([TraceFrame(sent=sent, data=b"\xff{", at=1.0)])
+    timeline = Timeline.from_records([TraceFrame(sent=sent, data=b"\xff{", at=1.0)])
     found = mark(timeline, "undecodable")
     assert found.problem
     assert found.sent is sent
@@ -74,6 +74,6 @@ def test_what_a_setup_asks_for() -> None:
         "tools": [{"functionDeclarations": [{"name": "f"}, {}]}, {"googleSearch": {}}],
         "systemInstruction": {"parts": [{"text": "SECRET PROMPT"}]},
     }
-    detail = mark(Timeline.of([up(0.0, {"setup": setup})]), "setup").detail
+    detail = mark(Timeline.from_records([up(0.0, {"setup": setup})]), "setup").detail
     assert detail == "models/m; AUDIO; tools f, ?; system instruction"
-    assert mark(Timeline.of([up(0.0, {"setup": {}})]), "setup").detail == "no model"
+    assert mark(Timeline.from_records([up(0.0, {"setup": {}})]), "setup").detail == "no model"

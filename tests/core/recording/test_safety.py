@@ -32,7 +32,7 @@ recorded = pytest.mark.skipif(not RECORDINGS, reason="the recordings lie beside 
 
 def everything(records: list[TraceRecord]) -> str:
     """All that can be got out of a timeline."""
-    timeline = Timeline.of(records)
+    timeline = Timeline.from_records(records)
     words = json.dumps(timeline.to_dict())
     words += repr(timeline) + repr(figures(timeline.summary)) + ending(timeline.summary.end)
     page = render(timeline, subtitle="x")
@@ -119,7 +119,7 @@ def test_any_session(messages: list[dict[str, Any]], waits: list[float]) -> None
         now += wait
         sent = bool({"setup", "clientContent", "realtimeInput", "toolResponse"} & message.keys())
         records.append((up if sent else down)(now, message))
-    timeline = Timeline.of(records)
+    timeline = Timeline.from_records(records)
     assert timeline.duration <= now
     assert timeline.end >= timeline.duration
     for strip in (*timeline.user_audio, *timeline.model_audio):
@@ -144,7 +144,7 @@ def test_a_damaged_recording(junk: bytes, where: int) -> None:
     victim = frames[where % len(frames)]
     data = victim.data[: where % (len(victim.data) + 1)] + junk
     frames[where % len(frames)] = TraceFrame(sent=victim.sent, data=data, at=victim.at)
-    Timeline.of(frames)
+    Timeline.from_records(frames)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def hostile() -> Timeline:
         down(0.4, {HOSTILE: HOSTILE}),
         note(0.5, "closed", code=1008, reason=HOSTILE, initiator=HOSTILE, hint=HOSTILE),
     ]
-    return Timeline.of(records)
+    return Timeline.from_records(records)
 
 
 def test_hostile_texts_stay_data() -> None:
@@ -229,7 +229,7 @@ def test_hostile_texts_stay_data() -> None:
 
 
 def test_the_page_needs_nothing_else() -> None:
-    page = render(Timeline.of(scenes.records()))
+    page = render(Timeline.from_records(scenes.records()))
     page = page.replace(data_of(page), "")
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", page)
     assert not re.search(r"\b(src|href)=|@import|url\((?!#)|\bimport\(|fetch\(|XMLHttpRequest|WebSocket\(", page)
@@ -241,7 +241,7 @@ def test_the_page_needs_nothing_else() -> None:
 
 
 def test_the_page_is_the_same_every_time() -> None:
-    assert render(Timeline.of(scenes.records())) == render(Timeline.of(scenes.records()))
+    assert render(Timeline.from_records(scenes.records())) == render(Timeline.from_records(scenes.records()))
 
 
 def test_title_end_and_hint() -> None:
@@ -257,7 +257,7 @@ def test_title_end_and_hint() -> None:
 
 
 def test_nothing_recorded() -> None:
-    assert "<dt>turns</dt><dd>0</dd>" in render(Timeline.of([]))
+    assert "<dt>turns</dt><dd>0</dd>" in render(Timeline.from_records([]))
 
 
 # --- Google's recordings ----------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ def test_nothing_recorded() -> None:
 def test_recordings(path: Path) -> None:
     frames = list(read_websocket_log(path.read_bytes()))
     everything(list(frames))
-    timeline = Timeline.of(frames)
+    timeline = Timeline.from_records(frames)
     summary = timeline.summary
     assert not timeline.timed
     assert summary.connections == 1
@@ -283,7 +283,10 @@ def test_both_formats_tell_the_same_but_for_times() -> None:
     frames = list(TraceReader(scenes.recorded()))
     sink = io.BytesIO()
     write_websocket_log(frames, sink)
-    timed, untimed = Timeline.of(frames).summary, Timeline.of(read_websocket_log(sink.getvalue())).summary
+    timed, untimed = (
+        Timeline.from_records(frames).summary,
+        Timeline.from_records(read_websocket_log(sink.getvalue())).summary,
+    )
     for name in ("turns", "interruptions", "tool_calls", "usage", "sent", "received"):
         assert getattr(timed, name) == getattr(untimed, name), name
     for name in ("user_audio", "model_audio"):

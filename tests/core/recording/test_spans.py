@@ -28,7 +28,7 @@ from core.recording.support import (
     up,
     voice,
 )
-from live_protocol.recording import ENVELOPE_STEP, Distribution, GapKind, SaidKind, Timeline
+from live_protocol.recording import ENVELOPE_STEP, Distribution, GapKind, Timeline, TranscriptKind
 
 about = pytest.approx
 
@@ -37,7 +37,7 @@ about = pytest.approx
 
 
 def test_nothing() -> None:
-    timeline = Timeline.of([])
+    timeline = Timeline.from_records([])
     assert not timeline.timed
     assert (timeline.duration, timeline.end) == (0.0, 0.0)
     assert timeline.connections == timeline.turns == timeline.marks == ()
@@ -46,7 +46,7 @@ def test_nothing() -> None:
 
 
 def test_times_count_from_the_first_record_and_never_go_back() -> None:
-    timeline = Timeline.of([up(1e9, SETUP), down(1e9 + 2, READY), content(1e9 + 1, turnComplete=True)])
+    timeline = Timeline.from_records([up(1e9, SETUP), down(1e9 + 2, READY), content(1e9 + 1, turnComplete=True)])
     assert timeline.timed
     assert timeline.connections[0].ready == 2.0
     assert mark(timeline, "turn complete").at == 2.0
@@ -54,14 +54,14 @@ def test_times_count_from_the_first_record_and_never_go_back() -> None:
 
 
 def test_times_too_far_apart_to_subtract() -> None:
-    timeline = Timeline.of([up(-1.7e308, SETUP), down(1.7e308, READY)])
+    timeline = Timeline.from_records([up(-1.7e308, SETUP), down(1.7e308, READY)])
     assert timeline.duration == 0.0
 
 
 @pytest.mark.parametrize("odd", [None, math.nan, math.inf])
 def test_without_times_messages_are_spaced_evenly(odd: float | None) -> None:
     records = [up(0.0, SETUP), down(0.2, READY), ask(0.3), voice(odd, 3.0), content(5.0, interrupted=True)]
-    timeline = Timeline.of(records)
+    timeline = Timeline.from_records(records)
     assert not timeline.timed
     assert timeline.duration == about(0.4)
     assert timeline.connections[0].ready == about(0.1)
@@ -76,7 +76,7 @@ def test_without_times_messages_are_spaced_evenly(odd: float | None) -> None:
 @pytest.mark.parametrize("gap", [0, -1, math.nan])
 def test_a_gap_is_positive(gap: float) -> None:
     with pytest.raises(ValueError, match="gap"):
-        Timeline.of([], gap=gap)
+        Timeline.from_records([], gap=gap)
 
 
 # --- audio ------------------------------------------------------------------------------------------------------
@@ -248,10 +248,10 @@ def test_words() -> None:
     )  # fmt: skip
     said = [(one.kind, one.text, one.start, one.end, one.interrupted, one.turn) for one in timeline.said]
     assert said == [
-        (SaidKind.WRITTEN, "a b", about(1.0), about(1.0), False, 0),
-        (SaidKind.HEARD, "Hello.", about(1.2), about(1.4), False, 0),
-        (SaidKind.THOUGHT, "thinking", about(1.5), about(1.5), True, 1),
-        (SaidKind.SAID, "Good day", about(1.6), about(1.9), True, 1),
+        (TranscriptKind.WRITTEN, "a b", about(1.0), about(1.0), False, 0),
+        (TranscriptKind.HEARD, "Hello.", about(1.2), about(1.4), False, 0),
+        (TranscriptKind.THOUGHT, "thinking", about(1.5), about(1.5), True, 1),
+        (TranscriptKind.SAID, "Good day", about(1.6), about(1.9), True, 1),
     ]
     assert mark(timeline, "history").detail == "before"
     assert mark(timeline, "media").sent is True
@@ -315,7 +315,9 @@ def test_long_arguments_are_cut() -> None:
 
 
 def test_silence() -> None:
-    timeline = Timeline.of([up(0.0, SETUP), down(0.1, READY), ask(3.0), voice(3.2), note(9.0, "closed")], gap=2.5)
+    timeline = Timeline.from_records(
+        [up(0.0, SETUP), down(0.1, READY), ask(3.0), voice(3.2), note(9.0, "closed")], gap=2.5
+    )
     assert [(gap.kind, gap.start, gap.end) for gap in timeline.gaps] == [
         (GapKind.SILENCE, about(0.1), about(3.0)),
         (GapKind.SILENCE, about(3.2), about(9.0)),
@@ -334,7 +336,7 @@ def test_an_underrun() -> None:
 
 
 def test_pings() -> None:
-    timeline = Timeline.of(
+    timeline = Timeline.from_records(
         [note(0.0, "connected"), note(1.0, "pong", rtt=0.1), note(2.0, "pong", rtt=1), note(3.0, "pong"),
          note(4.0, "pong", rtt="fast"), note(4.0, "pong", rtt=-1), note(4.0, "pong", rtt=10**400), note(5.0, "ping")]
     )  # fmt: skip
@@ -344,9 +346,9 @@ def test_pings() -> None:
 
 
 def test_spreads() -> None:
-    assert Distribution.of([None]) is None
-    assert Distribution.of([3, None, 1, 2]) == Distribution(count=3, median=2, p95=3, maximum=3)
-    spread = Distribution.of(range(1, 101))
+    assert Distribution.from_values([None]) is None
+    assert Distribution.from_values([3, None, 1, 2]) == Distribution(count=3, median=2, p95=3, maximum=3)
+    spread = Distribution.from_values(range(1, 101))
     assert spread is not None
     assert (spread.median, spread.p95, spread.maximum) == (50.5, 95, 100)
 
@@ -377,7 +379,7 @@ def test_a_recorded_hint_and_odd_facts() -> None:
     end = begun(note(1.0, "closed", code=10**30, error="text", clean="yes")).summary.end
     assert (end.recorded, end.code, end.clean, end.error) == (True, None, False, "")
     assert "network was lost" in end.hint
-    rejected = mark(Timeline.of([note(0.0, "rejected", status=403)]), "rejected")
+    rejected = mark(Timeline.from_records([note(0.0, "rejected", status=403)]), "rejected")
     assert (rejected.detail, rejected.problem) == ("HTTP 403", True)
 
 
@@ -390,7 +392,7 @@ def test_no_end() -> None:
 
 def test_connections_follow_one_another() -> None:
     resumes = {"setup": {"model": "models/other", "sessionResumption": {"handle": "h"}}}
-    timeline = Timeline.of(
+    timeline = Timeline.from_records(
         [
             up(0.0, SETUP), note(0.1, "connected", compression=True), down(0.2, READY), voice(0.5), note(1.0, "closed"),
             note(2.0, "closed"),  # an attempt that failed
@@ -413,7 +415,7 @@ def test_connections_follow_one_another() -> None:
 
 
 def test_unknown_notes_are_skipped() -> None:
-    timeline = Timeline.of([note(0.0, "of-a-later-version", x=1), note(1.0, "connected")])
+    timeline = Timeline.from_records([note(0.0, "of-a-later-version", x=1), note(1.0, "connected")])
     assert kinds(timeline) == ["connected"]
     assert timeline.duration == 1.0
 
@@ -422,7 +424,7 @@ def test_unknown_notes_are_skipped() -> None:
 
 
 def test_a_conversation() -> None:
-    timeline = Timeline.of(scenes.records())
+    timeline = Timeline.from_records(scenes.records())
     summary = timeline.summary
     assert timeline.timed
     assert (summary.connections, summary.turns, summary.interruptions, summary.outages) == (2, 6, 1, 1)

@@ -1,4 +1,4 @@
-"""From options to the setup message, and what is refused before anything is dialled (wire.md#setup)."""
+"""From options to the setup message, and what is refused before anything is dialed (wire.md#setup)."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ def test_default_modality() -> None:
         (LiveClientSetup(generation_config=CANARY), "setup.generation_config", "expected GenerationConfig"),
     ],
 )
-def test_misfits(config: Any, path: str, why: str) -> None:
+def test_mismatches(config: Any, path: str, why: str) -> None:
     refused(path, why, config)
 
 

@@ -238,7 +238,7 @@ class TestRegistry:
         assert list(registry) == ["f", "h", "g"]
         assert len(registry) == 3
         assert registry["g"] is added
-        assert repr(added) == "Declared('g')"
+        assert repr(added) == "DeclaredFunction('g')"
         declarations = registry.tool().function_declarations
         assert [one.name for one in declarations] == ["f", "h", "g"]
         assert declarations[2].behavior is Behavior.BLOCKING

@@ -1,4 +1,4 @@
-"""What is special about each library: how it is dialled, what it says of the end, and what it must not hide."""
+"""What is special about each library: how it is dialed, what it says of the end, and what it must not hide."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_key_that_is_refused(kit: Kit) -> None:
     kit.run(scenario)
 
 
-# --- dialling -----------------------------------------------------------------------------------------------------
+# --- dialing ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("library", KITS)

@@ -1,96 +1,139 @@
-"""``live-protocol completion``: scripts that the shells accept, and that complete."""
+"""``live-protocol completion``: what the shells make of the scripts when somebody presses Tab."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
-from transports.cli.support import call
+from transports.cli.support import call, on_terminal
 
 from live_transports.cli.commands import COMMANDS
 
+Complete = Callable[[str], list[str]]
+SHELLS = ("bash", "zsh", "fish")
 
-@pytest.fixture
-def script(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    shell: str = request.param
+
+def script(shell: str, folder: Path) -> Path:
     if shutil.which(shell) is None:
         pytest.skip(f"there is no {shell} here")
     result = call("completion", shell)
     assert (result.status, result.err) == (0, "")
-    path = tmp_path / f"completion.{shell}"
+    path = folder / f"completion.{shell}"
     path.write_text(result.out, "utf-8")
     return path
 
 
-def shell(*command: str | Path, cwd: Path | None = None) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd=cwd)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A folder with files to find."""
+    folder = tmp_path / "files"
+    (folder / "annex").mkdir(parents=True)
+    for name in ("utterance.wav", "two words.wav", "unrelated.txt"):
+        (folder / name).touch()
+    return folder
 
 
-BASH = """
-set -u
-source "$1"
-complete -p live-protocol
-shift
-COMP_WORDS=(live-protocol "$@")
-COMP_CWORD=$#
-_live_protocol
-printf '%s\\n' "${COMPREPLY[@]}"
-"""
+# --- as typed ---------------------------------------------------------------------------------------------------
 
-only = pytest.mark.parametrize
+# The command shows what it is called with, so the screen tells what Tab made of the line.
+STARTUP = {
+    "bash": """PS1='ready> '; live-protocol() { printf '<%s>' "$@"; echo; }; eval "$(<SCRIPT)" """,
+    "zsh": """PS1='ready> '; autoload -Uz compinit; compinit -u -D; live-protocol() { printf '<%s>' "$@"; echo; }
+               eval "$(<SCRIPT)" """,
+    "fish": """function fish_prompt; echo -n 'ready> '; end; function fish_greeting; end
+               set fish_autosuggestion_enabled 0
+               function live-protocol; printf '<%s>' $argv; echo; end; source SCRIPT""",
+}
 
 
-@only("script", ["bash"], indirect=True)
-@only(
+@pytest.mark.parametrize("shell", SHELLS)
+def test_tab(shell: str, tmp_path: Path, files: Path) -> None:
+    startup = tmp_path / ".zshrc"
+    startup.write_text(f"cd {files}; {STARTUP[shell].replace('SCRIPT', str(script(shell, tmp_path)))}\n")
+    command = {
+        "bash": ["bash", "--rcfile", str(startup), "-i"],
+        "zsh": ["zsh", "-d", "-i"],
+        "fish": ["fish", "--no-config", "-i", "-C", f"source {startup}"],
+    }[shell]
+    lines = {
+        "live-protocol tal\t": ["talk"],
+        "live-protocol --deb\t chec\t": ["--debug", "check"],
+        "live-protocol chat --modal\t A\t": ["chat", "--modality", "AUDIO"],
+        "live-protocol completion z\t": ["completion", "zsh"],
+        "live-protocol talk ut\t -o tw\t": ["talk", "utterance.wav", "-o", "two words.wav"],
+        "live-protocol demo --out a\t": ["demo", "--out", "annex"],
+    }
+    typed = [(b"ready> ", f"{line}\r".encode()) for line in lines]
+    status, screen = on_terminal(
+        ["/usr/bin/env", f"ZDOTDIR={tmp_path}", *command], typed=[*typed, (b"ready> ", b"exit\r")]
+    )
+    assert status == 0
+    shown = [re.findall(r"<(.*?)>", line) for line in screen.decode().splitlines() if line.startswith("<")]
+    assert [[word.rstrip("/") for word in words] for words in shown] == list(lines.values())
+
+
+# --- all that is offered ----------------------------------------------------------------------------------------
+
+OFFERED = {
+    "bash": """
+        source "$1"; shift
+        COMP_WORDS=(live-protocol "$@"); COMP_CWORD=$#
+        $(complete -p live-protocol | sed 's/.* -F \\([^ ]*\\) .*/\\1/')
+        printf '%s\\n' "${COMPREPLY[@]}"
+    """,
+    "fish": """source $argv[1]; complete -C "live-protocol $argv[2..]" """,
+}
+
+
+@pytest.mark.parametrize("shell", OFFERED)
+@pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (("",), {*COMMANDS, "-h", "--help", "--version", "--debug"}),
+        (("",), {*COMMANDS}),
         (("ch",), {"chat", "check"}),
+        (("--",), {"--help", "--version", "--debug"}),
         (("chat", "--mod"), {"--modality", "--model"}),
         (("chat", "--modality", ""), {"AUDIO", "TEXT"}),
         (("--debug", "chat", "--modality", "A"), {"AUDIO"}),
-        (("completion", "f"), {"fish"}),
-        (("talk", "an"), {"an-utterance.wav"}),
-        (("talk", "-o", "an"), {"an-utterance.wav"}),
+        (("completion", ""), {"bash", "zsh", "fish"}),
+        (("talk", "u"), {"utterance.wav", "unrelated.txt"}),
+        (("talk", "-o", "tw"), {"two words.wav"}),
         (("talk", "--o"), {"--out"}),
-        (("talk", "two"), {"two words.wav"}),
-        (("talk", "-o", "two"), {"two words.wav"}),
-        (("chat", "--model", ""), {""}),
+        (("serve", "--record", "a"), {"annex"}),
+        (("chat", "--model", ""), set()),
     ],
 )
-def test_bash(script: Path, tmp_path: Path, words: tuple[str, ...], offered: set[str]) -> None:
-    for name in ("an-utterance.wav", "two words.wav"):
-        (tmp_path / name).touch()
-    registered, *replies = shell("bash", "--norc", "-c", BASH, "bash", script, *words, cwd=tmp_path).splitlines()
-    assert registered == "complete -o filenames -F _live_protocol live-protocol"
-    assert set(replies) == offered
+def test_offers(shell: str, words: tuple[str, ...], offered: set[str], tmp_path: Path, files: Path) -> None:
+    options = ["--norc", "-c", OFFERED[shell], "bash"] if shell == "bash" else ["--no-config", "-c", OFFERED[shell]]
+    done = subprocess.run(
+        [shell, *options, script(shell, tmp_path), *words],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        cwd=files,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    replies = {line.partition("\t")[0].rstrip("/").replace("\\", "") for line in done.stdout.splitlines()} - {""}
+    assert replies == offered
 
 
-@only("script", ["zsh"], indirect=True)
-def test_zsh(script: Path) -> None:
-    shell("zsh", "-n", script)
-    load = f"autoload -Uz compinit; compinit -u -D; source {script}; print $_comps[live-protocol]"
-    assert shell("zsh", "-fc", load) == "_live_protocol\n"
-
-
-@only("script", ["fish"], indirect=True)
-def test_fish(script: Path) -> None:
-    shell("fish", "--no-execute", script)
-
-    def complete(text: str) -> set[str]:
-        lines = shell("fish", "--no-config", "-c", f"source {script}; complete -C '{text}'").splitlines()
-        return {line.partition("\t")[0] for line in lines}
-
-    assert complete("live-protocol ch") == {"chat", "check"}
-    assert complete("live-protocol chat --modality ") == {"AUDIO", "TEXT"}
-    assert complete("live-protocol completion ") == {"bash", "fish", "zsh"}
+# --- errors -----------------------------------------------------------------------------------------------------
 
 
 def test_another_shell() -> None:
     result = call("completion", "csh")
     assert result.status == 2
     assert "invalid choice: 'csh'" in result.err
+
+
+def test_shtab_is_an_extra() -> None:
+    with patch.dict("sys.modules", {"shtab": None}):
+        result = call("completion", "bash")
+        assert (result.status, "pip install 'live-protocol[completion]'" in result.err) == (2, True)
+        assert call("completion", "--help").status == 0

@@ -33,7 +33,7 @@ PHASES = ["unread", "delay", "tls", "upgrade"]
 
 @contextmanager
 def lost(phase: str) -> Iterator[tuple[Service, list[Endpoint], dict[str, Any]]]:
-    """A service, what is to be dialled one after the other, and options that hold the session in a phase."""
+    """A service, what is to be dialed one after the other, and options that hold the session in a phase."""
     with Service() as service, hole() as port:
         delay = 30.0 if phase == "delay" else 0.0
         policy = quick(base_delay=delay, max_delay=delay, jitter=0.0)

@@ -118,7 +118,7 @@ def test_an_endpoint_for_each_dial(kit: Kit) -> None:
         kit.run(scenario)
 
 
-def test_what_is_said_in_a_gap_arrives(kit: Kit) -> None:
+def test_what_is_said_offline_arrives(kit: Kit) -> None:
     async def scenario() -> None:
         async with kit.connect(service.endpoint(), TEXT, **options()) as session:
             await say(session, "one")
@@ -133,7 +133,7 @@ def test_what_is_said_in_a_gap_arrives(kit: Kit) -> None:
         kit.run(scenario)
 
 
-def test_a_gap_that_keeps_nothing(kit: Kit) -> None:
+def test_an_offline_policy_that_keeps_nothing(kit: Kit) -> None:
     async def scenario() -> None:
         policy = quick(offline=OfflinePolicy.RAISE)
         async with kit.connect(service.endpoint(), TEXT, **options(reconnect=policy)) as session:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import inspect
+import os
 import socket
 import threading
 import time
@@ -14,14 +16,14 @@ import pytest
 from support.patience import PATIENCE, at_once
 from transports.runtimes.kit.peer import Conn, Peer, dialer
 
-from live_protocol import ConnectionState, IllegalInState, Timeouts, TransportFailed
+from live_protocol import ConnectionState, Endpoint, IllegalInState, Timeouts, TransportFailed
 from live_protocol.messages import Content, LiveServerContent, LiveServerMessage, Part
 from live_protocol.reconnect import PersistentConnection
 from live_protocol.session import ClientCommands
 from live_transports.asyncio import LiveClientSession, LiveServer, LiveServerSession, connect, serve
 from live_transports.asyncio import dialing as _asyncio_dial
 from live_transports.asyncio import driver as _asyncio
-from live_transports.shared import steps as _driver
+from live_transports.shared import steps
 from live_transports.shared.async_sessions import AsyncClientSession
 
 
@@ -142,9 +144,10 @@ def test_nodelay_also_on_a_socket_of_the_callers() -> None:
         asyncio.run(main(peer))
 
 
-def test_local_address() -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", ""])
+def test_local_address(host: str) -> None:
     async def main(peer: Peer) -> None:
-        async with connect(peer.endpoint(), model="test", local_addr=("127.0.0.1", 0)):
+        async with connect(peer.endpoint(), model="test", local_addr=(host, 0)):
             pass
 
     with Peer(polite) as peer:
@@ -162,7 +165,7 @@ def test_no_task_of_ours() -> None:
 
 @pytest.mark.parametrize("broken", ["refused", "silent", "both"])
 def test_the_next_address_is_tried(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_driver, "STAGGER", 0.05)
+    monkeypatch.setattr(steps, "ATTEMPT_DELAY", 0.05)
 
     async def main() -> None:
         good, dead = ("127.0.0.1", peer.port), ("127.0.0.1", refused.getsockname()[1])
@@ -213,13 +216,70 @@ def test_the_next_address_is_tried(broken: str, monkeypatch: pytest.MonkeyPatch)
                 filler.close()
 
 
-def test_addresses_take_turns() -> None:
-    six, four = socket.AF_INET6, socket.AF_INET
-    found = [(family, 1, 6, "", (str(index), 1)) for index, family in enumerate((six, six, six, four, four))]
-    assert [address[0] for _, address in _driver.interleave_families(found)] == ["0", "3", "1", "4", "2"]
-    assert _driver.ip_address("127.0.0.1", 5) == [(four, ("127.0.0.1", 5))]
-    assert _driver.ip_address("::1", 5) == [(six, ("::1", 5))]
-    assert _driver.ip_address("localhost", 5) == []
+def test_a_failure_tells_of_every_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(*addresses: tuple[str, int]) -> str:
+        async def resolve(*_: object, **__: object) -> list[Any]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        with pytest.raises(TransportFailed) as caught:
+            await connect(Endpoint.custom("ws://name.test/"), model="test")
+        assert isinstance(caught.value.__cause__, OSError)
+        return str(caught.value)
+
+    with socket.socket() as refused:
+        refused.bind(("127.0.0.1", 0))
+        dead = refused.getsockname()
+        text = asyncio.run(main(dead, dead))
+        assert text == f"could not connect to name.test:80: {os.strerror(errno.ECONNREFUSED)}"
+        text = asyncio.run(main(dead, ("255.255.255.255", 9)))
+        assert f"[Errno {errno.ECONNREFUSED}]" in text
+        assert text.count("Errno") == 2
+
+
+def test_cancelled_at_the_moment_of_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the cancellation is lost nor the socket, whichever of them is first."""
+    monkeypatch.setattr(steps, "ATTEMPT_DELAY", 0.001)
+
+    async def main(moment: int) -> bool:
+        loop = asyncio.get_running_loop()
+        tried: list[tuple[str, int]] = []
+        both, success = loop.create_future(), loop.create_future()
+
+        async def resolve(*_: object, **__: object) -> list[Any]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in (1, 2)]
+
+        async def sock_connect(_: socket.socket, address: tuple[str, int]) -> None:
+            tried.append(address)
+            if len(tried) == 1:
+                await loop.create_future()
+            both.set_result(None)
+            await success
+
+        monkeypatch.setattr(loop, "getaddrinfo", resolve)
+        monkeypatch.setattr(loop, "sock_connect", sock_connect)
+        racing = asyncio.create_task(_asyncio_dial.connect_tcp("name.test", 1, None))
+        await both
+        success.set_result(None)
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        cancelled = racing.cancel()
+        await asyncio.wait([racing])
+        assert racing.cancelled() is cancelled
+        if not cancelled:
+            racing.result().close()
+        return cancelled
+
+    outcomes = [asyncio.run(main(moment)) for moment in range(10)]
+    assert outcomes == sorted(outcomes, reverse=True)
+    assert outcomes[0]
+    assert not outcomes[-1]
+
+
+def test_a_literal_address_needs_no_resolver() -> None:
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        assert steps.ip_address(host, 5) == [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, 5))]
+    assert steps.ip_address("localhost", 5) == []
 
 
 def test_a_peer_that_does_not_read_our_last_words() -> None:
@@ -227,7 +287,7 @@ def test_a_peer_that_does_not_read_our_last_words() -> None:
 
     def script(conn: Conn) -> None:
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        conn.request(_driver.GEMINI_PATH)
+        conn.request(steps.GEMINI_PATH)
         conn.say({"setup": {"model": "models/test"}})
         stuck.wait(PATIENCE)
         conn.close()

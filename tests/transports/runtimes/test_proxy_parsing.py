@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import os
 import ssl
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -106,19 +108,35 @@ PLAIN, SECURE = Endpoint.custom("ws://api.example.com:8000/"), Endpoint.custom("
         ({"HTTP_PROXY": "a:1"}, "a:1", None),
         ({"HTTP_PROXY": "a:1", "REQUEST_METHOD": "GET"}, None, None),
         ({"ALL_PROXY": "http://a:1", "https_proxy": "http://b:1"}, "a:1", "b:1"),
+        ({"http_proxy": "a:1", "REQUEST_METHOD": "GET"}, "a:1", None),
         ({"ALL_PROXY": " "}, None, None),
+        ({"https_proxy": " ", "ALL_PROXY": " a:1 "}, "a:1", "a:1"),
     ],
 )
 def test_variables(environ: dict[str, str], plain: str | None, secure: str | None) -> None:
-    for endpoint, expected in ((PLAIN, plain), (SECURE, secure)):
-        proxy = from_environment(endpoint, environ)
-        assert (proxy and proxy.name) == expected
+    with patch.dict(os.environ, environ, clear=True):
+        for endpoint, expected in ((PLAIN, plain), (SECURE, secure)):
+            proxy = from_environment(endpoint)
+            assert (proxy and proxy.name) == expected
 
 
 @pytest.mark.parametrize(
     ("no_proxy", "host", "excepted"),
     [
         ("*", "api.example.com", True),
+        ("other.test,*", "api.example.com", True),
+        ("*", "10.1.2.3", True),
+        ("*:8000", "api.example.com", True),
+        ("*:1", "api.example.com", False),
+        ("example.com.", "api.example.com", True),
+        ("example.com.:8000", "api.example.com", True),
+        ("example.com", "api.example.com.", True),
+        ("*.example.com:8000", "api.example.com", True),
+        ("example.com:44³", "api.example.com", False),
+        ("10.1.2.3:44³", "10.1.2.3", False),
+        ("2.3", "10.1.2.3", False),
+        ("10.0.0.0/8:8000", "10.1.2.3", True),
+        ("10.0.0.0/8:1", "10.1.2.3", False),
         ("example.com", "api.example.com", True),
         (".example.com", "api.example.com", True),
         ("*.example.com", "api.example.com", True),
@@ -141,9 +159,9 @@ def test_variables(environ: dict[str, str], plain: str | None, secure: str | Non
     ],
 )
 def test_exceptions(no_proxy: str, host: str, excepted: bool) -> None:
-    endpoint = Endpoint.custom(f"ws://{host}:8000/")
-    found = from_environment(endpoint, {"all_proxy": "http://a:1", "no_proxy": no_proxy})
-    assert (found is None) is excepted
+    with patch.dict(os.environ, {"all_proxy": "http://a:1", "no_proxy": no_proxy}, clear=True):
+        proxy = from_environment(Endpoint.custom(f"ws://{host}:8000/"))
+    assert (proxy is None) is excepted
 
 
 def test_choice(monkeypatch: pytest.MonkeyPatch) -> None:

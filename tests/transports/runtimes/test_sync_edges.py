@@ -1,4 +1,4 @@
-"""Threads: interrupts, what is left at the end, dialling, TLS."""
+"""Threads: interrupts, what is left at the end, dialing, TLS."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from live_protocol import (
     TransportFailed,
 )
 from live_protocol.timing import Deadline
-from live_transports.shared import steps as _driver
+from live_transports.shared import steps
 from live_transports.sync import connect
 from live_transports.sync import sockets as _sockets
 
@@ -152,7 +152,7 @@ def test_a_socket_of_the_callers() -> None:
             pass
 
 
-# --- dialling ---------------------------------------------------------------------------------------------------
+# --- dialing ----------------------------------------------------------------------------------------------------
 
 
 def watch(timeout: float | None = None) -> tuple[_sockets.SocketWaiter, _sockets.SelectorWaker]:
@@ -162,7 +162,7 @@ def watch(timeout: float | None = None) -> tuple[_sockets.SocketWaiter, _sockets
 
 @pytest.mark.parametrize("broken", ["refused", "silent", "both"])
 def test_the_next_address_is_tried(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_driver, "STAGGER", 0.05)
+    monkeypatch.setattr(steps, "ATTEMPT_DELAY", 0.05)
     with (
         Peer(lambda conn: conn.until_gone()) as peer,
         socket.socket() as refused,
@@ -196,6 +196,12 @@ def test_the_next_address_is_tried(broken: str, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(_sockets.WaitExpired):
             _sockets._connect_tcp("name.test", 1, waiter, None)
         bell.close()
+
+
+def test_addresses_take_turns() -> None:
+    six, four = socket.AF_INET6, socket.AF_INET
+    found = [(family, 1, 6, "", (str(index), 1)) for index, family in enumerate((six, six, six, four, four))]
+    assert [address[4][0] for address in _sockets._interleave_families(found)] == ["0", "3", "1", "4", "2"]
 
 
 def test_a_resolver_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:

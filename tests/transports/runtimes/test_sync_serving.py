@@ -32,7 +32,7 @@ from live_protocol import (
 )
 from live_protocol.emulator import Emulator
 from live_protocol.events import SetupReceived
-from live_transports.shared import steps as _driver
+from live_transports.shared import steps
 from live_transports.sync import LiveServerSession, connect, serve
 
 pytestmark = pytest.mark.usefixtures("fresh")
@@ -136,7 +136,7 @@ def test_several_addresses() -> None:
         assert {sock.family for sock in server.sockets} == {socket.AF_INET, socket.AF_INET6}
         for sock in server.sockets:
             host, port = sock.getsockname()[:2]
-            url = _driver.ws_url(host, port, secure=False, path=_driver.GEMINI_PATH)
+            url = steps.ws_url(host, port, secure=False, path=steps.GEMINI_PATH)
             with connect(Endpoint.custom(url), model="test"):
                 pass
     with socket.socket() as taken:

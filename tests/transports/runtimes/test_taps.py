@@ -1,4 +1,4 @@
-"""What `connect` hands through to the machine: the tap, and the profile of the model."""
+"""What `connect` hands through to the machine: the observer, and the profile of the model."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from live_protocol.session import ConfigInput, ModelProfile
 from live_protocol.timing import Timeouts
 from live_protocol.websocket import Observer
 from live_transports.anyio.runtime import RUNTIME, listen
-from live_transports.shared import steps as _driver
+from live_transports.shared import steps
 from live_transports.shared.async_sessions import AsyncClientSession, AsyncServerSession
 from live_transports.shared.proxy import Proxy, ProxyFailed
 from live_transports.shared.reconnecting import make_client
@@ -97,7 +97,7 @@ async def connect(
     compression: bool = False,
     strict: bool = False,
     codec: Codec | None = None,
-    dial_timeout: float | None = _driver.DIAL_TIMEOUT,
+    dial_timeout: float | None = steps.DIAL_TIMEOUT,
     server_hostname: str | None = None,
     local_addr: tuple[str, int] | None = None,
     stream: anyio.abc.ByteStream | None = None,
@@ -126,7 +126,7 @@ async def connect(
         dial_timeout: Seconds for name, TCP, proxy and TLS together; None for no bound.
         server_hostname: Name that the certificate must be for, if not the endpoint's host.
         local_addr: Address to dial from.
-        stream: A connected stream to use instead of dialling, in memory for example, or to the proxy if there is one;
+        stream: A connected stream to use instead of dialing, in memory for example, or to the proxy if there is one;
             TLS is spoken over it for ``wss://``, and unless an argument is refused it is closed in any case.
         proxy: HTTP proxy to go through: a `Proxy`, a URL such as ``http://user:password@host:port``, or
             ``"environment"`` for what the variables ``https_proxy``, ``all_proxy`` and ``no_proxy`` say. By default
@@ -139,7 +139,7 @@ async def connect(
         profile: What the model is known to refuse, where that shall be refused here; see `live_protocol.session`.
 
     Raises:
-        InvalidMessage: An argument cannot be used, or the service would refuse the setup. Nothing was dialled.
+        InvalidMessage: An argument cannot be used, or the service would refuse the setup. Nothing was dialed.
         ProxyFailed: The proxy did not open the tunnel.
         TransportFailed: The name, TCP or TLS failed (its cause is the OS's or TLS's error), or the connection broke.
         DeadlineExpired: The dial, the proxy, TLS, the upgrade or the setup took too long; ``which`` says which.

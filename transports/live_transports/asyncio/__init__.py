@@ -28,7 +28,7 @@ from live_transports.asyncio.dialing import open_transport
 from live_transports.asyncio.driver import AsyncioDriver
 from live_transports.asyncio.tools import ToolRunner
 from live_transports.shared import reconnecting as _redial
-from live_transports.shared import steps as _driver
+from live_transports.shared import steps
 from live_transports.shared.async_sessions import AsyncClientSession, AsyncServerSession, ConnectContext
 from live_transports.shared.listening import FATAL, RETRY, bind_listeners, names
 from live_transports.shared.proxy import Proxy, ProxyFailed
@@ -78,7 +78,7 @@ def connect(
     compression: bool = False,
     strict: bool = False,
     codec: Codec | None = None,
-    dial_timeout: float | None = _driver.DIAL_TIMEOUT,
+    dial_timeout: float | None = steps.DIAL_TIMEOUT,
     server_hostname: str | None = None,
     local_addr: tuple[str, int] | None = None,
     sock: socket.socket | None = None,
@@ -107,7 +107,7 @@ def connect(
         dial_timeout: Seconds for name, TCP, proxy and TLS together; None for no bound.
         server_hostname: Name that the certificate must be for, if not the endpoint's host.
         local_addr: Address to dial from.
-        sock: A connected TCP socket to use instead of dialling, to the proxy if there is one; it is closed in any case.
+        sock: A connected TCP socket to use instead of dialing, to the proxy if there is one; it is closed in any case.
         proxy: HTTP proxy to go through: a `Proxy`, a URL such as ``http://user:password@host:port``, or
             ``"environment"`` for what the variables ``https_proxy``, ``all_proxy`` and ``no_proxy`` say. By default
             none is used, whatever those say.
@@ -119,7 +119,7 @@ def connect(
         profile: What the model is known to refuse, where that shall be refused here; see `live_protocol.session`.
 
     Raises:
-        InvalidMessage: An argument cannot be used, or the service would refuse the setup. Nothing was dialled.
+        InvalidMessage: An argument cannot be used, or the service would refuse the setup. Nothing was dialed.
         ProxyFailed: The proxy did not open the tunnel.
         TransportFailed: The name, TCP or TLS failed (its cause is the OS's or TLS's error), or the connection broke.
         DeadlineExpired: The dial, the proxy, TLS, the upgrade or the setup took too long; ``which`` says which.
@@ -216,7 +216,7 @@ class LiveServer(metaclass=NoPublicConstructor):
         """
         return self._address()[1]
 
-    def url(self, secure: bool | None = None, *, path: str = _driver.GEMINI_PATH) -> str:
+    def url(self, secure: bool | None = None, *, path: str = steps.GEMINI_PATH) -> str:
         """URL of this server, for ``Endpoint.custom``; with ``path=""`` a base URL for ``Endpoint.gemini``.
 
         Args:
@@ -227,7 +227,7 @@ class LiveServer(metaclass=NoPublicConstructor):
             IllegalInState: The server was closed.
         """
         host, port = self._address()
-        return _driver.ws_url(host, port, secure=self._context is not None if secure is None else secure, path=path)
+        return steps.ws_url(host, port, secure=self._context is not None if secure is None else secure, path=path)
 
     def _address(self) -> tuple[str, int]:
         if not self.sockets:
@@ -329,7 +329,7 @@ class LiveServer(metaclass=NoPublicConstructor):
             except ConnectionAbortedError:
                 continue
             except OSError as error:
-                self._complain("a live server could not accept a connection", error)
+                self._log_failure("a live server could not accept a connection", error)
                 if error.errno in FATAL:
                     return
                 await asyncio.sleep(RETRY)
@@ -355,12 +355,12 @@ class LiveServer(metaclass=NoPublicConstructor):
                 )
                 await self._run(driver)
         except Exception as error:
-            self._complain("a connection of a live server failed", error)
+            self._log_failure("a connection of a live server failed", error)
         finally:
             if self._tasks[task] is None:
                 sock.close()
 
-    def _complain(self, message: str, error: BaseException, **more: object) -> None:
+    def _log_failure(self, message: str, error: BaseException, **more: object) -> None:
         context = {"message": message, "exception": error, **more}
         asyncio.get_running_loop().call_exception_handler(context)
 
@@ -375,9 +375,9 @@ class LiveServer(metaclass=NoPublicConstructor):
             driver.abort()
             raise
         except Exception as error:
-            if not _driver.is_own_end(error, driver.event_queue.info):
+            if not steps.is_own_end(error, driver.event_queue.info):
                 code = 1011
-                self._complain("the handler of a live session failed", error, session=session)
+                self._log_failure("the handler of a live session failed", error, session=session)
         await driver.close(code, "" if code == 1000 else "Internal error encountered.")
 
     async def _admit(self, session: LiveServerSession) -> bool:
@@ -450,7 +450,7 @@ def serve(
             raise InvalidMessage("handler", "somebody has to answer: give a handler or a connection_factory")
         process = process_request
         if process is None and connection_factory is None:
-            process = _driver.answer_request
+            process = steps.answer_request
         server = LiveServer._create(
             handler or _drain,
             connection_factory or machine,

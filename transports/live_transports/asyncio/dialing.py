@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from typing import cast, final
 
+from aiohappyeyeballs import start_connection
+
 from live_protocol.timing import Deadline
-from live_transports.shared import steps as _driver
+from live_transports.shared import steps
 from live_transports.shared.proxy import ConnectTunnel, ProxyFailed
 from live_transports.shared.steps import DialPlan
 
@@ -105,7 +106,7 @@ async def open_transport(
     Args:
         dial: Where.
         local_addr: Address to dial from.
-        sock: A connected socket to use instead of dialling.
+        sock: A connected socket to use instead of dialing.
 
     Raises:
         TransportFailed: A step failed.
@@ -135,12 +136,12 @@ async def _open(
                 made, _ = await loop.create_connection(lambda: candidate, sock=sock)
                 transport: asyncio.Transport | None = made
             else:
-                tunnelling = Tunneling(dial.tunnel(), candidate)
-                made, _ = await loop.create_connection(lambda: tunnelling, sock=sock)
+                tunneling = Tunneling(dial.tunnel(), candidate)
+                made, _ = await loop.create_connection(lambda: tunneling, sock=sock)
                 step, transport = Deadline.PROXY, made
                 if hop.tls is not None:
-                    transport = await loop.start_tls(made, tunnelling, hop.tls, server_hostname=hop.server_hostname)
-                transport = await tunnelling.through(transport)
+                    transport = await loop.start_tls(made, tunneling, hop.tls, server_hostname=hop.server_hostname)
+                transport = await tunneling.through(transport)
             if dial.tls is not None and transport is not None:
                 step = Deadline.TLS
                 transport = await loop.start_tls(transport, candidate, dial.tls, server_hostname=dial.server_hostname)
@@ -148,8 +149,8 @@ async def _open(
                 raise ConnectionResetError
     except (OSError, ValueError) as error:  # ValueError: a name that the resolver cannot encode
         if expiry.expired():
-            raise _driver.dial_expired(step, dial) from None
-        raise _driver.step_failed(step, error, dial) from error
+            raise steps.dial_expired(step, dial) from None
+        raise steps.step_failed(step, error, dial) from error
     finally:
         if sock is not None and candidate.transport is None:
             sock.close()
@@ -159,54 +160,25 @@ async def _open(
 async def connect_tcp(host: str, port: int, local_addr: tuple[str, int] | None) -> socket.socket:
     """A connected socket (RFC 8305).
 
-    asyncio can do it itself, but its race, if cancelled, leaks the winner's socket (3.11), and uvloop has none.
-
     Raises:
-        OSError: Resolving failed, or every address did; then the first failure.
-        ValueError: The name cannot be resolved for how it is written.
+        OSError: Resolving failed, or every address did.
+        ValueError: The host name is malformed.
     """
-    loop = asyncio.get_running_loop()
-    addresses = _driver.ip_address(host, port)
-    if not addresses:
-        addresses = _driver.interleave_families(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    if len(addresses) == 1:
-        return await _attempt(addresses[0], local_addr)
-    running: set[asyncio.Task[socket.socket]] = set()
-    errors: list[BaseException] = []
-    winner: asyncio.Task[socket.socket] | None = None
-    try:
-        while winner is None and (addresses or running):
-            if addresses:
-                running.add(loop.create_task(_attempt(addresses.pop(0), local_addr)))
-            delay = _driver.STAGGER if addresses else None
-            done, _ = await asyncio.wait(running, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                error = task.exception()
-                if error is None:
-                    winner = task
-                    break
-                errors.append(error)
-                running.discard(task)
-        if winner is None:
-            raise errors[0]
-        return winner.result()
-    finally:
-        for task in running:
-            if task is winner:
-                continue
-            if not task.cancel():  # it is over already
-                with contextlib.suppress(OSError):
-                    task.result().close()
-
-
-async def _attempt(address: _driver.Resolved, local_addr: tuple[str, int] | None) -> socket.socket:
-    sock = socket.socket(address[0], socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        if local_addr is not None:
-            sock.bind(local_addr)
-        await asyncio.get_running_loop().sock_connect(sock, address[1])
-    except BaseException:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None  # noqa: S101 - the deadline around this needs one too
+    addresses = steps.ip_address(host, port) or await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    local_addresses = None
+    if local_addr is not None:
+        local_host, local_port = local_addr
+        local_addresses = await loop.getaddrinfo(
+            local_host or None, local_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    cancels = task.cancelling()
+    sock = await start_connection(
+        addresses, local_addr_infos=local_addresses, happy_eyeballs_delay=steps.ATTEMPT_DELAY, interleave=1
+    )
+    # It swallows a cancellation that arrives while it cancels the attempts that lost.
+    if task.cancelling() > cancels:
         sock.close()
-        raise
+        raise asyncio.CancelledError
     return sock

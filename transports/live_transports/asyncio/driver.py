@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, cast, final
 
 from live_protocol.errors import LiveProtocolError
 from live_protocol.states import ConnectionState
-from live_transports.shared import steps as _driver
+from live_transports.shared import steps
 from live_transports.shared.async_sessions import AsyncDriver
 from live_transports.shared.reconnecting import Redialer
 from live_transports.shared.steps import ByteConnection, DialPlan, EventQueue
@@ -76,7 +76,7 @@ class AsyncioDriver(asyncio.Protocol, AsyncDriver):
             self._ready(self)
 
     def data_received(self, data: bytes) -> None:
-        _driver.deliver_data(self.machine, self._loop.time(), data)
+        steps.deliver_data(self.machine, self._loop.time(), data)
         self._burst = 0
         self.flush()
         if not self._reading:
@@ -122,7 +122,7 @@ class AsyncioDriver(asyncio.Protocol, AsyncDriver):
             self.closed.clear()
         transport = cast("asyncio.Transport", self._transport)
         self._watch_for_hang_up(transport)
-        transport.set_write_buffer_limits(high=_driver.HIGH_WATER, low=_driver.LOW_WATER)
+        transport.set_write_buffer_limits(high=steps.HIGH_WATER, low=steps.LOW_WATER)
         self.machine.advance(self._loop.time())
         self.flush()
         if early:
@@ -238,7 +238,7 @@ class AsyncioDriver(asyncio.Protocol, AsyncDriver):
     async def wait_writable(self) -> None:
         self._burst += 1
         if not self._full:
-            if self._burst >= _driver.BURST:
+            if self._burst >= steps.BURST:
                 self._burst = 0
                 await asyncio.sleep(0)
             return
@@ -246,7 +246,7 @@ class AsyncioDriver(asyncio.Protocol, AsyncDriver):
         self._senders.append(sender)
         await sender
         if self._finished:
-            raise _driver.send_error(self.event_queue)
+            raise steps.send_error(self.event_queue)
 
     # --- the next connection ------------------------------------------------------------------------------------
 

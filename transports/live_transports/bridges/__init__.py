@@ -6,7 +6,7 @@ for errors of ours in place of the library's, which can show the API key. ::
     endpoint = Endpoint.gemini(api_key=key)
     dial = websockets.connect(**bridges.websockets_arguments(endpoint))
     async with (
-        bridges.dialling(dial, endpoint) as connection,
+        bridges.dialing(dial, endpoint) as connection,
         bridges.over_websockets(connection, endpoint, model="...") as session,
     ):
         ...

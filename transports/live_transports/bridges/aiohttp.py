@@ -20,7 +20,7 @@ from live_transports.bridges.client import (
     LiveClientSession,
     _over_tasks,
     credentials_url,
-    say_goodbye,
+    start_close,
 )
 from live_transports.bridges.driver import WebSocket, WebSocketEnd
 from live_transports.shared.async_sessions import ConnectContext
@@ -138,8 +138,8 @@ class _WebSocket(WebSocket):
         found = self._websocket.close_code
         return WebSocketEnd(cause=self._websocket.exception()) if found == 1006 else WebSocketEnd(code=found or 1005)
 
-    async def drop(self, goodbye: CloseWebSocket | None) -> None:
-        await say_goodbye(self.close, goodbye or CloseWebSocket(code=1000))
+    async def drop(self, close_frame: CloseWebSocket | None) -> None:
+        await start_close(self.close, close_frame or CloseWebSocket(code=1000))
         # The library closes in order, which takes as long as a peer that does not read likes.
         if self._socket is not None:
             with contextlib.suppress(OSError, TypeError):

@@ -23,9 +23,9 @@ from live_protocol.errors import IllegalInState, InvalidMessage
 from live_protocol.events import UpgradeRequested
 from live_protocol.limits import Limits
 from live_protocol.timing import Timeouts
-from live_transports.bridges.client import say_goodbye
+from live_transports.bridges.client import start_close
 from live_transports.bridges.driver import LOST, TaskDriver, WebSocket, WebSocketEnd
-from live_transports.shared import steps as _driver
+from live_transports.shared import steps
 from live_transports.shared.async_sessions import AsyncServerSession
 from live_transports.shared.steps import Response
 
@@ -106,7 +106,7 @@ def asgi_app(
 
     process = process_request
     if process is None and connection_factory is None:
-        process = _driver.answer_request
+        process = steps.answer_request
     front = _upgrade_required if http is None else _http_app(http, limits or Limits())
     return AsgiApp(handler or _drain, connection_factory or machine, process, front)
 
@@ -196,7 +196,7 @@ class AsgiApp:
             await driver.closed.wait()
             raise
         except Exception as error:
-            if not _driver.is_own_end(error, driver.event_queue.info):
+            if not steps.is_own_end(error, driver.event_queue.info):
                 failure = error
         finally:
             self._wires.discard(driver)
@@ -291,8 +291,8 @@ class _WebSocket(WebSocket):
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
         return WebSocketEnd(code=code)  # the server does not tell what the peer answered
 
-    async def drop(self, goodbye: CloseWebSocket | None) -> None:
-        await say_goodbye(self.close, goodbye)  # where there is none, the server ends what the application leaves
+    async def drop(self, close_frame: CloseWebSocket | None) -> None:
+        await start_close(self.close, close_frame)  # where there is none, the server ends what the application leaves
 
     async def accept(self, action: AcceptUpgrade) -> None:
         await self._send({"type": "websocket.accept", "headers": _encoded(action.headers)})

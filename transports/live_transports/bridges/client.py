@@ -18,7 +18,7 @@ from live_protocol.timing import Timeouts
 from live_transports.bridges.driver import BridgeDriver, TaskDriver, WebSocket
 from live_transports.shared.async_sessions import AsyncClientSession, ConnectContext
 
-__all__ = ["Arguments", "ClientOptions", "LiveClientSession", "connect_context", "credentials_url", "say_goodbye"]
+__all__ = ["Arguments", "ClientOptions", "LiveClientSession", "connect_context", "credentials_url", "start_close"]
 
 
 @final
@@ -99,7 +99,7 @@ def connect_context(
 
     Args:
         client: What it is to be.
-        attach: Makes the wire of a machine and lets it start.
+        attach: Makes the driver of a machine and lets it start.
         headers: Of the response to the upgrade, as far as the library tells.
         compression: Whether the library compresses.
     """
@@ -142,11 +142,11 @@ def _over_tasks(
 _STEPS: Final = 2  # of the event loop: the task begins; what it writes is written
 
 
-async def say_goodbye(close: Callable[[int, str], Any], goodbye: CloseWebSocket | None) -> None:
+async def start_close(close: Callable[[int, str], Any], close_frame: CloseWebSocket | None) -> None:
     """Begin an orderly close and do not wait for its end; a library that can be cancelled there has closed by then."""
-    if goodbye is None:
+    if close_frame is None:
         return
-    task = asyncio.ensure_future(close(goodbye.code, goodbye.reason))
+    task = asyncio.ensure_future(close(close_frame.code, close_frame.reason))
     for _ in range(_STEPS):
         await asyncio.sleep(0)
     task.cancel()

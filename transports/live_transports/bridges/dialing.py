@@ -1,4 +1,4 @@
-"""Dialling with another library, under our errors: what it raises can hold the request, and with it the API key."""
+"""Dialing with another library, under our errors: what it raises can hold the request, and with it the API key."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def dialing(connecting: Awaitable[T], endpoint: Endpoint, *, timeouts: Timeouts 
     Use it in ``async with``, which ends the WebSocket too, or ``await`` it. Either gives what the library gives. ::
 
         async with (
-            bridges.dialling(websockets.connect(**bridges.websockets_arguments(endpoint)), endpoint) as connection,
+            bridges.dialing(websockets.connect(**bridges.websockets_arguments(endpoint)), endpoint) as connection,
             bridges.over_websockets(connection, endpoint, model="...") as session,
         ):
             ...

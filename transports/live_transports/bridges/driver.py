@@ -18,7 +18,7 @@ from live_protocol.connection import (
     WebSocketAction,
 )
 from live_protocol.errors import LiveProtocolError
-from live_transports.shared import steps as _driver
+from live_transports.shared import steps
 from live_transports.shared.async_sessions import AsyncDriver
 from live_transports.shared.steps import EventQueue
 from live_transports.shared.threadsafe_close import close_threadsafe
@@ -66,7 +66,7 @@ class _Timer:
         self._late = False
 
     def set(self, due: float | None) -> None:
-        """Ring no later than that; a time that moved back is found out when it comes."""
+        """Fire no later than that; a time that moved back is found out when it comes."""
         if due is None or self._late:
             return
         if self._timer is not None:
@@ -77,14 +77,14 @@ class _Timer:
         self._timer = self._loop.call_at(due, self._fire)
 
     def cancel(self) -> None:
-        """Never ring again."""
+        """Never fire again."""
         if self._timer is not None:
             self._timer.cancel()
         self._late = True
 
     def _fire(self) -> None:
         self._timer = None
-        if not self._late and self._loop.time() - self._due > _driver.LATE:
+        if not self._late and self._loop.time() - self._due > steps.MAX_TIMER_DELAY:
             self._late = True
             self._timer = self._loop.call_later(0.001, self._fire)
             return
@@ -194,7 +194,7 @@ class BridgeDriver(AsyncDriver):
     async def wait_writable(self) -> None:
         self._burst += 1
         if not self._full:
-            if self._burst >= _driver.BURST:
+            if self._burst >= steps.BURST:
                 self._burst = 0
                 await asyncio.sleep(0)
             return
@@ -202,7 +202,7 @@ class BridgeDriver(AsyncDriver):
         self._senders.append(sender)
         await sender
         if self.closed.is_set():
-            raise _driver.send_error(self.event_queue)
+            raise steps.send_error(self.event_queue)
 
     # --- the end ------------------------------------------------------------------------------------------------
 
@@ -248,7 +248,7 @@ class WebSocket(abc.ABC):
         """Close in order; gives the end, unless `receive` will tell it."""
 
     @abc.abstractmethod
-    async def drop(self, goodbye: CloseWebSocket | None) -> None:
+    async def drop(self, close_frame: CloseWebSocket | None) -> None:
         """End the transport at once; send the close frame if that takes no waiting. Never fails."""
 
     async def accept(self, action: AcceptUpgrade) -> None:
@@ -262,7 +262,7 @@ class WebSocket(abc.ABC):
 
 @final
 class TaskDriver(BridgeDriver):
-    """A wire over coroutines: one task reads, one writes, and neither runs code of users.
+    """A driver over coroutines: one task reads, one writes, and neither runs code of users.
 
     The reader is what ends: it outlives the writer, and when it is done so is everything.
     """
@@ -299,9 +299,9 @@ class TaskDriver(BridgeDriver):
 
     def _update_full(self) -> None:
         waiting = self.machine.buffered_out + self._in_hand
-        if waiting > _driver.HIGH_WATER:
+        if waiting > steps.HIGH_WATER:
             self._full = True
-        elif self._full and waiting <= _driver.LOW_WATER:
+        elif self._full and waiting <= steps.LOW_WATER:
             self._full = False
             self._wake_senders()
 
@@ -328,17 +328,17 @@ class TaskDriver(BridgeDriver):
         except Exception as error:
             self._end = WebSocketEnd(cause=error)
         try:
-            goodbye = self._goodbye()
+            close_frame = self._final_close()
             writer.cancel()
             await asyncio.wait([writer])
             if self._dropped:
-                await self._socket.drop(goodbye)
+                await self._socket.drop(close_frame)
         finally:
             if self._end_timer is not None:
                 self._end_timer.cancel()
             self._ended(self._end)
 
-    def _goodbye(self) -> CloseWebSocket | None:
+    def _final_close(self) -> CloseWebSocket | None:
         """The close frame that an abort may still send, if it does not cut a message in two."""
         if not self._dropped or self._in_hand:
             return None

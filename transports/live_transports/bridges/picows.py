@@ -23,7 +23,7 @@ from live_protocol.session import ConfigInput
 from live_protocol.timing import Deadline, Timeouts
 from live_transports.bridges.client import Arguments, ClientOptions, LiveClientSession, connect_context, credentials_url
 from live_transports.bridges.driver import LOST, BridgeDriver, WebSocketEnd
-from live_transports.shared import steps as _driver
+from live_transports.shared import steps
 from live_transports.shared.async_sessions import ConnectContext
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class _PicowsDriver(BridgeDriver):
     def start(self) -> None:
         """Let the machine speak."""
         stream = self._transport.underlying_transport
-        stream.set_write_buffer_limits(high=_driver.HIGH_WATER, low=_driver.LOW_WATER)
+        stream.set_write_buffer_limits(high=steps.HIGH_WATER, low=steps.LOW_WATER)
         self.machine.advance(self._loop.time())
         self.flush()
 

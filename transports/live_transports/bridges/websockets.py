@@ -18,7 +18,7 @@ from live_transports.bridges.client import (
     LiveClientSession,
     _over_tasks,
     credentials_url,
-    say_goodbye,
+    start_close,
 )
 from live_transports.bridges.driver import WebSocket, WebSocketEnd
 from live_transports.shared.async_sessions import ConnectContext
@@ -123,8 +123,8 @@ class _WebSocket(WebSocket):
         self._closing = True
         await self._connection.close(code, reason)
 
-    async def drop(self, goodbye: CloseWebSocket | None) -> None:
-        await say_goodbye(self.close, goodbye)
+    async def drop(self, close_frame: CloseWebSocket | None) -> None:
+        await start_close(self.close, close_frame)
         self._connection.transport.abort()
         with contextlib.suppress(Exception):
             await self._connection.wait_closed()

@@ -1,12 +1,13 @@
-"""Numbers on the command line, refused in words that say which ones are taken."""
+"""Numbers on the command line, refused in words that say which ones are taken; and paths, which shells complete."""
 
 from __future__ import annotations
 
 import argparse
 import math
 from collections.abc import Callable
+from typing import Any, Literal
 
-__all__ = ["number", "whole"]
+__all__ = ["add_path", "number", "whole"]
 
 
 def number(*, zero: bool = False, unit: float = 1.0, most: float = math.inf) -> Callable[[str], float]:
@@ -45,3 +46,10 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def add_path(
+    parser: argparse.ArgumentParser, *names: str, kind: Literal["file", "directory"] = "file", **options: Any
+) -> None:
+    """Declare an argument that is a path. The completion scripts of shtab complete it by its attribute ``complete``."""
+    parser.add_argument(*names, **options).complete = kind  # type: ignore[attr-defined]

@@ -60,5 +60,5 @@ def live_cassette(request: pytest.FixtureRequest) -> Cassettes:
     """
     from live_transports.pytest_plugin.cassettes import Cassettes  # noqa: PLC0415
 
-    anew = bool(request.config.getoption("--live-record"))
-    return Cassettes(request.path.parent / "cassettes", request.node.name, anew=anew)
+    rerecord = bool(request.config.getoption("--live-record"))
+    return Cassettes(request.path.parent / "cassettes", request.node.name, rerecord=rerecord)

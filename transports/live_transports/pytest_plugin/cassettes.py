@@ -39,12 +39,12 @@ class Cassettes:
 
     Attributes:
         folder: Where the files are.
-        anew: Whether to record even where there is a cassette.
+        rerecord: Whether to record even where there is a cassette.
     """
 
-    def __init__(self, folder: Path, name: str, *, anew: bool = False) -> None:
+    def __init__(self, folder: Path, name: str, *, rerecord: bool = False) -> None:
         self.folder: Path = folder
-        self.anew: bool = anew
+        self.rerecord: bool = rerecord
         self._name = name
 
     @contextmanager
@@ -64,7 +64,7 @@ class Cassettes:
             name: Name of the cassette; the test's own if left out.
             endpoint: The real server, for recording; may be None where the cassette is there, for example because no
                 key is.
-            ssl: TLS context for dialling it.
+            ssl: TLS context for dialing it.
             tls: Whether the client is served over TLS, as google-genai needs it (needs trustme).
             keep: Bytes of each piece of media that are kept; replayed media are filled up with silence.
             step_timeout: Seconds of silence after which, in replay, the client is told that it failed.
@@ -80,7 +80,7 @@ class Cassettes:
         """
         name = name or self._name
         files = cassette_files(self.folder, name)
-        if endpoint is None or (files and not self.anew):
+        if endpoint is None or (files and not self.rerecord):
             if not files:
                 raise FileNotFoundError(f"there is no cassette {name!r} in {self.folder}; give endpoint= to record it")
             with _replayed(files, tls=tls, step_timeout=step_timeout) as server:

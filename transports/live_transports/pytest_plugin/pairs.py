@@ -85,7 +85,7 @@ class Pairs:
             script: A playbook, its plain data or its file; None means an emulator.
             config: The client's configuration.
             model: Its model.
-            endpoint: Its endpoint, for dialect and credentials; nothing is dialled.
+            endpoint: Its endpoint, for dialect and credentials; nothing is dialed.
             emulator: Another emulator than one of all defaults; without a script.
             faults: What goes wrong: `Faults`, or a line for `Faults.from_string`.
             timeouts: The client's durations; by default without pings.

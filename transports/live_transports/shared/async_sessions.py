@@ -1,4 +1,4 @@
-"""The sessions that users hold, over any async runtime: their facts and verbs."""
+"""The sessions that users hold, over any async runtime: their facts and commands."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from live_protocol.messages import (
     LiveServerSetupComplete,
 )
 from live_protocol.reconnect import PersistentConnection, Snapshot
-from live_protocol.session import Resumption, Usage
-from live_protocol.session import requests as commands
+from live_protocol.session import Resumption, Usage, requests
 from live_protocol.states import Phase, TurnState
 from live_transports.shared.async_session import AsyncDriver, AsyncSession, ConnectContext
 from live_transports.shared.reconnecting import ClientConnection, reconnecting
@@ -133,10 +132,10 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, ClientConnection]):
             make_collector(self.turn_state, keep_audio=keep_audio, max_audio=max_audio),
         )
 
-    # --- verbs --------------------------------------------------------------------------------------------------
+    # --- commands -----------------------------------------------------------------------------------------------
 
     async def send_client_content(
-        self, turns: commands.TurnsInput | None = None, *, turn_complete: bool = True
+        self, turns: requests.TurnsInput | None = None, *, turn_complete: bool = True
     ) -> None:
         """Append turns to the history, in order; interrupts a running generation.
 
@@ -156,12 +155,12 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, ClientConnection]):
     async def send_realtime_input(
         self,
         *,
-        audio: commands.AudioInput | None = None,
+        audio: requests.AudioInput | None = None,
         rate: int | None = None,
-        video: commands.MediaInput | None = None,
+        video: requests.MediaInput | None = None,
         text: str | None = None,
-        activity_start: commands.MarkerInput | None = None,
-        activity_end: commands.MarkerInput | None = None,
+        activity_start: requests.MarkerInput | None = None,
+        activity_end: requests.MarkerInput | None = None,
         audio_stream_end: bool | None = None,
     ) -> None:
         """Send one piece of live input; give exactly one of the members.
@@ -195,7 +194,7 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, ClientConnection]):
         await self._sent()
 
     async def send_tool_response(
-        self, function_responses: commands.ResponsesInput, *, epoch: int | None = None
+        self, function_responses: requests.ResponsesInput, *, epoch: int | None = None
     ) -> None:
         """Answer one or several calls; a missing ``name`` is filled in from the call.
 
@@ -222,8 +221,8 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, ClientConnection]):
     async def send_context_update(
         self,
         *,
-        system_instruction: commands.InstructionInput | None = None,
-        tools: Iterable[commands.ToolInput] | None = None,
+        system_instruction: requests.InstructionInput | None = None,
+        tools: Iterable[requests.ToolInput] | None = None,
     ) -> None:
         """Replace instructions or tools in mid-session, where the model allows it.
 
@@ -241,7 +240,7 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, ClientConnection]):
         await self._sent()
 
     async def send(self, message: LiveClientMessage) -> None:
-        """Send a whole message, under the same rules as the other verbs.
+        """Send a whole message, under the same rules as the other commands.
 
         Args:
             message: With exactly one member.

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 import os
 import socket
 import ssl
-from collections.abc import Sequence
 from typing import Any, Final, TypeAlias, final
 
 import attrs
@@ -19,16 +17,15 @@ from live_protocol.timing import Deadline
 from live_transports.shared.proxy import ConnectTunnel, Proxy, ProxyFailed, authority, choose
 
 __all__ = [
+    "AddressInfo",
     "DialPlan",
-    "Resolved",
     "dial_expired",
-    "interleave_families",
     "ip_address",
     "step_failed",
 ]
 
-Resolved: TypeAlias = tuple[int, Any]
-"""Address family and the socket address that goes with it."""
+AddressInfo: TypeAlias = tuple[int, int, int, str, Any]
+"""One item of what ``getaddrinfo()`` gives."""
 
 
 @functools.lru_cache(maxsize=1)
@@ -51,7 +48,7 @@ class DialPlan:
         server_hostname: Name that the certificate must be for, None for plain TCP.
         timeout: Seconds for name, TCP, proxy and TLS together; None for no bound.
         proxy: What opens a tunnel to there; see `hop`.
-        what: What is dialled, for messages; ends with a blank unless empty.
+        what: What is dialed, for messages; ends with a blank unless empty.
     """
 
     host: str
@@ -120,7 +117,10 @@ def _tcp_failed(error: OSError | ValueError, dial: DialPlan) -> TransportFailed:
     if isinstance(error, socket.gaierror):
         failed = TransportFailed(f"could not resolve {dial.what}{dial.host}: {error.strerror}")
     else:
-        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
+        if isinstance(error, OSError) and error.errno:
+            why = os.strerror(error.errno)
+        else:  # a plain OSError lists what happened at each address
+            why = str(error) if type(error) is OSError else type(error).__name__
         failed = TransportFailed(f"could not connect to {dial.name}: {why}")
     failed.__cause__ = error
     return failed
@@ -160,7 +160,7 @@ def step_failed(which: Deadline, error: OSError | ValueError, dial: DialPlan) ->
     Args:
         which: `Deadline.DIAL` before TCP was up, then `Deadline.PROXY` if there is one, then `Deadline.TLS`.
         error: What happened.
-        dial: What was dialled.
+        dial: What was dialed.
     """
     if which is Deadline.DIAL:
         return _tcp_failed(error, dial.hop)
@@ -184,20 +184,11 @@ def dial_expired(which: Deadline, dial: DialPlan) -> DeadlineExpired:
     return DeadlineExpired(which, dial.timeout or 0.0, what)
 
 
-def ip_address(host: str, port: int) -> list[Resolved]:
+def ip_address(host: str, port: int) -> list[AddressInfo]:
     """What resolving gives for an address that needs none, empty for a name."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.inet_pton(family, host)
     except OSError:
         return []
-    return [(family, (host, port))]
-
-
-def interleave_families(found: Sequence[tuple[Any, Any, Any, Any, Any]]) -> list[Resolved]:
-    """Addresses in the order to try them: as resolved, the families taking turns (RFC 8305 section 4)."""
-    families: dict[int, list[Resolved]] = {}
-    for family, _, _, _, address in found:
-        families.setdefault(family, []).append((family, address))
-    turns = itertools.zip_longest(*families.values())
-    return [address for turn in turns for address in turn if address is not None]
+    return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]

@@ -53,7 +53,7 @@ class Redialer:
 
     Attributes:
         machine: Which says when.
-        meanwhile: Makes what surrounds the caller's code, which may take its time.
+        callback_context: Makes what surrounds the caller's code, which may take its time.
     """
 
     machine: PersistentConnection
@@ -61,7 +61,7 @@ class Redialer:
     def __init__(
         self, endpoint: EndpointSource, plan: MakeDialPlan, make: Callable[[EndpointSource], PersistentConnection]
     ) -> None:
-        self.meanwhile: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
+        self.callback_context: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
         self._plan = plan
         self._asked = 0
         self.machine = make(endpoint if isinstance(endpoint, Endpoint) else self._asking(endpoint))
@@ -73,7 +73,7 @@ class Redialer:
             nonlocal newest
             if self._asked:
                 try:
-                    with self.meanwhile():
+                    with self.callback_context():
                         newest = source()
                 except Exception:
                     if self.machine.state is not ConnectionState.CLOSED:
@@ -176,7 +176,7 @@ def make_client(
     if given is not None:
         raise InvalidMessage(given, "is good for one connection only; leave it out, or reconnect=")
     if isinstance(endpoint, Endpoint):
-        plan(endpoint)  # what cannot be dialled is refused at once
+        plan(endpoint)  # what cannot be dialed is refused at once
     return Redialer(
         endpoint,
         plan,

@@ -3,7 +3,8 @@
 The order of steps, which each adapter keeps:
 
 1. Bytes arrived: `deliver_data()`. A command or a pull of events: ``tick()`` first. Only the timer calls ``advance()``,
-   and only if it is on time (`LATE`): a program that was held up reads what has waited before it gives up on the peer.
+   and only if it is on time (`MAX_TIMER_DELAY`): a program that was held up reads what has waited before it gives up on
+   the peer.
 2. After every input, command and pull: write what ``data_to_send()`` gives, unless the transport holds more than
    `HIGH_WATER` already; the timer writes even then, or a ping to a dead peer would never leave and never be missed.
 3. Then look at ``wants``: read while ``read`` or ``half_close``; close only the sending side on ``half_close`` where
@@ -39,23 +40,17 @@ from live_protocol.events import (
     UpgradeRequested,
 )
 from live_protocol.messages import LiveClientMessage, LiveServerMessage
-from live_transports.shared.dialing import (
-    DialPlan,
-    Resolved,
-    dial_expired,
-    interleave_families,
-    ip_address,
-    step_failed,
-)
+from live_transports.shared.dialing import AddressInfo, DialPlan, dial_expired, ip_address, step_failed
 
 __all__ = [
+    "ATTEMPT_DELAY",
     "BURST",
     "DIAL_TIMEOUT",
     "GEMINI_PATH",
     "HIGH_WATER",
-    "LATE",
     "LOW_WATER",
-    "STAGGER",
+    "MAX_TIMER_DELAY",
+    "AddressInfo",
     "ByteConnection",
     "ByteServerConnection",
     "Connection",
@@ -63,13 +58,11 @@ __all__ = [
     "EndOfEvents",
     "EventQueue",
     "NoPublicConstructor",
-    "Resolved",
     "Response",
     "ServerConnection",
     "answer_request",
     "deliver_data",
     "dial_expired",
-    "interleave_families",
     "ip_address",
     "is_own_end",
     "send_error",
@@ -83,9 +76,9 @@ LOW_WATER: Final = 16 * 1024
 """Bytes waiting in the transport below which they go on."""
 DIAL_TIMEOUT: Final = 10.0
 """Seconds for name, TCP and TLS together."""
-STAGGER: Final = 0.25
+ATTEMPT_DELAY: Final = 0.25
 """Seconds after which the next address is tried beside the ones before (RFC 8305 section 5)."""
-LATE: Final = 0.05
+MAX_TIMER_DELAY: Final = 0.05
 """Seconds of delay from which a timer is no evidence: the program was held up and the answer may wait to be read."""
 BURST: Final = 64
 """Sends in a row after which a sender lets others run, even though there was room all the time."""

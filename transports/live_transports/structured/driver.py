@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias, final
 from live_protocol.errors import LiveProtocolError
 from live_protocol.states import ConnectionState
 from live_protocol.websocket import Wants
-from live_transports.shared import steps as _driver
+from live_transports.shared import steps
 from live_transports.shared.async_sessions import AsyncDriver
 from live_transports.shared.reconnecting import Redialer
 from live_transports.shared.steps import ByteConnection, DialPlan, EventQueue
@@ -38,7 +38,7 @@ _ROUNDS: Final = 4
 
 @final
 class StreamPump:
-    """One stream under a wire, from its first byte to its last: what waits to be written, and how it ends.
+    """One stream of a driver, from its first byte to its last: what waits to be written, and how it ends.
 
     Args:
         byte_stream: The stream.
@@ -122,18 +122,18 @@ class StreamPump:
         self._sending = len(data)
         await self._byte_stream.send(data)
         self._sending = 0
-        if self.full and len(self._unsent) <= _driver.LOW_WATER:
+        if self.full and len(self._unsent) <= steps.LOW_WATER:
             self.full = False
             self._driver.flush()
             self._driver.wake_next_sender()
 
-    # --- told by the wire ---------------------------------------------------------------------------------------
+    # --- called by the driver -----------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
         """Have it written, after what waits already."""
         if data and not self.closing and self._broken is None:
             self._unsent += data
-            if self._sending + len(self._unsent) > _driver.HIGH_WATER:
+            if self._sending + len(self._unsent) > steps.HIGH_WATER:
                 self.full = True
             self._writable.wake()
 
@@ -183,7 +183,7 @@ class StreamPump:
         self._scope.cancel()
 
 
-# --- the wire ---------------------------------------------------------------------------------------------------
+# --- the driver -------------------------------------------------------------------------------------------------
 
 
 @final
@@ -264,7 +264,7 @@ class StreamDriver(AsyncDriver):
                 if self._rt.now() >= pump.abort_at:
                     pump.abort()
                     return
-                if self._rt.now() - alarm.deadline > _driver.LATE:
+                if self._rt.now() - alarm.deadline > steps.MAX_TIMER_DELAY:
                     await self._rt.sleep(0.001)  # so that the reader looks at what came meanwhile, once
                 self._advance(pump)
         except Exception as error:
@@ -292,7 +292,7 @@ class StreamDriver(AsyncDriver):
 
     def receive_data(self, data: bytes) -> None:
         """Bytes arrived."""
-        _driver.deliver_data(self.machine, self._rt.now(), data)
+        steps.deliver_data(self.machine, self._rt.now(), data)
         self._received()
 
     def receive_eof(self) -> None:
@@ -352,7 +352,7 @@ class StreamDriver(AsyncDriver):
             raise
         self.wake_next_sender()
         if self._finished:
-            raise _driver.send_error(self.event_queue)
+            raise steps.send_error(self.event_queue)
 
     def _is_full(self) -> bool:
         return self._pump is not None and self._pump.full and not self.closed.is_set()

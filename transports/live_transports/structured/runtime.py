@@ -145,6 +145,6 @@ class Waker:
         self._event.set()
 
     async def wait(self) -> None:
-        """Wait for the next ring; cancelling it loses none."""
+        """Wait for the next `wake`; cancelling it loses none."""
         await self._event.wait()
         self._event = self._make()

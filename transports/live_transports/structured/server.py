@@ -1,4 +1,4 @@
-"""Sessions and servers under structured concurrency: what `trio` and `anyio` have in common above the wire."""
+"""Sessions and servers under structured concurrency: what `trio` and `anyio` have in common above the driver."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from live_protocol.connection import LiveConnection
 from live_protocol.errors import IllegalInState, InvalidMessage
 from live_protocol.events import UpgradeRequested
 from live_protocol.timing import Deadline
-from live_transports.shared import steps as _driver
+from live_transports.shared import steps
 from live_transports.shared.async_sessions import AsyncClientSession, AsyncServerSession
 from live_transports.shared.reconnecting import Redialer
 from live_transports.shared.steps import ByteServerConnection, DialPlan, NoPublicConstructor, Response
@@ -105,10 +105,10 @@ async def _dial(
             if isinstance(error, (OSError, ValueError, *runtime.broken)):
                 cause = unwrapped(error)
                 known = cause if isinstance(cause, OSError | ValueError) else ConnectionResetError()
-                raise _driver.step_failed(step, known, where) from known
+                raise steps.step_failed(step, known, where) from known
             raise
         return byte_stream
-    raise _driver.dial_expired(step, where)
+    raise steps.dial_expired(step, where)
 
 
 @asynccontextmanager
@@ -199,7 +199,7 @@ class StreamServer(metaclass=NoPublicConstructor):
         """
         return self._address()[1]
 
-    def url(self, secure: bool | None = None, *, path: str = _driver.GEMINI_PATH) -> str:
+    def url(self, secure: bool | None = None, *, path: str = steps.GEMINI_PATH) -> str:
         """URL of this server, for ``Endpoint.custom``; with ``path=""`` a base URL for ``Endpoint.gemini``.
 
         Args:
@@ -211,7 +211,7 @@ class StreamServer(metaclass=NoPublicConstructor):
         """
         host, port = self._address()
         secure = self._context is not None if secure is None else secure
-        return _driver.ws_url(host, port, secure=secure, path=path)
+        return steps.ws_url(host, port, secure=secure, path=path)
 
     def _address(self) -> tuple[str, int]:
         if self._closed or self._stopped.is_set():
@@ -326,7 +326,7 @@ class StreamServer(metaclass=NoPublicConstructor):
                 if await self._admit(session):
                     await self._handler(session)
             except Exception as error:
-                if not _driver.is_own_end(error, driver.event_queue.info):
+                if not steps.is_own_end(error, driver.event_queue.info):
                     code = 1011
                     _logger.error("the handler of a live session failed", exc_info=error)
             await driver.close(code, "" if code == 1000 else "Internal error encountered.")
@@ -360,7 +360,7 @@ def server_parts(
     if handler is None and connection_factory is None:
         raise InvalidMessage("handler", "somebody has to answer: give a handler or a connection_factory")
     if process_request is None and connection_factory is None:
-        process_request = _driver.answer_request
+        process_request = steps.answer_request
     return handler or _drain, connection_factory or machine, process_request
 
 

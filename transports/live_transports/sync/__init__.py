@@ -29,7 +29,7 @@ from live_protocol.session import ConfigInput, ModelProfile
 from live_protocol.timing import Timeouts
 from live_protocol.websocket import Observer
 from live_transports.shared import reconnecting as _redial
-from live_transports.shared import steps as _driver
+from live_transports.shared import steps
 from live_transports.shared.listening import RETRY, bind_listeners, names
 from live_transports.shared.proxy import Proxy, ProxyFailed
 from live_transports.shared.reconnecting import Redialer
@@ -86,7 +86,7 @@ def connect(
     compression: bool = False,
     strict: bool = False,
     codec: Codec | None = None,
-    dial_timeout: float | None = _driver.DIAL_TIMEOUT,
+    dial_timeout: float | None = steps.DIAL_TIMEOUT,
     server_hostname: str | None = None,
     local_addr: tuple[str, int] | None = None,
     sock: socket.socket | None = None,
@@ -115,7 +115,7 @@ def connect(
         dial_timeout: Seconds for name, TCP, proxy and TLS together; None for no bound.
         server_hostname: Name that the certificate must be for, if not the endpoint's host.
         local_addr: Address to dial from.
-        sock: A connected TCP socket to use instead of dialling, to the proxy if there is one; it is closed in any case.
+        sock: A connected TCP socket to use instead of dialing, to the proxy if there is one; it is closed in any case.
         proxy: HTTP proxy to go through: a `Proxy`, a URL such as ``http://user:password@host:port``, or
             ``"environment"`` for what the variables ``https_proxy``, ``all_proxy`` and ``no_proxy`` say. By default
             none is used, whatever those say.
@@ -131,7 +131,7 @@ def connect(
         The session, ready to be used.
 
     Raises:
-        InvalidMessage: An argument cannot be used, or the service would refuse the setup. Nothing was dialled.
+        InvalidMessage: An argument cannot be used, or the service would refuse the setup. Nothing was dialed.
         ProxyFailed: The proxy did not open the tunnel.
         TransportFailed: The name, TCP or TLS failed (its cause is the OS's or TLS's error), or the connection broke.
         DeadlineExpired: The dial, the proxy, TLS, the upgrade or the setup took too long; ``which`` says which.
@@ -234,7 +234,7 @@ class LiveServer(metaclass=NoPublicConstructor):
         """
         return self._address()[1]
 
-    def url(self, secure: bool | None = None, *, path: str = _driver.GEMINI_PATH) -> str:
+    def url(self, secure: bool | None = None, *, path: str = steps.GEMINI_PATH) -> str:
         """URL of this server, for ``Endpoint.custom``; with ``path=""`` a base URL for ``Endpoint.gemini``.
 
         Args:
@@ -245,7 +245,7 @@ class LiveServer(metaclass=NoPublicConstructor):
             IllegalInState: The server was closed.
         """
         host, port = self._address()
-        return _driver.ws_url(host, port, secure=self._context is not None if secure is None else secure, path=path)
+        return steps.ws_url(host, port, secure=self._context is not None if secure is None else secure, path=path)
 
     def _address(self) -> tuple[str, int]:
         if not self.sockets:
@@ -381,7 +381,7 @@ class LiveServer(metaclass=NoPublicConstructor):
             if self._admit(session):
                 self._handler(session)
         except Exception as error:
-            if not _driver.is_own_end(error, driver.event_queue.info):
+            if not steps.is_own_end(error, driver.event_queue.info):
                 code = 1011
                 caught = (type(error), error, error.__traceback__, threading.current_thread())
                 threading.excepthook(threading.ExceptHookArgs(caught))
@@ -464,7 +464,7 @@ def serve(
     if handler is None and connection_factory is None:
         raise InvalidMessage("handler", "somebody has to answer: give a handler or a connection_factory")
     if process_request is None and connection_factory is None:
-        process_request = _driver.answer_request
+        process_request = steps.answer_request
     return LiveServer._create(
         handler or _drain,
         connection_factory or machine,

@@ -1,4 +1,4 @@
-"""The sessions that users of threads hold: their facts and verbs."""
+"""The sessions that users of threads hold: their facts and commands."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from live_protocol.errors import IllegalInState
 from live_protocol.events import Event, SetupComplete, UpgradeRequested
 from live_protocol.messages import FunctionCall, LiveClientMessage, LiveServerMessage, LiveServerSetupComplete
 from live_protocol.reconnect import PersistentConnection, Snapshot
-from live_protocol.session import Resumption, Usage
-from live_protocol.session import requests as commands
+from live_protocol.session import Resumption, Usage, requests
 from live_protocol.states import Phase, TurnState
 from live_transports.shared.reconnecting import ByteClientConnection, reconnecting
 from live_transports.shared.steps import ByteServerConnection, Response
@@ -124,10 +123,10 @@ class SyncClientSession(SyncSession[LiveServerMessage, ByteClientConnection]):
         with self._driver.lock:
             self._driver.event_queue.unread(event)
 
-    # --- verbs --------------------------------------------------------------------------------------------------
+    # --- commands -----------------------------------------------------------------------------------------------
 
     def send_client_content(
-        self, turns: commands.TurnsInput | None = None, *, turn_complete: bool = True, timeout: float | None = None
+        self, turns: requests.TurnsInput | None = None, *, turn_complete: bool = True, timeout: float | None = None
     ) -> None:
         """Append turns to the history, in order; interrupts a running generation.
 
@@ -150,12 +149,12 @@ class SyncClientSession(SyncSession[LiveServerMessage, ByteClientConnection]):
     def send_realtime_input(
         self,
         *,
-        audio: commands.AudioInput | None = None,
+        audio: requests.AudioInput | None = None,
         rate: int | None = None,
-        video: commands.MediaInput | None = None,
+        video: requests.MediaInput | None = None,
         text: str | None = None,
-        activity_start: commands.MarkerInput | None = None,
-        activity_end: commands.MarkerInput | None = None,
+        activity_start: requests.MarkerInput | None = None,
+        activity_end: requests.MarkerInput | None = None,
         audio_stream_end: bool | None = None,
         timeout: float | None = None,
     ) -> None:
@@ -193,7 +192,7 @@ class SyncClientSession(SyncSession[LiveServerMessage, ByteClientConnection]):
         )
 
     def send_tool_response(
-        self, function_responses: commands.ResponsesInput, *, epoch: int | None = None, timeout: float | None = None
+        self, function_responses: requests.ResponsesInput, *, epoch: int | None = None, timeout: float | None = None
     ) -> None:
         """Answer one or several calls; a missing ``name`` is filled in from the call.
 
@@ -220,8 +219,8 @@ class SyncClientSession(SyncSession[LiveServerMessage, ByteClientConnection]):
     def send_context_update(
         self,
         *,
-        system_instruction: commands.InstructionInput | None = None,
-        tools: Iterable[commands.ToolInput] | None = None,
+        system_instruction: requests.InstructionInput | None = None,
+        tools: Iterable[requests.ToolInput] | None = None,
         timeout: float | None = None,
     ) -> None:
         """Replace instructions or tools in mid-session, where the model allows it.
@@ -243,7 +242,7 @@ class SyncClientSession(SyncSession[LiveServerMessage, ByteClientConnection]):
         )
 
     def send(self, message: LiveClientMessage, *, timeout: float | None = None) -> None:
-        """Send a whole message, under the same rules as the other verbs.
+        """Send a whole message, under the same rules as the other commands.
 
         Args:
             message: With exactly one member.

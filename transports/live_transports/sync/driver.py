@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias, TypeVar, final
 
 from live_protocol.errors import IllegalInState, InvalidMessage, LiveProtocolError, TransportFailed
 from live_protocol.states import ConnectionState
-from live_transports.shared import steps as _driver
+from live_transports.shared import steps
 from live_transports.shared.reconnecting import Redialer
 from live_transports.shared.steps import ByteConnection, DialPlan, EventQueue
 from live_transports.shared.timeouts import Countdown, WaitTimeout
@@ -68,7 +68,7 @@ class SyncDriver:
         self._redialer = redialer
         self._open = open
         if redialer is not None:
-            redialer.meanwhile = self._unlocked
+            redialer.callback_context = self._unlocked
         self._dialing = False
         self._receiving = False
         self._full = False
@@ -78,7 +78,7 @@ class SyncDriver:
         self._close_now = False  # the socket is closed at once
         self._aborted = False
         self._crash: BaseException | None = None
-        # What the I/O thread waits for in its selector; while it is awake nobody has to ring.
+        # What the I/O thread waits for in its selector; while it is awake nobody has to wake it.
         self._awake = True
         self._selected = 0
         self._wakes_at = math.inf
@@ -233,7 +233,7 @@ class SyncDriver:
                 now = time.monotonic()
                 if now < due:
                     late = False
-                elif now - due > _driver.LATE and not late:
+                elif now - due > steps.MAX_TIMER_DELAY and not late:
                     late = True  # look at the socket once more before anybody is given up
                 else:
                     late = False
@@ -254,7 +254,7 @@ class SyncDriver:
             return
         data = stream.read()
         if data:
-            _driver.deliver_data(self.machine, time.monotonic(), data)
+            steps.deliver_data(self.machine, time.monotonic(), data)
         if stream.error is not None:
             self._fail(stream.error)
         elif stream.ended:
@@ -277,7 +277,7 @@ class SyncDriver:
 
     def _resume_senders(self, stream: Stream) -> None:
         """Let senders go on, where there is room again."""
-        if self._full and stream.unsent <= _driver.LOW_WATER:
+        if self._full and stream.unsent <= steps.LOW_WATER:
             self._full = False
             self.flush()
             if not self._full:
@@ -297,7 +297,7 @@ class SyncDriver:
             data = stream.read()
             if not data:
                 break
-            _driver.deliver_data(self.machine, time.monotonic(), data)
+            steps.deliver_data(self.machine, time.monotonic(), data)
             self.flush()
         self._fail(stream.error or broken)
 
@@ -348,7 +348,7 @@ class SyncDriver:
             data = self.machine.data_to_send()
             if data:
                 stream.write(data)
-                self._full = stream.unsent > _driver.HIGH_WATER
+                self._full = stream.unsent > steps.HIGH_WATER
         wants = self.machine.wants
         if wants.half_close:
             if not self._half_closed:
@@ -421,7 +421,7 @@ class SyncDriver:
                 if not left.wait(self._writable):
                     raise WaitTimeout(operation, queued=True)
             if self.finished:
-                raise _driver.send_error(self.event_queue)
+                raise steps.send_error(self.event_queue)
 
     # --- the end ------------------------------------------------------------------------------------------------
 

@@ -7,16 +7,17 @@ same arguments, and another TLS session or a proxy's tunnel may lie below it.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import selectors
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, final
 
 from live_protocol.timing import Deadline
-from live_transports.shared import steps as _driver
+from live_transports.shared import steps
 from live_transports.shared.steps import DialPlan
 
 __all__ = ["SelectorWaker", "SocketWaiter", "Stream", "WaitExpired", "WaitInterrupted", "open_stream"]
@@ -34,7 +35,7 @@ class WaitExpired(Exception):
 
 @final
 class SelectorWaker:
-    """Ends the wait of a selector, from any thread or signal handler; ringing twice is ringing once."""
+    """Ends the wait of a selector, from any thread or signal handler; waking twice is waking once."""
 
     __slots__ = ("_signaled", "_writer", "reader")
 
@@ -46,14 +47,14 @@ class SelectorWaker:
         self._signaled = False
 
     def wake(self) -> None:
-        """Ring; once it was closed, nothing happens."""
+        """Wake; after `close` this does nothing."""
         if not self._signaled:
             self._signaled = True
             with contextlib.suppress(OSError):
                 self._writer.send(b"!")
 
     def clear(self) -> None:
-        """Be ready to be rung again."""
+        """Forget the wake-ups so far."""
         with contextlib.suppress(BlockingIOError):
             self.reader.recv(64)
         self._signaled = False
@@ -268,7 +269,7 @@ class SocketWaiter:
 
     Args:
         timeout: Seconds from now on, None for no bound.
-        waker: Rung when ``cancelled`` is worth another look.
+        waker: Woken when ``cancelled`` is worth another look.
         cancelled: Whether to give up.
     """
 
@@ -336,9 +337,9 @@ def open_stream(
         if sock is not None:
             sock.close()
         if isinstance(error, WaitExpired):
-            raise _driver.dial_expired(step, dial) from None
+            raise steps.dial_expired(step, dial) from None
         if isinstance(error, (OSError, ValueError)):  # ValueError: a name that the resolver cannot encode
-            raise _driver.step_failed(step, error, dial) from error
+            raise steps.step_failed(step, error, dial) from error
         raise
     return stream
 
@@ -355,14 +356,14 @@ def _tunnel(stream: Stream, dial: DialPlan, waiter: SocketWaiter) -> None:
 
 def _connect_tcp(host: str, port: int, waiter: SocketWaiter, local_addr: tuple[str, int] | None) -> socket.socket:
     """A connected socket (RFC 8305)."""
-    addresses = _driver.ip_address(host, port) or _driver.interleave_families(_resolve(host, port, waiter))
+    addresses = steps.ip_address(host, port) or _interleave_families(_resolve(host, port, waiter))
     errors: list[OSError] = []
     waiting: dict[socket.socket, int] = {}
     winner: socket.socket | None = None
     try:
         while winner is None and (addresses or waiting):
             if addresses:
-                family, address = addresses.pop(0)
+                family, _, _, _, address = addresses.pop(0)
                 sock = socket.socket(family, socket.SOCK_STREAM)
                 waiting[sock] = selectors.EVENT_WRITE
                 try:
@@ -376,7 +377,7 @@ def _connect_tcp(host: str, port: int, waiter: SocketWaiter, local_addr: tuple[s
                     del waiting[sock]
                     sock.close()
                     continue
-            for sock in waiter.wait(waiting, _driver.STAGGER if addresses else None):
+            for sock in waiter.wait(waiting, steps.ATTEMPT_DELAY if addresses else None):
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 del waiting[sock]
                 if not code and winner is None:
@@ -391,6 +392,15 @@ def _connect_tcp(host: str, port: int, waiter: SocketWaiter, local_addr: tuple[s
     if winner is None:
         raise errors[0]
     return winner
+
+
+def _interleave_families(found: Sequence[steps.AddressInfo]) -> list[steps.AddressInfo]:
+    """Addresses in the order to try them: as resolved, the families taking turns (RFC 8305 section 4)."""
+    families: dict[int, list[steps.AddressInfo]] = {}
+    for address in found:
+        families.setdefault(address[0], []).append(address)
+    turns = itertools.zip_longest(*families.values())
+    return [address for turn in turns for address in turn if address is not None]
 
 
 def _resolve(host: str, port: int, waiter: SocketWaiter) -> list[tuple[Any, Any, Any, Any, Any]]:

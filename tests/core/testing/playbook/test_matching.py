@@ -221,7 +221,7 @@ def test_a_report_shows_no_secret_and_no_media() -> None:
         assert len(text) < 1000
 
 
-def test_many_misfits_are_cut() -> None:
+def test_many_mismatches_are_cut() -> None:
     parts = [{"text": str(number)} for number in range(20)]
     turns = [{"role": "user", "parts": parts}]
     mismatch = heard(Playbook().expect_client_content(turns=[{"parts": [{"text": "x"}] * 20}]), turns).refused()

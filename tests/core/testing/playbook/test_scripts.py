@@ -90,7 +90,7 @@ def test_a_mismatch_is_an_assertion_and_one_of_our_errors() -> None:
             PlaybookSequence(READY).check()
 
 
-def test_a_stage_gives_each_client_its_own_script() -> None:
+def test_a_sequence_gives_each_client_its_own_script() -> None:
     first, second = READY.send_text("one"), READY.send_text("two")
     sequence = PlaybookSequence(first, second)
     said = []
@@ -111,14 +111,14 @@ def test_a_stage_gives_each_client_its_own_script() -> None:
         sequence.check()
 
 
-def test_a_stage_may_repeat_its_last_script() -> None:
+def test_a_sequence_may_repeat_its_last_script() -> None:
     sequence = PlaybookSequence(READY, repeat=True)
     for _ in range(3):
         Pair(client(), sequence.connection()).pump()
     sequence.check()
 
 
-def test_a_stage_that_waits_for_clients() -> None:
+def test_a_sequence_that_waits_for_clients() -> None:
     sequence = PlaybookSequence(READY, READY.wait(1))
     with pytest.raises(PlaybookMismatch, match="connection 1 of 2 was never made"):
         sequence.check()

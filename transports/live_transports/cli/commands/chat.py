@@ -35,7 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("text", metavar="TEXT", nargs="*", help="what to say")
+    text = parser.add_argument("text", metavar="TEXT", nargs="*", help="what to say")
+    # With nothing to offer for it, zsh lists an option that matches and does not insert it.
+    text.complete = {"zsh": "()"}  # type: ignore[attr-defined]
     parser.add_argument("--system", metavar="S", help="the system instruction")
     parser.add_argument("--modality", choices=("AUDIO", "TEXT"), default="AUDIO", help="default: %(default)s")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""``live-protocol check``: a configuration in, the setup message it makes out; nothing is dialled."""
+"""``live-protocol check``: a configuration in, the setup message it makes out; nothing is dialed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from live_protocol.errors import InvalidMessage, RemoteProtocolError
 from live_protocol.messages import Backend, LiveClientMessage
 from live_protocol.recording import TraceWriter
 from live_protocol.session import build_setup, profile_for
+from live_transports.cli.argument_types import add_path
 from live_transports.cli.config_file import config_of, read_object
 from live_transports.cli.event_text import one_line, to_json
 from live_transports.cli.exit import FAILED, OK, CommandFailed
@@ -34,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("file", metavar="FILE", help="the configuration; - reads standard input")
+    add_path(parser, "file", metavar="FILE", help="the configuration; - reads standard input")
     parser.add_argument(
         "--json", action="store_true", help="one line: {ok, setup, warnings} or {ok, error}, also where it is refused"
     )

@@ -28,6 +28,7 @@ from live_protocol.events import (
 from live_protocol.messages import AudioFormat, Content, FunctionResponse, Part
 from live_protocol.reconnect import ReconnectPolicy
 from live_protocol.recording import Timeline, TraceReader
+from live_transports.cli.argument_types import add_path
 from live_transports.cli.commands.trace import write_page
 from live_transports.cli.conversation import Conversation, converse
 from live_transports.cli.endpoint import DEFAULT_MODEL
@@ -82,8 +83,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "--out", metavar="DIR", help="folder for what is left behind; default: a new one for temporary files"
+    add_path(
+        parser,
+        "--out",
+        metavar="DIR",
+        help="folder for what is left behind; default: a new one for temporary files",
+        kind="directory",
     )
     parser.add_argument("--json", action="store_true", help="every event and chapter as one JSON object a line")
     parser.add_argument("--full", action="store_true", help="with --json, payloads as base64 instead of their size")
@@ -104,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
     audio, pcm = asyncio.run(_demo(stage, recording))
     write_wav_file(reply, audio, pcm)
     with recording.open("rb") as file:
-        timeline = Timeline.of(TraceReader(file).records())
+        timeline = Timeline.from_records(TraceReader(file).records())
     page = write_page(folder / "timeline.html", timeline, "demo")
     stage.leave(
         {

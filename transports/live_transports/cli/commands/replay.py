@@ -10,6 +10,7 @@ from pathlib import Path
 from live_protocol.events import ConnectionFailed, Undecodable, UnknownMessage
 from live_protocol.messages import Backend
 from live_protocol.recording import InvalidTrace, TraceFrame, TraceReader, read_websocket_log
+from live_transports.cli.argument_types import add_path
 from live_transports.cli.exit import BAD_INPUT, FAILED, OK, CommandFailed
 from live_transports.cli.replay import Replay, ReplayError
 from live_transports.cli.reporter import Reporter
@@ -29,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("file", metavar="FILE", help="the recording; - reads standard input")
+    add_path(parser, "file", metavar="FILE", help="the recording; - reads standard input")
     parser.add_argument("--json", action="store_true", help="one JSON object a line: from, type and the event's fields")
     parser.add_argument("--full", action="store_true", help="with --json, payloads as base64 instead of their size")
     parser.add_argument("--only", choices=("server", "client"), help="show one side only")

@@ -25,7 +25,7 @@ from live_protocol.recording import Recorder
 from live_protocol.testing import Faults, FaultyConnection, InvalidPlaybook, Playbook, PlaybookConnection
 from live_protocol.websocket import Observer
 from live_transports import asyncio as live
-from live_transports.cli.argument_types import number, whole
+from live_transports.cli.argument_types import add_path, number, whole
 from live_transports.cli.exit import BAD_INPUT, FAILED, OK, USAGE, CommandFailed
 from live_transports.shared.certificate import local_certificate
 from live_transports.shared.playbook_files import load_playbook
@@ -81,10 +81,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--setup-delay", type=number(zero=True), metavar="S", help="wait S seconds with setupComplete")
     parser.add_argument("--silent", action="store_true", help="answer nothing: only the protocol's rules are emulated")
-    parser.add_argument("--script", type=Path, metavar="FILE", help="play this playbook to each client")
+    add_path(parser, "--script", type=Path, metavar="FILE", help="play this playbook to each client")
     parser.add_argument("--fault", metavar="SPEC", default="", help="misbehave; see above")
-    parser.add_argument(
-        "--record", type=Path, metavar="DIR", help="write a trace of each connection, without secrets, into this folder"
+    add_path(
+        parser,
+        "--record",
+        type=Path,
+        metavar="DIR",
+        help="write a trace of each connection, without secrets, into this folder",
+        kind="directory",
     )
     parser.add_argument("--json", action="store_true", help="say where as JSON, one object a line")
 

@@ -26,7 +26,7 @@ from live_protocol.events import (
 )
 from live_protocol.messages import AudioFormat, Content, Part
 from live_protocol.messages.audio_format import INPUT_RATE, OUTPUT_RATE
-from live_transports.cli.argument_types import number
+from live_transports.cli.argument_types import add_path, number
 from live_transports.cli.conversation import ANSWER_TIMEOUT, Conversation, ToolDecliner, converse
 from live_transports.cli.endpoint import add_target, target
 from live_transports.cli.event_text import printable
@@ -64,8 +64,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("file", metavar="IN.wav", help="what to say; - reads standard input")
-    parser.add_argument("-o", "--out", metavar="OUT.wav", help="write the reply there; - writes it to standard output")
+    add_path(parser, "file", metavar="IN.wav", help="what to say; - reads standard input")
+    add_path(parser, "-o", "--out", metavar="OUT.wav", help="write the reply there; - writes it to standard output")
     parser.add_argument("--fast", action="store_true", help="send as fast as the connection takes it")
     parser.add_argument("--text", metavar="TEXT", help="a turn of text before the speech")
     parser.add_argument("--system", metavar="S", help="the system instruction")

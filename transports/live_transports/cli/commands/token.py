@@ -17,7 +17,7 @@ from live_protocol.endpoint import Endpoint
 from live_protocol.errors import InvalidMessage, RemoteProtocolError
 from live_protocol.messages import AuthTokenCreateRequest, LiveClientSetup
 from live_protocol.session import build_setup
-from live_transports.cli.argument_types import number, whole
+from live_transports.cli.argument_types import add_path, number, whole
 from live_transports.cli.config_file import config_of, read_object
 from live_transports.cli.endpoint import DEFAULT_MODEL, NO_KEY, api_key
 from live_transports.cli.event_text import to_json
@@ -61,7 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="it starts no session after S seconds; default: 60",
     )
     parser.add_argument("--model", metavar="M", help="tie it to this model")
-    parser.add_argument("--config", metavar="FILE", help="tie it to this configuration, as for check; - reads it")
+    add_path(parser, "--config", metavar="FILE", help="tie it to this configuration, as for check; - reads it")
     parser.add_argument("--api-version", "--version", metavar="V", default="v1alpha", help="default: %(default)s")
     parser.add_argument("--base-url", metavar="URL", help="another server, http:// or https://, such as the emulator's")
     parser.add_argument("--json", action="store_true", help="print the whole reply as one JSON object")

@@ -17,7 +17,7 @@ from live_protocol.recording import (
     render,
 )
 from live_protocol.recording.timeline.figures import duration, ending, figures
-from live_transports.cli.argument_types import number
+from live_transports.cli.argument_types import add_path, number
 from live_transports.cli.event_text import one_line, to_json
 from live_transports.cli.exit import BAD_INPUT, OK, CommandFailed
 
@@ -35,8 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("file", metavar="FILE", help="the recording; - reads standard input")
-    parser.add_argument("--html", metavar="OUT", help="write the page there; - writes it to standard output")
+    add_path(parser, "file", metavar="FILE", help="the recording; - reads standard input")
+    add_path(parser, "--html", metavar="OUT", help="write the page there; - writes it to standard output")
     parser.add_argument("--json", action="store_true", help="the whole timeline as one JSON object")
     parser.add_argument(
         "--gap", metavar="SECONDS", type=number(), default=DEFAULT_GAP, help="silence that counts; default: %(default)g"
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     records, damage = _load(options.file)
     if not records:
         raise CommandFailed(f"{options.file}: {damage or 'the recording is empty'}", BAD_INPUT)
-    timeline = Timeline.of(records, gap=options.gap)
+    timeline = Timeline.from_records(records, gap=options.gap)
     name = "standard input" if options.file == "-" else Path(options.file).name
     if options.html == "-":
         # Whatever the terminal's encoding is, the page says that it is UTF-8.
