@@ -1,4 +1,4 @@
-"""Audio formats as they stand in MIME types, and the arithmetic of outgoing audio (wire.md#audio)."""
+"""Outgoing audio: equal chunks, and the moments before speech was noticed (wire.md#media-formats)."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ Bytes: TypeAlias = bytes | bytearray | memoryview
 
 
 MIN_CHUNK: Final = 0.02
-"""Seconds; the shortest chunk that is recommended (wire.md#audio)."""
+"""Shortest recommended chunk, in seconds (wire.md#media-formats)."""
 
 
 MAX_CHUNK: Final = 0.1
-"""Seconds; the longest chunk that is recommended (wire.md#audio)."""
+"""Longest recommended chunk, in seconds (wire.md#media-formats)."""
 
 
 def _bounded_length(seconds: float, least: float, greatest: float, what: str) -> float:
     if not least <= seconds <= greatest:  # also false for NaN
-        raise ValueError(f"{what} is {least:g} to {greatest:g} seconds, not {seconds!r}")
+        raise ValueError(f"{what} is {least:g} to {greatest:g} seconds long, not {seconds!r}")
     return seconds
 
 
 @final
 class Chunker:
-    """Cuts a stream of audio, however it comes, into equal chunks for ``send_realtime_input``.
+    """Cuts a stream of audio into equal chunks for ``send_realtime_input``.
 
-    Holds less than one chunk. Bytes of a torn frame wait for the rest of it, so an odd-sized read never shifts the
+    It holds less than one chunk. Bytes of a torn frame wait for the rest of it, so a read of odd size never shifts the
     samples by a byte.
 
     Args:
-        format: What is pushed.
+        format: Format of the stream.
         seconds: Length of a chunk, 0.02 to 0.1 seconds as the service recommends (wire.md#audio).
 
     Raises:
-        ValueError: ``seconds`` is out of these bounds.
+        ValueError: ``seconds`` is out of bounds.
 
     Attributes:
-        format: What is pushed.
-        size: Bytes of one chunk; whole frames.
+        format: Format of the stream.
+        size: Bytes in one chunk; whole frames.
     """
 
     __slots__ = ("_held", "format", "size")
@@ -53,14 +53,14 @@ class Chunker:
 
     @property
     def pending(self) -> int:
-        """Bytes that wait for the next `push` or `flush`."""
+        """Bytes waiting for the next `push` or `flush`."""
         return len(self._held)
 
     def push(self, data: Bytes) -> list[bytes]:
         """Take in any number of bytes.
 
         Returns:
-            The chunks they complete, oldest first, each ``size`` bytes.
+            The completed chunks, oldest first, ``size`` bytes each.
         """
         held = self._held
         held += data
@@ -70,14 +70,14 @@ class Chunker:
         return chunks
 
     def flush(self, *, pad: bool = False) -> bytes:
-        """Give out the rest, as before ``activity_end`` or ``audio_stream_end``.
+        """Take the rest, for example before ``activity_end`` or ``audio_stream_end``.
 
         Args:
-            pad: Fill the chunk up to ``size`` with silence; a torn frame is completed with zeros too. Without it the
-                bytes of a torn frame stay, as what is pushed next completes it.
+            pad: Fill the chunk up to ``size`` with silence, and complete a torn frame with zeros. Without it the bytes
+                of a torn frame stay, and the next `push` completes them.
 
         Returns:
-            Whole frames, shorter than a chunk unless padded; empty where nothing is left.
+            Whole frames, less than a chunk unless padded; empty if nothing is left.
         """
         held = self._held
         if pad:
@@ -90,7 +90,7 @@ class Chunker:
         return rest
 
     def reset(self) -> int:
-        """Forget what is held, as before another source; gives the number of bytes dropped."""
+        """Drop the held bytes, for example before another source, and return their number."""
         dropped = len(self._held)
         self._held.clear()
         return dropped
@@ -100,20 +100,19 @@ class Chunker:
 class PreRoll:
     """Keeps the newest audio of a microphone while no activity window is open.
 
-    Speech is noticed some time after it began, and audio before ``activity_start`` is refused with 1007
-    (wire.md#activity). So: push while outside the window; once speech is noticed send ``activity_start``, then what
-    `take`
-    gives, then the live audio.
+    A detector notices speech some time after it began, and the service refuses audio before ``activity_start`` with
+    1007 (wire.md#activity). Push while outside the window. On speech send ``activity_start``, then the audio from
+    `take`, then the live audio.
 
     Args:
-        format: What is pushed.
-        seconds: How much is kept, up to 60 seconds.
+        format: Format of the audio.
+        seconds: How much to keep, up to 60 seconds.
 
     Raises:
         ValueError: ``seconds`` is negative or above 60.
 
     Attributes:
-        format: What is pushed.
+        format: Format of the audio.
         size: Most bytes kept; whole frames.
     """
 
@@ -126,11 +125,11 @@ class PreRoll:
 
     @property
     def seconds(self) -> float:
-        """How much `take` would give, in seconds."""
+        """Length of the audio that `take` would return, in seconds."""
         return self.format.seconds(len(self._held) - len(self._held) % self.format.frame_size)
 
     def push(self, data: Bytes) -> None:
-        """Take in any number of bytes; the oldest frames beyond ``size`` are forgotten."""
+        """Take in any number of bytes, and drop the oldest frames beyond ``size``."""
         held = self._held
         held += data
         frame = self.format.frame_size
@@ -139,12 +138,12 @@ class PreRoll:
             del held[:surplus]
 
     def take(self) -> bytes:
-        """What is kept, oldest first, in whole frames; only the bytes of a torn frame stay."""
+        """Remove and return the kept audio in whole frames; the bytes of a torn frame stay."""
         end = len(self._held) - len(self._held) % self.format.frame_size
         taken = bytes(self._held[:end])
         del self._held[:end]
         return taken
 
     def clear(self) -> None:
-        """Forget everything, as before another source."""
+        """Drop everything, for example before another source."""
         self._held.clear()

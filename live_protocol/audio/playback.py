@@ -1,4 +1,10 @@
-"""The queue between the model's voice, which comes faster than it plays, and a sound device (wire.md#turn-state)."""
+"""The queue between the model's voice and a sound device (wire.md#turn-state).
+
+Audio arrives faster than it plays, so the queue holds seconds of it, and an interruption has to drop them at once.
+Every queued piece carries the number of its generation. The buffer remembers the newest generation that was cut: audio
+up to that number is stale and refused, and anything newer plays. The same numbers count how much of each generation
+the device took, which tells how far the listener had come when the answer was cut.
+"""
 
 from __future__ import annotations
 
@@ -24,19 +30,19 @@ from live_protocol.messages.audio_format import AudioFormat
 __all__ = ["DropReason", "DroppedAudio", "OverflowPolicy", "PlaybackBuffer"]
 
 OverflowPolicy: TypeAlias = Literal["newest", "oldest"]
-"""Which audio is dropped when the queue is full."""
+"""Which audio a full queue drops."""
 
 _REMEMBERED: Final = 64
-"""Generations whose position is kept (a count)."""
+"""How many generations keep their position."""
 
 
 class DropReason(enum.StrEnum):
-    """Why audio is not played."""
+    """Why audio does not play."""
 
     STALE = "STALE"
-    """It came after its generation was cut."""
+    """It arrived after its generation was cut."""
     INTERRUPTED = "INTERRUPTED"
-    """It was queued when its generation was cut."""
+    """It was in the queue when its generation was cut."""
     OVERFLOW = "OVERFLOW"
     """The queue was full."""
 
@@ -44,14 +50,14 @@ class DropReason(enum.StrEnum):
 @final
 @attrs.frozen(kw_only=True)
 class DroppedAudio:
-    """Audio that will not be played.
+    """Audio that will not play.
 
     Attributes:
-        reason: Why.
-        generation: Generation it belongs to; the newest, where it belongs to several.
+        reason: Why it was dropped.
+        generation: Its generation; the newest one if it spans several.
         seconds: Its length.
-        played: Seconds of that generation that were played before: where in the answer the listener is.
-        data: The audio, in the format of the buffer; a stale chunk as it came.
+        played: Seconds of that generation that played before, which is the listener's position in the answer.
+        data: The audio in the format of the buffer; a stale chunk in its own format.
     """
 
     reason: DropReason
@@ -63,28 +69,28 @@ class DroppedAudio:
 
 @final
 class PlaybackBuffer:
-    """Feed it every event; read from it whatever the sound device asks for.
+    """Plays the model's voice: feed it every event, and read as many bytes as the sound device asks for.
 
-    Chunks of another format than the device's are resampled on the way in. After an interruption the queue is dropped,
-    and what still comes of the cut generation is refused, so that no stale audio plays.
+    It resamples chunks of another format on the way in, which needs the extra ``audio`` if the rate differs. An
+    interruption empties the queue, and later chunks of the cut generation are refused, so no stale audio plays.
 
-    Nothing in here locks. Where the device calls back from a thread of its own, guard `feed`, `flush` and `read` with
-    one lock; each is short.
+    It does not lock. If the device calls back from its own thread, guard `feed`, `flush` and `read` with one lock; each
+    is short.
 
     Args:
-        format: What the device plays.
-        max_seconds: Most audio that is queued, in seconds; the service sends a long answer at once.
-        overflow: What is dropped where that is too much: the ``"newest"`` audio or the ``"oldest"``.
+        format: Format of the device.
+        max_seconds: Longest queue, in seconds. The service sends a long answer at once.
+        overflow: Which audio a full queue drops, the ``"newest"`` or the ``"oldest"``.
 
     Raises:
         ValueError: ``max_seconds`` is not positive and finite, or ``overflow`` is neither.
 
     Attributes:
-        format: What the device plays.
-        generation: Generation of the audio that was fed last; -1 before the first.
-        silence: Seconds of silence that `read` has given so far, for whatever reason.
-        underruns: How often the audio ran out in the middle of a generation (a count).
-        dropped: Seconds that were dropped so far, for whatever reason.
+        format: Format of the device.
+        generation: Generation of the audio fed last; -1 before the first.
+        silence: Seconds of silence that `read` has returned so far.
+        underruns: How often the audio ran out in the middle of a generation.
+        dropped: Seconds of audio dropped so far.
     """
 
     __slots__ = (
@@ -136,28 +142,32 @@ class PlaybackBuffer:
 
     @property
     def queued(self) -> float:
-        """Seconds that wait to be played."""
+        """Seconds waiting to play."""
         return self.format.seconds(self._queued)
 
     @property
     def played(self) -> float:
-        """Seconds of the generation heard now, or heard last, that were given to the device."""
+        """Seconds of the current generation, or else the last one, that the device took."""
         return self.played_of(self._playing)
 
     def played_of(self, generation: int) -> float:
-        """Seconds of a generation that were given to the device; 0.0 where it is none of the last 64 heard.
+        """Seconds of a generation that the device took; 0.0 if it is not among the last 64 heard.
 
-        What the device itself holds back is its own business; subtract its latency.
+        The device's own buffer counts as played: subtract its latency.
         """
         return self.format.seconds(self._played.get(generation, 0))
 
     # --- in -----------------------------------------------------------------------------------------------------
 
     def feed(self, event: Event) -> DroppedAudio | None:
-        """Take in an event: audio is queued, interruptions flush, ends of generations are noted, others pass by.
+        """Take in an event: audio is queued, an interruption empties the queue, other events pass by.
 
         Returns:
-            What was dropped because of it.
+            The audio that this event caused to be dropped, or None.
+
+        Raises:
+            MissingExtra: A chunk has another rate than the device, and soxr or numpy is not installed. The event
+                changed nothing.
         """
         match event:
             case AudioChunk():
@@ -167,7 +177,7 @@ class PlaybackBuffer:
             case GenerationComplete() | TurnComplete() | ConnectionClosed() | ConnectionFailed():
                 return self._ended()
             case SetupComplete():
-                # Another connection: nothing late can come of the former. What is queued goes on playing.
+                # A new connection cannot deliver late audio of the old one. The queue goes on playing.
                 self._cut = -1
                 return self._ended()
             case _:
@@ -177,22 +187,25 @@ class PlaybackBuffer:
         if chunk.stale or chunk.generation <= self._cut:
             seconds = chunk.format.seconds(len(chunk.data))
             return self._drop(DropReason.STALE, chunk.generation, seconds, chunk.data)
+        resampler = self._resampler
+        if chunk.format != (resampler.source if resampler is not None else self.format):
+            # First, because it raises if the extra is missing.
+            resampler = Resampler(chunk.format, self.format) if chunk.format != self.format else None
         late = self._ended() if chunk.generation != self.generation else None
         if chunk.generation < self.generation:
             self._renumber()
         self.generation = chunk.generation
         self._open = True
         data = chunk.data
-        source = self._resampler.source if self._resampler is not None else self.format
-        if chunk.format != source:
+        if resampler is not self._resampler:
             late = self._tail() or late
-            self._resampler = Resampler(chunk.format, self.format) if chunk.format != self.format else None
+            self._resampler = resampler
         if self._resampler is not None:
             data = self._resampler.push(data)
         return self._enqueue(data) or late
 
     def _renumber(self) -> None:
-        # A new session counts from 1 again; positions of the former one would be mistaken for its own.
+        # A new session counts from 1 again, and must not inherit the positions of the old one.
         self._queue = deque((-1, data) for _, data in self._queue)
         self._playing = -1
         self._played.clear()
@@ -206,7 +219,7 @@ class PlaybackBuffer:
 
     def _enqueue(self, data: bytes) -> DroppedAudio | None:
         frame = self.format.frame_size
-        data = data[: len(data) - len(data) % frame]  # half a sample from the wire would shift all that follows
+        data = data[: len(data) - len(data) % frame]  # half a sample would shift everything behind it
         surplus = self._queued + len(data) - self._limit
         lost = b""
         if surplus > 0 and self._overflow == "newest":
@@ -221,12 +234,12 @@ class PlaybackBuffer:
         return self._drop(DropReason.OVERFLOW, self.generation, self.format.seconds(len(lost)), lost)
 
     def flush(self) -> DroppedAudio | None:
-        """Drop what is queued and refuse the rest of the newest generation, as on a local decision to interrupt.
+        """Empty the queue and refuse the rest of the newest generation, when the application itself interrupts.
 
-        An `Interrupted` event that is fed does the same.
+        Feeding an `Interrupted` event does the same.
 
         Returns:
-            What was dropped, and how far the listener had come; None where nothing was queued.
+            The dropped audio and the listener's position, or None if the queue was empty.
         """
         return self._flush(max(self.generation, self._cut))
 
@@ -248,20 +261,20 @@ class PlaybackBuffer:
     # --- out ----------------------------------------------------------------------------------------------------
 
     def read(self, size: int) -> bytes:
-        """The next ``size`` bytes for the device, always exactly that many: silence where the queue is empty.
+        """The next ``size`` bytes for the device, exactly that many: silence fills up when the queue runs out.
 
         Raises:
-            ValueError: ``size`` is negative or no whole number of frames; nothing was taken.
+            ValueError: ``size`` is negative or not a whole number of frames; nothing was taken.
         """
         if size < 0 or size % self.format.frame_size:
-            raise ValueError(f"{size!r} bytes are no whole number of frames of {self.format.frame_size} bytes")
+            raise ValueError(f"{size!r} bytes are not a whole number of frames of {self.format.frame_size} bytes")
         pieces: list[bytes] = []
-        found = 0
+        queued = 0
         for generation, piece in self._take(size):
             pieces.append(piece)
-            found += len(piece)
+            queued += len(piece)
             self._note(generation, len(piece))
-        missing = size - found
+        missing = size - queued
         if missing:
             pieces.append(bytes(missing))
             self.silence += self.format.seconds(missing)

@@ -1,7 +1,7 @@
 """WAV files in and out over file-like objects.
 
-The standard library's ``wave`` reads neither float samples nor the headers that recorders write to pipes, and before
-Python 3.12 no extensible headers, so the few chunks that matter are read here.
+This module parses the two chunks that matter, because the standard library's ``wave`` reads neither float samples nor
+the headers that recorders write to pipes, and no extensible headers before Python 3.12.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ _FLOAT: Final = 3
 _EXTENSIBLE: Final = 0xFFFE
 _NAMES: Final = {2: "Microsoft ADPCM", 6: "A-law", 7: "mu-law", 17: "IMA ADPCM", 49: "GSM 6.10", 85: "MP3"}
 _UNTOLD: Final = 0xFFFFFFFF
-"""Size that recorders write when they cannot know it yet."""
+"""Size that recorders write before they know it."""
 
 _HEADER: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _BLOCK: Final = 64 * 1024
 
 
 class WavSource(Protocol):
-    """A blocking binary file, as far as reading needs it."""
+    """The part of a blocking binary file that reading needs."""
 
     def read(self, size: int, /) -> bytes:
-        """Up to ``size`` bytes; none at the end."""
+        """Return up to ``size`` bytes; none at the end."""
         ...
 
 
 class WavSink(Protocol):
-    """A binary file, as far as writing needs it; ``seekable``, ``tell`` and ``seek`` are used where it has them."""
+    """The part of a binary file that writing needs. ``seekable``, ``tell`` and ``seek`` are used if it has them."""
 
     def write(self, data: bytes, /) -> object:
         """Take all of ``data``."""
@@ -44,10 +44,10 @@ class WavSink(Protocol):
 
 
 class InvalidWav(LocalProtocolError):
-    """The source is no WAV file that can be read. How much of it was taken is undefined.
+    """The source is not a readable WAV file. How much of it was read is undefined.
 
     Attributes:
-        why: What is wrong, and what to do about it.
+        why: The fault, and what to do about it.
     """
 
     def __init__(self, why: str) -> None:
@@ -56,7 +56,7 @@ class InvalidWav(LocalProtocolError):
 
 
 def _exactly(source: WavSource, size: int) -> bytes:
-    # A pipe gives what it has; fewer bytes than asked mean the end only when there are none.
+    # A pipe may return fewer bytes than asked; only an empty read means the end.
     pieces: list[bytes] = []
     while size > 0 and (piece := source.read(size)):
         pieces.append(piece)
@@ -70,7 +70,7 @@ def _skip(source: WavSource, size: int) -> None:
 
 
 def _from_8(data: bytes) -> bytes:
-    # Unsigned, with silence at 128; becomes the high byte of a sample.
+    # Unsigned with silence at 128: flipped, it is the high byte of a 16-bit sample.
     out = bytearray(2 * len(data))
     out[1::2] = bytes(byte ^ 0x80 for byte in data)
     return bytes(out)
@@ -86,7 +86,7 @@ def _from_wide(data: bytes, width: int) -> bytes:
 
 def _from_float(data: bytes, width: int) -> bytes:
     values = struct.unpack(f"<{len(data) // width}{'f' if width == 4 else 'd'}", data)
-    # Comparisons with NaN are false, so it ends up as silence; infinities are clipped.
+    # Comparisons with NaN are false, so it becomes silence; infinities are clipped.
     samples = [
         32767 if value >= 1 else -32768 if value <= -1 else min(32767, round(value * 32768)) if value == value else 0  # noqa: PLR0124
         for value in values
@@ -98,18 +98,18 @@ def _from_float(data: bytes, width: int) -> bytes:
 class WavReader:
     """Reads a WAV file from its start, piece by piece, as 16-bit samples.
 
-    Understands PCM of up to 32 bits and float samples of 32 and 64 bits, mono and stereo. Wider integers lose their low
-    bits, floats are clipped to -1..1. Unknown chunks are skipped. A data size of 0 or 0xFFFFFFFF, or one
-    beyond the end of the file, as recorders leave it that could not go back, means "up to the end".
+    It understands PCM of up to 32 bits and float samples of 32 and 64 bits, mono and stereo. Wider integers lose their
+    low bits, floats are clipped to -1..1. Unknown chunks are skipped. A data size of 0 or 0xFFFFFFFF, or one beyond the
+    end of the file, means "up to the end": a recorder that could not seek back leaves such sizes.
 
     Args:
-        source: Blocking binary file, at the first byte; it is neither rewound nor closed.
+        source: Blocking binary file, at its first byte. It is neither rewound nor closed.
 
     Raises:
-        InvalidWav: No WAV file, or an encoding this does not read. Errors of ``source`` pass through.
+        InvalidWav: The source is not a WAV file, or has another encoding. Errors of ``source`` pass through.
 
     Attributes:
-        format: What `read` gives.
+        format: Format of the audio that `read` returns.
     """
 
     __slots__ = ("_float", "_left", "_source", "_width", "format")
@@ -146,7 +146,7 @@ class WavReader:
             position += padded
         if not described:
             raise InvalidWav("there is no fmt chunk before the data")
-        # No data is really none where the header says that more chunks follow; otherwise nobody has filled it in.
+        # A size of 0 means an empty file only if the header counts further chunks. Otherwise it was never filled in.
         more_follows = position - 8 < whole < _UNTOLD
         return _UNTOLD if size == 0 and not more_follows else size
 
@@ -159,7 +159,7 @@ class WavReader:
         if code not in (_PCM, _FLOAT):
             name = _NAMES.get(code, f"format {code:#06x}")
             raise InvalidWav(f"the samples are {name}, not PCM or float; convert the file to 16-bit PCM first")
-        # What a sample takes up may be more than its bits; these are its highest then.
+        # A sample may take up more bytes than its bits need; then its bits are the highest.
         width = align // channels if code == _PCM and channels and not align % channels else bits // 8
         width = width if (bits + 7) // 8 <= width <= 4 else bits // 8
         if width not in ((1, 2, 3, 4) if code == _PCM else (4, 8)) or not 8 <= bits <= 8 * width:
@@ -175,7 +175,7 @@ class WavReader:
         raise InvalidWav(why)
 
     def read(self, frames: int) -> bytes:
-        """The next ``frames`` frames as 16-bit samples; fewer at the end, then none.
+        """Return the next ``frames`` frames as 16-bit samples; fewer at the end, then none.
 
         A torn frame at the end of a cut file is dropped. Errors of the source pass through.
 
@@ -198,11 +198,11 @@ class WavReader:
 
 
 def read_wav(source: WavSource, *, max_seconds: float = 3600.0) -> tuple[AudioFormat, bytes]:
-    """A whole WAV file as 16-bit samples; see `WavReader`.
+    """Read a whole WAV file as 16-bit samples; see `WavReader`.
 
     Args:
         source: Blocking binary file, at the first byte.
-        max_seconds: Most audio that is taken into memory, in seconds.
+        max_seconds: Most audio to take into memory, in seconds.
 
     Raises:
         InvalidWav: As for `WavReader`, or the file is longer than ``max_seconds``.
@@ -215,23 +215,23 @@ def read_wav(source: WavSource, *, max_seconds: float = 3600.0) -> tuple[AudioFo
         pieces.append(piece)
         size += len(piece)
         if size > limit:
-            raise InvalidWav(f"there are more than {max_seconds:g} seconds in it; pass max_seconds, or use WavReader")
+            raise InvalidWav(f"it holds more than {max_seconds:g} seconds; pass max_seconds, or use WavReader")
     return reader.format, b"".join(pieces)
 
 
 @final
 class WavWriter:
-    """Writes a WAV file piece by piece: 16-bit PCM.
+    """Writes a WAV file of 16-bit PCM piece by piece.
 
-    Until it is closed the header says "up to the end of the file", which is also what stays where the sink cannot
-    seek, and what most programs read without complaint.
+    Until `close` the header says "up to the end of the file". It keeps saying so if the sink cannot seek, and most
+    programs read such files without complaint.
 
     Args:
-        sink: Binary file; it is never closed here. Errors of it pass through.
-        format: What is written.
+        sink: Binary file; the caller closes it. Its errors pass through.
+        format: Format of the audio.
 
     Attributes:
-        format: What is written.
+        format: Format of the audio.
         size: Bytes of samples written so far.
     """
 
@@ -257,7 +257,7 @@ class WavWriter:
         )  # fmt: skip
 
     def write(self, data: Bytes) -> None:
-        """Add any number of bytes; those of a torn frame wait for the rest of it.
+        """Write any number of bytes; those of a torn frame wait for the rest of it.
 
         Raises:
             ValueError: The writer is closed; nothing was written.
@@ -271,9 +271,9 @@ class WavWriter:
         self.size += end
 
     def close(self) -> None:
-        """Fill in the sizes where the sink can seek, and leave it at its end; a torn frame is dropped.
+        """Fill in the sizes if the sink can seek, and leave it at its end. A torn frame is dropped.
 
-        Calling it again does nothing.
+        Further calls do nothing.
         """
         if self._closed:
             return
@@ -294,6 +294,6 @@ class WavWriter:
 
 
 def write_wav(sink: WavSink, format: AudioFormat, data: Bytes) -> None:  # noqa: A002
-    """Write a whole WAV file: 16-bit PCM; see `WavWriter`. Errors of ``sink`` pass through."""
+    """Write a whole WAV file of 16-bit PCM; see `WavWriter`. Errors of ``sink`` pass through."""
     with WavWriter(sink, format) as writer:
         writer.write(data)

@@ -23,6 +23,7 @@ from live_protocol.session.usage import Usage
 from live_protocol.states import ConnectionState, Phase, TurnState
 from live_protocol.timing import Deadlines
 from live_protocol.websocket.link import Wants
+from live_protocol.websocket.link_core import LinkCore
 
 __all__ = ["BaseConnection", "Link", "forward", "session_maker"]
 
@@ -30,12 +31,7 @@ __all__ = ["BaseConnection", "Link", "forward", "session_maker"]
 class Link(Protocol):
     """A WebSocket below a session; each member is documented in `WebSocketLink`."""
 
-    state: ConnectionState
-    wants: Wants
-    deadlines: Deadlines
-
-    @property
-    def pending(self) -> bool: ...
+    core: LinkCore
 
     @property
     def buffered_in(self) -> int: ...
@@ -118,6 +114,7 @@ class BaseConnection(ClientCommands, Generic[L]):
     __slots__ = (
         "_client",
         "_close_info",
+        "_core",
         "_deadlines",
         "_link",
         "_make_session",
@@ -142,7 +139,8 @@ class BaseConnection(ClientCommands, Generic[L]):
             client: The role.
         """
         self._link = link
-        self._deadlines = link.deadlines
+        self._core = link.core
+        self._deadlines = link.core.deadlines
         self._make_session = make_session
         # A server's first session only has facts to give: the one that counts is made when the upgrade is accepted.
         self._session = make_session(backend, self._deadlines if client else Deadlines())
@@ -276,8 +274,8 @@ class BaseConnection(ClientCommands, Generic[L]):
 
     # --- facts --------------------------------------------------------------------------------------------------
 
-    wants: Wants = forward("_link.wants", "What the transport should do now: read, write, half-close, close.")
-    state: ConnectionState = forward("_link.state", "State of the WebSocket connection.")
+    wants: Wants = forward("_core.wants", "What the transport should do now: read, write, half-close, close.")
+    state: ConnectionState = forward("_core.state", "State of the WebSocket connection.")
     phase: Phase = forward("_session.phase", "How far the session has come.")
     turn: TurnState = forward("_session.turn", "Where the model is in its turn.")
     generation: int = forward("_session.generation", "Number of the newest generation, from 1; 0 before the first.")
@@ -297,7 +295,7 @@ class BaseConnection(ClientCommands, Generic[L]):
     # --- inside -------------------------------------------------------------------------------------------------
 
     def _check_open(self, operation: str) -> None:
-        state = self._link.state
+        state = self._core.state
         if state is ConnectionState.OPEN:
             return
         if state is ConnectionState.CONNECTING:
@@ -306,7 +304,7 @@ class BaseConnection(ClientCommands, Generic[L]):
 
     def _begin(self) -> None:
         """Client role: once the link is open, setup goes first."""
-        if self._client and self._session.phase is Phase.NEW and self._link.state is ConnectionState.OPEN:
+        if self._client and self._session.phase is Phase.NEW and self._core.state is ConnectionState.OPEN:
             self._session.send_setup()
             self._flush()
 

@@ -1,6 +1,7 @@
-"""What was said: transcripts, turns and tokens, put together from events.
+"""A conversation assembled from events: utterances, turns of the model, token usage.
 
-Knows events only; nothing of the protocol depends on it. Begin reading in ``transcripts``.
+Knows events and messages, and nothing of connections; every class takes each event with ``feed(event)``.
+Begin reading in ``transcripts``.
 """
 
 from live_protocol.conversation.transcripts import Role, TranscriptAssembler, Utterance

@@ -1,4 +1,4 @@
-"""Pieces of transcript put together to utterances (wire.md#transcripts)."""
+"""Assembles fragments of transcripts into utterances (wire.md#transcripts)."""
 
 from __future__ import annotations
 
@@ -31,31 +31,32 @@ _SENTENCE_ENDS: Final = (".", "!", "?", "…")
 
 
 class Role(enum.StrEnum):
-    """Whose words."""
+    """Who speaks."""
 
     USER = "USER"
-    """What the user said, as the service heard it."""
+    """The user, as the service heard the speech."""
     MODEL = "MODEL"
-    """What the model says: the transcript of its voice, or its text."""
+    """The model: the transcript of its voice, or its text."""
     THOUGHT = "THOUGHT"
-    """A summary of the model's thinking; never said aloud."""
+    """A summary of the model's thinking, never spoken."""
 
 
 @final
 @attrs.frozen(kw_only=True)
 class Utterance:
-    """One stretch of speech or text as far as it is known; each update carries the whole of it.
+    """One stretch of speech or text. Each update carries all of it.
 
     Attributes:
         number: Its number in the session, from 1; updates of one utterance share it.
-        role: Whose words.
-        text: All of them so far.
+        role: Who speaks.
+        text: All the words so far.
         final: Whether it is closed. A late piece may still amend it; then it comes again, still final.
-        generation: The model's: its generation. The user's: the newest generation when it began, 0 before the first.
-        interrupted: It was cut off, by the user or by the end of the connection.
-        language: BCP 47 code, where the service names it.
-        speaker: Tag of the speaker, where the service tells speakers apart.
-        words: Timing of each word, where the service gives it.
+        generation: Generation of the model's words. For the user's, the newest generation when they began, 0 before the
+            first.
+        interrupted: Whether the user or the end of the connection cut it off.
+        language: BCP 47 code, or None if the service does not name it.
+        speaker: Tag of the speaker, or None if the service does not tell speakers apart.
+        words: Timing of each word, if the service reports it.
     """
 
     number: int
@@ -74,7 +75,7 @@ Updates: TypeAlias = tuple[Utterance, ...]
 
 @final
 class _Draft:
-    """An utterance in the making: what is settled, and the guess at what comes after it."""
+    """An open utterance: its settled text, and the guess at the words after it."""
 
     __slots__ = ("guess", "settled", "utterance")
 
@@ -84,7 +85,7 @@ class _Draft:
         self.guess = ""
 
     def add(self, text: str, heard: Transcription | None) -> Utterance:
-        # Whole sentences come without the space between them; pieces bring theirs along.
+        # Whole sentences arrive without a space between them; fragments bring their own.
         gap = " " if self.settled.endswith(_SENTENCE_ENDS) and text[:1].isupper() else ""
         self.settled += gap + text
         self.guess = ""
@@ -113,32 +114,32 @@ class _Draft:
 
 @final
 class TranscriptAssembler:
-    """Feed it every event; it gives the utterances that changed.
+    """Assembles utterances: feed it every event, and it returns the utterances that changed.
 
-    The service sends fragments, in no order relative to anything else, and rarely marks the last one. The rules:
+    The service sends fragments, in no order relative to other messages, and rarely marks the last one. The rules:
 
     *Pieces.* A piece of `InputTranscript`, `OutputTranscript` or `TextChunk` is appended to the open utterance of
-    its role, or opens one. Between a full sentence and a piece that begins with a capital a missing space is put in,
-    for models that send whole sentences. An empty piece changes nothing. A piece from another speaker opens another
-    utterance. Thoughts are a role of their own.
+    its role, or opens one. Some models send whole sentences, so a missing space is added between the end of a sentence
+    and a piece that begins with a capital. An empty piece changes nothing. A piece from another speaker opens another
+    utterance. Thoughts are a separate role.
 
     *Guesses.* `InterimInputTranscript` replaces the guess before it; the next `InputTranscript` replaces the guess.
-    An utterance that is closed before that keeps its guess as its text.
+    An utterance that closes before that keeps its guess as its text.
 
     *The model's* utterance, and its thought, closes at `GenerationComplete`, `Interrupted`, `TurnComplete`, at a piece
-    of another generation, and at one marked ``finished``. A piece that comes after `Interrupted` and is of the cut
-    generation amends the closed utterance: the service sends the last words together with the interruption. Where
-    `Interrupted` comes between `GenerationComplete` and `TurnComplete`, the utterance comes again as interrupted: it
-    was sent whole, but not heard whole.
+    of another generation, and at one marked ``finished``. A piece of the cut generation that follows `Interrupted`
+    amends the closed utterance: the service sends the last words together with the interruption. If `Interrupted`
+    comes between `GenerationComplete` and `TurnComplete`, the utterance comes again as interrupted: it was sent whole,
+    but not heard whole.
 
     *The user's* utterance closes when the model begins to answer (`TurnStarted`), when the service hears the user start
-    anew (`VoiceActivityDetected`), and at a piece marked ``finished``. A piece that comes after `TurnStarted` amends
-    the utterance it closed, since transcription lags behind, and so does a guess where that one ended in a guess. From
-    the next new guess, `Interrupted`, `TurnComplete` or start of activity on, it belongs to a new one. The end of
-    activity closes nothing: the words may still be on their way.
+    again (`VoiceActivityDetected`), and at a piece marked ``finished``. Transcription lags behind, so a piece after
+    `TurnStarted` amends the utterance that it closed; a guess does the same if that utterance ended in a guess. After
+    the next new guess, `Interrupted`, `TurnComplete` or start of activity, a piece opens a new utterance. The end of
+    activity closes nothing, because the words may still be on their way.
 
     *All* close at `ConnectionFailed`, `ConnectionClosed` and the `SetupComplete` of another connection; the model's are
-    interrupted then. Nothing but what is open, or may be amended, is kept here.
+    then interrupted. The assembler keeps only open utterances and those that may still be amended.
     """
 
     __slots__ = ("_amendable", "_generation", "_number", "_open")
@@ -151,14 +152,14 @@ class TranscriptAssembler:
 
     @property
     def open(self) -> tuple[Utterance, ...]:
-        """The utterances in the making, oldest first."""
+        """The open utterances, oldest first."""
         return tuple(sorted((draft.utterance for draft in self._open.values()), key=lambda said: said.number))
 
     def feed(self, event: Event) -> tuple[Utterance, ...]:
-        """Take in an event; those that say nothing about words pass by.
+        """Take in an event; events without words pass by.
 
         Returns:
-            The utterances that changed, each as a whole, in the order of the changes.
+            The utterances that changed, each with all its words, in the order of the changes.
         """
         match event:
             case OutputTranscript():
@@ -189,12 +190,12 @@ class TranscriptAssembler:
                 return ()
 
     def close(self) -> tuple[Utterance, ...]:
-        """Close all that is open, as at the end of the connection."""
+        """Close every open utterance, as the end of the connection does."""
         self._amendable.clear()
         return self._close(Role.USER) + self._close(Role.THOUGHT, Role.MODEL, interrupted=True)
 
     def _unheard(self) -> Updates:
-        # Closed when all of it was sent, which is earlier than when all of it was heard.
+        # It closed when the last word was sent, which is before the last word was heard.
         draft = self._amendable.get(Role.MODEL)
         return (draft.close(interrupted=True),) if draft is not None and Role.MODEL not in self._open else ()
 

@@ -1,4 +1,4 @@
-"""One turn of the model in one place, gathered from the events (wire.md#turn-state)."""
+"""Gathers each turn of the model into one object (wire.md#turn-state)."""
 
 from __future__ import annotations
 
@@ -34,29 +34,28 @@ _OUTPUT: Final = (AudioChunk, TextChunk, OutputTranscript, ToolCallRequested)
 @final
 @attrs.define(kw_only=True, eq=False)
 class TurnView:
-    """What is known of one turn so far; the collector fills it in.
+    """One turn of the model so far; its `TurnCollector` fills it in.
 
-    Three boundaries that are easily taken for one: the *generation* is over when all output was sent, the *turn* when
-    it would have been played, the *interaction* when the model will not go on by itself. To stop reading, wait for
-    ``generated``; to take the floor, for ``complete``; to be sure that nothing more comes, for
-    ``interaction_complete``.
+    A turn has three ends. The *generation* is over when all output was sent, the *turn* when that output would have
+    played, and the *interaction* when the model will not go on by itself. Wait for ``generated`` to stop reading, for
+    ``complete`` to take the floor, and for ``interaction_complete`` to know that nothing more comes.
 
     Attributes:
         generation: Number of the generation; 0 before any output.
-        started: Whether there was output that was not stale, or a generation that ended without any.
+        started: Whether output arrived that was not stale, or a generation ended without any.
         generated: Whether all output was sent; stays False in an interrupted turn.
         complete: Whether the turn is over.
-        interaction_complete: Whether the model is done; False on a complete turn means that more turns follow by
-            themselves.
-        interaction_status: What the service said about that, None on models that do not.
-        interrupted: Whether the user, or the end of the connection, cut the turn.
-        reason: Why it ended, where it ended abnormally.
-        tool_calls: Calls the model made in it, cancelled ones too.
-        cancelled: Ids of calls that were cancelled while it was the newest turn.
+        interaction_complete: Whether the model is done. False on a complete turn means that the model goes on with
+            further turns unasked.
+        interaction_status: The service's word for that, or None from models that send none.
+        interrupted: Whether the user or the end of the connection cut the turn.
+        reason: Why it ended abnormally, or None.
+        tool_calls: The model's calls in this turn, including cancelled ones.
+        cancelled: Ids of calls that were cancelled while this was the newest turn.
         usage: Tokens reported for it.
-        audio_format: Format of its audio, None where there was none.
+        audio_format: Format of its audio, or None without audio.
         audio_seconds: Length of its audio that was not stale, in seconds, kept or not.
-        audio_dropped: Bytes of audio that should have been kept but did not fit, or had another format than the first.
+        audio_dropped: Bytes of audio that were not kept because they did not fit or had another format than the first.
     """
 
     generation: int = 0
@@ -81,7 +80,7 @@ class TurnView:
 
     @property
     def text(self) -> str:
-        """What the model wrote, thoughts left out; empty where it speaks instead."""
+        """The model's text without thoughts; empty if it speaks instead."""
         return "".join(self._text)
 
     @property
@@ -91,22 +90,22 @@ class TurnView:
 
     @property
     def output_transcript(self) -> str:
-        """What the model said; needs ``output_audio_transcription`` in the setup."""
+        """The model's speech in words; needs ``output_audio_transcription`` in the setup."""
         return "".join(self._spoken)
 
     @property
     def input_transcript(self) -> str:
-        """What the user said, as far as it came before the end of the turn; `TranscriptAssembler` knows more."""
+        """The user's speech, transcribed by the end of the turn; `TranscriptAssembler` catches later words too."""
         return "".join(self._heard)
 
     @property
     def answer(self) -> str:
-        """The model's words, whichever way they came: its transcript, or its text where nothing was transcribed."""
+        """The model's words: its transcript, or else its text."""
         return self.output_transcript or self.text
 
     @property
     def audio(self) -> bytes:
-        """The audio in ``audio_format``, where the collector was told to keep it; stale chunks left out."""
+        """The audio in ``audio_format`` without stale chunks, if the collector keeps audio."""
         return bytes(self._audio)
 
     def _begin(self, generation: int) -> None:
@@ -134,27 +133,27 @@ class TurnView:
 
 @final
 class TurnCollector:
-    """Feed it every event; it gathers them by turn.
+    """Gathers events by turn: feed it every event, and it returns each turn that ends.
 
-    A turn takes in everything since the one before it, so what the user said stands with the answer to it. It ends
-    with the last event of the message that holds `TurnComplete`, or with the connection. A report of usage that comes
-    alone between two turns is added to the one that has ended.
+    A turn holds everything since the one before it, so the user's words stand with the answer to them. It ends with the
+    last event of the message that holds `TurnComplete`, or with the connection. A report of usage that comes alone
+    between two turns counts for the one that has ended.
 
-    An interruption of a turn whose beginning was not seen here, followed by its `TurnComplete`, ends nothing: the
-    service sends such pairs for an answer that was over already, or that was begun before this collector. What was
-    seen of the model's output by then is forgotten, so that the next answer stands alone.
+    An `Interrupted` and `TurnComplete` without a `TurnStarted` before them end nothing. The service sends such pairs
+    for an answer that was over, or that began before this collector did. The collector forgets the output it has seen
+    by then, so that the next answer stands alone.
 
     Args:
-        keep_audio: Whether views hold the audio; otherwise it is only measured.
-        max_audio: Most bytes of audio one view holds.
-        interrupted: Whether a turn was cut before this collector, and its `TurnComplete` is still to come.
+        keep_audio: Whether views keep the audio; otherwise they only measure it.
+        max_audio: Most bytes of audio in one view.
+        interrupted: Whether a turn was cut before this collector began, and its `TurnComplete` is still to come.
 
     Raises:
         ValueError: ``max_audio`` is less than 1.
 
     Attributes:
-        current: The turn in the making.
-        last: The turn that ended last, None before the first.
+        current: The open turn.
+        last: The turn that ended last, or None before the first.
     """
 
     __slots__ = ("_begun", "_ending", "_room", "current", "last")
@@ -174,12 +173,12 @@ class TurnCollector:
         """Take in an event.
 
         Returns:
-            The turn that ended with it; ``complete`` is False where it was cut off by the end of the connection.
+            The turn that this event ended, or None. Its ``complete`` is False if the connection ended it.
         """
         match event:
             case TurnStarted():
                 ended = self._cut() if self.current.started else None
-                if self.current.interrupted:  # the end of the turn that was cut got lost with its connection
+                if self.current.interrupted:  # the connection took the end of the cut turn with it
                     self.current._forget_output()
                 self.current._begin(event.generation)
                 self._begun = True
@@ -199,8 +198,8 @@ class TurnCollector:
         view = self.current
         if isinstance(event, _OUTPUT) and not view.started:
             if event.stale:
-                return  # left over from what was cut before
-            view._begin(event.generation)  # it was under way before this collector
+                return  # the rest of an answer that was cut before
+            view._begin(event.generation)  # it began before this collector did
         match event:
             case AudioChunk() if not event.stale:
                 view._chunk(event, self._room)

@@ -1,4 +1,4 @@
-"""Token usage added up (wire.md#usage: reports are per turn, not totals)."""
+"""Adds up token usage (wire.md#usage: reports are per turn, not totals)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["ModalityUsage", "TurnUsage", "UsageLedger"]
 @final
 @attrs.frozen(kw_only=True)
 class ModalityUsage:
-    """The same tokens by kind of content, as far as the service itemised them; a kind it did not name is absent.
+    """Tokens by kind of content, as far as the service itemised them. Kinds that it did not name are absent.
 
     Attributes:
         prompt: Input.
         response: Output.
-        cached: The part of the input that was cached.
+        cached: Cached part of the input.
         tool_use_prompt: Tool results fed back.
     """
 
@@ -32,7 +32,7 @@ class ModalityUsage:
     tool_use_prompt: ByModality = attrs.field(factory=dict)
 
     def added(self, report: UsageMetadata) -> ModalityUsage:
-        """The sums after one more report."""
+        """Return the sums after one more report."""
         return ModalityUsage(
             prompt=summed(self.prompt, report.prompt_tokens_details),
             response=summed(self.response, report.response_tokens_details),
@@ -44,13 +44,13 @@ class ModalityUsage:
 @final
 @attrs.frozen(kw_only=True)
 class TurnUsage:
-    """What one turn cost.
+    """Tokens of one turn.
 
     Attributes:
-        generation: Number of its generation; 0 for what was reported before the first.
-        usage: All reports of the turn, added up.
+        generation: Number of its generation; 0 for reports before the first.
+        usage: The sum of its reports.
         by_modality: The same by kind of content.
-        complete: Whether the turn is over. A report that comes alone may still be added afterwards.
+        complete: Whether the turn is over. A report that comes alone may still follow.
         interrupted: Whether the turn was cut.
     """
 
@@ -63,19 +63,19 @@ class TurnUsage:
 
 @final
 class UsageLedger:
-    """Feed it every event; it keeps totals, and a record of each turn.
+    """Keeps totals and a record of each turn: feed it every event.
 
-    A report usually comes in the message that ends the turn, sometimes in one of its own, before or after. While a
-    turn runs, a report belongs to it; between two turns, to the one that has ended.
+    A report usually comes in the message that ends the turn, sometimes in a message of its own before or after it.
+    During a turn a report counts for that turn, and between two turns for the one that has ended.
 
     Args:
-        keep: Newest turns whose records are kept (a count); the totals lose nothing.
+        keep: How many of the newest turns keep their records; the totals lose nothing.
 
     Raises:
         ValueError: ``keep`` is less than 1.
 
     Attributes:
-        total: All reports, added up.
+        total: The sum of all reports.
         by_modality: The same by kind of content.
     """
 
@@ -90,14 +90,14 @@ class UsageLedger:
 
     @property
     def turns(self) -> tuple[TurnUsage, ...]:
-        """The records kept, oldest first; a turn without a report has one too, with zeros."""
+        """The kept records, oldest first. A turn without a report has one with zeros."""
         return tuple(self._turns)
 
     def feed(self, event: Event) -> TurnUsage | None:
-        """Take in an event; those that say nothing about turns or usage pass by.
+        """Take in an event; events without turns or usage pass by.
 
         Returns:
-            The record that a report was added to; None for everything else.
+            The record that this report went into; None for any other event.
         """
         match event:
             case TurnStarted():
@@ -107,7 +107,7 @@ class UsageLedger:
             case TurnComplete() if self._runs():
                 self._turns[-1] = attrs.evolve(self._turns[-1], complete=True)
             case SetupComplete() if self._runs():
-                # Its connection is gone, and the turn with it.
+                # The turn ended with its connection.
                 self._turns[-1] = attrs.evolve(self._turns[-1], complete=True, interrupted=True)
             case UsageUpdated():
                 return self._report(event.usage)

@@ -1,8 +1,10 @@
-"""What happened on a connection, kept: traces, the timeline that measures them, the page that draws it.
+"""Recordings of sessions: traces written and read, the timeline that measures them, and its page and Chrome trace.
 
-Knows events and messages; connections only see an observer. Begin reading in ``trace``.
+Knows events and messages; a connection sees only the `Recorder` that it calls. Nothing here opens a file or reads a
+clock. Begin reading in ``trace`` for the format, in ``timeline`` for the measures.
 """
 
+from live_protocol.recording.chrome_trace import chrome_trace
 from live_protocol.recording.page import render
 from live_protocol.recording.recorder import Recorder
 from live_protocol.recording.timeline import (
@@ -74,6 +76,7 @@ __all__ = [
     "TranscriptKind",
     "TranscriptSpan",
     "TurnSpan",
+    "chrome_trace",
     "open_trace",
     "read_trace",
     "read_websocket_log",

@@ -1,11 +1,10 @@
-"""Recording a session while it runs: an observer that writes a trace."""
+"""Records a session while it runs: an observer of the connection that writes a trace."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import final
 
-from live_protocol import Observation
 from live_protocol.close_info import CloseInfo
 from live_protocol.events import (
     Connected,
@@ -16,20 +15,21 @@ from live_protocol.events import (
     UpgradeRejected,
 )
 from live_protocol.recording.trace import SupportsWrite, TraceWriter
+from live_protocol.websocket import Observation
 
 __all__ = ["Recorder"]
 
 
 @final
 class Recorder:
-    """An observer that writes a trace: pass it as ``observer=`` to one connection, or to several in a row.
+    """Writes a trace of a connection that has it as ``observer=``, or of several connections that follow one another.
 
-    The times are those of the machine's clock: of a message sent, when it was queued; of anything else, when
-    ``next_event()`` gave it. A sink that fails ends the recording, never the session. What opens a connection, its URL
-    and its headers, is not recorded.
+    Times are readings of the machine's clock: a sent message has the time when it was queued, anything else the time
+    when ``next_event()`` returned it. A failing sink ends the recording and never the session. The URL and the headers
+    that open a connection are not recorded.
 
     Attributes:
-        error: What the sink raised, after which nothing more is written; None while all is well.
+        error: The exception of the sink that ended the recording, or None.
     """
 
     __slots__ = ("_writer", "error")
@@ -42,22 +42,22 @@ class Recorder:
         secrets: Iterable[str] = (),
         info: Mapping[str, object] | None = None,
     ) -> None:
-        """Write the header line; the arguments and what is raised are those of `TraceWriter`."""
+        """Write the header line; see `TraceWriter` for arguments and exceptions."""
         self._writer = TraceWriter(sink, redact=redact, secrets=secrets, info=info)
         self.error: Exception | None = None
 
-    def __call__(self, seen: Observation) -> None:
-        """Record one thing; never raises.
+    def __call__(self, observation: Observation) -> None:
+        """Record one message or event; never raises.
 
         Args:
-            seen: What passed; before there was a clock it counts as having passed at 0.
+            observation: What passed; before the first reading of the clock it counts as having passed at 0.
         """
         if self.error is not None:
             return
-        at, what = seen.at or 0.0, seen.what
+        at, what = observation.at or 0.0, observation.what
         try:
             if isinstance(what, bytes | str):
-                self._writer.record(at, seen.from_client, what)
+                self._writer.record(at, observation.from_client, what)
             else:
                 self._note(at, what)
         except Exception as error:
@@ -76,7 +76,7 @@ class Recorder:
             case ConnectionClosed():
                 self._writer.note(now, "closed", _facts(event.info))
             case _:
-                pass  # the request holds credentials; a failure comes again with the end
+                pass  # the request holds credentials, and the end reports a failure again
 
 
 def _facts(info: CloseInfo) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Takes secrets out of recorded messages, and leaves the rest as it was."""
+"""Takes secrets out of recorded messages and leaves the rest unchanged."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _MAX_HANDLES: Final = 4096
 
 
 def _plain(key: str) -> str:
-    """A key with its casing taken out: peers write camelCase and snake_case (wire.md#casing)."""
+    """A key without its casing: peers write camelCase and snake_case (wire.md#casing)."""
     return key.replace("_", "").replace("-", "").lower()
 
 
 class Scrubber:
-    """Takes secrets out of messages, by their place where it is known and by their look elsewhere."""
+    """Takes secrets out of messages: by their place where the schema has one, by their look anywhere else."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets = tuple(secrets)
@@ -51,14 +51,14 @@ class Scrubber:
         self._count = 0
 
     def message(self, value: dict[str, Any]) -> dict[str, Any]:
-        """A message without its secrets."""
+        """Return a message without its secrets."""
         return {
             self._text(key): self._walk(member, _plain(key), setup=_plain(key) in {"setup", "contextupdate"})
             for key, member in value.items()
         }
 
     def info(self, value: object) -> Any:
-        """The header's free-form part without its secrets: here places count for more than content."""
+        """Return the header's free-form part without its secrets; here every value under a telling key goes."""
         if isinstance(value, dict):
             members = cast("dict[str, object]", value).items()
             return {self._text(k): self._hide(v) if _plain(k) in _SECRET_IN_INFO else self.info(v) for k, v in members}
@@ -67,7 +67,7 @@ class Scrubber:
         return redact_credentials(redact(value, *self._secrets)) if isinstance(value, str) else value
 
     def opaque(self, text: str) -> str:
-        """A payload that is no message; in doubt too much is taken."""
+        """Return a payload that is not a message without its secrets; in doubt it takes too much."""
         return _HANDLE.sub(rf"\g<1>{REDACTED}", redact_credentials(redact(text, *self._secrets)))
 
     def _text(self, text: str) -> str:
@@ -84,7 +84,7 @@ class Scrubber:
         for key, member in members.items():
             name, shown = _plain(key), self._text(key)
             if blob and key == "data":
-                result[shown] = member  # media: large, and base64 can look like a token by chance
+                result[shown] = member  # media is large, and its base64 can look like a token by chance
             elif (parent, name) in _RESUMPTION and isinstance(member, str):
                 result[shown] = self._label(member)
             elif (parent, name) in _SECRET_PAIRS or (setup and name in _SECRET_IN_SETUP and parent != "properties"):
@@ -101,7 +101,7 @@ class Scrubber:
         return REDACTED if isinstance(value, str) and value else value
 
     def _label(self, handle: str) -> str:
-        # The same handle keeps the same number, so that a trace shows which one a session resumed with.
+        # A handle keeps its number, so a trace shows which one a session resumed with.
         if not handle:
             return handle
         number = self._handles.pop(handle, 0)

@@ -1,20 +1,20 @@
-"""Recorded sessions as files: Google's ``.websocket.log`` and a JSON-lines format of our own.
+"""Recorded sessions as files: Google's ``.websocket.log`` and our own JSON lines.
 
-Both work over binary file-like objects; nothing here opens a file or reads a clock. A trace of ours is one header
-line, then one object a line::
+Both work over binary file-like objects; nothing here opens a file or reads a clock. A trace has one header line, then
+one object per line::
 
     {"format": "live-protocol-trace", "version": 1, "redacted": true, "info": {...}}
     {"t": 0.25, "dir": ">", "kind": "text", "json": {"setup": {"model": "models/m"}}}
     {"t": 0.5, "dir": "<", "kind": "binary", "json": {"setupComplete": {}}, "form": "indented"}
 
-``t`` is in seconds on the recorder's clock, ``dir`` is ``>`` from client to server and ``<`` back, ``kind`` is the
-type of the WebSocket message. The payload is one of ``json``, an object laid out in the stated ``form`` (compact where
-none is stated), ``text``, exact UTF-8 that is no such object, or ``data``, base64 of anything else. Unknown members
-are ignored. Reading gives back the bytes that were recorded, but for what was redacted.
+``t`` is in seconds on the recorder's clock, ``dir`` is ``>`` from client to server and ``<`` back, ``kind`` is the type
+of the WebSocket message. The payload is one of ``json``, an object laid out in ``form`` (compact if there is none),
+``text``, exact UTF-8 that no form reproduces, or ``data``, base64 of anything else. Readers ignore unknown members.
+Reading returns the recorded bytes, except for redacted parts.
 
-A line of any other ``kind`` is a note: a fact of the link, with members of its own and no ``dir``. `Recorder` writes
-``connected`` (``compression``), ``rejected`` (``status``), ``ping``, ``pong`` (``rtt``, seconds) and ``closed`` (facts
-of `CloseInfo`); whoever wants messages alone skips them all::
+A line of any other ``kind`` is a note: a fact about the connection, with members of its own and no ``dir``. `Recorder`
+writes ``connected`` (``compression``), ``rejected`` (``status``), ``ping``, ``pong`` (``rtt``, seconds) and ``closed``
+(facts of `CloseInfo`). A reader that wants only messages skips notes::
 
     {"t": 0.75, "kind": "closed", "code": 1000, "reason": "", "clean": true, "initiator": "remote"}
 """
@@ -59,7 +59,7 @@ FORMAT: Final = "live-protocol-trace"
 """First member of the header line."""
 
 VERSION: Final = 1
-"""The version that is written, and the only one that is read."""
+"""The only version that is written and read."""
 
 FrameKind: TypeAlias = Literal["text", "binary"]
 """Type of a WebSocket message (RFC 6455 section 5.6)."""
@@ -68,15 +68,15 @@ _MESSAGES: Final = ("text", "binary")
 
 
 class SupportsRead(Protocol):
-    """A binary source: ``read(n)`` gives at most ``n`` bytes, none at its end."""
+    """A binary source: ``read(n)`` returns at most ``n`` bytes, none at its end."""
 
     def read(self, size: int, /) -> bytes:
-        """Up to ``size`` bytes."""
+        """Return up to ``size`` bytes."""
         ...
 
 
 class SupportsWrite(Protocol):
-    """A binary sink that takes everything it is given, as buffered files do."""
+    """A binary sink whose ``write`` takes all its bytes, as buffered files do."""
 
     def write(self, data: bytes, /) -> object:
         """Take all of ``data``."""
@@ -84,17 +84,17 @@ class SupportsWrite(Protocol):
 
 
 Source: TypeAlias = bytes | bytearray | memoryview | SupportsRead
-"""What a trace is read from."""
+"""The content of a recording, or a binary file."""
 
 
 class InvalidTrace(LocalProtocolError):
-    """The source is no trace, or a damaged one. What came before the damage has been given out.
+    """The source is not a trace, or a damaged one. The reader has returned every record before the damage.
 
-    The text never holds content of the source.
+    The message never quotes the source.
 
     Attributes:
         offset: Byte at which the reader gave up.
-        expected: What should have stood there.
+        expected: The element that should stand there.
     """
 
     def __init__(self, offset: int, expected: str) -> None:
@@ -114,9 +114,9 @@ class TraceFrame:
 
     Attributes:
         sent: True from client to server, False from server to client.
-        data: The whole message; its size alone shows in ``repr``.
-        at: Seconds on the recorder's clock; None where the format has no times.
-        kind: Type of the message; None where the format does not tell.
+        data: The whole message; ``repr`` shows only its size.
+        at: Seconds on the recorder's clock, or None if the format has no times.
+        kind: Type of the message, or None if the format does not record it.
     """
 
     sent: bool
@@ -128,12 +128,12 @@ class TraceFrame:
 @final
 @attrs.frozen(kw_only=True)
 class TraceNote:
-    """One recorded fact that is no message.
+    """One recorded fact that is not a message.
 
     Attributes:
         at: Seconds on the recorder's clock.
-        kind: What it is, ``connected`` for example; any other than ``text`` and ``binary``.
-        facts: Its members, whatever they are; out of ``repr``.
+        kind: Its kind, for example ``connected``; never ``text`` or ``binary``.
+        facts: Its members; not shown in ``repr``.
     """
 
     at: float
@@ -142,11 +142,11 @@ class TraceNote:
 
 
 TraceRecord: TypeAlias = TraceFrame | TraceNote
-"""What a trace is made of."""
+"""One line of a trace."""
 
 
 class _Reader:
-    """Bytes of a source by position. Reads in slices: a length in the file is a claim, not a reason to allocate."""
+    """Bytes of a source by position. Reads in slices: a length in a file is a claim, not a reason to allocate."""
 
     def __init__(self, source: Source) -> None:
         self.offset = 0
@@ -154,27 +154,27 @@ class _Reader:
         self._buffer = bytearray()
 
     def _fill(self) -> bool:
-        data = cast("object", self._source.read(65536))  # a file in text mode gives str
+        data = cast("object", self._source.read(65536))  # a file in text mode returns str
         if not isinstance(data, bytes):
             raise InvalidTrace(self.offset + len(self._buffer), "bytes: open the file in binary mode")
         self._buffer += data
         return bool(data)
 
     def peek(self, size: int) -> bytes:
-        """The next bytes, fewer only at the end."""
+        """Return the next bytes, fewer only at the end."""
         while len(self._buffer) < size and self._fill():
             pass
         return bytes(self._buffer[:size])
 
     def take(self, size: int) -> bytes:
-        """The next bytes, fewer only at the end; they are consumed."""
+        """Consume and return the next bytes, fewer only at the end."""
         data = self.peek(size)
         del self._buffer[: len(data)]
         self.offset += len(data)
         return data
 
     def line(self) -> bytes:
-        """Up to and including the next newline, without one only at the end."""
+        """Consume and return a line with its newline, which only the last one may lack."""
         searched = 0
         while (end := self._buffer.find(b"\n", searched)) < 0:
             searched = len(self._buffer)
@@ -192,18 +192,18 @@ _HEAD_SIZE: Final = 18
 def read_websocket_log(source: Source) -> Iterator[TraceFrame]:
     """Read the format in which Google's SDKs record their test sessions.
 
-    A record is ``>`` (client to server) or ``<``, a decimal length, one space, and as many bytes, the last of
-    which is a newline that the recorder added. Nothing stands between records; times and types are not recorded.
+    A record is ``>`` (client to server) or ``<``, a decimal length, one space, and that many bytes. The last of them
+    is a newline that the recorder added. Records follow one another directly, without times or types.
 
     Args:
-        source: Bytes, or a binary file-like object, read as far as the frames are taken.
+        source: Bytes, or a binary file-like object. It is read lazily, as the caller iterates.
 
     Yields:
         The messages, without the recorder's newline.
 
     Raises:
-        InvalidTrace: The source breaks the format or ends inside a record; every whole record before it has been
-            given.
+        InvalidTrace: The source breaks the format or ends inside a record. Every whole record before that was
+            returned.
     """
     reader = _Reader(source)
     while head := reader.peek(_HEAD_SIZE):
@@ -225,7 +225,7 @@ def write_websocket_log(frames: Iterable[TraceFrame], sink: SupportsWrite) -> No
 
     Args:
         frames: The messages. Nothing is redacted.
-        sink: A binary file-like object; one call of ``write`` a frame.
+        sink: A binary file-like object; each frame is one call of ``write``.
     """
     for frame in frames:
         sink.write(b"%c%d %b\n" % (b">" if frame.sent else b"<", len(frame.data) + 1, frame.data))
@@ -243,11 +243,11 @@ def _seconds(value: object) -> float | None:
 
 @final
 class TraceWriter:
-    """Writes a trace as JSON lines. Every line is one call of ``write``, so a torn file loses its last line at most.
+    """Writes a trace as JSON lines. Each line is one call of ``write``, so a torn file loses at most its last line.
 
-    With ``redact`` on, session handles become ``REDACTED-1``, ``REDACTED-2`` ... by first appearance, credentials that
-    the setup hands to tools become ``REDACTED``, and so does every string part that looks like a key or token. Speech,
-    text, media and tool arguments are kept: a trace is still private data.
+    With ``redact``, session handles become ``REDACTED-1``, ``REDACTED-2`` ... by first appearance. Credentials that the
+    setup passes to tools become ``REDACTED``, and so does every part of a string that looks like a key or token.
+    Speech, text, media and tool arguments stay: a trace is still private data.
     """
 
     def __init__(
@@ -261,21 +261,21 @@ class TraceWriter:
         """Write the header line.
 
         Args:
-            sink: A binary file-like object; flushing and closing it stay with the caller.
+            sink: A binary file-like object; the caller flushes and closes it.
             redact: Take secrets out.
             secrets: Further exact strings to take out, such as the key in use; only with ``redact``.
-            info: Anything JSON that describes the recording, for example its model and start; redacted too.
+            info: A JSON object that describes the recording, for example its model and start; redacted too.
 
         Raises:
-            InvalidMessage: ``info`` is not JSON, or ``secrets`` is a single str; nothing was written.
+            InvalidMessage: ``info`` is not JSON, or ``secrets`` is a single string; nothing was written.
         """
         if isinstance(secrets, str):
-            raise InvalidMessage("secrets", "must be a collection of str: each is taken out as a whole")
+            raise InvalidMessage("secrets", "must be a collection of strings, not one string")
         self._sink = sink
         self._scrubber = Scrubber(secrets) if redact else None
         header: dict[str, Any] = {"format": FORMAT, "version": VERSION, "redacted": redact}
         if info is not None:
-            header["info"] = self._described("info", info)
+            header["info"] = self._json_object("info", info)
         self._write(header)
 
     def record(self, t: float, sent: bool, data: str | bytes | bytearray | memoryview) -> None:
@@ -298,31 +298,32 @@ class TraceWriter:
         self._write({"t": at, "dir": ">" if sent else "<", "kind": kind, **self._members(payload)})
 
     def note(self, t: float, kind: str, facts: Mapping[str, object] | None = None) -> None:
-        """Write a fact that is no message; redacted like ``info``.
+        """Write a fact that is not a message; redacted like ``info``.
 
         Args:
             t: Seconds on the caller's clock.
-            kind: What it is; readers skip kinds that they do not know.
-            facts: Its members, as JSON; ``t`` and ``kind`` are not among them.
+            kind: Its kind; readers skip kinds that they do not know.
+            facts: Its members, as JSON, without ``t`` and ``kind``.
 
         Raises:
-            InvalidMessage: ``t`` is not finite, ``kind`` is a message's, or ``facts`` is not JSON; nothing was written.
+            InvalidMessage: ``t`` is not finite, ``kind`` is ``text`` or ``binary``, or ``facts`` is not JSON; nothing
+                was written.
         """
         at = _seconds(t)
         if at is None:
             raise InvalidMessage("t", "must be a finite number of seconds")
         if kind in _MESSAGES:
-            raise InvalidMessage("kind", "is that of a message: use record()")
-        self._write({"t": at, "kind": kind} | self._described("facts", facts or {}))
+            raise InvalidMessage("kind", "is the kind of a message: use record()")
+        self._write({"t": at, "kind": kind} | self._json_object("facts", facts or {}))
 
-    def _described(self, name: str, value: Mapping[str, object]) -> dict[str, Any]:
+    def _json_object(self, name: str, value: Mapping[str, object]) -> dict[str, Any]:
         text = None
         with contextlib.suppress(TypeError, ValueError, RecursionError):
             text = json.dumps(dict(value), allow_nan=False)
-        known = parse_object(text, MAX_DEPTH - 1)[0] if text is not None else None
-        if known is None:
-            raise InvalidMessage(name, "must be a JSON object of moderate depth")
-        return cast("dict[str, Any]", self._scrubber.info(known)) if self._scrubber else known
+        members = parse_object(text, MAX_DEPTH - 1)[0] if text is not None else None
+        if members is None:
+            raise InvalidMessage(name, f"must be a JSON object, at most {MAX_DEPTH - 1} levels deep")
+        return cast("dict[str, Any]", self._scrubber.info(members)) if self._scrubber else members
 
     def _members(self, payload: bytes) -> dict[str, Any]:
         text = decode_text(payload)
@@ -339,13 +340,13 @@ class TraceWriter:
                 return {"json": shown} if form == "compact" else {"json": shown, "form": form}
         if shown == value and not (repeats and self._scrubber):
             return {"text": text}
-        # Exact text would show what was redacted, or the hidden one of two equal keys.
+        # The exact text would show the redacted part, or the hidden one of two equal keys.
         return {"json": shown, "form": "ascii"}
 
     def _write(self, line: dict[str, Any]) -> None:
         text = compact(line)
         data = encode_text(text)
-        if data is None:  # a lone surrogate, which JSON can escape and UTF-8 cannot hold
+        if data is None:  # a lone surrogate: JSON can escape it, UTF-8 cannot encode it
             data = json.dumps(line, separators=(",", ":")).encode()
         self._sink.write(data + b"\n")
 
@@ -356,15 +357,15 @@ def _payload(data: object) -> bytes | None:
     return bytes(cast("bytes", data)) if isinstance(data, bytes | bytearray | memoryview) else None
 
 
-def _recorded(line: Mapping[str, Any]) -> bytes | None:
-    """The payload of a line, or None where it is not in one of its three shapes."""
+def _payload_of(line: Mapping[str, Any]) -> bytes | None:
+    """The payload of a line, or None if it has none of the three shapes."""
     shapes = [name for name in ("json", "text", "data") if name in line]
     if len(shapes) != 1:
         return None
     shape, value, form = shapes[0], line[shapes[0]], line.get("form", "compact")
     if shape == "json":
-        known = isinstance(value, dict) and isinstance(form, str) and form in JSON_LAYOUTS
-        return encode_text(JSON_LAYOUTS[form](cast("object", value))) if known else None
+        readable = isinstance(value, dict) and isinstance(form, str) and form in JSON_LAYOUTS
+        return encode_text(JSON_LAYOUTS[form](cast("object", value))) if readable else None
     if not isinstance(value, str):
         return None
     if shape == "text":
@@ -376,21 +377,21 @@ def _recorded(line: Mapping[str, Any]) -> bytes | None:
 
 @final
 class TraceReader:
-    """Reads a trace of JSON lines, once: iterating gives its messages, `records` the notes between them too.
+    """Reads a trace of JSON lines once: iterate for its messages, or use `records` for its notes too.
 
     Attributes:
-        redacted: Whether secrets were taken out when it was written.
-        info: What the recorder said about the recording.
+        redacted: Whether the writer took secrets out.
+        info: The recorder's description of the recording.
     """
 
     def __init__(self, source: Source) -> None:
         """Read the header line.
 
         Args:
-            source: Bytes, or a binary file-like object, read as far as the frames are taken.
+            source: Bytes, or a binary file-like object. It is read lazily, as the caller iterates.
 
         Raises:
-            InvalidTrace: The source does not begin with the header of a trace, or one of another version.
+            InvalidTrace: The source does not begin with the header of a trace of this version.
         """
         self._reader = _Reader(source)
         header = self._object() or {}
@@ -418,7 +419,7 @@ class TraceReader:
         """Messages and notes, in the order of the file.
 
         Yields:
-            What iterating yields, and each `TraceNote`, of whatever kind.
+            Each message and each note, of any kind.
 
         Raises:
             InvalidTrace: A line is damaged or cut; every whole line before it has been given.
@@ -426,7 +427,7 @@ class TraceReader:
         return self._records
 
     def _object(self) -> dict[str, Any] | None:
-        """The next line; empty at the end, None for one that is no JSON object."""
+        """The next line as an object; empty at the end, None for a line that is not a JSON object."""
         offset = self._reader.offset
         line = self._reader.line()
         if not line:
@@ -445,14 +446,14 @@ class TraceReader:
             if self._reader.offset == offset:
                 return
             if line is None:
-                raise InvalidTrace(offset, "one JSON object a line")
+                raise InvalidTrace(offset, "one JSON object per line")
             at, kind = _seconds(line.pop("t", None)), line.pop("kind", None)
             if at is None:
                 raise InvalidTrace(offset, "a line with 't' in seconds")
             if isinstance(kind, str) and kind not in _MESSAGES:
                 yield TraceNote(at=at, kind=kind, facts=line)
                 continue
-            direction, data = line.get("dir"), _recorded(line)
+            direction, data = line.get("dir"), _payload_of(line)
             if direction not in (">", "<"):
                 raise InvalidTrace(offset, "a line with 'dir' '>' or '<'")
             if kind not in _MESSAGES:
@@ -466,13 +467,13 @@ def read_trace(source: Source) -> TraceReader:
     """Read a trace of JSON lines.
 
     Args:
-        source: Bytes, or a binary file-like object, read as far as the frames are taken.
+        source: Bytes, or a binary file-like object. It is read lazily, as the caller iterates.
 
     Returns:
-        An iterable over the messages that also tells what the header said.
+        An iterable over the messages, with the facts of the header as attributes.
 
     Raises:
-        InvalidTrace: At once for a bad header; a bad line raises while iterating.
+        InvalidTrace: The header is bad. A bad line raises while iterating.
     """
     return TraceReader(source)
 
@@ -481,14 +482,14 @@ def open_trace(data: bytes | bytearray | memoryview) -> list[TraceFrame]:
     """Read a whole recording in either format.
 
     Args:
-        data: The file's content; empty means no messages.
+        data: The content of the file; empty means no messages.
 
     Returns:
         All messages.
 
     Raises:
-        InvalidTrace: It is in neither format, damaged or cut. To keep what is whole use `read_trace()` or
-            `read_websocket_log()`.
+        InvalidTrace: It is in neither format, damaged or cut. `read_trace()` and `read_websocket_log()` return the
+            records before the damage.
     """
     first = bytes(data[:1])
     if first == b"{":

@@ -8,10 +8,8 @@ from typing import Final, TypeAlias, cast, final
 
 import attrs
 
-from live_protocol.close_info import CloseInfo
 from live_protocol.errors import (
     AlreadyClosed,
-    ConnectionClosing,
     DeadlineExpired,
     HandshakeFailed,
     IllegalInState,
@@ -20,18 +18,16 @@ from live_protocol.errors import (
 )
 from live_protocol.events import (
     Connected,
-    ConnectionClosed,
     ConnectionEvent,
-    ConnectionFailed,
     UpgradeRejected,
     UpgradeRequested,
 )
 from live_protocol.limits import Limits
-from live_protocol.states import CONNECTION_TRANSITIONS, ConnectionInput, ConnectionState
+from live_protocol.states import ConnectionInput, ConnectionState
 from live_protocol.timing import Deadline, Deadlines, Timeouts
 from live_protocol.websocket import endings
 from live_protocol.websocket.http11 import RESERVED, check_headers, check_refusal
-from live_protocol.websocket.link_machine import Observation, Observer, Wants
+from live_protocol.websocket.link_core import WANTS, LinkCore, Observer, text_size
 
 __all__ = ["AcceptUpgrade", "CloseWebSocket", "MessageLink", "RefuseUpgrade", "WebSocketAction"]
 
@@ -39,13 +35,6 @@ _CONNECTING: Final = ConnectionState.CONNECTING
 _OPEN: Final = ConnectionState.OPEN
 _CLOSING: Final = ConnectionState.CLOSING
 _CLOSED: Final = ConnectionState.CLOSED
-
-_ITEM_COST: Final = 64  # bytes that an object in the queue costs, however small its message is
-_MIN_ITEMS: Final = 1024
-
-_WANTS: Final = tuple(
-    Wants(read=bool(bits & 1), write=bool(bits & 2), half_close=False, close=bool(bits & 4)) for bits in range(8)
-)
 
 
 @final
@@ -97,24 +86,9 @@ WebSocketAction: TypeAlias = bytes | AcceptUpgrade | RefuseUpgrade | CloseWebSoc
 class MessageLink:
     """State of one WebSocket that another library runs, with the surface that a session needs of its link."""
 
-    __slots__ = (
-        "_asked",
-        "_client",
-        "_close_sent",
-        "_info",
-        "_limits",
-        "_max_items",
-        "_observer",
-        "_out",
-        "_paused",
-        "_queue",
-        "_timeouts",
-        "buffered_in",
-        "buffered_out",
-        "deadlines",
-        "state",
-        "wants",
-    )
+    __slots__ = ("_asked", "_close_sent", "_out", "buffered_out", "core")
+
+    latency: Final = None  # pings are the library's
 
     def __init__(
         self,
@@ -125,65 +99,36 @@ class MessageLink:
         observer: Observer | None,
         deadlines: Deadlines | None = None,
     ) -> None:
-        self._client = client
-        self._limits = limits
-        self._timeouts = timeouts
-        self._observer = observer
-        self.state: ConnectionState = _CONNECTING
+        self.core = LinkCore(client=client, limits=limits, timeouts=timeouts, observer=observer, deadlines=deadlines)
         self._asked = False  # a request awaits its answer
-        self._queue: deque[bytes | str | ConnectionEvent] = deque()
-        self._max_items = max(_MIN_ITEMS, limits.max_buffered_in // _ITEM_COST)
-        self._paused = False
         self._out: deque[WebSocketAction] = deque()
         self._close_sent: tuple[int, str] | None = None
-        self._info: CloseInfo | None = None
-        self.deadlines: Deadlines = deadlines or Deadlines()
-        self.deadlines.messages = self._queue
-        self.deadlines.arm(Deadline.OPEN, timeouts.open)
-        self.buffered_in: int = 0
         self.buffered_out: int = 0
-        self.wants: Wants = _WANTS[0]
         self._update_wants()
 
     def _update_wants(self) -> None:
         """Read: there is room. Write: there are actions. Close: the WebSocket is over and can be dropped."""
-        bits = 0
-        if self._out:
-            bits = 2
-        elif self.state is _CLOSED:
-            bits = 4
-        if not self._paused and self.state is not _CLOSED:
-            bits |= 1
-        self.wants = _WANTS[bits]
-
-    # --- facts --------------------------------------------------------------------------------------------------
+        core = self.core
+        over = core.state is _CLOSED
+        core.wants = WANTS[(2 if self._out else 8 if over else 0) | (not over and not core.paused)]
 
     @property
-    def latency(self) -> None:
-        """Not known: pings are the library's."""
-        return None
-
-    @property
-    def pending(self) -> bool:
-        """Whether `next_event` has something."""
-        return bool(self._queue)
-
-    def next_deadline(self) -> float | None:
-        """The clock reading at which `advance` has to be called, None if there is none."""
-        return self.deadlines.next()
+    def buffered_in(self) -> int:
+        """Bytes of messages not yet pulled."""
+        return self.core.queued
 
     # --- input --------------------------------------------------------------------------------------------------
 
     def advance(self, now: float) -> None:
         """Move the clock and act on what is due."""
-        self.deadlines.tick(now)
-        for which in self.deadlines.expired(session=False):
+        self.core.deadlines.tick(now)
+        for which in self.core.deadlines.expired(session=False):
             if which is Deadline.OPEN:
-                after = cast("float", self._timeouts.open)
+                after = cast("float", self.core.timeouts.open)
                 detail = "the request was not answered" if self._asked else "no WebSocket was reported"
                 self._fail(DeadlineExpired(which, after, detail), status=503)
             else:
-                self._close_expired(cast("float", self._timeouts.close))
+                self._close_expired(cast("float", self.core.timeouts.close))
             self._update_wants()
 
     def connected(self, headers: Sequence[tuple[str, str]], *, compression: bool) -> None:
@@ -199,51 +144,52 @@ class MessageLink:
             f"the server refused the upgrade with HTTP {status}",
             status=status,
             headers=_lowered(headers),
-            body=bytes(body[: self._limits.max_body]),
+            body=bytes(body[: self.core.limits.max_body]),
         )
-        self._queue.append(UpgradeRejected(status=status, headers=error.headers, body=error.body))
-        self._move(ConnectionInput.FAIL)
-        self._finish(endings.closed_by_refusal(error))
-        self._move(ConnectionInput.END)
+        self.core.queue.append(UpgradeRejected(status=status, headers=error.headers, body=error.body))
+        self.core.move(ConnectionInput.FAIL)
+        self.core.finish(endings.closed_by_refusal(error))
+        self.core.move(ConnectionInput.END)
         self._update_wants()
 
     def requested(self, target: str, headers: Sequence[tuple[str, str]]) -> None:
         """Server role: a client asks for a WebSocket."""
         self._expect("requested", client=False)
         self._asked = True
-        self._queue.append(UpgradeRequested(target=target, headers=_lowered(headers)))
+        self.core.queue.append(UpgradeRequested(target=target, headers=_lowered(headers)))
 
     def receive_message(self, data: bytes | str) -> None:
         """A whole message arrived."""
-        if self.state is _CONNECTING:
-            raise IllegalInState("receive_message", self.state, "report connected() first, or accept the request")
-        if self._info is not None:
+        if self.core.state is _CONNECTING:
+            raise IllegalInState("receive_message", self.core.state, "report connected() first, or accept the request")
+        if self.core.info is not None:
             return
-        size = _size(data)
-        if size > self._limits.max_message:
-            self._fail(LimitExceeded("max_message", self._limits.max_message))
+        core = self.core
+        size = len(data) if isinstance(data, bytes) else text_size(data)
+        if size > self.core.limits.max_message:
+            self._fail(LimitExceeded("max_message", self.core.limits.max_message))
         else:
-            self._queue.append(data)
-            self.buffered_in += size
-            self._paused = self.buffered_in > self._limits.max_buffered_in or len(self._queue) > self._max_items
+            core.queue.append(data)
+            core.queued += size
+            core.paused = core.full
         self._update_wants()
 
     def closed(self, code: int, reason: str) -> None:
         """The WebSocket is over; the peer's code, or 1006 where there was no close frame."""
-        if code == 1006 or self.state is _CONNECTING:
+        if code == 1006 or self.core.state is _CONNECTING:
             self._transport_ended("the WebSocket ended")
-        elif self.state is not _CLOSED:
-            if self._info is None:
-                self._move(ConnectionInput.REMOTE_CLOSE)
-                self._finish(
-                    endings.closed_by_frame(code, reason, sent=self._close_sent, cut=False, client=self._client)
+        elif self.core.state is not _CLOSED:
+            if self.core.info is None:
+                self.core.move(ConnectionInput.REMOTE_CLOSE)
+                self.core.finish(
+                    endings.closed_by_frame(code, reason, sent=self._close_sent, cut=False, client=self.core.client)
                 )
             self._end()
         self._update_wants()
 
     def broken(self, error: LiveProtocolError) -> None:
         """The WebSocket's library found a fault; it came after all that was reported."""
-        if self._info is None:
+        if self.core.info is None:
             self._fail(error)
             self._update_wants()
 
@@ -257,17 +203,11 @@ class MessageLink:
 
     def next_event(self) -> bytes | str | ConnectionEvent | None:
         """See `WebSocketLink.next_event`."""
-        queue = self._queue
-        if not queue:
-            return None
-        item = queue.popleft()
-        if isinstance(item, (bytes, str)):
-            self.buffered_in -= _size(item)
-        if self._paused and self.buffered_in <= self._limits.max_buffered_in and len(queue) <= self._max_items:
-            self._paused = False
+        core = self.core
+        item = core.take()
+        if core.paused and not core.full:
+            core.paused = False
             self._update_wants()
-        if self._observer is not None:
-            self._observer(Observation(at=self.deadlines.now, from_client=not self._client, what=item))
         return item
 
     def next_action(self) -> WebSocketAction | None:
@@ -284,7 +224,7 @@ class MessageLink:
 
     def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None:
         """See `WebSocketLink.accept`."""
-        self._check_asked("accept")
+        self.core.check_answer("accept", asked=self._asked)
         fields = check_headers(headers, RESERVED)
         self._out.append(AcceptUpgrade(headers=fields))
         self._opened(_lowered(fields), compression=False)
@@ -292,7 +232,7 @@ class MessageLink:
 
     def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
         """See `WebSocketLink.reject`."""
-        self._check_asked("reject")
+        self.core.check_answer("reject", asked=self._asked)
         self._out.append(RefuseUpgrade(status=status, headers=check_refusal(status, headers, body), body=body))
         self._give_up()
         self._update_wants()
@@ -302,72 +242,52 @@ class MessageLink:
         self._out.append(data)
         self.buffered_out += len(data)
         self._update_wants()
-        if self._observer is not None:
-            self._observer(
-                Observation(
-                    at=self.deadlines.now, from_client=self._client, what=data.decode() if self._client else data
-                )
-            )
+        self.core.sent(data, text=self.core.client)
 
     send_binary = send_text
 
     def ping(self, payload: bytes = b"") -> None:
         """Not possible."""
-        if self.state in (_CLOSING, _CLOSED):
-            raise self._too_late("ping")
+        if self.core.state in (_CLOSING, _CLOSED):
+            raise self.core.too_late("ping")
         raise IllegalInState("ping", "another library has the WebSocket", "pings are that library's")
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """See `WebSocketLink.close`."""
         endings.check_close(code, reason)
-        if self.state is _OPEN:
+        if self.core.state is _OPEN:
             self._send_close(code, reason)
-            self._move(ConnectionInput.LOCAL_CLOSE)
-        elif self.state is _CONNECTING:
+            self.core.move(ConnectionInput.LOCAL_CLOSE)
+        elif self.core.state is _CONNECTING:
             self._answer(503)
             self._give_up()
         self._update_wants()
 
     def fail(self, error: LiveProtocolError) -> None:
         """See `WebSocketLink.fail`."""
-        info = self._info
-        if info is None:
-            self._drop_input()
+        if self.core.info is None:
+            self.core.drop()
             self._fail(error)
-        elif len(self._queue) > 1 or (self._queue and info.error is None):
-            self._drop_input()
-            self._finish(attrs.evolve(info, error=error, clean=False))
+        else:
+            self.core.amend(error)
         self._update_wants()
 
     # --- inside -------------------------------------------------------------------------------------------------
 
     def _expect(self, operation: str, *, client: bool) -> None:
         """Refuse a fact that cannot be one, before it does any harm."""
-        if self._client is not client:
-            role = "client" if self._client else "server"
+        if self.core.client is not client:
+            role = "client" if self.core.client else "server"
             raise IllegalInState(operation, f"in the {role} role", "a client is connected, a server is requested")
-        if self.state is _CLOSED:
+        if self.core.state is _CLOSED:
             raise AlreadyClosed(operation)
-        if self.state is not _CONNECTING or self._asked:
-            raise IllegalInState(operation, self.state, "report it once")
-
-    def _too_late(self, operation: str) -> ConnectionClosing | AlreadyClosed:
-        return ConnectionClosing(operation) if self.state is _CLOSING else AlreadyClosed(operation)
-
-    def _check_asked(self, operation: str) -> None:
-        if self._client:
-            raise IllegalInState(operation, "in the client role", "only a server answers the upgrade")
-        if self.state in (_CLOSING, _CLOSED):
-            raise self._too_late(operation)
-        if self.state is _OPEN:
-            raise IllegalInState(operation, self.state, "the upgrade has been accepted")
-        if not self._asked:
-            raise IllegalInState(operation, self.state, "wait for UpgradeRequested")
+        if self.core.state is not _CONNECTING or self._asked:
+            raise IllegalInState(operation, self.core.state, "report it once")
 
     def _opened(self, headers: Sequence[tuple[str, str]], *, compression: bool) -> None:
-        self._move(ConnectionInput.UPGRADED)
-        self.deadlines.disarm(Deadline.OPEN)
-        self._queue.append(Connected(headers=headers, compression=compression))
+        self.core.move(ConnectionInput.UPGRADED)
+        self.core.deadlines.disarm(Deadline.OPEN)
+        self.core.queue.append(Connected(headers=headers, compression=compression))
 
     def _answer(self, status: int) -> None:
         if self._asked:
@@ -375,9 +295,9 @@ class MessageLink:
 
     def _give_up(self) -> None:
         """There will be no WebSocket, because we said so."""
-        self._move(ConnectionInput.LOCAL_CLOSE)
-        self._finish(endings.closed_locally())
-        self._move(ConnectionInput.END)
+        self.core.move(ConnectionInput.LOCAL_CLOSE)
+        self.core.finish(endings.closed_locally())
+        self.core.move(ConnectionInput.END)
 
     def _send_close(self, code: int, reason: str) -> None:
         self._close_sent = (code, reason)
@@ -386,63 +306,39 @@ class MessageLink:
     def _fail(self, error: LiveProtocolError, *, status: int = 500) -> None:
         """The peer broke a rule or a deadline: say so and wait for the end."""
         code, reason = 1006, ""
-        before = self.state
+        before = self.core.state
         if before is _OPEN:
             code, reason = endings.close_frame_for(error)
             self._send_close(code, reason)
         elif before is _CONNECTING:
             self._answer(status)
-        self._move(ConnectionInput.FAIL)
-        self._finish(endings.closed_by_failure(error, code, reason))
+        self.core.move(ConnectionInput.FAIL)
+        self.core.finish(endings.closed_by_failure(error, code, reason))
         if before is _CONNECTING:
-            self._move(ConnectionInput.END)
+            self.core.move(ConnectionInput.END)
 
     def _transport_ended(self, why: str) -> None:
-        if self.state is _CLOSED:
+        if self.core.state is _CLOSED:
             return
-        if self._info is None:
-            closing = self.state is _CLOSING
-            self._finish(endings.closed_by_transport(f"{why} {endings.MEANWHILE[self.state]}", closing=closing))
+        if self.core.info is None:
+            closing = self.core.state is _CLOSING
+            self.core.finish(
+                endings.closed_by_transport(f"{why} {endings.MEANWHILE[self.core.state]}", closing=closing)
+            )
         self._end()
 
     def _close_expired(self, after: float) -> None:
-        if self._info is None:
+        if self.core.info is None:
             error = DeadlineExpired(Deadline.CLOSE, after, "the peer did not answer our close frame")
-            self._finish(endings.closed_by_failure(error, 1006, ""))
+            self.core.finish(endings.closed_by_failure(error, 1006, ""))
         self._end()
 
     def _end(self) -> None:
         """There is nothing left that could be done with the WebSocket."""
         self._out.clear()
         self.buffered_out = 0
-        self._move(ConnectionInput.END)
-
-    def _finish(self, info: CloseInfo) -> None:
-        """The outcome is known: report it, once."""
-        self._paused = False
-        self._info = info
-        if info.error is not None:
-            self._queue.append(ConnectionFailed(error=info.error))
-        self._queue.append(ConnectionClosed(info=info))
-
-    def _move(self, what: ConnectionInput) -> None:
-        before = self.state
-        self.state = CONNECTION_TRANSITIONS[before, what]
-        if self.state is _CLOSED:
-            self.deadlines.clear()
-        elif self.state is _CLOSING and before is not _CLOSING:
-            self.deadlines.clear()
-            self.deadlines.arm(Deadline.CLOSE, self._timeouts.close)
-
-    def _drop_input(self) -> None:
-        self._queue.clear()
-        self.buffered_in = 0
-        self._paused = False
+        self.core.move(ConnectionInput.END)
 
 
 def _lowered(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     return tuple((name.lower(), value) for name, value in headers)
-
-
-def _size(data: bytes | str) -> int:
-    return len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode(errors="surrogatepass"))

@@ -1,17 +1,31 @@
-"""Frames (RFC 6455 section 5): our own serialiser for the way out, a reader around wsproto's parser for the way in.
+"""Frames (RFC 6455 section 5): a serializer for the way out, and a reader for the way in.
 
-The serialiser is ours because masking keys come from an injected source of randomness. The reader hands out whole
-messages only and enforces the bounds before a payload arrives; a message in one whole frame, the common case, never
-reaches wsproto, nor does a whole ping or pong between messages.
+The serializer is ours because masking keys come from an injected source of randomness.
+
+How the reader works. It takes bytes in any pieces and puts whole messages on the queue of its link. Each byte takes one
+of three ways:
+
+1. *Whole frames.* At a frame boundary, with no message in progress and no compression (``_plain``), a complete binary,
+   text, ping or pong frame is cut out of the data at once. Nearly all frames come this way; wsproto never sees them.
+   Whatever is odd about a header (reserved bits, a length in the wrong form, wrong masking) sends the frame the third
+   way, so that there is one place that says what is wrong.
+2. *Gathering.* A plain binary frame whose header has passed the same checks but whose payload is still arriving. Its
+   pieces are collected and joined once; nothing in it can be wrong any more.
+3. *wsproto.* Everything else: fragments, compressed messages, split headers, text that arrives in pieces. The reader
+   collects the header, checks it against the bounds before any payload is waited for, and feeds wsproto in slices small
+   enough that a deflate bomb cannot grow past the limit between two checks. Close frames are collected and checked by
+   the reader itself, because wsproto reports a close frame and a failure of its parser as the same event.
+
+Receiving a message needs at most three times the limit that applies to it, compressed or fragmented or not. The first
+fault is raised; every message before it is on the queue, and nothing may be fed after it. No error quotes a payload.
 """
 
 from __future__ import annotations
 
 import codecs
 import struct
-from collections import deque
 from collections.abc import Callable
-from typing import Final, final
+from typing import Final
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
@@ -19,8 +33,9 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, Tex
 from live_protocol.errors import FrameViolation, LimitExceeded
 from live_protocol.limits import Limits
 from live_protocol.websocket.compression import Decompressor
+from live_protocol.websocket.link_core import LinkCore, Text
 
-__all__ = ["BINARY", "CLOSE", "PING", "PONG", "TEXT", "FrameReader", "Text", "apply_mask", "frame", "peer_may_send"]
+__all__ = ["BINARY", "CLOSE", "PING", "PONG", "TEXT", "FrameReader", "apply_mask", "frame", "peer_may_send"]
 
 TEXT: Final = 0x1
 BINARY: Final = 0x2
@@ -51,20 +66,6 @@ _SLICE: Final = 64 * 1024
 _COMPRESSED_SLICE: Final = 4 * 1024
 _GROWTH: Final = 4 * 1024
 _PIECES: Final = 1024
-
-
-@final
-class Text:
-    """A text message as its UTF-8, known to be valid.
-
-    As `str`, one character from beyond the first plane makes all the others cost four bytes too; what waits is held in
-    the size that was counted.
-    """
-
-    __slots__ = ("data",)
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
 
 
 def apply_mask(payload: bytes | memoryview, key: bytes) -> bytes:
@@ -128,11 +129,7 @@ def _payload_size(head: bytes | bytearray) -> int:
 
 
 class FrameReader:
-    """Bytes in, whole messages out: onto a queue that the owner shares, in the order of the wire.
-
-    Attributes:
-        queued: Bytes of the messages put on the queue; the owner subtracts what it takes off.
-    """
+    """Bytes in, whole messages out: onto the queue of a link, in the order of the wire."""
 
     __slots__ = (
         "_chunks",
@@ -146,6 +143,7 @@ class FrameReader:
         "_gathering",
         "_head",
         "_in_frame",
+        "_inbox",
         "_key",
         "_key_size",
         "_left",
@@ -158,9 +156,7 @@ class FrameReader:
         "_partial",
         "_pieces",
         "_plain",
-        "_queue",
         "_slice",
-        "queued",
     )
 
     def __init__(
@@ -169,7 +165,7 @@ class FrameReader:
         client: bool,
         limits: Limits,
         decompressor: Decompressor | None,
-        queue: deque[object],
+        inbox: LinkCore,
         on_ping: Callable[[bytes], None],
         on_pong: Callable[[bytes], None],
         on_close: Callable[[int, str, bool], None],
@@ -180,16 +176,15 @@ class FrameReader:
             client: Our role; it decides which way masking must be.
             limits: The bounds.
             decompressor: The inbound half of permessage-deflate, where it was agreed on.
-            queue: Where messages go: binary ones as `bytes`, others as `Text`.
+            inbox: Has the queue where messages go, binary ones as `bytes`, others as `Text`, and counts their bytes.
             on_ping: Called with each ping's payload.
             on_pong: Called with each pong's payload.
             on_close: Called with code, reason and whether a message was left unfinished; nothing follows.
         """
-        self.queued = 0
         self._limits = limits
         self._max_message = limits.max_message
         self._decompressor = decompressor
-        self._queue = queue
+        self._inbox = inbox
         self._on_ping = on_ping
         self._on_pong = on_pong
         self._on_close = on_close
@@ -238,6 +233,7 @@ class FrameReader:
             FrameViolation: A frame breaks RFC 6455 or 7692; every message before it is on the queue.
             LimitExceeded: A bound is broken; likewise. After either, and after ``on_close``, feed nothing more.
         """
+        inbox = self._inbox
         pos = 0
         end = len(data)
         while pos < end:
@@ -272,12 +268,12 @@ class FrameReader:
                                 payload = apply_mask(data[start:stop], data[start - 4 : start])
                             pos = stop
                             if first == _WHOLE_BINARY:
-                                self._queue.append(payload)
-                                self.queued += size
+                                inbox.queue.append(payload)
+                                inbox.queued += size
                             elif first == _WHOLE_TEXT:
                                 _check_utf8(payload)
-                                self._queue.append(Text(payload))
-                                self.queued += size
+                                inbox.queue.append(Text(payload))
+                                inbox.queued += size
                             elif first == _WHOLE_PING:
                                 self._on_ping(payload)
                             else:
@@ -425,8 +421,8 @@ class FrameReader:
         message = b"".join(self._chunks + self._pieces)
         self._chunks.clear()
         self._pieces.clear()
-        self._queue.append(Text(message) if text else message)
-        self.queued += len(message)
+        self._inbox.queue.append(Text(message) if text else message)
+        self._inbox.queued += len(message)
         self._partial = 0
         if self._decompressor is not None:
             self._decompressor.total = 0

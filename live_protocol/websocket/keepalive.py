@@ -17,83 +17,79 @@ class Keepalive:
 
     Attributes:
         latency: Seconds the newest answered ping took, None before the first.
+        last_received: Reading at which the newest byte arrived. The ping deadline looks at it only when it fires, so
+            that a byte costs one assignment.
+        unanswered: A ping was taken, and nothing has arrived since.
+        queued: Payloads of pings that wait to be taken.
     """
 
-    __slots__ = ("_count", "_deadlines", "_last_received", "_queued", "_taken", "_timeouts", "_unanswered", "latency")
+    __slots__ = ("_count", "_deadlines", "_taken", "_timeouts", "last_received", "latency", "queued", "unanswered")
 
     def __init__(self, deadlines: Deadlines, timeouts: Timeouts) -> None:
         self.latency: float | None = None
         self._deadlines = deadlines
         self._timeouts = timeouts
-        self._last_received: float | None = None  # reading at which the newest byte came
-        self._unanswered = False  # nothing came since a ping of ours was taken
-        self._queued: list[bytes] = []  # payloads of pings that wait to be taken
+        self.last_received: float | None = None
+        self.unanswered = False
+        self.queued: list[bytes] = []
         self._taken: dict[bytes, float | None] = {}  # and when they were, oldest first
         self._count = 0
 
     def start(self) -> None:
         """The link is open."""
-        self._last_received = self._deadlines.now
+        self.last_received = self._deadlines.now
         self._deadlines.arm(Deadline.PING, self._timeouts.ping_interval)
 
-    def data_received(self) -> None:
-        """Something came, whatever it was. On the hot path: the ping deadline learns of it only when it fires."""
-        self._last_received = self._deadlines.now
-        if self._unanswered:
-            self._unanswered = False
-            self._deadlines.disarm(Deadline.PONG)
-            self._deadlines.disarm(Deadline.SILENT_LINK)
+    def answered(self) -> None:
+        """Something arrived after a ping; any byte counts as life."""
+        self.unanswered = False
+        self._deadlines.disarm(Deadline.PONG)
+        self._deadlines.disarm(Deadline.SILENT_LINK)
 
     def ping_due(self) -> bytes | None:
         """The ping deadline fired; gives the payload of the ping to send, if the silence has lasted that long."""
         interval = cast("float", self._timeouts.ping_interval)
         rest = 0.0
-        if self._last_received is not None:
-            rest = self._last_received + interval - cast("float", self._deadlines.now)
+        if self.last_received is not None:
+            rest = self.last_received + interval - cast("float", self._deadlines.now)
         if rest > _ROUNDING:
             self._deadlines.arm(Deadline.PING, rest)
             return None
         self._deadlines.arm(Deadline.PING, interval)
-        if self._unanswered or self._queued:
+        if self.unanswered or self.queued:
             return None
         self._count = self._count + 1 & 0xFFFFFFFF
         return self._count.to_bytes(4, "big")
 
-    def queue(self, payload: bytes) -> None:
-        """A ping waits to be taken."""
-        self._queued.append(payload)
-
-    def take(self, *, watch: bool) -> None:
+    def taken(self, *, watch: bool) -> None:
         """What was queued is on its way.
 
         Args:
             watch: Whether a pong could be seen: the link is open and being read.
         """
-        if not self._queued:
-            return
         taken = self._taken
-        for payload in self._queued:
+        for payload in self.queued:
             taken.pop(payload, None)
             taken[payload] = self._deadlines.now
-        self._queued.clear()
+        self.queued.clear()
         while len(taken) > _REMEMBERED:
             del taken[next(iter(taken))]
-        if not self._unanswered:
-            self._unanswered = True
+        if not self.unanswered:
+            self.unanswered = True
             if watch:
                 self.watch()
 
     def watch(self) -> None:
         """Reading goes on: the wait for a pong that could not have been seen meanwhile begins anew."""
-        if self._unanswered:
+        if self.unanswered:
             self._deadlines.arm(Deadline.PONG, self._timeouts.ping_timeout)
             self._deadlines.arm(Deadline.SILENT_LINK, self._timeouts.stall)
 
     def idle_time(self) -> float:
         """Seconds since the newest byte came, when the stall deadline fires."""
-        if self._last_received is None:  # before the clock ran
+        if self.last_received is None:  # before the clock ran
             return cast("float", self._timeouts.stall)
-        return cast("float", self._deadlines.now) - self._last_received
+        return cast("float", self._deadlines.now) - self.last_received
 
     def pong(self, payload: bytes) -> float | None:
         """A pong came; gives the seconds since its ping was taken, None if it answers none of ours."""

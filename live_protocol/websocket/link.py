@@ -1,4 +1,17 @@
-"""WebSocketLink: one WebSocket connection as a pure state machine (RFC 6455), without I/O and without a clock."""
+"""WebSocketLink: one WebSocket connection as a pure state machine (RFC 6455), without I/O and without a clock.
+
+How it works. Bytes go through the opening handshake until it has an outcome, then through the `FrameReader`, which puts
+whole messages on the queue of the `LinkCore` and calls back for pings, pongs and the close frame. `next_event` takes
+from that queue; once the queue is full, ``wants.read`` turns false and reading pauses. Commands and answers put frames
+on the `SendQueue`, from which `data_to_send` takes everything. `Keepalive` decides about pings.
+
+The outcome is settled once, in `_finish`: by a close frame, a refusal, a failure, a command or the end of the
+transport. It puts the last events on the queue, and nothing is parsed after it. Only `fail` may amend it, as long as
+nobody has seen it.
+
+Every method that can change what the transport should do ends in `_update_wants`, except where only the write flag
+changes.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +19,37 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Final, Self, TypeAlias, cast, final
 
-import attrs
-
+from live_protocol.close_info import CloseInfo
 from live_protocol.errors import (
-    AlreadyClosed,
-    ConnectionClosing,
     DeadlineExpired,
+    HandshakeFailed,
     IllegalInState,
     InvalidMessage,
+    LimitExceeded,
     LiveProtocolError,
     MessageTooLarge,
+    RemoteProtocolError,
 )
-from live_protocol.events import ConnectionEvent
+from live_protocol.events import (
+    Connected,
+    ConnectionEvent,
+    PingReceived,
+    PongReceived,
+    StallKind,
+    StallSuspected,
+    UpgradeRejected,
+    UpgradeRequested,
+)
 from live_protocol.limits import Limits
 from live_protocol.states import ConnectionInput, ConnectionState
 from live_protocol.timing import Deadline, Deadlines, Timeouts
 from live_protocol.websocket import endings
-from live_protocol.websocket.frames import BINARY, TEXT, Text
-from live_protocol.websocket.handshake import ClientHandshake, HandshakeRequest, ServerHandshake
-from live_protocol.websocket.link_machine import LinkMachine, Observation, Observer, Wants
+from live_protocol.websocket.compression import Compressor, Decompressor
+from live_protocol.websocket.frames import BINARY, PING, TEXT, FrameReader
+from live_protocol.websocket.handshake import ClientHandshake, HandshakeRequest, ServerHandshake, Upgraded
+from live_protocol.websocket.keepalive import Keepalive
+from live_protocol.websocket.link_core import WANTS, LinkCore, Observation, Observer, Wants
+from live_protocol.websocket.send_queue import SendQueue
 
 __all__ = ["Observation", "Observer", "Wants", "WebSocketLink"]
 
@@ -39,7 +64,7 @@ _MAX_CONTROL: Final = 125  # RFC 6455 section 5.5
 
 
 @final
-class WebSocketLink(LinkMachine):
+class WebSocketLink:
     """One WebSocket connection, client or server role.
 
     Bytes and clock readings go in by `receive_data`, `receive_eof`, `transport_failed` and `advance`, which never raise
@@ -50,12 +75,46 @@ class WebSocketLink(LinkMachine):
     `ConnectionFailed` with the reason comes right before it.
 
     Attributes:
-        state: Where the connection is; it moves only along `live_protocol.states.CONNECTION_TRANSITIONS`.
-        wants: What the owner of the transport should do next.
-        deadlines: Its deadlines; those of a session above it may be among them.
+        core: State, queue and outcome; read it only.
     """
 
-    __slots__ = ()
+    __slots__ = (
+        "_close_transport",
+        "_framing",
+        "_handshake",
+        "_keepalive",
+        "_linger",
+        "_reader",
+        "_send_queue",
+        "_wants_idle",
+        "_wants_writing",
+        "core",
+    )
+
+    def __init__(
+        self,
+        handshake: ClientHandshake | ServerHandshake,
+        limits: Limits,
+        timeouts: Timeouts,
+        entropy: Callable[[int], bytes],
+        *,
+        observer: Observer | None = None,
+        deadlines: Deadlines | None = None,
+    ) -> None:
+        """Use `client` or `server` instead."""
+        client = isinstance(handshake, ClientHandshake)
+        self.core = LinkCore(client=client, limits=limits, timeouts=timeouts, observer=observer, deadlines=deadlines)
+        self._handshake = handshake
+        self._framing = False  # frames are being parsed
+        self._reader = self._new_reader(None)
+        self._send_queue = SendQueue(client=client, entropy=entropy)
+        self._close_transport = False  # the transport is ours to close
+        self._linger = False  # and the peer may still be sending then
+        self._keepalive = Keepalive(self.core.deadlines, timeouts)
+        self._wants_idle = self._wants_writing = WANTS[0]  # without and with something to write
+        if isinstance(handshake, ClientHandshake):
+            self._send_queue.write(handshake.request)
+        self._update_wants()
 
     @classmethod
     def client(
@@ -108,19 +167,29 @@ class WebSocketLink(LinkMachine):
         return cls(handshake, limits, timeouts or Timeouts(), os.urandom, observer=observer, deadlines=deadlines)
 
     def __repr__(self) -> str:
-        return f"<WebSocketLink {'client' if self._client else 'server'} {self.state}>"
+        return f"<WebSocketLink {'client' if self.core.client else 'server'} {self.core.state}>"
 
     # --- facts --------------------------------------------------------------------------------------------------
 
     @property
+    def state(self) -> ConnectionState:
+        """Where the connection is; it moves only along `live_protocol.states.CONNECTION_TRANSITIONS`."""
+        return self.core.state
+
+    @property
+    def wants(self) -> Wants:
+        """What the owner of the transport should do next."""
+        return self.core.wants
+
+    @property
     def pending(self) -> bool:
         """Whether `next_event` has something."""
-        return bool(self._queue)
+        return bool(self.core.queue)
 
     @property
     def buffered_in(self) -> int:
         """Bytes of messages not yet pulled and of the message that is still arriving."""
-        return self._reader.queued + self._reader.partial + self._handshake.held
+        return self.core.queued + self._reader.partial + self._handshake.held
 
     @property
     def buffered_out(self) -> int:
@@ -137,7 +206,7 @@ class WebSocketLink(LinkMachine):
 
         It may turn out too early: bytes received push the ping deadline back only when it fires.
         """
-        return self.deadlines.next()
+        return self.core.deadlines.next()
 
     # --- input --------------------------------------------------------------------------------------------------
 
@@ -147,19 +216,19 @@ class WebSocketLink(LinkMachine):
         Args:
             now: A reading in seconds of any monotonic clock; an earlier one than before counts as the same.
         """
-        self.deadlines.tick(now)
-        for which in self.deadlines.expired(session=False):
+        self.core.deadlines.tick(now)
+        for which in self.core.deadlines.expired(session=False):
             if which is Deadline.PING:
                 self._send_keepalive()
             elif which is Deadline.PONG:
-                after = cast("float", self._timeouts.ping_timeout)
+                after = cast("float", self.core.timeouts.ping_timeout)
                 self._fail(DeadlineExpired(which, after, "a ping was sent and nothing came back"))
             elif which is Deadline.SILENT_LINK:
                 self._report_stall()
             elif which is Deadline.OPEN:
-                self._open_expired(cast("float", self._timeouts.open))
+                self._open_expired(cast("float", self.core.timeouts.open))
             else:
-                self._close_expired(cast("float", self._timeouts.close))
+                self._close_expired(cast("float", self.core.timeouts.close))
             self._update_wants()
 
     def receive_data(self, data: Buffer) -> None:
@@ -177,13 +246,13 @@ class WebSocketLink(LinkMachine):
             return
         if self._framing:
             self._receive_frames(data)
-        elif self.state is _CONNECTING:
+        elif self.core.state is _CONNECTING:
             self._receive_handshake(data)
-        self._update_wants()
+            self._update_wants()
 
     def receive_eof(self) -> None:
         """The peer will send nothing more. Calling it again changes nothing."""
-        if self.state is not _CLOSED:
+        if self.core.state is not _CLOSED:
             self._transport_ended("the stream ended")
             self._update_wants()
 
@@ -194,7 +263,7 @@ class WebSocketLink(LinkMachine):
             error: What happened. Of an exception only its class and the meaning of its errno are kept; a text is
                 kept as it is, so it must hold no secret.
         """
-        if self.state is not _CLOSED:
+        if self.core.state is not _CLOSED:
             what = error if isinstance(error, str) else endings.scrub(error)
             self._transport_ended(f"the transport failed ({what})")
         self._send_queue.clear()
@@ -209,23 +278,13 @@ class WebSocketLink(LinkMachine):
             A whole binary message as `bytes`, a whole text message as `str`, an event, or None if there is
             nothing; after `ConnectionClosed` always that.
         """
-        queue = self._queue
-        if not queue:
-            return None
-        item: bytes | str | ConnectionEvent
-        taken = queue.popleft()
-        if isinstance(taken, Text):
-            self._reader.queued -= len(taken.data)
-            item = taken.data.decode()
-        else:
-            item = taken
-            if isinstance(taken, bytes):
-                self._reader.queued -= len(taken)
-        if self._paused and self._reader.queued <= self._max_in and len(queue) <= self._max_items:
-            self._resume()
+        core = self.core
+        item = core.take()
+        if core.paused and not core.full:
+            core.paused = False
+            if core.state is _OPEN:
+                self._keepalive.watch()
             self._update_wants()
-        if self._observer is not None:
-            self._observer(Observation(at=self.deadlines.now, from_client=not self._client, what=item))
         return item
 
     def data_to_send(self) -> bytes:
@@ -235,8 +294,12 @@ class WebSocketLink(LinkMachine):
         """
         data = self._send_queue.take()
         if data:
-            self._bytes_sent()
-            self._update_wants()
+            core = self.core
+            if self._keepalive.queued:
+                self._keepalive.taken(watch=core.state is _OPEN and not core.paused)
+            if core.state is _CLOSED:
+                core.deadlines.clear()
+            core.wants = self._wants_idle
         return data
 
     # --- commands -----------------------------------------------------------------------------------------------
@@ -289,9 +352,7 @@ class WebSocketLink(LinkMachine):
             InvalidMessage: It is not `bytes`. Nothing was sent.
             MessageTooLarge: It exceeds ``Limits.max_send``. Nothing was sent.
         """
-        if self.state is not _OPEN:
-            raise self._too_late("send_text")
-        self._send(TEXT, data)
+        self._send("send_text", TEXT, data)
 
     def send_binary(self, data: bytes) -> None:
         """Queue one binary message.
@@ -306,9 +367,7 @@ class WebSocketLink(LinkMachine):
             InvalidMessage: It is not `bytes`. Nothing was sent.
             MessageTooLarge: It exceeds ``Limits.max_send``. Nothing was sent.
         """
-        if self.state is not _OPEN:
-            raise self._too_late("send_binary")
-        self._send(BINARY, data)
+        self._send("send_binary", BINARY, data)
 
     def ping(self, payload: bytes = b"") -> None:
         """Queue a ping (RFC 6455 section 5.5.2); `PongReceived` tells of the answer.
@@ -322,8 +381,8 @@ class WebSocketLink(LinkMachine):
             AlreadyClosed: The link has ended. Nothing was sent.
             InvalidMessage: The payload is not `bytes` or too long. Nothing was sent.
         """
-        if self.state is not _OPEN:
-            raise self._too_late("ping")
+        if self.core.state is not _OPEN:
+            raise self._refusal("ping")
         if not isinstance(payload, bytes) or len(payload) > _MAX_CONTROL:
             raise InvalidMessage("payload", f"must be bytes, {_MAX_CONTROL} at most")
         self._ping(payload)
@@ -344,10 +403,10 @@ class WebSocketLink(LinkMachine):
             InvalidMessage: An argument cannot stand in a close frame. Nothing changed.
         """
         endings.check_close(code, reason)
-        if self.state is _OPEN:
+        if self.core.state is _OPEN:
             self._send_queue.close(code, reason)
             self._move(ConnectionInput.LOCAL_CLOSE)
-        elif self.state is _CONNECTING:
+        elif self.core.state is _CONNECTING:
             self._answer(503)
             self._give_up()
         self._update_wants()
@@ -363,43 +422,235 @@ class WebSocketLink(LinkMachine):
         Args:
             error: The fault; a deadline is reported with 1011, like every error that names no close code.
         """
-        info = self._info
-        if info is None:
-            self._drop_input()
-            if self.state is _CONNECTING:
+        core = self.core
+        if core.info is None:
+            core.drop()
+            if core.state is _CONNECTING:
                 self._answer(500)
             self._fail(error)
-        elif len(self._queue) > 1 or (self._queue and info.error is None):
-            self._drop_input()
-            self._finish(attrs.evolve(info, error=error, clean=False))
+        else:
+            core.amend(error)
         self._update_wants()
 
-    # --- inside -------------------------------------------------------------------------------------------------
+    # --- sending ------------------------------------------------------------------------------------------------
+
+    def _send(self, operation: str, opcode: int, data: bytes) -> None:
+        core = self.core
+        if core.state is not _OPEN:
+            raise self._refusal(operation)
+        if not isinstance(data, bytes):
+            raise InvalidMessage("data", "must be bytes")
+        if len(data) > core.limits.max_send:
+            raise MessageTooLarge(len(data), core.limits.max_send)
+        self._send_queue.message(opcode, data)
+        core.wants = self._wants_writing
+        if core.observer is not None:
+            core.sent(data, text=opcode == TEXT)
+
+    def _refusal(self, operation: str) -> LiveProtocolError:
+        if self.core.state is _CONNECTING:
+            return IllegalInState(operation, self.core.state, "wait for Connected")
+        return self.core.too_late(operation)
 
     def _asked(self, operation: str) -> ServerHandshake:
         handshake = self._handshake
+        self.core.check_answer(operation, asked=handshake.waits)
+        return cast("ServerHandshake", handshake)
+
+    # --- opening handshake --------------------------------------------------------------------------------------
+
+    def _receive_handshake(self, data: bytes) -> None:
+        handshake = self._handshake
         if isinstance(handshake, ClientHandshake):
-            raise IllegalInState(operation, "in the client role", "only a server answers the upgrade")
-        if self.state in (_CLOSING, _CLOSED):
-            raise self._too_late(operation)
-        if self.state is _OPEN:
-            raise IllegalInState(operation, self.state, "the upgrade has been accepted")
-        if not handshake.waits:
-            raise IllegalInState(operation, self.state, "wait for UpgradeRequested")
-        return handshake
+            outcome = handshake.receive(data)
+            if isinstance(outcome, Upgraded):
+                self._upgraded(outcome)
+            elif outcome is not None:
+                self._refused(outcome)
+            return
+        request = handshake.receive(data)
+        if isinstance(request, UpgradeRequested):
+            self.core.queue.append(request)
+            request = handshake.overflow()
+        if request is not None:
+            self._answer(request.status, request.headers)
+            self._fail(request.error)
 
-    def _send(self, opcode: int, data: bytes) -> None:
-        if not isinstance(data, bytes):
-            raise InvalidMessage("data", "must be bytes")
-        if len(data) > self._limits.max_send:
-            raise MessageTooLarge(len(data), self._limits.max_send)
-        self._send_queue.message(opcode, data)
+    def _answer(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Server role: refuse on our own account. A client's request, if it was not taken yet, need not go any more."""
+        self._send_queue.clear()
+        if isinstance(self._handshake, ServerHandshake):
+            self._send_queue.write(self._handshake.refuse(status, headers))
+
+    def _give_up(self) -> None:
+        """While connecting, because we were told so."""
+        self._move(ConnectionInput.LOCAL_CLOSE)
+        self._close_transport = True
+        self._linger = not self.core.client
+        self._finish(endings.closed_locally())
+
+    def _refused(self, error: RemoteProtocolError) -> None:
+        """Client role: there will be no WebSocket."""
+        if isinstance(error, HandshakeFailed) and error.status is not None:
+            self.core.queue.append(UpgradeRejected(status=error.status, headers=error.headers, body=error.body))
+        self._send_queue.clear()
+        self._move(ConnectionInput.FAIL)
+        self._close_transport = True
+        self._finish(endings.closed_by_refusal(error))
+
+    def _upgraded(self, outcome: Upgraded) -> None:
+        deflate_parameters = outcome.deflate_parameters
+        if deflate_parameters is not None:
+            ours = (deflate_parameters.client_max_window_bits, deflate_parameters.client_context_takeover)
+            theirs = (deflate_parameters.server_max_window_bits, deflate_parameters.server_context_takeover)
+            if not self.core.client:
+                ours, theirs = theirs, ours
+            self._send_queue.compressor = Compressor(bits=ours[0], context_takeover=ours[1])
+            self._reader = self._new_reader(
+                Decompressor(limit=self.core.limits.max_message, context_takeover=theirs[1])
+            )
+        self._handshake.discard()
+        self._framing = True
+        self._move(ConnectionInput.UPGRADED)
+        self.core.deadlines.disarm(Deadline.OPEN)
+        self._keepalive.start()
+        self.core.queue.append(Connected(headers=outcome.headers, compression=deflate_parameters is not None))
+        if outcome.trailing:
+            self._receive_frames(outcome.trailing)
+
+    def _open_expired(self, after: float) -> None:
+        handshake = self._handshake
+        if isinstance(handshake, ServerHandshake):
+            detail = "the request was not answered" if handshake.waits else "no complete request came"
+            self._answer(503 if handshake.waits else 408)
+            self._fail(DeadlineExpired(Deadline.OPEN, after, detail))
+        elif (refused := handshake.eof_received()) is not None:
+            self._refused(refused)
+        else:
+            self._send_queue.clear()
+            self._fail(DeadlineExpired(Deadline.OPEN, after, "no complete response to the upgrade came"))
+
+    # --- frames -------------------------------------------------------------------------------------------------
+
+    def _new_reader(self, decompressor: Decompressor | None) -> FrameReader:
+        return FrameReader(
+            client=self.core.client,
+            limits=self.core.limits,
+            decompressor=decompressor,
+            inbox=self.core,
+            on_ping=self._on_ping,
+            on_pong=self._on_pong,
+            on_close=self._on_close,
+        )
+
+    def _receive_frames(self, data: bytes) -> None:
+        core, keepalive = self.core, self._keepalive
+        keepalive.last_received = core.deadlines.now
+        if keepalive.unanswered:
+            keepalive.answered()
+        try:
+            self._reader.feed(data)
+        except RemoteProtocolError as error:
+            self._fail(error.with_traceback(None))  # which would keep the data alive
+        else:
+            if core.full and self._framing:
+                core.paused = True
+                self._update_wants()
+
+    def _on_ping(self, payload: bytes) -> None:
+        if self.core.state is not _OPEN:
+            return  # RFC 6455 section 5.5.1: nothing follows our close frame
+        self.core.queue.append(PingReceived(payload=payload))
+        self._send_queue.pong(payload)
+        if self._send_queue.pong_bytes > self.core.limits.max_buffered_out:
+            raise LimitExceeded("max_buffered_out", self.core.limits.max_buffered_out, close_code=1008)
+        self.core.wants = self._wants_writing
+
+    def _on_pong(self, payload: bytes) -> None:
+        self.core.queue.append(PongReceived(payload=payload, rtt=self._keepalive.pong(payload)))
+
+    def _on_close(self, code: int, reason: str, cut: bool) -> None:
+        sent = self._send_queue.close_sent
+        if sent is None:
+            self._send_queue.close(code, reason)  # RFC 6455 section 5.5.1: typically the code is echoed
+        self._move(ConnectionInput.REMOTE_CLOSE)
+        self._close_transport = (
+            not self.core.client
+        )  # RFC 6455 section 7.1.1: the server closes the TCP connection first
+        self._finish(endings.closed_by_frame(code, reason, sent=sent, cut=cut, client=self.core.client))
         self._update_wants()
-        if self._observer is not None:
-            shown = data if opcode == BINARY else data.decode(errors="replace")
-            self._observer(Observation(at=self.deadlines.now, from_client=self._client, what=shown))
 
-    def _too_late(self, operation: str) -> LiveProtocolError:
-        if self.state is _CONNECTING:
-            return IllegalInState(operation, self.state, "wait for Connected")
-        return ConnectionClosing(operation) if self.state is _CLOSING else AlreadyClosed(operation)
+    def _send_keepalive(self) -> None:
+        if self.core.state is _OPEN:  # else the pong deadline of the same moment has ended it
+            payload = self._keepalive.ping_due()
+            if payload is not None:
+                self._ping(payload)
+
+    def _report_stall(self) -> None:
+        if self.core.state is _OPEN:
+            self.core.queue.append(StallSuspected(kind=StallKind.SILENT_LINK, silence=self._keepalive.idle_time()))
+
+    def _ping(self, payload: bytes) -> None:
+        self._send_queue.control(PING, payload)
+        self._keepalive.queued.append(payload)
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    def _fail(self, error: LiveProtocolError) -> None:
+        """The peer broke a rule or a deadline: say so, stop reading, hang up."""
+        code, reason = 1006, ""
+        if self.core.state is _OPEN:
+            code, reason = endings.close_frame_for(error)
+            self._send_queue.close(code, reason)
+        self._move(ConnectionInput.FAIL)
+        self._close_transport = self._linger = True
+        self._finish(endings.closed_by_failure(error, code, reason))
+        self._update_wants()
+
+    def _transport_ended(self, why: str) -> None:
+        if isinstance(self._handshake, ClientHandshake) and self.core.state is _CONNECTING:
+            refused = self._handshake.eof_received()
+            if refused is not None:
+                self._refused(refused)
+        if self.core.info is None:
+            self._send_queue.clear()
+            closing = self.core.state is _CLOSING
+            self._finish(endings.closed_by_transport(f"{why} {endings.MEANWHILE[self.core.state]}", closing=closing))
+        self._move(ConnectionInput.END)
+
+    def _close_expired(self, after: float) -> None:
+        if self.core.info is None:
+            self._finish(
+                endings.closed_by_failure(
+                    DeadlineExpired(Deadline.CLOSE, after, "the peer did not answer our close frame"), 1006, ""
+                )
+            )
+        self._send_queue.clear()
+        if self.core.state is _CLOSING:
+            self._move(ConnectionInput.END)
+
+    def _finish(self, info: CloseInfo) -> None:
+        """The outcome is known: report it, once, and parse nothing more."""
+        self._framing = False
+        self._reader.discard()
+        self._handshake.discard()
+        self.core.finish(info)
+
+    def _move(self, what: ConnectionInput) -> None:
+        self.core.move(what, writing=bool(self._send_queue))
+
+    def _update_wants(self) -> None:
+        """Derive what the transport should do from the state it depends on."""
+        core = self.core
+        idle = 0
+        if self._close_transport or core.state is _CLOSED:
+            idle = 12 if self._linger and core.state is not _CLOSED else 8
+        reading = 0
+        if not core.paused and (
+            self._framing
+            or (core.state is _CLOSING and not self._close_transport)
+            or (core.state is _CONNECTING and not self._handshake.waits)
+        ):
+            reading = 1
+        self._wants_idle, self._wants_writing = WANTS[idle | reading], WANTS[2 | reading]
+        core.wants = self._wants_writing if self._send_queue else self._wants_idle

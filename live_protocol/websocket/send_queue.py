@@ -67,9 +67,7 @@ class SendQueue:
         if self.compressor is not None and (compressed := self.compressor.compress(payload)) is not None:
             payload = compressed
             rsv1 = True
-        data = frame(opcode, payload, self._mask() if self._client else None, rsv1=rsv1)
-        self._frames.append(data)
-        self._size += len(data)
+        self.write(frame(opcode, payload, self._mask() if self._client else None, rsv1=rsv1))
 
     def control(self, opcode: int, payload: bytes) -> None:
         """Queue a control frame; its payload is 125 bytes at most."""

@@ -61,6 +61,10 @@ FORBIDDEN_OF = {
 }
 # The system's chance is only ever the default of a parameter: masks, keys, jitter.
 CHANCE = {"options.py", "link.py", "persistent.py", "reconnector.py"}
+# The timeline page's script and style are files of the package. Its module reads them while it is imported, as the
+# interpreter reads the module itself, by constant names; nothing is read once a function runs.
+PAGE = PACKAGE / "recording" / "page" / "__init__.py"
+READING = {"read_text", "read_bytes", "write_text", "write_bytes", "get_data", "open_text", "open_binary"}
 
 
 def tree_of(path: Path) -> ast.Module:
@@ -78,6 +82,7 @@ def modules_of(node: ast.AST) -> Iterator[str]:
 def test_no_io_in_the_source(path: Path) -> None:
     for node in ast.walk(tree_of(path)):
         for module in modules_of(node):
+            assert module != "importlib.resources" or path == PAGE, "reads files of a package"
             assert not ({module, module.partition(".")[0]} & FORBIDDEN_MODULES), f"imports {module}"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id not in FORBIDDEN_CALLS, f"line {node.lineno}: calls {node.func.id}()"
@@ -90,12 +95,28 @@ def test_no_io_in_the_source(path: Path) -> None:
         assert not isinstance(node, (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)), "async"
 
 
+def test_files_of_the_package_are_read_by_one_module_and_at_import_alone() -> None:
+    for path in SOURCES:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Attribute) and node.attr in READING:
+                assert path == PAGE, f"{path.name}, line {node.lineno}: {node.attr}"
+    reading = []
+    for statement in tree_of(PAGE).body:
+        if any(isinstance(node, ast.Attribute) and node.attr in READING for node in ast.walk(statement)):
+            assert isinstance(statement, ast.AnnAssign), f"line {statement.lineno}: reads later than at import"
+            assert statement.value is not None
+            reading.append(ast.unparse(statement.value))
+    names = ("page.css", "page.js", "list.js")
+    assert reading == [f"files(__name__).joinpath({name!r}).read_text(encoding='utf-8')" for name in names]
+
+
 # Names at the top of a module that hold something mutable: none of it is ever changed. Caches of pure functions
 # (functools.cache) are decorators and not listed.
 CHANGING = {"append", "extend", "update", "pop", "popitem", "clear", "add", "remove", "setdefault", "insert"}
 CONSTANTS = (ast.Constant, ast.Tuple, ast.Name, ast.Attribute, ast.BinOp, ast.UnaryOp, ast.JoinedStr, ast.Subscript)
 IMMUTABLE_CALLS = {
     "frozenset", "tuple", "compile", "maketrans", "partial", "bytes", "range", "getattr", "size", "attrgetter",
+    "read_text",
 }  # fmt: skip
 
 

@@ -1,7 +1,8 @@
-"""A timeline as one HTML page to look at. Pure: text in, text out.
+"""A timeline as one self-contained HTML page.
 
-The page needs nothing but itself, and its own policy lets it load nothing: every text of a peer is data there, never
-markup or script.
+``page.js`` draws the lanes, ``list.js`` adds zoom, tooltip and list, and ``page.css`` is the style. All three go into
+the page, with the timeline as JSON data. A peer's texts are data there and never become markup or script. The page's
+own policy admits its style and script by their hashes and lets it load nothing.
 """
 
 from __future__ import annotations
@@ -11,21 +12,23 @@ import enum
 import hashlib
 import json
 from html import escape
+from importlib.resources import files
 from typing import Any, Final
 
 import attrs
 
 from live_protocol._redaction import redact_tokens
-from live_protocol.recording.page.script import SCRIPT
-from live_protocol.recording.page.script_list import LIST_SCRIPT
-from live_protocol.recording.page.style import STYLE
 from live_protocol.recording.timeline import Timeline
 from live_protocol.recording.timeline.drafts import SPACING
 from live_protocol.recording.timeline.figures import Figure, ending, figures
 
 __all__ = ["render"]
 
-_SCRIPT: Final = f'"use strict";\n(() => {{\n{SCRIPT}{LIST_SCRIPT}}})();\n'
+# Read at import, as the interpreter reads this module, so that render() stays a pure function.
+_STYLE: Final = files(__name__).joinpath("page.css").read_text(encoding="utf-8")
+_DRAWING: Final = files(__name__).joinpath("page.js").read_text(encoding="utf-8")
+_LIST: Final = files(__name__).joinpath("list.js").read_text(encoding="utf-8")
+_SCRIPT: Final = f'"use strict";\n(() => {{\n{_DRAWING}{_LIST}}})();\n'
 
 _PAGE: Final = """\
 <!DOCTYPE html>
@@ -45,7 +48,7 @@ _PAGE: Final = """\
 <h1>{title}</h1>
 <p class="dim">{subtitle}</p>
 </div>
-<div class="end {mood}"><span class="dot" aria-hidden="true"></span><div><strong>{end}</strong>{hint}</div></div>
+<div class="end {mood}"><span class="lamp" aria-hidden="true"></span><div><strong>{end}</strong>{hint}</div></div>
 </header>
 <main>
 <section aria-label="Summary"><dl class="tiles">
@@ -97,22 +100,22 @@ def render(timeline: Timeline, *, title: str = "Gemini Live session", subtitle: 
     """Draw a timeline.
 
     Args:
-        timeline: What to draw.
+        timeline: The timeline to draw.
         title: Title and headline of the page.
-        subtitle: A line below it, such as the name of the recording; the model's name is put before it.
+        subtitle: A line below it, such as the name of the recording; the model's name precedes it.
 
     Returns:
-        A whole HTML document that encodes as UTF-8. It needs no network and no other file.
+        A whole HTML document, to be encoded as UTF-8. It needs no network and no other file.
     """
     summary = timeline.summary
     end = summary.end
     about = " · ".join(filter(None, (summary.model, subtitle)))
     mood = "open" if not end.recorded else "ok" if end.clean else "bad"
-    sources = f"style-src {_hash(STYLE)}; script-src {_hash(_SCRIPT)}"
+    sources = f"style-src {_hash(_STYLE)}; script-src {_hash(_SCRIPT)}"
     policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
     return _PAGE.format(
         policy=policy,
-        style=STYLE,
+        style=_STYLE,
         title=_text(title),
         subtitle=_text(about),
         mood=mood,
@@ -146,7 +149,7 @@ def _data(timeline: Timeline) -> str:
     data: dict[str, Any] = {name: _plain(getattr(timeline, name)) for name in names}
     data["spacing"] = SPACING
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
-    # In JSON these stand in strings alone, and there an escape means the same; HTML must not see any of them.
+    # HTML must see none of these. In JSON they stand only inside strings, where an escape means the same.
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
@@ -160,7 +163,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if attrs.has(type(value)):
-        # What is absent is left out: there is much of it.
+        # Most members are absent, so leave them out.
         members = {field.name: _plain(getattr(value, field.name)) for field in attrs.fields(type(value))}
         return {name: member for name, member in members.items() if member is not None and member != ""}
     return value

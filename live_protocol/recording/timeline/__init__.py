@@ -1,6 +1,10 @@
 """A recorded session, measured: what happened when, how long it took, and what went wrong.
 
-`Timeline.from_records` takes the records of a trace and never fails on what they hold; `render` draws the result.
+`Timeline.from_records` feeds the records of a trace to a ``Builder``. The builder decodes each message with the codec,
+runs it
+through the same reading of messages as a live session, and collects drafts: connections, turns, strips of audio, calls,
+gaps, marks. At the end the drafts become the frozen spans of `Timeline`, and ``summary`` reduces these to figures.
+Nothing in a recording makes it fail: an undecodable message becomes a mark. ``spans`` is the place to begin reading.
 """
 
 from __future__ import annotations
@@ -52,29 +56,29 @@ __all__ = [
 ]
 
 DEFAULT_GAP = 5.0
-"""Seconds without a message that count as a gap."""
+"""Silence that counts as a gap, in seconds."""
 
 
 @final
 @attrs.frozen(kw_only=True)
 class Timeline:
-    """A recorded session. It holds no credential: session handles are never in it, what looks like a key is taken out.
+    """A recorded session. It holds no credentials: no session handle, and no text that looks like a key.
 
     Attributes:
-        timed: Whether the recording has times. A ``.websocket.log`` has none; then its messages are spaced evenly, and
-            only their order means something.
+        timed: Whether the recording has times. A ``.websocket.log`` has none; its messages are spaced evenly, and only
+            their order means something.
         duration: Seconds from the first record to the last.
-        end: Where the picture ends: the last record, or the end of the audio that would still be playing.
+        end: Where the picture ends: at the last record, or when the last audio would have played.
         connections: Connections.
         turns: Turns of the model.
-        user_audio: What the user said.
-        model_audio: What the model said.
+        user_audio: The user's audio.
+        model_audio: The model's audio.
         said: Transcripts and texts, by their beginning.
         tools: Tool calls.
         gaps: Gaps, by their beginning.
         pings: Answered pings.
         marks: Everything else, in order.
-        summary: The same in figures.
+        summary: The figures.
     """
 
     timed: bool
@@ -97,22 +101,22 @@ class Timeline:
 
         Args:
             records: Its messages and notes, in order; see `TraceReader.records` and `read_websocket_log`.
-            gap: Seconds without a message that count as a gap.
+            gap: Silence that counts as a gap, in seconds.
 
         Raises:
-            ValueError: ``gap`` is not a positive number. Nothing in the records makes it raise.
+            ValueError: ``gap`` is not a positive number. Nothing in the records raises.
         """
         if not gap > 0:
             raise ValueError(f"gap must be a positive number of seconds, not {gap!r}")
-        known = list(records)
-        timed = bool(known) and all(record.at is not None and math.isfinite(record.at) for record in known)
+        everything = list(records)
+        timed = bool(everything) and all(record.at is not None and math.isfinite(record.at) for record in everything)
         builder = Builder(timed=timed, gap=gap)
-        for record in known:
+        for record in everything:
             builder.feed(record)
-        return cls._built(builder)
+        return cls._finish(builder)
 
     @classmethod
-    def _built(cls, builder: Builder) -> Self:
+    def _finish(cls, builder: Builder) -> Self:
         user, model = builder.user_audio.strips(), builder.model_audio.strips()
         audio: defaultdict[int, float] = defaultdict(float)
         heard: defaultdict[int, float] = defaultdict(float)
@@ -160,14 +164,14 @@ class Timeline:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as JSON values: attributes by their names, envelopes as base64; latencies where there are times."""
+        """JSON values: attributes by their names, envelopes as base64, and latencies if the recording has times."""
         shown = attrs.asdict(self, value_serializer=_plain)
         if self.timed:
-            for turn, known in zip(shown["turns"], self.turns, strict=True):
-                turn["time_to_first_audio"] = known.time_to_first_audio
-                turn["time_to_first_text"] = known.time_to_first_text
-            for call, made in zip(shown["tools"], self.tools, strict=True):
-                call["latency"] = made.latency
+            for members, turn in zip(shown["turns"], self.turns, strict=True):
+                members["time_to_first_audio"] = turn.time_to_first_audio
+                members["time_to_first_text"] = turn.time_to_first_text
+            for members, call in zip(shown["tools"], self.tools, strict=True):
+                members["latency"] = call.latency
         return shown
 
 

@@ -1,4 +1,8 @@
-"""Builds a timeline record by record: time, connections, what the client sends; what the server says is in `server`."""
+"""Builds a timeline record by record.
+
+This half follows time, connections and the client's messages; ``server_side`` follows the server's. Both share the
+state in ``drafts``.
+"""
 
 from __future__ import annotations
 
@@ -35,16 +39,16 @@ _MAX_CODE: Final = 4999
 
 
 class Builder(ServerSide):
-    """Feed it the records in order.
+    """Takes the records in order.
 
     Args:
         timed: Whether the records have times; otherwise they are spaced evenly.
-        gap: Seconds without a message that are a gap.
+        gap: Silence that counts as a gap, in seconds.
 
     Attributes:
-        messages: How many messages came from the client and from the server.
-        size: Bytes of these.
-        gaps: Gaps, in order of their ends.
+        messages: Number of messages from the client and from the server.
+        size: Their bytes.
+        gaps: Gaps, in the order of their ends.
         pings: Answered pings.
     """
 
@@ -84,7 +88,7 @@ class Builder(ServerSide):
 
     def _advance(self, at: float | None) -> None:
         if not self.timed or at is None:
-            # Notes are in traces alone, and those have times.
+            # Only traces have notes, and traces have times.
             self.now += 0.0 if self._lazy_message is None else SPACING
             self._lazy_message = 0.0
             return
@@ -95,7 +99,7 @@ class Builder(ServerSide):
             self.now = max(self.now, since)
 
     def _passed(self) -> None:
-        """A message passes, or the connection ends: it may have been silent before."""
+        """A message passes or the connection ends, which may end a silence."""
         if self.timed and self._heard is not None and self.now - self._heard > self._gap:
             self.gaps.append(Gap(kind=GapKind.SILENCE, start=self._heard, end=self.now))
         self._heard = self.now
@@ -119,7 +123,7 @@ class Builder(ServerSide):
         facts = note.facts
         if note.kind == "connected":
             connection = self.connection
-            # A client's setup leaves before anybody is told that the link is open.
+            # The client queues its setup before the note says that the connection is open.
             if connection is None or connection.linked or connection.end is not None:
                 connection = self._connect()
             connection.linked = True
@@ -138,7 +142,7 @@ class Builder(ServerSide):
     def _closed(self, facts: Mapping[str, Any]) -> None:
         connection = self.connection
         if connection is None or connection.end is not None:
-            connection = self._connect()  # one that never came to be
+            connection = self._connect()  # it failed before anything was recorded of it
         self._passed()
         text, code, error = self.texts.detail, _number(facts, "code", _MAX_CODE), facts.get("error")
         connection.end = self.now
@@ -205,7 +209,7 @@ class Builder(ServerSide):
             self.mark("client content", "go on" if asks else "", sent=True)
 
     def _written(self, text: str, *, model: bool = False) -> None:
-        if model:  # a turn of the past, given as history
+        if model:  # history: an earlier turn of the model
             self.mark("history", text, sent=True)
         else:
             self.written.append(
@@ -240,7 +244,7 @@ class Builder(ServerSide):
         call = self.call_of(response.id, response.name, done=not response.will_continue)
         shown = self.texts.json(dict(response.response or {}))
         if call is None:
-            self.mark("tool response", f"to no known call: {response.name or ''} {shown}", sent=True, problem=True)
+            self.mark("tool response", f"to an unknown call: {response.name or ''} {shown}", sent=True, problem=True)
         else:
             call.answered = self.now
             call.response = shown
@@ -249,7 +253,7 @@ class Builder(ServerSide):
 
 def _number(facts: Mapping[str, Any], name: str, most: float) -> float | None:
     value = facts.get(name)
-    # Comparing is safe for whatever number it is; converting is not.
+    # Any number can be compared; converting a huge one raises.
     return float(value) if isinstance(value, int | float) and 0 <= value <= most else None
 
 

@@ -1,4 +1,4 @@
-"""What a timeline is built from: the spans in the making, and the state they share."""
+"""Spans under construction, and the state that both halves of the builder share."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from live_protocol.recording.timeline.texts import Texts
 __all__ = ["SPACING", "ConnectionDraft", "State", "ToolDraft", "TurnDraft"]
 
 SPACING: Final = 0.1
-"""Seconds between messages that have no times."""
+"""Seconds between messages without times."""
 
 
 @attrs.define(kw_only=True)
 class ConnectionDraft:
-    """See `ConnectionSpan`."""
+    """Becomes a `ConnectionSpan`."""
 
     number: int
     start: float
@@ -38,13 +38,13 @@ class ConnectionDraft:
     set_up: bool = False
 
     def span(self) -> ConnectionSpan:
-        """As it is now."""
+        """The span so far."""
         return ConnectionSpan(**attrs.asdict(self, filter=attrs.filters.exclude("linked", "set_up")))
 
 
 @attrs.define(kw_only=True)
 class ToolDraft:
-    """See `ToolSpan`."""
+    """Becomes a `ToolSpan`."""
 
     call_id: str
     name: str
@@ -57,13 +57,13 @@ class ToolDraft:
     connection: int = 1
 
     def span(self) -> ToolSpan:
-        """As it is now."""
+        """The span so far."""
         return ToolSpan(**attrs.asdict(self))
 
 
 @attrs.define(kw_only=True)
 class TurnDraft:
-    """See `TurnSpan`; what its audio amounts to comes from the strips."""
+    """Becomes a `TurnSpan`; the strips add the length of its audio."""
 
     number: int
     connection: int
@@ -79,27 +79,27 @@ class TurnDraft:
     tokens: int | None = None
 
     def span(self, audio: float, heard: float) -> TurnSpan:
-        """As it is now."""
+        """The span so far."""
         return TurnSpan(audio=audio, heard=heard, **attrs.asdict(self))
 
 
 class State:
-    """What both halves of the builder share.
+    """The state that both halves of the builder share.
 
     Args:
         timed: Whether the records have times.
 
     Attributes:
         timed: The same.
-        now: Where the record in hand lies.
-        texts: Cleans what is to be shown.
-        connection: The newest connection, None before the first.
+        now: Time of the current record.
+        texts: Cleans every text that is shown.
+        connection: The newest connection, or None before the first.
         connections: All of them.
         turns: Turns of the model.
         tools: Tool calls.
-        user_audio: What the user said.
-        model_audio: What the model says.
-        written: Text that the client sent.
+        user_audio: The user's audio.
+        model_audio: The model's audio.
+        written: Text from the client.
         marks: Moments.
         gaps: Gaps.
     """
@@ -123,17 +123,17 @@ class State:
         self._by_name: dict[str, deque[ToolDraft]] = {}
 
     def mark(self, kind: str, detail: str = "", *, sent: bool | None = None, problem: bool = False) -> None:
-        """Note a moment."""
+        """Add a mark at the current time."""
         self.marks.append(Mark(at=self.now, kind=kind, detail=self.texts.detail(detail), sent=sent, problem=problem))
 
     # --- what a turn answers ------------------------------------------------------------------------------------
 
     def asked(self, by: str) -> None:
-        """The user's side has just said something; the newest of these is what the next turn answers."""
+        """The client has just sent input; the next turn answers the newest."""
         self._asked = (self.now, by)
 
     def begin_turn(self) -> TurnDraft:
-        """A turn begins."""
+        """Begin a turn."""
         asked, by = self._asked or (None, "")
         self._asked = None
         number = self.connections[-1].number if self.connections else 1
@@ -144,7 +144,7 @@ class State:
     # --- tool calls ---------------------------------------------------------------------------------------------
 
     def requested(self, call: ToolDraft, call_id: str | None, name: str | None) -> None:
-        """The model made a call."""
+        """Add a call of the model."""
         self.tools.append(call)
         if call_id:
             self._by_id[call_id] = call
@@ -152,7 +152,7 @@ class State:
             self._by_name.setdefault(name or "", deque()).append(call)
 
     def call_of(self, call_id: str | None, name: str | None, *, done: bool) -> ToolDraft | None:
-        """The call that something is about: by its id, otherwise the oldest of its name that waits."""
+        """Find a call by its id, or else the oldest waiting one of that name."""
         if call_id:
             return self._by_id.get(call_id)
         waiting = self._by_name.get(name or "")

@@ -1,4 +1,4 @@
-"""A summary in words: what the command line prints and the page shows."""
+"""A summary in words, for the command line and the page."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Figure:
     """One figure of a summary.
 
     Attributes:
-        name: What it is.
+        name: Its name.
         value: The figure, with its unit.
-        detail: Particulars; may be empty.
-        problem: Whether it tells of a fault.
+        detail: Details; may be empty.
+        problem: Whether it shows a fault.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Figure:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people, for example ``420 ms``, ``3.48 s``, ``12 min 05 s``."""
+    """Seconds in words, for example ``420 ms``, ``3.48 s``, ``12 min 05 s``."""
     if seconds < 0.9995:
         return f"{1000 * seconds:.0f} ms"
     if seconds < 99.95:
@@ -40,14 +40,14 @@ def duration(seconds: float) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes for people, in powers of 1,000."""
+    """Bytes in words, in powers of 1,000."""
     if count < 1000:
         return f"{count} B"
     return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.2f} MB"
 
 
 def figures(summary: Summary) -> list[Figure]:
-    """A summary, figure by figure; what there is nothing of is left out, but for the most common ones."""
+    """The figures of a summary. All but the most common ones are left out when they are zero."""
     shown = [
         _duration(summary),
         Figure("turns", str(summary.turns), _some(summary.interruptions, "interrupted")),
@@ -92,7 +92,7 @@ def _duration(summary: Summary) -> Figure:
     connections = _plural(summary.connections, "connection")
     if summary.timed:
         return Figure("duration", duration(summary.duration), connections)
-    return Figure("duration", "not recorded", f"{connections}; the order of messages is all there is")
+    return Figure("duration", "not recorded", f"{connections}; only the order of messages is known")
 
 
 def _spread(name: str, spread: Distribution | None, what: str) -> list[Figure]:

@@ -1,4 +1,4 @@
-"""What the server says, as a part of the timeline."""
+"""The server's messages on the timeline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from live_protocol.session.usage import Usage
 
 __all__ = ["ServerSide"]
 
-_UNDERRUN: Final = 0.05  # seconds; any player buffers more than that
+_UNDERRUN: Final = 0.05  # seconds; every player buffers more
 
 _KINDS: Final = {Role.USER: TranscriptKind.HEARD, Role.MODEL: TranscriptKind.SAID, Role.THOUGHT: TranscriptKind.THOUGHT}
 
@@ -26,7 +26,7 @@ class ServerSide(State):
     def __init__(self, *, timed: bool) -> None:
         super().__init__(timed=timed)
         self._usage = Usage()
-        self._turn: TurnDraft | None = None  # the one that runs
+        self._turn: TurnDraft | None = None  # the running turn
         self._assembler = TranscriptAssembler()
         self._utterances: dict[int, tuple[float, float, Utterance, int]] = {}
         self._tracker = ServerMessageReader(ToolCallTracker(Backend.GEMINI, allow_unknown_ids=True))
@@ -37,11 +37,11 @@ class ServerSide(State):
         return self._usage
 
     def fresh(self) -> None:
-        """Another connection: generations and calls are counted anew."""
+        """Start counting generations and calls again, for another connection."""
         self._tracker = ServerMessageReader(ToolCallTracker(Backend.GEMINI, allow_unknown_ids=True))
 
     def from_server(self, message: LiveServerMessage, connection: ConnectionDraft) -> None:
-        """Take in a message."""
+        """Take in one message."""
         self._tracker.now = self.now
         for event in self._tracker.events(message, unexpected=False):
             for said in self._assembler.feed(event):
@@ -52,7 +52,7 @@ class ServerSide(State):
                 self._mark(event, connection)
 
     def lose_turn(self) -> None:
-        """The connection is gone, and what ran on it."""
+        """End the turn and the utterances that ran on a lost connection."""
         for said in self._assembler.close():
             self._said(said)
         if self._turn is not None:
@@ -80,10 +80,10 @@ class ServerSide(State):
 
     def _said(self, utterance: Utterance) -> None:
         turn = 0 if utterance.role is Role.USER or not self.turns else self.turns[-1].number
-        start, end, before, known = self._utterances.get(utterance.number, (self.now, self.now, utterance, turn))
+        start, end, before, turn = self._utterances.get(utterance.number, (self.now, self.now, utterance, turn))
         if before.text != utterance.text:
             end = self.now
-        self._utterances[utterance.number] = (start, end, utterance, known)
+        self._utterances[utterance.number] = (start, end, utterance, turn)
 
     def _audio(self, event: ev.AudioChunk) -> None:
         strips, turn = self.model_audio, self._turn
@@ -134,21 +134,21 @@ class ServerSide(State):
 
     def _in_call(self, event: ev.SessionEvent) -> bool:
         if isinstance(event, ev.ToolCallRequested):
-            made, clean = event.call, self.texts.detail
+            request, clean = event.call, self.texts.detail
             call = ToolDraft(
-                call_id=clean(made.id or ""),
-                name=clean(made.name or ""),
-                arguments=self.texts.json(dict(made.args or {})),
+                call_id=clean(request.id or ""),
+                name=clean(request.name or ""),
+                arguments=self.texts.json(dict(request.args or {})),
                 start=self.now,
                 turn=self.turns[-1].number if self.turns else 0,
                 connection=self.connections[-1].number,
             )
-            self.requested(call, made.id, made.name)
+            self.requested(call, request.id, request.name)
             return True
         if isinstance(event, ev.ToolCallCancelled):
             cancelled = self.call_of(event.call_id, None, done=True)
             if cancelled is None:
-                self.mark("tool cancelled", f"no known call: {event.call_id}", sent=False, problem=True)
+                self.mark("tool cancelled", f"unknown call: {event.call_id}", sent=False, problem=True)
             elif cancelled.cancelled is None:
                 cancelled.cancelled = self.now
             return True

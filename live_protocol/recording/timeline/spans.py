@@ -1,4 +1,4 @@
-"""What a timeline is made of. Times are seconds since the beginning of the recording, unless said otherwise."""
+"""The elements of a timeline. Times are seconds since the beginning of the recording unless stated otherwise."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 ENVELOPE_STEP: Final = 0.02
-"""Seconds of audio that one value of an envelope stands for."""
+"""Seconds of audio for each value of an envelope."""
 
 
 def _since(end: float | None, start: float | None) -> float | None:
@@ -32,23 +32,24 @@ def _since(end: float | None, start: float | None) -> float | None:
 @final
 @attrs.frozen(kw_only=True)
 class AudioStrip:
-    """A run of audio without a hole.
+    """A run of audio without a pause.
 
-    The user's lies where it was sent; sent faster than real time it takes less room than it lasts. The model's lies
-    where it would play if playback began as soon as audio was there; it arrives faster than it plays.
+    The user's audio lies where it was sent; if it was sent faster than real time, the strip is shorter than the audio
+    lasts. The model's audio arrives faster than it plays, so it lies where it would play if playback began with the
+    first chunk.
 
     Attributes:
         start: Where it begins.
         end: Where it ends.
         seconds: How long it plays.
-        heard: How much of it had played when its generation was cut, otherwise all of it; of the user's, all.
-        chunks: Messages it came in.
+        heard: Seconds that had played when its generation was cut; all of it if it was not cut, or is the user's.
+        chunks: Number of messages.
         size: Bytes of PCM.
         rate: Hz.
         channels: 1 or 2.
-        envelope: Peak of every `ENVELOPE_STEP` of it, 0 to 127.
-        turn: Number of the turn it belongs to, 0 for the user's.
-        stale: It came after its generation was cut.
+        envelope: Peak of each `ENVELOPE_STEP`, 0 to 127.
+        turn: Number of its turn; 0 for the user's audio.
+        stale: Whether it arrived after its generation was cut.
     """
 
     start: float
@@ -65,12 +66,12 @@ class AudioStrip:
 
 
 class TranscriptKind(enum.StrEnum):
-    """Whose words, and how they are known."""
+    """Who said it, and in what form."""
 
     HEARD = "heard"
-    """The user's speech, as the service understood it."""
+    """The user's speech as the service transcribed it."""
     WRITTEN = "written"
-    """Text that the client sent."""
+    """Text from the client."""
     SAID = "said"
     """The model's words: its text, or the transcript of its voice."""
     THOUGHT = "thought"
@@ -83,12 +84,12 @@ class TranscriptSpan:
     """One utterance.
 
     Attributes:
-        kind: Whose.
+        kind: Who said it, and in what form.
         start: When its first piece came.
-        end: When its newest piece came.
-        text: All of it.
-        interrupted: It was cut.
-        turn: Number of the turn it belongs to; 0 for the user's.
+        end: When its last piece came.
+        text: The whole text.
+        interrupted: Whether it was cut off.
+        turn: Number of its turn; 0 for the user's words.
     """
 
     kind: TranscriptKind
@@ -105,15 +106,15 @@ class ToolSpan:
     """One tool call.
 
     Attributes:
-        call_id: Its id, empty where it has none.
+        call_id: Its id, or empty.
         name: Name of the function.
-        arguments: The arguments as JSON, cut where they are long.
-        start: When it was requested.
-        answered: When the last response was sent, None where none was.
-        cancelled: When the server called it off, None where it did not.
-        response: The newest response as JSON, cut where it is long.
-        turn: Number of the turn that asked for it.
-        connection: Number of the connection it came on.
+        arguments: The arguments as JSON, shortened if long.
+        start: When the model requested it.
+        answered: When the client sent its last response, or None.
+        cancelled: When the server cancelled it, or None.
+        response: The last response as JSON, shortened if long.
+        turn: Number of the turn that requested it.
+        connection: Number of its connection.
     """
 
     call_id: str
@@ -139,21 +140,20 @@ class TurnSpan:
 
     Attributes:
         number: Its number in the recording, from 1.
-        connection: Number of the connection it is on.
+        connection: Number of its connection.
         start: When its first output came.
-        end: When it was over: completed, or lost with its connection; None where the recording ends before.
-        asked: When the input had been sent that it answers, as far as can be told: text, the last audible audio, the
-            end of an activity or of the audio stream, the result of a tool. None where there was none since the turn
-            before.
-        asked_by: Which of these it was; empty where ``asked`` is None.
+        end: When it was complete, or lost with its connection; None if the recording ends before.
+        asked: When the client had sent the input that it probably answers: text, the last audible audio, the end of an
+            activity or of the audio stream, the result of a tool. None without such input since the turn before.
+        asked_by: The kind of that input; empty if ``asked`` is None.
         first_audio: When its first audio came.
         first_text: When the first piece of its text or transcript came.
-        generated: When the server said that all output was sent.
+        generated: When the server reported that all output was sent.
         interrupted: When it was cut.
-        reason: Why it ended, where it ended abnormally.
-        audio: Seconds of audio that came before it was cut.
-        heard: Seconds of it that had time to play before it was cut.
-        tokens: Tokens reported for it; None where none were.
+        reason: Why it ended abnormally, or empty.
+        audio: Seconds of audio that arrived before it was cut.
+        heard: Seconds of that which had time to play before it was cut.
+        tokens: Tokens reported for it, or None.
     """
 
     number: int
@@ -189,18 +189,18 @@ class ConnectionSpan:
 
     Attributes:
         number: Its number in the recording, from 1.
-        start: When the first of it was recorded.
-        end: When it was closed, None where that was not recorded.
+        start: When its first record was made.
+        end: When it closed, or None if that was not recorded.
         ready: When the server accepted the setup.
         model: Name of the model in the setup.
         resumes: Whether the setup carried a handle.
         going_away: When the server announced its end.
-        code: Close code, None where no close was recorded.
+        code: Close code, or None if no close was recorded.
         reason: Close reason.
-        clean: Whether it was closed in order; None where no close was recorded.
-        initiator: ``local``, ``remote`` or ``transport``, of the end that recorded it.
-        error: What went wrong, as text.
-        hint: What to do about it.
+        clean: Whether it closed in order, or None if no close was recorded.
+        initiator: ``local``, ``remote`` or ``transport``, as the recording end saw it.
+        error: The error, as text.
+        hint: Advice.
     """
 
     number: int
@@ -219,12 +219,12 @@ class ConnectionSpan:
 
 
 class GapKind(enum.StrEnum):
-    """What was missing."""
+    """Kinds of gaps."""
 
     SILENCE = "silence"
-    """No message either way."""
+    """No message in either direction."""
     UNDERRUN = "underrun"
-    """In the middle of a turn the model's audio had all been played before more of it came."""
+    """The model's audio ran out in the middle of a turn, before more of it came."""
     OUTAGE = "outage"
     """No connection."""
 
@@ -232,13 +232,13 @@ class GapKind(enum.StrEnum):
 @final
 @attrs.frozen(kw_only=True)
 class Gap:
-    """A time in which something was missing.
+    """A time without messages, audio or a connection.
 
     Attributes:
-        kind: What.
+        kind: What was missing.
         start: When it began.
-        end: When it was over.
-        turn: Number of the turn, for an underrun; otherwise 0.
+        end: When it ended.
+        turn: Number of the turn for an underrun, otherwise 0.
     """
 
     kind: GapKind
@@ -248,7 +248,7 @@ class Gap:
 
     @property
     def seconds(self) -> float:
-        """How long it was."""
+        """Its length."""
         return self.end - self.start
 
 
@@ -259,7 +259,7 @@ class Ping:
 
     Attributes:
         at: When the pong came.
-        rtt: Seconds since the ping was sent.
+        rtt: Seconds between ping and pong.
     """
 
     at: float
@@ -272,11 +272,11 @@ class Mark:
     """Something that happened at one moment.
 
     Attributes:
-        at: When.
-        kind: What, in a word or two.
-        detail: Particulars, cut where they are long.
-        sent: True where the client said it, False for the server, None for the link.
-        problem: Whether it is nothing that a good session has.
+        at: When it happened.
+        kind: A word or two.
+        detail: Details, shortened if long.
+        sent: True if the client sent it, False for the server, None for the connection itself.
+        problem: Whether a healthy session has no such event.
     """
 
     at: float

@@ -1,4 +1,4 @@
-"""Chunks of audio put together to strips with an envelope."""
+"""Joins chunks of audio into strips with an envelope."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from live_protocol.recording.timeline.spans import ENVELOPE_STEP, AudioStrip
 __all__ = ["AUDIBLE", "Strips"]
 
 AUDIBLE: Final = 4
-"""Peak of an envelope from which on there is sound: 3 % of full scale, -30 dB."""
+"""Lowest peak of an envelope that counts as sound: 3 % of full scale, -30 dB."""
 
 # The high byte of a sample is enough for a picture, and slicing finds it without a loop or a byte order. Ones'
 # complement keeps -1, which is silence, from counting as more than 0.
 _LEVELS: Final = bytes(byte if byte < 128 else 255 - byte for byte in range(256))
 
-_JITTER: Final = 0.25  # seconds; a microphone's chunks come no more regularly than this
+_JITTER: Final = 0.25  # seconds; how irregularly a microphone's chunks arrive
 _ROUNDING: Final = 0.001
 
 
@@ -36,7 +36,7 @@ class _Draft:
     rest: bytes = b""
 
     def add(self, data: bytes) -> int:
-        """Take in samples; gives the highest new peak."""
+        """Take in samples and return the highest new peak."""
         self.chunks += 1
         self.size += len(data)
         levels = self.rest + data[1::2].translate(_LEVELS)
@@ -75,11 +75,11 @@ class Strips:
     """The audio of one direction.
 
     Args:
-        plays: Whether it lies where it plays, one chunk after the other, instead of where it was sent.
-        spaced: Seconds that a chunk is given if there are no times; then nothing plays.
+        plays: Whether audio lies where it plays, one chunk after the other, instead of where it was sent.
+        spaced: Seconds for each chunk of a recording without times, where nothing plays.
 
     Attributes:
-        cursor: Where playback has run out; meaningful if it plays.
+        cursor: Where playback runs out, if it plays.
     """
 
     def __init__(self, *, plays: bool, spaced: float | None = None) -> None:
@@ -87,17 +87,17 @@ class Strips:
         self._plays = plays and spaced is None
         self._spaced = spaced
         self._drafts: list[_Draft] = []
-        self._playing: list[_Draft] = []  # those that an interruption may cut
+        self._playing: list[_Draft] = []  # an interruption may still cut these
         self._last = 0.0
 
     def add(self, now: float, data: bytes, form: AudioFormat, *, turn: int = 0, stale: bool = False) -> int:
-        """Take in a chunk; gives its peak."""
+        """Take in a chunk and return its peak."""
         if not data:
             return 0
         seconds = form.seconds(len(data))
         draft = self._drafts[-1] if self._drafts else None
         if draft is None or (draft.format, draft.turn, draft.stale) != (form, turn, stale) or self._apart(now, draft):
-            # Stale audio is never played; it is shown where it came.
+            # Stale audio never plays, so it lies where it came.
             start = max(now, self.cursor) if self._plays and not stale else now
             draft = _Draft(format=form, start=start, end=start, turn=turn, stale=stale)
             self._drafts.append(draft)
@@ -113,7 +113,7 @@ class Strips:
         return peak
 
     def cut(self, now: float) -> None:
-        """The generation was cut: what has not played yet never will."""
+        """The generation was cut: the rest of its audio never plays."""
         for draft in self._playing:
             if draft.end > now:
                 draft.cut = now
@@ -123,7 +123,7 @@ class Strips:
     def strips(self) -> tuple[AudioStrip, ...]:
         """All of them, oldest first."""
         for draft, following in zip(self._drafts, self._drafts[1:], strict=False):
-            if not self._plays:  # sent faster than real time, it must not reach into what was sent after it
+            if not self._plays:  # audio sent faster than real time must not reach into the next strip
                 draft.end = max(draft.start, min(draft.end, following.start))
         return tuple(draft.strip() for draft in self._drafts)
 

@@ -1,4 +1,4 @@
-"""The measures of a timeline."""
+"""Reduces a timeline to figures."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ __all__ = ["Distribution", "SessionEnd", "Summary", "Traffic", "summarize"]
 @final
 @attrs.frozen(kw_only=True)
 class Distribution:
-    """How some measurements are spread, in seconds.
+    """The spread of some measurements, in seconds.
 
     Attributes:
-        count: How many there are; at least 1.
-        median: Half of them are not above it.
-        p95: 95 of 100 are not above it; one of them, not between two.
+        count: Number of measurements, at least 1.
+        median: Median.
+        p95: 95th percentile, without interpolation.
         maximum: The highest.
     """
 
@@ -41,13 +41,14 @@ class Distribution:
 
     @classmethod
     def from_values(cls, values: Iterable[float | None]) -> Self | None:
-        """The spread of what is not None; None where nothing is left."""
-        known = sorted(value for value in values if value is not None)
-        if not known:
+        """The spread of the values that are not None; None without any."""
+        ranked = sorted(value for value in values if value is not None)
+        if not ranked:
             return None
-        middle = len(known) // 2
-        median = known[middle] if len(known) % 2 else known[middle - 1] / 2 + known[middle] / 2
-        return cls(count=len(known), median=median, p95=known[math.ceil(0.95 * len(known)) - 1], maximum=known[-1])
+        middle = len(ranked) // 2
+        median = ranked[middle] if len(ranked) % 2 else ranked[middle - 1] / 2 + ranked[middle] / 2
+        p95 = ranked[math.ceil(0.95 * len(ranked)) - 1]
+        return cls(count=len(ranked), median=median, p95=p95, maximum=ranked[-1])
 
 
 @final
@@ -56,8 +57,8 @@ class Traffic:
     """Messages of one direction.
 
     Attributes:
-        messages: How many.
-        size: Bytes of them, without frames.
+        messages: Number of messages.
+        size: Their bytes, without frame headers.
     """
 
     messages: int
@@ -70,13 +71,13 @@ class SessionEnd:
     """How the last connection ended.
 
     Attributes:
-        recorded: Whether the recording tells.
+        recorded: Whether the recording has the end.
         code: Close code.
         reason: Close reason.
-        clean: Whether it was closed in order; None where that was not recorded.
+        clean: Whether it closed in order, or None if that was not recorded.
         initiator: ``local``, ``remote`` or ``transport``.
-        error: What went wrong.
-        hint: What to do about it.
+        error: The error, as text.
+        hint: Advice.
     """
 
     recorded: bool
@@ -91,33 +92,33 @@ class SessionEnd:
 @final
 @attrs.frozen(kw_only=True)
 class Summary:
-    """A session in figures. Without recorded times all that is measured in them is None or 0.
+    """A session in figures. Without recorded times, measures of time are None or 0.
 
     Attributes:
         timed: Whether the recording has times.
         duration: Seconds from its first record to its last.
-        connections: How many there were.
+        connections: Number of connections.
         model: Name of the model in the first setup.
-        turns: Turns of the model.
-        interruptions: Turns that were cut.
+        turns: Number of turns.
+        interruptions: Number of turns that were cut.
         user_audio: Seconds of audio sent.
-        model_audio: Seconds of audio received, stale audio too.
-        model_audio_heard: Seconds of that which had time to play before they were cut.
+        model_audio: Seconds of audio received, including stale audio.
+        model_audio_heard: Seconds of that which had time to play before it was cut.
         first_audio: From the input to the first audio of its answer.
         first_text: From the input to the first text or transcript of its answer.
-        tool_calls: Tool calls.
-        tool_cancelled: Calls that the server called off.
-        tool_unanswered: Calls that were neither answered nor called off.
+        tool_calls: Number of tool calls.
+        tool_cancelled: Calls that the server cancelled.
+        tool_unanswered: Calls that were neither answered nor cancelled.
         tool_latency: From a call to its last response.
-        silences: Times without a message either way.
-        underruns: Times in mid-turn when the audio to play ran out.
-        outages: Times without a connection.
-        gap_seconds: Seconds of all these.
+        silences: Number of times without a message in either direction.
+        underruns: Number of times the audio ran out in the middle of a turn.
+        outages: Number of times without a connection.
+        gap_seconds: Seconds of all gaps.
         pings: Round trips of pings.
-        usage: Tokens; ``last`` is left out.
-        sent: What the client sent.
-        received: What the server sent.
-        problems: Messages and events that a good session does not have, by kind.
+        usage: Tokens, without ``last``.
+        sent: Messages from the client.
+        received: Messages from the server.
+        problems: Number of events that a healthy session does not have, by kind.
         end: How it ended.
     """
 
@@ -164,7 +165,7 @@ def summarize(
     received: Traffic,
     problems: Mapping[str, int],
 ) -> Summary:
-    """The figures of what a timeline holds."""
+    """Reduce the elements of a timeline to figures."""
     count = {kind: sum(gap.kind is kind for gap in gaps) for kind in GapKind}
     return Summary(
         timed=timed,
@@ -187,7 +188,7 @@ def summarize(
         outages=count[GapKind.OUTAGE],
         gap_seconds=sum(gap.seconds for gap in gaps),
         pings=Distribution.from_values(ping.rtt for ping in pings),
-        usage=attrs.evolve(usage, last=None),  # one report would show unknown members as they came
+        usage=attrs.evolve(usage, last=None),  # a single report would show its unknown members unredacted
         sent=sent,
         received=received,
         problems=problems,

@@ -1,4 +1,4 @@
-"""Texts of a recording on their way to be shown: no secrets, no lone surrogates, not too long."""
+"""Cleans the texts of a recording before they are shown: no secrets, no lone surrogates, not too long."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ __all__ = ["Texts", "describe_setup"]
 _MAX_DETAIL: Final = 400
 _MAX_JSON: Final = 2000
 _HANDLES: Final = 8
-_MIN_HANDLE: Final = 8  # characters; a shorter one would be found in ordinary words
+_MIN_HANDLE: Final = 8  # characters; a shorter one could be part of an ordinary word
 
 
 @final
 class Texts:
-    """Cleans what is to be shown. It knows the newest handles, which a server might repeat in a close reason."""
+    """Cleans texts. It knows the newest handles, which a server might repeat in a close reason."""
 
     def __init__(self) -> None:
         self._handles: deque[str] = deque(maxlen=_HANDLES)
 
     def handle(self, handle: str | None) -> None:
-        """Learn a session handle, so that it is not shown."""
+        """Learn a session handle, to take it out of later texts."""
         if handle and len(handle) >= _MIN_HANDLE and not handle.startswith(REDACTED):
             self._handles.append(handle)
 
@@ -34,18 +34,18 @@ class Texts:
         return redact_tokens(redact(text.encode(errors="replace").decode(), *self._handles))
 
     def detail(self, text: str, limit: int = _MAX_DETAIL) -> str:
-        """Particulars, cut where they are long."""
-        # Cleaned before it is cut, or half a secret would not be known for one; but not all of a large one.
+        """Details, shortened if long."""
+        # Clean before shortening, because half a secret is not recognised; but do not clean all of a huge text.
         shown = redact_credentials(self.whole(text[: 4 * limit]))
         return shown if len(text) <= 4 * limit and len(shown) <= limit else shown[:limit] + "…"
 
     def json(self, value: object) -> str:
-        """A value as JSON, cut where it is long."""
+        """A value as JSON, shortened if long."""
         return self.detail(json.dumps(value, ensure_ascii=False, default=lambda _: REDACTED), _MAX_JSON)
 
 
 def describe_setup(setup: LiveClientSetup) -> str:
-    """What a setup asks for, without its instruction and whatever may hold a credential."""
+    """The main settings of a setup, without its instruction and without members that may hold a credential."""
     parts = [setup.model or "no model"]
     config = setup.generation_config
     if config is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.assembly import pcm, sine
 
-from live_protocol.audio import DroppedAudio, DropReason, PlaybackBuffer, resample
+from live_protocol.audio import DroppedAudio, DropReason, MissingExtra, PlaybackBuffer, resample
 from live_protocol.events import (
     AudioChunk,
     Event,
@@ -254,10 +255,18 @@ class TestFormats:
     def test_a_full_queue_tells_of_the_rest_too(self) -> None:
         buffer = PlaybackBuffer(AudioFormat(48_000), max_seconds=0.01)
         assert buffer.feed(chunk(bytes(480))) is None
-        assert buffer.feed(chunk(bytes(480))) is not None
+        assert buffer.feed(chunk(bytes(4_800))) is not None
         late = buffer.feed(chunk(b"", rate=16_000))
         assert late is not None
         assert late.reason is DropReason.OVERFLOW
+
+    def test_another_rate_without_the_extra_changes_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "soxr", None)
+        buffer = PlaybackBuffer(AudioFormat(48_000))
+        buffer.feed(chunk(bytes(960), rate=48_000))
+        with pytest.raises(MissingExtra, match="24000 to 48000 Hz"):
+            buffer.feed(chunk(bytes(480), 2))
+        assert (buffer.generation, buffer.queued) == (1, 0.01)
 
     def test_other_events_pass_by(self) -> None:
         assert PlaybackBuffer(DEVICE).feed(GoAway()) is None

@@ -107,6 +107,19 @@ def test_what_is_whole_of_a_damaged_file(trace: Path, tmp_path: Path) -> None:
     assert "a whole line" in done.err
 
 
+def test_an_export_for_other_viewers(trace: Path, tmp_path: Path) -> None:
+    exported, page = tmp_path / "trace.json", tmp_path / "page.html"
+    done = run("trace", trace, "--chrome-trace", exported, "--html", page)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.endswith(f"\n\n{page}\n\n{exported}\n")
+    events = json.loads(exported.read_text(encoding="utf-8"))["traceEvents"]
+    assert events[0]["args"]["name"] == "Gemini Live session · models/gemini-3.8-live · session.jsonl"
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    piped = run("trace", "-", "--chrome-trace", "-", "--html", page, stdin=trace.read_bytes())
+    assert (piped.status, piped.err) == (0, f"\n{page}\n")
+    assert json.loads(piped.out)["traceEvents"][1:] == events[1:]
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "text"),
     [
@@ -114,6 +127,7 @@ def test_what_is_whole_of_a_damaged_file(trace: Path, tmp_path: Path) -> None:
         (["-"], 3, "empty"),
         (["-", "--gap", "0"], 2, "--gap"),
         (["-", "--gap", "x"], 2, "--gap"),
+        (["-", "--html", "-", "--chrome-trace", "-"], 2, "both write to standard output"),
         ([], 2, "FILE"),
     ],
 )

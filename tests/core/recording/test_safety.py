@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import json
 import re
@@ -238,6 +240,15 @@ def test_the_page_needs_nothing_else() -> None:
     policy = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)[0]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in policy
+
+
+def test_the_policy_admits_the_style_and_the_script_by_their_hashes() -> None:
+    page = render(Timeline.from_records(scenes.records()))
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    for tag, source in (("style", "style-src"), ("script", "script-src")):
+        (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{source} 'sha256-{digest}'" in policy
 
 
 def test_the_page_is_the_same_every_time() -> None:

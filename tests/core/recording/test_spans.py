@@ -300,8 +300,8 @@ def test_calls_without_ids() -> None:
     )
     assert [one.latency for one in timeline.tools] == [about(0.6), about(0.8), about(1.0)]
     assert [one.detail for one in timeline.marks if one.kind == "tool response"] == [
-        "to no known call: f {}",
-        "to no known call:  {}",
+        "to an unknown call: f {}",
+        "to an unknown call:  {}",
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import struct
 from collections import deque
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,9 @@ from wsproto.events import BytesMessage, TextMessage
 from core.websocket.harness import MASK, open_link, outcome, parse, pull, raw
 from live_protocol.errors import RemoteProtocolError
 from live_protocol.limits import Limits
-from live_protocol.websocket.frames import BINARY, TEXT, FrameReader, Text, apply_mask, frame, peer_may_send
+from live_protocol.timing import Timeouts
+from live_protocol.websocket.frames import BINARY, TEXT, FrameReader, apply_mask, frame, peer_may_send
+from live_protocol.websocket.link_core import LinkCore, Text
 
 SIZES = [0, 1, 3, 4, 5, 125, 126, 127, 8191, 8192, 8193, 16384, 65535, 65536, 100_001, 1 << 20]
 
@@ -85,7 +88,8 @@ def cuts(data: bytes, points: list[int]) -> list[bytes]:
 
 def read(role: str, chunks: list[bytes], *, short_cut: bool) -> list[object]:
     """What the reader tells of a stream; without the short cut everything goes through wsproto."""
-    told: deque[object] = deque()
+    inbox = LinkCore(client=role == "client", limits=Limits(), timeouts=Timeouts(), observer=None, deadlines=None)
+    told: deque[Any] = inbox.queue
     over = False
 
     def all_told() -> list[object]:
@@ -100,7 +104,7 @@ def read(role: str, chunks: list[bytes], *, short_cut: bool) -> list[object]:
         client=role == "client",
         limits=Limits(max_message=66_000, max_fragments=5),
         decompressor=None,
-        queue=told,
+        inbox=inbox,
         on_ping=lambda payload: told.append(("ping", payload)),
         on_pong=lambda payload: told.append(("pong", payload)),
         on_close=on_close,
@@ -113,7 +117,7 @@ def read(role: str, chunks: list[bytes], *, short_cut: bool) -> list[object]:
                 return [*all_told(), ("failed", type(error), str(error), error.close_code)]
             if over:
                 return all_told()
-    return [*all_told(), ("held", reader.partial, reader.queued)]
+    return [*all_told(), ("held", reader.partial, inbox.queued)]
 
 
 @pytest.mark.parametrize("role", ["client", "server"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,15 @@ def test_any_wav_goes_in(tmp_path: Path, rate: int, channels: int, width: int) -
     assert call("talk", source, "-o", out, "--fast").status == 0
     assert length(out.read_bytes()) == pytest.approx(0.6, abs=0.06)
     assert loudest(out.read_bytes()) == pytest.approx(16_384, rel=0.1)
+
+
+def test_another_rate_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "soxr", None)
+    result = call("talk", written(tmp_path, wav(tone(0.4, 8_000), 8_000)), "--fast")
+    assert (result.status, result.out) == (1, "")
+    assert "resampling from 8000 to 16000 Hz needs an optional dependency" in result.err
+    assert "live-protocol[audio]" in result.err
+    assert call("talk", SPEECH, "--fast").status == 0
 
 
 def test_through_pipes() -> None:

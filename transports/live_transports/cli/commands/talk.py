@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, TextIO, final
 
-from live_protocol.audio import MAX_CHUNK, Chunker, Resampler, wav
+from live_protocol.audio import MAX_CHUNK, Chunker, MissingExtra, Resampler, wav
 from live_protocol.emulator import EmulatorOptions
 from live_protocol.endpoint import Endpoint
 from live_protocol.events import (
@@ -99,6 +99,10 @@ def run(options: argparse.Namespace) -> int:
     audio, pcm = _read(options.file)
     if not pcm:
         raise CommandFailed(f"{options.file}: there is no audio in it", BAD_INPUT)
+    try:
+        Resampler(audio, _INPUT)
+    except MissingExtra as error:
+        raise CommandFailed(f"{options.file}: {error}") from error
     return asyncio.run(_talk(options, endpoint, audio, pcm))
 
 

@@ -13,21 +13,23 @@ from live_protocol.recording import (
     TraceReader,
     TraceRecord,
     TurnSpan,
+    chrome_trace,
     read_websocket_log,
     render,
 )
 from live_protocol.recording.timeline.figures import duration, ending, figures
 from live_transports.cli.argument_types import add_path, number
 from live_transports.cli.event_text import one_line, to_json
-from live_transports.cli.exit import BAD_INPUT, OK, CommandFailed
+from live_transports.cli.exit import BAD_INPUT, OK, USAGE, CommandFailed
 
 __all__ = ["configure", "run", "write_page"]
 
 _DESCRIPTION = """\
 Measure a recorded session: turns, audio, latencies, interruptions, tools, gaps, pings, and why it ended.
 
-With --html it becomes one self-contained page to look at in a browser. Reads the JSON-lines trace of this project and
-Google's .websocket.log, which has no times; the content decides which. Of a damaged file what is whole is shown.
+--html draws it as one self-contained page for a browser, --chrome-trace exports it for chrome://tracing and
+ui.perfetto.dev. Reads the JSON-lines trace of this project and Google's .websocket.log, which has no times; the content
+decides which. Of a damaged file the whole records are shown.
 """
 
 
@@ -37,6 +39,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add_path(parser, "file", metavar="FILE", help="the recording; - reads standard input")
     add_path(parser, "--html", metavar="OUT", help="write the page there; - writes it to standard output")
+    add_path(
+        parser,
+        "--chrome-trace",
+        metavar="OUT",
+        help="write the timeline in Chrome's Trace Event Format there; - writes it to standard output",
+    )
     parser.add_argument("--json", action="store_true", help="the whole timeline as one JSON object")
     parser.add_argument(
         "--gap", metavar="SECONDS", type=number(), default=DEFAULT_GAP, help="silence that counts; default: %(default)g"
@@ -45,19 +53,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure a file."""
+    if options.html == options.chrome_trace == "-":
+        raise CommandFailed("--html - and --chrome-trace - both write to standard output", USAGE)
     records, damage = _load(options.file)
     if not records:
         raise CommandFailed(f"{options.file}: {damage or 'the recording is empty'}", BAD_INPUT)
     timeline = Timeline.from_records(records, gap=options.gap)
     name = "standard input" if options.file == "-" else Path(options.file).name
+    piped = "-" in (options.html, options.chrome_trace)
     if options.html == "-":
-        # Whatever the terminal's encoding is, the page says that it is UTF-8.
+        # In bytes: the page says that it is UTF-8, even where the terminal's encoding is another.
         sys.stdout.buffer.write(render(timeline, subtitle=name).encode())
+    elif options.chrome_trace == "-":
+        sys.stdout.write(to_json(chrome_trace(timeline, name=name)) + "\n")
     else:
         sys.stdout.write(to_json(timeline.to_dict()) + "\n" if options.json else _text(timeline))
-        if options.html:
-            path = write_page(Path(options.html), timeline, name)
-            (sys.stderr if options.json else sys.stdout).write(f"\n{path}\n")
+    for target, write in ((options.html, write_page), (options.chrome_trace, _write_chrome_trace)):
+        if target not in (None, "-"):
+            path = write(Path(target), timeline, name)
+            (sys.stderr if options.json or piped else sys.stdout).write(f"\n{path}\n")
     if damage is not None:
         sys.stdout.flush()
         raise CommandFailed(f"{options.file}: {damage}", BAD_INPUT)
@@ -78,8 +92,16 @@ def write_page(path: Path, timeline: Timeline, name: str = "") -> Path:
     Raises:
         CommandFailed: The file cannot be written.
     """
+    return _write(path, render(timeline, subtitle=name))
+
+
+def _write_chrome_trace(path: Path, timeline: Timeline, name: str) -> Path:
+    return _write(path, to_json(chrome_trace(timeline, name=name)) + "\n")
+
+
+def _write(path: Path, text: str) -> Path:
     try:
-        path.write_text(render(timeline, subtitle=name), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise CommandFailed(f"{path}: {error.strerror}") from error
     return path
