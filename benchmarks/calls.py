@@ -168,6 +168,8 @@ def on_core() -> tuple[Calls, Calls]:
     chunk = _chunk()
     client.receive_data(chunk)
     list(client.events())
+    client.send_realtime_input(audio=CHUNK_OUT, rate=16_000)
+    client.data_to_send()
     calls: Calls = Counter()
     with counted(calls):
         client.receive_data(chunk)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import ours, peer_google, wire
+from benchmarks import google_genai_side, live_protocol_side, wire
 from benchmarks.runner import Plan, Row, Side, cpu_microseconds, turns
 
 Decoder = Callable[[bytes], wire.Seen]
 
 
-def _decode(plan: Plan, name: str, seen: wire.Seen, our_decoder: Callable[[], Decoder] = ours.decoder) -> Row:
-    work: dict[Side, Decoder] = {"peer": peer_google.decoder(), "ours": our_decoder()}
+def _decode(
+    plan: Plan, name: str, seen: wire.Seen, our_decoder: Callable[[], Decoder] = live_protocol_side.decoder
+) -> Row:
+    work: dict[Side, Decoder] = {"peer": google_genai_side.decoder(), "ours": our_decoder()}
     frame = wire.server_frame(wire.server_text(wire.model_message(*seen)))
     for side, decode in work.items():
         if decode(frame) != seen:
@@ -21,7 +23,7 @@ def _decode(plan: Plan, name: str, seen: wire.Seen, our_decoder: Callable[[], De
 
 
 def _encode(plan: Plan, milliseconds: int) -> Row:
-    work = {"peer": peer_google.encoder(), "ours": ours.encoder()}
+    work = {"peer": google_genai_side.encoder(), "ours": live_protocol_side.encoder()}
     audio = wire.pcm(milliseconds, wire.INPUT_RATE)
     for side, encode in work.items():
         if wire.audio_of_client_frame(encode(audio)) != audio:
@@ -43,7 +45,7 @@ def rows(plan: Plan) -> list[Row]:
     return [
         _decode(plan, "40 ms", (short, None)),
         _decode(plan, "200 ms", (long, None)),
-        _decode(plan, "40 ms, whole message", (short, None), ours.message_decoder),
+        _decode(plan, "40 ms, whole message", (short, None), live_protocol_side.message_decoder),
         _decode(plan, "200 ms with transcript", (long, words)),
         _decode(plan, "transcript", (None, words)),
         _encode(plan, 20),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar, cast
 
@@ -138,11 +139,11 @@ class LoopbackClient:
 
 
 @contextlib.asynccontextmanager
-async def connect(url: str) -> AsyncIterator[LoopbackClient]:
+async def connect(url: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[LoopbackClient]:
     """The real ``client.aio.live.connect``, with its dial sent to another URL: it would insist on wss here."""
 
-    def dial(uri: str, *, additional_headers: dict[str, str], **tls: object) -> websockets_connect:
-        return websockets_connect(url, additional_headers=additional_headers, proxy=None)
+    def dial(uri: str, *, additional_headers: dict[str, str], **_: object) -> websockets_connect:
+        return websockets_connect(url, additional_headers=additional_headers, proxy=None, ssl=tls)
 
     async with contextlib.AsyncExitStack() as stack:
         names = vars(live)

@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.runner import settle
 
-MODULES = {"peer": "benchmarks.peer_google", "ours": "benchmarks.ours"}
+MODULES = {"peer": "benchmarks.google_genai_side", "ours": "benchmarks.live_protocol_side"}
 WARM_UP = 20
 """Sessions opened before counting: lazy imports and caches are no session's cost."""
 

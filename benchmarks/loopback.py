@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from benchmarks import ours, peer_google, wire
+from benchmarks import google_genai_side, live_protocol_side, wire
 from benchmarks.loopback_server import running
 from benchmarks.runner import Plan, Row, Side, settle, turns
 
@@ -37,7 +37,7 @@ Exercise = Callable[[Client], Awaitable[object]]
 @contextlib.asynccontextmanager
 async def _sessions(url: str) -> AsyncIterator[Sessions]:
     dial: dict[Side, Callable[[str], AbstractAsyncContextManager[Client]]]
-    dial = {"peer": peer_google.connect, "ours": ours.connect}
+    dial = {"peer": google_genai_side.connect, "ours": live_protocol_side.connect}
     async with contextlib.AsyncExitStack() as stack:
         yield {side: await stack.enter_async_context(connect(url)) for side, connect in dial.items()}
 

@@ -1,15 +1,31 @@
-"""Sans-I/O Gemini Live: bytes in, typed events out; commands in, frames out. Client and server role."""
+"""Sans-I/O Gemini Live: bytes in, typed events out; commands in, bytes out. Client and server.
+
+    >>> from live_protocol import Endpoint, LiveConnection, SetupReceived, UpgradeRequested
+    >>> client = LiveConnection.client(Endpoint.custom("ws://localhost/"), model="a-model")
+    >>> server = LiveConnection.server()
+    >>> for _ in range(2):  # a socket would carry the same bytes
+    ...     server.receive_data(client.data_to_send())
+    ...     for event in server.events():
+    ...         match event:
+    ...             case UpgradeRequested(): server.accept()
+    ...             case SetupReceived(): server.send_setup_complete()
+    ...     client.receive_data(server.data_to_send())
+    >>> [type(event).__name__ for event in client.events()]
+    ['Connected', 'SetupComplete']
+
+Most programs find all they need in this module. The rooms below have the rest:
+
+- The ground: ``states``, ``events``, ``errors``, ``close_info``, ``limits``, ``timing``, ``endpoint``, ``messages``.
+- The protocol: ``codec`` (JSON), ``websocket`` (RFC 6455), ``session`` (Live over whole messages), ``connection`` (both
+  joined), ``reconnect`` (one session over many connections).
+- Batteries, which ``import live_protocol`` does not load: ``tools`` (function calling), ``audio``, ``conversation``
+  (transcripts and turns), ``recording`` (traces and timelines), ``emulator`` (the service's end), ``testing``.
+"""
 
 from live_protocol._version import __version__
-from live_protocol.close_info import CloseInfo, FrameSummary, Initiator
-from live_protocol.codec.codec import Codec
-from live_protocol.connection.live_connection import LiveConnection
-from live_protocol.connection.message_connection import (
-    AcceptUpgrade,
-    CloseWebSocket,
-    MessageConnection,
-    RefuseUpgrade,
-)
+from live_protocol.close_info import CloseInfo
+from live_protocol.codec import Codec
+from live_protocol.connection import LiveConnection, MessageConnection
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import (
     AlreadyClosed,
@@ -42,7 +58,6 @@ from live_protocol.events import (
     CodeExecutionResultReceived,
     Connected,
     ConnectionClosed,
-    ConnectionEvent,
     ConnectionFailed,
     ContextUpdateReceived,
     Event,
@@ -56,7 +71,6 @@ from live_protocol.events import (
     InteractionStatusChanged,
     InterimInputTranscript,
     Interrupted,
-    LossReason,
     OutputTranscript,
     PartReceived,
     PingReceived,
@@ -64,13 +78,10 @@ from live_protocol.events import (
     RealtimeInputReceived,
     Reconnected,
     Reconnecting,
-    ReconnectReason,
     ResumptionUpdated,
     ServerError,
-    SessionEvent,
     SetupComplete,
     SetupReceived,
-    StallKind,
     StallSuspected,
     TextChunk,
     ToolCallCancelled,
@@ -89,91 +100,56 @@ from live_protocol.events import (
 )
 from live_protocol.limits import Limits
 from live_protocol.messages import (
-    ActivityHandling,
-    AudioTranscriptionConfig,
-    AutomaticActivityDetection,
-    Backend,
-    Behavior,
+    AudioFormat,
     Blob,
     Content,
-    ContextWindowCompressionConfig,
     FunctionCall,
     FunctionDeclaration,
     FunctionResponse,
-    FunctionResponseScheduling,
     LiveClientMessage,
     LiveClientSetup,
     LiveConnectConfig,
     LiveServerMessage,
     Modality,
     Part,
-    PrebuiltVoiceConfig,
-    RealtimeInputConfig,
-    Schema,
-    SessionResumptionConfig,
-    SlidingWindow,
-    SpeechConfig,
     Tool,
-    Type,
-    VoiceConfig,
 )
-from live_protocol.messages.audio_format import AudioFormat
-from live_protocol.reconnect.persistent import DialRequest, PersistentConnection
-from live_protocol.reconnect.policy import GoAwayPolicy, LateToolResults, NoHandlePolicy, OfflinePolicy, ReconnectPolicy
-from live_protocol.reconnect.snapshot import Snapshot
-from live_protocol.session.live_session import LiveSession
-from live_protocol.session.resumption import Resumption
-from live_protocol.session.usage import Usage
+from live_protocol.reconnect import PersistentConnection, ReconnectPolicy
+from live_protocol.session import LiveSession
 from live_protocol.states import ActivityState, ConnectionState, Phase, ToolCallState, TurnState
-from live_protocol.timing import Deadline, Timeouts
-from live_protocol.websocket.link import Observation, Wants, WebSocketLink
+from live_protocol.timing import Timeouts
 
 __all__ = [
-    "AcceptUpgrade",
-    "ActivityHandling",
     "ActivityState",
     "AlreadyClosed",
     "AudioChunk",
     "AudioFormat",
-    "AudioTranscriptionConfig",
-    "AutomaticActivityDetection",
-    "Backend",
-    "Behavior",
     "Blob",
     "ClientClosed",
     "ClientContentReceived",
     "CloseInfo",
-    "CloseWebSocket",
     "CodeExecutionResultReceived",
     "Codec",
     "Connected",
     "ConnectionClosed",
     "ConnectionClosing",
-    "ConnectionEvent",
     "ConnectionFailed",
     "ConnectionState",
     "Content",
     "ContextUpdateReceived",
-    "ContextWindowCompressionConfig",
-    "Deadline",
     "DeadlineExpired",
-    "DialRequest",
     "Endpoint",
     "Event",
     "ExecutableCodeReceived",
-    "FrameSummary",
     "FrameViolation",
     "FunctionCall",
     "FunctionDeclaration",
     "FunctionResponse",
-    "FunctionResponseScheduling",
     "GenerationComplete",
     "GoAway",
-    "GoAwayPolicy",
     "Grounding",
     "HandshakeFailed",
     "IllegalInState",
-    "Initiator",
     "InlineDataChunk",
     "InputLost",
     "InputTranscript",
@@ -182,7 +158,6 @@ __all__ = [
     "Interrupted",
     "InvalidJson",
     "InvalidMessage",
-    "LateToolResults",
     "LimitExceeded",
     "Limits",
     "LiveClientMessage",
@@ -193,14 +168,10 @@ __all__ = [
     "LiveServerMessage",
     "LiveSession",
     "LocalProtocolError",
-    "LossReason",
     "MessageConnection",
     "MessageTooLarge",
     "Modality",
-    "NoHandlePolicy",
     "NotConnected",
-    "Observation",
-    "OfflinePolicy",
     "OutOfOrder",
     "OutputTranscript",
     "Part",
@@ -210,30 +181,18 @@ __all__ = [
     "Phase",
     "PingReceived",
     "PongReceived",
-    "PrebuiltVoiceConfig",
-    "RealtimeInputConfig",
     "RealtimeInputReceived",
     "ReconnectPolicy",
-    "ReconnectReason",
     "Reconnected",
     "Reconnecting",
-    "RefuseUpgrade",
     "RemoteProtocolError",
-    "Resumption",
     "ResumptionUpdated",
-    "Schema",
     "SchemaMismatch",
     "ServerClosed",
     "ServerError",
-    "SessionEvent",
-    "SessionResumptionConfig",
     "SetupComplete",
     "SetupReceived",
-    "SlidingWindow",
-    "Snapshot",
-    "SpeechConfig",
     "StaleOperation",
-    "StallKind",
     "StallSuspected",
     "TextChunk",
     "Timeouts",
@@ -248,18 +207,13 @@ __all__ = [
     "TurnComplete",
     "TurnStarted",
     "TurnState",
-    "Type",
     "Undecodable",
     "UnknownMessage",
     "UpgradeRejected",
     "UpgradeRequested",
     "UrlContextRetrieved",
-    "Usage",
     "UsageUpdated",
     "VoiceActivityDetected",
-    "VoiceConfig",
     "WaitingForInput",
-    "Wants",
-    "WebSocketLink",
     "__version__",
 ]

@@ -1,7 +1,7 @@
-"""Checks of everything that reaches a request line or a header, and URLs taken apart.
+"""Checks for everything that goes into a request line or a header, and a URL parser.
 
-Every error names the argument and the rule, none the value, nor does an exception that holds the value stay
-reachable from it (reliability.md W41, W42, W44).
+An error names the argument and the rule, never the value, which may be a credential. Exceptions that quote the value
+are not chained to it.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ __all__ = [
 ]
 
 HeadersInput: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
-"""Header fields as a caller gives them; names in any case, each at most once."""
+"""Header fields from a caller; names in any case, each at most once."""
 
 SECURE: Final[Mapping[str, bool]] = {"ws": False, "http": False, "wss": True, "https": True}
-"""The schemes of a URL, and whether they mean TLS."""
+"""The schemes of a URL, and whether each uses TLS."""
 
 _MULTI_REGIONS: Final = frozenset({"us", "eu"})
 _RESERVED: Final = frozenset({"host", "upgrade", "connection", "content-length", "transfer-encoding"})
@@ -48,7 +48,7 @@ _VERSION: Final = re.compile(r"v[0-9a-z]+")
 _LOCATION: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _PROJECT: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9:_-]|\.(?!\.))*")
 _HOST: Final = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?")
-_TARGET: Final = re.compile(r"/[!\"$-~]*")  # visible ASCII but "#": a fragment is not part of a request
+_TARGET: Final = re.compile(r"/[!\"$-~]*")  # visible ASCII but "#", as a request has no fragment
 _URL: Final = re.compile(
     r"(?P<scheme>[A-Za-z]+)://(?:\[(?P<v6>[^\]]*)\]|(?P<host>[^/?#@:\[\]]+))(?::(?P<port>[0-9]{0,5}))?"
     r"(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?"
@@ -62,27 +62,27 @@ def _matched(path: str, value: object, pattern: re.Pattern[str], rule: str) -> s
 
 
 def credential(path: str, value: object) -> str:
-    """The value, where it can stand in a header."""
+    """Check a credential for a header."""
     return _matched(path, value, _VISIBLE, "a non-empty str of visible ASCII: no spaces, no line breaks")
 
 
 def version_id(value: object) -> str:
-    """The value, where it is an API version."""
+    """Check an API version."""
     return _matched("version", value, _VERSION, "an API version such as v1beta")
 
 
 def project_id(path: str, value: object) -> str:
-    """The value, where it is a project's id or number."""
+    """Check a project id or number."""
     return _matched(path, value, _PROJECT, "a project id or number")
 
 
 def location_id(value: object) -> str:
-    """The value, where it is a location; it becomes part of a host name."""
+    """Check a location, which becomes part of a host name."""
     return _matched("location", value, _LOCATION, "a location such as us-central1, us or global")
 
 
 def checked_headers(headers: HeadersInput) -> tuple[tuple[str, str], ...]:
-    """The fields, names in lower case. Errors name the position only: name and value may be swapped."""
+    """Check header fields and lower their names. Errors give the position alone: name and value may be swapped."""
     fields: dict[str, str] = {}
     pairs: object = headers.items() if isinstance(headers, Mapping) else headers
     if isinstance(pairs, (str, bytes)) or not isinstance(pairs, Iterable):
@@ -91,10 +91,10 @@ def checked_headers(headers: HeadersInput) -> tuple[tuple[str, str], ...]:
         path = f"headers[{index}]"
         if not isinstance(pair, (tuple, list)) or len(cast("Sequence[object]", pair)) != 2:
             raise InvalidMessage(path, "must be a pair of name and value")
-        given, value = cast("Sequence[object]", pair)
-        name = _matched(path, given, _HEADER_NAME, "named by an HTTP token (RFC 9110 section 5.1)").lower()
+        name, value = cast("Sequence[object]", pair)
+        name = _matched(path, name, _HEADER_NAME, "named by an HTTP token (RFC 9110 section 5.1)").lower()
         if name in _RESERVED or name.startswith("sec-websocket-"):
-            raise InvalidMessage(path, "is a field that the opening handshake writes itself")
+            raise InvalidMessage(path, "is a field of the opening handshake itself")
         if name in fields:
             raise InvalidMessage(path, "repeats a field: join the values with a comma")
         fields[name] = _matched(path, value, _HEADER_VALUE, "visible ASCII, with spaces only between words")
@@ -102,18 +102,18 @@ def checked_headers(headers: HeadersInput) -> tuple[tuple[str, str], ...]:
 
 
 def check_target(value: object) -> None:
-    """Refuse what cannot stand in a request line."""
+    """Check a request target."""
     _matched("target", value, _TARGET, "a path of visible ASCII that begins with '/', no fragment")
 
 
 def check_port(value: object) -> None:
-    """Refuse what is no TCP port."""
+    """Check a TCP port."""
     if not isinstance(value, int) or not 0 < value < 65536:
         raise InvalidMessage("port", "must be 1 to 65535")
 
 
 def check_host(value: object) -> None:
-    """Refuse what is neither an ASCII name nor an address."""
+    """Check an ASCII name or an address."""
     if isinstance(value, str) and ":" in value:
         _ipv6(value, "host")
     else:
@@ -122,10 +122,9 @@ def check_host(value: object) -> None:
 
 def _ipv6(host: str, path: str) -> str:
     try:
-        # A zone ("%eth0") means something on one machine only and has no place in a Host field.
+        # A zone ("%eth0") has a meaning on one machine only and does not belong in a Host field.
         address = "" if "%" in host else str(IPv6Address(host))
-    except ValueError:
-        # Raised below instead: this exception quotes the host and would stay reachable as __context__.
+    except ValueError:  # quotes the host, so the error is raised below, not chained to it
         address = ""
     if not address:
         raise InvalidMessage(path, "its host is not a valid IPv6 address")
@@ -134,9 +133,9 @@ def _ipv6(host: str, path: str) -> str:
 
 def _ascii(host: str, path: str) -> str:
     try:
-        # The codec is quadratic in the length of its input.
+        # The codec takes quadratic time.
         encoded = host.encode("idna").decode("ascii").lower() if len(host) <= 253 else ""
-    except UnicodeError:  # holds the host, see above
+    except UnicodeError:  # quotes the host too
         encoded = ""
     if _HOST.fullmatch(encoded) is None:
         raise InvalidMessage(path, "its host is not a valid name, IPv4 address or bracketed IPv6 address")
@@ -145,14 +144,14 @@ def _ascii(host: str, path: str) -> str:
 
 @attrs.frozen(kw_only=True)
 class Url:
-    """A URL in the parts that an endpoint needs.
+    """The parts of a URL that an endpoint needs.
 
     Attributes:
         scheme: In lower case, one of `SECURE`.
         host: ASCII in lower case; IPv6 without brackets.
-        port: As given, or the default of the scheme.
+        port: The default of the scheme if the URL has none.
         path: At least ``/``.
-        query: With its question mark, or empty; may hold credentials.
+        query: With its question mark, or empty; may contain credentials.
     """
 
     scheme: str
@@ -163,22 +162,20 @@ class Url:
 
 
 def split_url(path: str, url: object) -> Url:
-    """Take a URL apart. Not by urlsplit(), which drops CR and LF in silence and quotes the URL in its errors.
+    """Parse a URL. ``urlsplit()`` does not do: it drops CR and LF silently, and its errors quote the URL.
 
     Args:
         path: Name of the argument, for errors.
-        url: ``ws``, ``wss``, ``http`` or ``https``.
-
-    Returns:
-        Its parts.
+        url: URL with the scheme ``ws``, ``wss``, ``http`` or ``https``.
 
     Raises:
-        InvalidMessage: It is not one of these, holds user info or a fragment, or cannot stand in a request.
+        InvalidMessage: The scheme is another one, or the URL has user info, a fragment or characters that a request
+            does not allow.
     """
     if not isinstance(url, str) or any(c <= " " or c == "\x7f" for c in url):
         raise InvalidMessage(path, "must be a URL without spaces, line breaks or control characters")
     if "@" in url.partition("://")[2].partition("/")[0].partition("?")[0]:
-        raise InvalidMessage(path, "holds user info: pass credentials as arguments or headers")
+        raise InvalidMessage(path, "has user info: pass credentials as arguments or headers")
     match = _URL.fullmatch(url)
     if match is None or (scheme := match["scheme"].lower()) not in SECURE:
         raise InvalidMessage(path, "must be scheme://host[:port][/path] with ws, wss, http or https, no fragment")
@@ -192,7 +189,7 @@ def split_url(path: str, url: object) -> Url:
 
 
 def base_of(base_url: str | None, host: str) -> Url:
-    """The base URL, or the host of the service; a path prefix is kept, a query refused."""
+    """The base URL, by default the host of the service; it may have a path prefix but no query."""
     base = split_url("base_url", f"wss://{host}" if base_url is None else base_url)
     if base.query:
         raise InvalidMessage("base_url", "has a query: pass a complete URL to Endpoint.custom()")
@@ -200,7 +197,7 @@ def base_of(base_url: str | None, host: str) -> Url:
 
 
 def mtls_host(host: str) -> str:
-    """The mTLS twin of a Google host; the ``.rep.`` hosts and all others have none (wire.md#urls)."""
+    """The mTLS twin of a Google host; ``.rep.`` hosts and other hosts have none (wire.md#urls)."""
     if ".rep." not in host and ".mtls." not in host:
         for domain in ("sandbox.googleapis.com", "googleapis.com"):
             if host.endswith(f".{domain}"):
@@ -209,7 +206,7 @@ def mtls_host(host: str) -> str:
 
 
 def vertex_host(location: str | None) -> str:
-    """The host that serves a location (wire.md#urls); None is express mode."""
+    """The host of a location (wire.md#urls); None is express mode."""
     if location is None or location == "global":
         return "aiplatform.googleapis.com"
     location_id(location)

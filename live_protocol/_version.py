@@ -1,4 +1,4 @@
-"""The one place that holds the version."""
+"""The version, in one place."""
 
 __version__ = "0.1.0"
 """The version of the distribution."""

@@ -1,7 +1,7 @@
-"""Where a session is dialed: URL, headers, dialect and model names (wire.md#endpoints). Pure.
+"""Where to dial: URL, headers, dialect and model names (wire.md#endpoints).
 
-Nothing here reads the environment, resolves a name or fetches a token. The second half is the server's view:
-which route a request names and which credentials it brings.
+Nothing here reads the environment, resolves a name or fetches a token. The second half is for servers: the route that a
+request names, and the credentials that it brings.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 Method: TypeAlias = Literal["BidiGenerateContent", "BidiGenerateContentConstrained", "BidiGenerateMusic"]
-"""The methods that are served over a WebSocket (wire.md#urls)."""
+"""The methods that a WebSocket can reach (wire.md#urls)."""
 
 _Fields: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -68,8 +68,8 @@ _VERTEX_PATH: Final = re.compile(
 
 
 def _with(headers: _Fields, name: str, value: str, *, path: str) -> _Fields:
-    if any(name == given for given, _ in headers):
-        raise InvalidMessage(path, f"the headers hold {name} too: pass one of them")
+    if any(name == present for present, _ in headers):
+        raise InvalidMessage(path, f"the headers have {name} too: pass one of them")
     return ((name, value), *headers)
 
 
@@ -90,23 +90,23 @@ def _show_target(target: str) -> str:
 @final
 @attrs.frozen(kw_only=True)
 class Endpoint:
-    """Where to dial, with which headers, in which dialect. Immutable; shows no credential in any text form.
+    """Address, headers and dialect of a service. Immutable; its text forms show no credential.
 
-    Plain ``ws://`` is taken at its word, where the Python SDK turns every base URL into ``wss://``: emulators
-    and gateways on the same machine often have no certificate. Over any network use ``wss://`` or ``https://``,
-    for credentials travel in the first request.
+    A plain ``ws://`` URL stays one, since emulators and gateways on the same machine often have no certificate; the
+    Python SDK turns every base URL into ``wss://``. Over a network use ``wss://`` or ``https://``: credentials travel
+    in the first request.
 
-    An endpoint cannot be pickled, since a pickle would hold its credentials in clear; copying gives the same
-    object. ``attrs.asdict()`` and the fields themselves hold them too.
+    An endpoint refuses to be pickled, since a pickle would show its credentials; copying returns the same object. Its
+    fields and ``attrs.asdict()`` contain them.
 
     Attributes:
-        backend: The dialect that is spoken there.
-        secure: Whether TLS is used.
+        backend: Dialect of the service.
+        secure: Whether to use TLS.
         host: Name, IPv4 or IPv6 address (no brackets), ASCII, in lower case.
         port: TCP port.
-        target: Request target, path and query; the query may hold credentials.
-        headers: Header fields of the upgrade request beside those of the handshake, names in lower case; they
-            may hold credentials.
+        target: Request target, path and query; the query may contain credentials.
+        headers: Header fields of the upgrade request besides those of the handshake, names in lower case; they may
+            contain credentials.
         project: Google Cloud project, Vertex only.
         location: Google Cloud location, Vertex only.
     """
@@ -149,23 +149,19 @@ class Endpoint:
             token: Name of an ephemeral token, ``auth_tokens/...``; it selects the method
                 ``BidiGenerateContentConstrained``.
             version: API version; ``v1alpha`` has previews.
-            base_url: Another origin, with or without a path prefix, before which ``/ws/...`` is appended.
-                ``http`` means ``ws``, ``https`` means ``wss``.
-            headers: More header fields; with ``authorization`` or ``x-goog-api-key`` among them no other
-                credential is needed.
-            key_in_query: Put the credential into the query, as browsers must, instead of a header. URLs end
-                up in logs of proxies.
-
-        Returns:
-            The endpoint.
+            base_url: Another origin, with or without a path prefix; ``/ws/...`` is appended. ``http`` means ``ws``,
+                ``https`` means ``wss``.
+            headers: More header fields. With ``authorization`` or ``x-goog-api-key`` among them no other credential is
+                needed.
+            key_in_query: Put the credential into the query, as browsers must, instead of a header. Proxies log URLs.
 
         Raises:
-            InvalidMessage: No credential, more than one, or an argument that cannot stand in a request. The
-                text never holds the value.
+            InvalidMessage: There is no credential or more than one, or an argument is not valid in a request. The text
+                never contains the value.
         """
         if api_key is not None and token is not None:
-            raise InvalidMessage("token", "api_key is given too: pass one of them")
-        given = checked_headers(headers)
+            raise InvalidMessage("token", "api_key= is there too: pass one of them")
+        fields = checked_headers(headers)
         secret: str | None = None
         if token is not None:
             secret = credential("token", token)
@@ -173,7 +169,7 @@ class Endpoint:
                 raise InvalidMessage("token", f"must begin with {_EPHEMERAL}; an API key goes to api_key=")
         elif api_key is not None:
             secret = credential("api_key", api_key)
-        kind = _kind("api_key", secret) if secret else credentials("/", given).kind
+        kind = _kind("api_key", secret) if secret else credentials("/", fields).kind
         if kind is None:
             raise InvalidMessage("api_key", "pass api_key= or token=; without either use Endpoint.custom()")
         ephemeral = kind == "ephemeral_token"
@@ -184,7 +180,7 @@ class Endpoint:
             query = f"?{'access_token' if ephemeral else 'key'}={quote(secret)}"
         elif secret:
             field = ("authorization", f"Token {secret}") if ephemeral else ("x-goog-api-key", secret)
-            given = _with(given, *field, path="token" if ephemeral else "api_key")
+            fields = _with(fields, *field, path="token" if ephemeral else "api_key")
         method = "BidiGenerateContentConstrained" if ephemeral else "BidiGenerateContent"
         base = base_of(base_url, _GEMINI_HOST)
         service = f"google.ai.generativelanguage.{version_id(version)}.GenerativeService.{method}"
@@ -194,7 +190,7 @@ class Endpoint:
             host=base.host,
             port=base.port,
             target=f"{base.path.rstrip('/')}/ws/{service}{query}",
-            headers=_with_user_agent(given),
+            headers=_with_user_agent(fields),
         )
 
     @classmethod
@@ -214,31 +210,28 @@ class Endpoint:
         """Vertex AI, with an OAuth2 access token or in express mode (wire.md#urls and wire.md#credentials).
 
         Args:
-            access_token: OAuth2 access token of scope cloud-platform. It lives about an hour: give every
-                reconnect a fresh one by `with_access_token()`.
+            access_token: OAuth2 access token of scope cloud-platform. It expires after about an hour: renew it for
+                each reconnect by `with_access_token()`.
             project: Project id or number; required except in express mode.
             location: A region, a multi-region (``us``, ``eu``) or ``global``, which is the default.
             api_key: API key of express mode, instead of ``access_token`` and ``project``.
-            quota_project: Project that is billed, sent as ``x-goog-user-project``.
+            quota_project: Project to bill, sent as ``x-goog-user-project``.
             version: API version.
             base_url: As in `gemini()`.
-            headers: More header fields. An ``authorization`` or ``x-goog-user-project`` among them wins over
+            headers: More header fields. ``authorization`` and ``x-goog-user-project`` among them take precedence over
                 ``access_token`` and ``quota_project``.
-            mtls: Dial the mTLS twin of a ``googleapis.com`` host, where there is one.
-
-        Returns:
-            The endpoint.
+            mtls: Dial the mTLS twin of a ``googleapis.com`` host, if it has one.
 
         Raises:
-            InvalidMessage: As for `gemini()`; also without a project outside express mode.
+            InvalidMessage: As for `gemini()`, and without a project outside express mode.
         """
-        given = checked_headers(headers)
-        names = {name for name, _ in given}
+        fields = checked_headers(headers)
+        names = {name for name, _ in fields}
         token = None if access_token is None else credential("access_token", access_token)
         if api_key is not None:
             if token is not None or project is not None:
                 raise InvalidMessage("api_key", "express mode takes neither access_token= nor project=")
-            given = _with(given, "x-goog-api-key", credential("api_key", api_key), path="api_key")
+            fields = _with(fields, "x-goog-api-key", credential("api_key", api_key), path="api_key")
         elif project is None:
             raise InvalidMessage(
                 "project",
@@ -247,13 +240,13 @@ class Endpoint:
         elif "authorization" not in names:
             if token is None:
                 raise InvalidMessage("access_token", "pass access_token= or an authorization header")
-            given = _with(given, "authorization", f"Bearer {token}", path="access_token")
+            fields = _with(fields, "authorization", f"Bearer {token}", path="access_token")
         if api_key is None and location is None:
             location = "global"
         if quota_project is not None:
             project_id("quota_project", quota_project)
             if "x-goog-user-project" not in names:
-                given = _with(given, "x-goog-user-project", quota_project, path="quota_project")
+                fields = _with(fields, "x-goog-user-project", quota_project, path="quota_project")
         base = base_of(base_url, vertex_host(location))
         service = f"google.cloud.aiplatform.{version_id(version)}.LlmBidiService/BidiGenerateContent"
         return cls(
@@ -262,7 +255,7 @@ class Endpoint:
             host=mtls_host(base.host) if mtls else base.host,
             port=base.port,
             target=f"{base.path.rstrip('/')}/ws/{service}",
-            headers=_with_user_agent(given),
+            headers=_with_user_agent(fields),
             project=project,
             location=location,
         )
@@ -280,17 +273,14 @@ class Endpoint:
         """Any server of this protocol: a gateway, an emulator, a method that has no constructor here.
 
         Args:
-            url: The complete ``ws://`` or ``wss://`` URL, used exactly as given; nothing is appended.
-            backend: The dialect spoken there.
-            headers: All header fields, credentials included; only ``user-agent`` is added if missing.
+            url: The complete ``ws://`` or ``wss://`` URL; nothing is appended.
+            backend: Dialect of the server.
+            headers: All header fields, with credentials; only ``user-agent`` is added if missing.
             project: Project for `model_path()`, Vertex only.
             location: Location for `model_path()`, Vertex only.
 
-        Returns:
-            The endpoint.
-
         Raises:
-            InvalidMessage: An argument cannot stand in a request. The text never holds the value.
+            InvalidMessage: An argument is not valid in a request. The text never contains the value.
         """
         parts = split_url("url", url)
         if parts.scheme not in {"ws", "wss"}:
@@ -314,28 +304,27 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """The URL without credentials, for logs: every value of its query is left out."""
+        """The URL for logs: without the values of its query, which may be credentials."""
         return f"{'wss' if self.secure else 'ws'}://{self.host_header}{redact_query(self.target)}"
 
     def model_path(self, model: str) -> str:
-        """Name of a model as ``setup.model`` has it (wire.md#model-names).
+        """The resource name of a model, for ``setup.model`` (wire.md#model-names).
 
         Args:
-            model: Short or full name. On Vertex ``publisher/model`` is understood too.
+            model: Short or full name; on Vertex also ``publisher/model``.
 
         Returns:
-            The full name. On Vertex project and location stand in front where both are known, so not in
-            express mode.
+            The full name. On Vertex it begins with project and location if both are known, so not in express mode.
 
         Raises:
-            InvalidMessage: The name is empty, or holds ``..``, ``?``, ``&``, blanks or control characters.
+            InvalidMessage: The name is empty or contains ``..``, ``?``, ``&``, spaces or control characters.
         """
         if not model:
             raise InvalidMessage("setup.model", "is required")
         if any(part in model for part in ("..", "?", "&")):
-            raise InvalidMessage("setup.model", "must not hold '..', '?' or '&'")
+            raise InvalidMessage("setup.model", "must not contain '..', '?' or '&'")
         if not model.isprintable() or " " in model:
-            why = "must not hold blanks or control characters; a name read from a file often ends in a newline"
+            why = "must not contain spaces or control characters; a name read from a file often ends in a newline"
             raise InvalidMessage("setup.model", why)
         if self.backend is Backend.GEMINI:
             return model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
@@ -352,14 +341,11 @@ class Endpoint:
         Args:
             token: The token; it replaces any ``authorization`` field.
 
-        Returns:
-            A new endpoint; this one is unchanged.
-
         Raises:
-            InvalidMessage: The token cannot stand in a header, or this endpoint does not take OAuth2 tokens.
+            InvalidMessage: The token is not valid in a header, or this endpoint does not use OAuth2 tokens.
         """
         if self.backend is not Backend.VERTEX or any(name == "x-goog-api-key" for name, _ in self.headers):
-            raise InvalidMessage("token", "only Vertex AI outside express mode takes access tokens")
+            raise InvalidMessage("token", "only Vertex AI outside express mode uses access tokens")
         others = tuple(field for field in self.headers if field[0] != "authorization")
         bearer = f"Bearer {credential('token', token)}"
         return attrs.evolve(self, headers=(("authorization", bearer), *others))
@@ -371,22 +357,22 @@ class Endpoint:
         return self
 
     def __reduce__(self) -> NoReturn:
-        raise InvalidMessage("endpoint", "holds credentials and is not pickled: build it where it is needed")
+        raise InvalidMessage("endpoint", "contains credentials and refuses to be pickled: build it where it is needed")
 
 
-# --- the server's view --------------------------------------------------------------------------------------
+# --- for servers --------------------------------------------------------------------------------------------
 
 
 @final
 @attrs.frozen(kw_only=True)
 class Route:
-    """What the path of an upgrade request asks for (wire.md#urls).
+    """The method that the path of an upgrade request names (wire.md#urls).
 
     Attributes:
-        backend: The dialect.
+        backend: Its dialect.
         version: API version, for example ``v1beta``.
-        method: The method.
-        prefix: What stands before ``/ws/``: empty, or a path such as ``/gateway``.
+        method: Its name.
+        prefix: The path before ``/ws/``: empty, or for example ``/gateway``.
     """
 
     backend: Backend
@@ -396,15 +382,15 @@ class Route:
 
 
 def match_target(target: str) -> Route | None:
-    """Which method of which service a request target names (wire.md#urls). Never raises.
+    """Parse a request target (wire.md#urls). Never raises.
 
-    Repeated slashes count as one, since the Python SDK really sends ``//ws/...``; any version is taken.
+    Repeated slashes count as one, since the Python SDK sends ``//ws/...``. Any version matches.
 
     Args:
         target: Path and query as they came.
 
     Returns:
-        The route, or None for a path that is none of them.
+        The route, or None if the path names no method.
     """
     path = re.sub("/{2,}", "/", target.partition("?")[0])
     match = _GEMINI_PATH.fullmatch(path)
@@ -427,10 +413,10 @@ CredentialKind: TypeAlias = Literal["api_key", "ephemeral_token", "oauth"]
 @final
 @attrs.frozen(kw_only=True)
 class Credentials:
-    """The credential that a request brings.
+    """The credential of a request.
 
     Attributes:
-        kind: What it is; None for none.
+        kind: Its kind; None if there is no credential.
         value: The key or token, without its scheme; out of ``repr``.
     """
 
@@ -445,15 +431,15 @@ def _kind(kind: CredentialKind, value: str) -> CredentialKind:
 def credentials(target: str, headers: Iterable[tuple[str, str]]) -> Credentials:
     """The credential of an upgrade request (wire.md#credentials). Never raises.
 
-    Looked for in this order: ``Authorization`` (``Bearer`` or ``Token``), ``x-goog-api-key``, then
-    ``access_token`` and ``key`` of the query. The Python SDK repeats an ephemeral token in the second place.
+    The order is ``Authorization`` (``Bearer`` or ``Token``), ``x-goog-api-key``, then ``access_token`` and ``key`` of
+    the query. The Python SDK repeats an ephemeral token in the second place.
 
     Args:
         target: Path and query as they came.
-        headers: Header fields as they came, names in any case; of a repeated one the first counts.
+        headers: Header fields as they came, names in any case; the first of repeated ones counts.
 
     Returns:
-        The first credential found; its ``kind`` is None where there is none.
+        The first credential; its ``kind`` is None if there is none.
     """
     fields: dict[str, str] = {}
     for name, value in headers:

@@ -1,6 +1,6 @@
-"""The error taxonomy: the caller's bug, a lost race, the peer's fault. The three never mix.
+"""Three kinds of errors that never mix: the caller's bug, a lost race, the peer's fault.
 
-No message of these classes ever holds a key, a token, a URL's query or a payload.
+The text of an error never contains a key, a token, the query of a URL or a payload.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ __all__ = [
     "TransportFailed",
 ]
 
-_UNSPECIFIC = "Request contains an invalid argument."
-"""What the service says where it says nothing precise (wire.md#close-reasons)."""
+_INVALID_ARGUMENT = "Request contains an invalid argument."
+"""The service's reason when it gives no details (wire.md#close-reasons)."""
 
 
 class LiveProtocolError(Exception):
-    """Base of everything this library raises or reports."""
+    """Base of all errors that this library raises or reports."""
 
 
-# --- the caller's bug: raised by a command, nothing has changed -------------------------------------------------
+# --- the caller's bug: a command raises it and changes nothing --------------------------------------------------
 
 
 class LocalProtocolError(LiveProtocolError):
-    """The caller asked for something the protocol does not allow. Nothing was sent and no state has changed."""
+    """The protocol does not allow what the caller asked for. Nothing was sent and no state has changed."""
 
 
 class IllegalInState(LocalProtocolError):
-    """The command is fine, its moment is not.
+    """The command is not possible in the present state.
 
     Attributes:
-        operation: The command that was refused.
-        state: The state it was refused in.
+        operation: The refused command.
+        state: The state that does not allow it.
         hint: What to do instead.
     """
 
@@ -68,11 +68,11 @@ class IllegalInState(LocalProtocolError):
 
 
 class InvalidMessage(LocalProtocolError):
-    """The message would be refused by the service.
+    """The service would refuse the message, or an argument is malformed.
 
     Attributes:
-        path: Where, in the snake_case names of the message classes, for example ``setup.tools[0].name``.
-        why: What is wrong there and what to do instead.
+        path: Path of the bad value, in the names of the message classes, for example ``setup.tools[0].name``.
+        why: What is wrong with it and what to do instead.
     """
 
     def __init__(self, path: str, why: str) -> None:
@@ -95,15 +95,15 @@ class MessageTooLarge(LocalProtocolError):
         self.limit = limit
 
 
-# --- a lost race: raised by a command, nothing was sent, safe to ignore -----------------------------------------
+# --- a lost race: a command raises it and sends nothing; safe to ignore -----------------------------------------
 
 
 class StaleOperation(LiveProtocolError):
-    """The command came too late through nobody's fault. Nothing was sent; ignoring it is safe."""
+    """The command came too late, through no fault of the caller. Nothing was sent; ignoring the error is safe."""
 
 
 class ConnectionClosing(StaleOperation):
-    """The closing handshake has begun; nothing more can be sent on this connection."""
+    """The closing handshake has begun; the connection sends nothing more."""
 
     def __init__(self, operation: str) -> None:
         super().__init__(f"{operation} came after the connection began to close; nothing was sent")
@@ -111,7 +111,7 @@ class ConnectionClosing(StaleOperation):
 
 
 class AlreadyClosed(StaleOperation):
-    """The connection has ended; nothing more can be sent on it."""
+    """The connection has ended."""
 
     def __init__(self, operation: str) -> None:
         super().__init__(f"{operation} came after the connection had ended; nothing was sent")
@@ -131,11 +131,11 @@ class ToolCallWasCancelled(StaleOperation):
 
 
 class ToolCallOrphaned(StaleOperation):
-    """The call was made on an earlier connection, and may not be answered on the present one.
+    """The call came on an earlier connection and cannot be answered on the present one.
 
     Attributes:
-        call_id: Id of the call, or its name where it has none.
-        epoch: Number of the connection it was made on.
+        call_id: Id of the call, or its name if it has no id.
+        epoch: Number of the connection that the call came on.
         current: Number of the present connection.
     """
 
@@ -150,11 +150,11 @@ class ToolCallOrphaned(StaleOperation):
 
 
 class NotConnected(StaleOperation):
-    """The command came between two connections, and the policy keeps no input, or no more of it.
+    """The command came between two connections, and the policy does not keep its input for the next one.
 
     Attributes:
         operation: The command.
-        why: Why it was not kept.
+        why: Why its input was not kept.
     """
 
     def __init__(self, operation: str, why: str) -> None:
@@ -163,15 +163,15 @@ class NotConnected(StaleOperation):
         self.why = why
 
 
-# --- the peer's fault: only found inside ConnectionFailed -------------------------------------------------------
+# --- the peer's fault: carried by ConnectionFailed, never raised by a command -----------------------------------
 
 
 class RemoteProtocolError(LiveProtocolError):
     """The peer broke the protocol.
 
     Attributes:
-        close_code: The RFC 6455 close code that this end answers with.
-        close_reason: The close reason that goes with it; UTF-8, 123 bytes at most.
+        close_code: Close code that this end answers with (RFC 6455 section 7.4).
+        close_reason: Close reason that goes with it.
     """
 
     close_code: int = 1002
@@ -189,9 +189,9 @@ class HandshakeFailed(RemoteProtocolError):
 
     Attributes:
         why: What was wrong.
-        status: HTTP status of the refusal, or None where the peer broke HTTP or RFC 6455 instead of refusing.
+        status: HTTP status of the refusal; None if the peer broke HTTP or RFC 6455 instead of refusing.
         headers: Header fields of the refusal, names in lower case.
-        body: Body of the refusal, cut at ``Limits.max_body``.
+        body: Body of the refusal, truncated to ``Limits.max_body``.
     """
 
     def __init__(
@@ -214,10 +214,10 @@ class FrameViolation(RemoteProtocolError):
 
 
 class LimitExceeded(RemoteProtocolError):
-    """The peer broke a bound of `Limits`.
+    """The peer exceeded a limit.
 
     Attributes:
-        which: Name of the bound.
+        which: Name of the limit, a field of `Limits`.
         limit: Its value.
     """
 
@@ -232,48 +232,45 @@ class InvalidJson(RemoteProtocolError):
 
     Attributes:
         why: What is wrong, without the text itself.
-        position: Character offset where known.
+        position: Offset in characters, if known.
     """
 
     def __init__(self, why: str, position: int | None = None) -> None:
         where = "" if position is None else f" at character {position}"
-        super().__init__(
-            f"invalid JSON{where}: {why}",
-            close_code=1007,
-            close_reason=_UNSPECIFIC,
-        )
+        super().__init__(f"invalid JSON{where}: {why}", close_code=1007, close_reason=_INVALID_ARGUMENT)
         self.why = why
         self.position = position
 
 
 class SchemaMismatch(RemoteProtocolError):
-    """A message is JSON, but not one of this protocol.
+    """A message is JSON but does not fit its class.
 
     Attributes:
-        path: Where, in snake_case, for example ``setup.generation_config``.
-        why: What is wrong there.
+        path: Path of the bad value in snake_case, for example ``setup.generation_config``.
+        why: What is wrong with it.
     """
 
     def __init__(self, path: str, why: str, *, close_reason: str | None = None) -> None:
-        super().__init__(f"{path}: {why}" if path else why, close_code=1007, close_reason=close_reason or _UNSPECIFIC)
+        text = f"{path}: {why}" if path else why
+        super().__init__(text, close_code=1007, close_reason=close_reason or _INVALID_ARGUMENT)
         self.path = path
         self.why = why
 
 
 class OutOfOrder(RemoteProtocolError):
-    """A well-formed message came in a phase that does not allow it."""
+    """A valid message came in a phase that does not allow it."""
 
 
-# --- neither side's bug -----------------------------------------------------------------------------------------
+# --- nobody's bug -----------------------------------------------------------------------------------------------
 
 
 class DeadlineExpired(LiveProtocolError):
-    """Something took longer than `Timeouts` allows.
+    """A step took longer than `Timeouts` allows.
 
     Attributes:
         which: The deadline.
         after: The time it allowed, in seconds.
-        detail: What had been sent and what was still missing.
+        detail: What was sent and what did not come.
     """
 
     def __init__(self, which: Deadline, after: float, detail: str) -> None:
@@ -296,12 +293,12 @@ class TransportFailed(LiveProtocolError):
 
 
 class PeerClosed(LiveProtocolError):
-    """The peer closed the connection with a code that says something went wrong: a verdict, not a violation.
+    """The peer closed the connection with a code that means an error: a verdict, not a violation.
 
     Attributes:
         code: Close code (RFC 6455 section 7.4).
-        reason: The peer's text as it came; should it quote a credential, the text of the error does not.
-        hint: What to do about it, where the reason is a known one (wire.md#close-reasons).
+        reason: The peer's text as it came. The text of the error leaves out credentials in it.
+        hint: What to do about it, if the code or the reason is known (wire.md#close-reasons).
     """
 
     def __init__(self, code: int, reason: str, hint: str = "") -> None:
@@ -313,8 +310,8 @@ class PeerClosed(LiveProtocolError):
 
 
 class ServerClosed(PeerClosed):
-    """The service's answer to the client: 1007, 1008, 1011 and their like, with its text."""
+    """The service ended the connection with an error code, such as 1007, 1008 or 1011."""
 
 
 class ClientClosed(PeerClosed):
-    """A client ended its connection to this server with an error code."""
+    """A client ended the connection with an error code."""

@@ -1,7 +1,8 @@
-"""What a connection tells: one closed union of final classes.
+"""What happens on a connection: one closed union of final classes.
 
-`Event` is every public class below; a ``match`` over it with ``assert_never`` in the last case type-checks. Events that
-came out of one message share it as ``message`` and mark their end with ``last``; nothing a message bundled is dropped.
+`Event` is the union of all event classes below; a ``match`` over it with ``assert_never`` in the last case type-checks.
+A message can mean several events. They share it as ``message``, the final one has ``last`` set, and together they cover
+all of its content.
 """
 
 from __future__ import annotations
@@ -99,9 +100,10 @@ M = TypeVar("M", bound=LiveServerMessage | LiveClientMessage)
 
 @final
 class LazyMessage(Generic[M]):
-    """The message some events were taken from, built when somebody asks for it.
+    """The message behind an event, built on first access.
 
-    An audio chunk needs one string of its message; the rest costs several times as much and few read it.
+    An audio event needs one string of its message. Building the rest costs several times as much, and few programs
+    read it.
     """
 
     __slots__ = ("_build", "_message")
@@ -115,7 +117,7 @@ class LazyMessage(Generic[M]):
         """The whole typed message."""
         message = self._message
         if message is None:
-            assert self._build is not None  # noqa: S101 - one of the two is always given
+            assert self._build is not None  # noqa: S101 - one of the two is always there
             message = self._message = self._build()
             self._build = None
         return message
@@ -127,11 +129,11 @@ _NO_CLIENT_MESSAGE: LazyMessage[LiveClientMessage] = LazyMessage(LiveClientMessa
 
 @fast_define(kw_only=True)
 class _FromServer:
-    """Base of what a server message tells.
+    """Base of the events that come from a server message.
 
     Attributes:
         last: Whether this is the last event of its message.
-        unexpected: Whether the message came where the protocol does not have it; it is reported all the same.
+        unexpected: Whether the protocol does not allow the message at this point.
     """
 
     _lazy_message: LazyMessage[LiveServerMessage] = attrs.field(
@@ -148,11 +150,11 @@ class _FromServer:
 
 @fast_define(kw_only=True)
 class _Output(_FromServer):
-    """Base of what belongs to one generation of the model.
+    """Base of the events that belong to one generation of the model.
 
     Attributes:
         generation: Number of the generation, from 1; 0 before the first.
-        stale: True after an interruption: the generation was cut, do not play this.
+        stale: Whether the generation was interrupted before; do not play its output.
     """
 
     generation: int = 0
@@ -161,12 +163,12 @@ class _Output(_FromServer):
 
 @fast_define(kw_only=True)
 class _FromClient:
-    """Base of what a client message tells.
+    """Base of the events that come from a client message.
 
     Attributes:
         index: Number of the client message on this connection; setup is 0 (wire.md#transparent-mode).
         last: Whether this is the last event of its message.
-        unexpected: Whether the message came where the protocol does not have it.
+        unexpected: Whether the protocol does not allow the message at this point.
     """
 
     _lazy_message: LazyMessage[LiveClientMessage] = attrs.field(
@@ -182,13 +184,13 @@ class _FromClient:
         return self._lazy_message.message
 
 
-# --- link -------------------------------------------------------------------------------------------------------
+# --- connection -------------------------------------------------------------------------------------------------
 
 
 @final
 @attrs.frozen(kw_only=True)
 class UpgradeRequested:
-    """Server role: a client asks for a WebSocket; answer with ``accept()`` or ``reject()``.
+    """Server: a client requests a WebSocket; answer with ``accept()`` or ``reject()``.
 
     Attributes:
         target: Path and query as they came; the query may hold credentials and stays out of ``repr``.
@@ -205,7 +207,7 @@ class Connected:
     """The opening handshake succeeded (RFC 6455 section 4).
 
     Attributes:
-        headers: Header fields of the response, names in lower case; out of ``repr``, they may echo credentials.
+        headers: Header fields of the response, names in lower case; out of ``repr``, since they may echo credentials.
         compression: Whether permessage-deflate is in use (RFC 7692).
     """
 
@@ -220,8 +222,8 @@ class UpgradeRejected:
 
     Attributes:
         status: HTTP status.
-        headers: Header fields, names in lower case; out of ``repr``, they may echo credentials.
-        body: Body, cut at ``Limits.max_body``.
+        headers: Header fields, names in lower case; out of ``repr``, since they may echo credentials.
+        body: Body, truncated to ``Limits.max_body``.
     """
 
     status: int
@@ -232,7 +234,7 @@ class UpgradeRejected:
 @final
 @attrs.frozen(kw_only=True)
 class PingReceived:
-    """A ping came; its pong is queued already.
+    """A ping came. Its pong is queued already.
 
     Attributes:
         payload: Up to 125 bytes.
@@ -248,7 +250,7 @@ class PongReceived:
 
     Attributes:
         payload: Up to 125 bytes.
-        rtt: Seconds since the matching ping's bytes were taken, None where it matches none of ours.
+        rtt: Seconds since the bytes of the matching ping were taken; None if it matches none of ours.
     """
 
     payload: bytes = b""
@@ -258,10 +260,10 @@ class PongReceived:
 @final
 @attrs.frozen(kw_only=True)
 class ConnectionFailed:
-    """Something ended the connection in other than peace; `ConnectionClosed` follows.
+    """The connection failed. `ConnectionClosed` follows.
 
     Attributes:
-        error: What it was.
+        error: Why it failed.
     """
 
     error: LiveProtocolError
@@ -270,22 +272,22 @@ class ConnectionFailed:
 @final
 @attrs.frozen(kw_only=True)
 class ConnectionClosed:
-    """The end: always the last event, exactly once.
+    """The connection ended. This is the last event and comes exactly once.
 
     Attributes:
-        info: Everything known about it.
+        info: How and why it ended.
     """
 
     info: CloseInfo
 
 
-# --- session, client role ---------------------------------------------------------------------------------------
+# --- session, client --------------------------------------------------------------------------------------------
 
 
 @final
 @fast_define(kw_only=True)
 class SetupComplete(_FromServer):
-    """The server accepted the setup; the session is ready (wire.md#handshake).
+    """The server accepted the setup. The session is ready (wire.md#handshake).
 
     Attributes:
         session_id: Id of the session; Vertex only.
@@ -300,7 +302,7 @@ class GoAway(_FromServer):
     """The server will end this connection (wire.md#go-away).
 
     Attributes:
-        time_left: Seconds until then; None where the server did not say.
+        time_left: Seconds until then; None if the server did not say.
     """
 
     time_left: float | None = None
@@ -309,13 +311,13 @@ class GoAway(_FromServer):
 @final
 @fast_define(kw_only=True)
 class ResumptionUpdated(_FromServer):
-    """News about resuming this session (wire.md#resumption).
+    """The server updated how this session can be resumed (wire.md#resumption).
 
     Attributes:
-        handle: The new handle, None where this update carries none (an older one stays good). One that comes
-            without ``resumable`` is shown here and used nowhere.
-        resumable: Whether the session can be resumed from this very moment.
-        last_consumed_client_message_index: Newest client message inside the handle; transparent mode only.
+        handle: The new handle; None if the update has none, then the older one stays valid. A handle that comes without
+            ``resumable`` is not used for resuming.
+        resumable: Whether the session can be resumed from this point.
+        last_consumed_client_message_index: Newest client message that the handle covers; transparent mode only.
     """
 
     handle: str | None = attrs.field(default=None, repr=False)
@@ -326,36 +328,36 @@ class ResumptionUpdated(_FromServer):
 @final
 @fast_define(kw_only=True)
 class TurnStarted(_Output):
-    """The first output of a new turn; made here, the wire has no such message."""
+    """The first output of a turn is about to come. The wire has no message for this."""
 
 
 @final
 @fast_define(kw_only=True)
 class Interrupted(_Output):
-    """Generation was cut by the user: drop audio that was not played yet (wire.md#turn-state)."""
+    """The user interrupted the generation: drop the audio that has not been played (wire.md#turn-state)."""
 
 
 @final
 @fast_define(kw_only=True)
 class GenerationComplete(_Output):
-    """All output of the turn was sent; absent in interrupted turns."""
+    """The server has sent all output of the turn. An interrupted turn has no such event."""
 
 
 @final
 @fast_define(kw_only=True)
 class WaitingForInput(_Output):
-    """The model does not answer because it expects the user to go on."""
+    """The model does not answer yet because it expects the user to go on."""
 
 
 @final
 @fast_define(kw_only=True)
 class TurnComplete(_Output):
-    """The turn is over; for audio, when it would have been played.
+    """The turn is over. With audio it comes when playback would be over.
 
     Attributes:
-        reason: Why, where the turn ended abnormally.
-        interaction_status: What the server says about the whole interaction, None on models that do not.
-        interaction_complete: False where more turns follow by themselves (status IN_PROGRESS).
+        reason: Why the turn ended abnormally, if it did.
+        interaction_status: Status of the whole interaction; None on models that do not report it.
+        interaction_complete: Whether no more turns follow without input of the user (status is not IN_PROGRESS).
     """
 
     reason: TurnCompleteReason | str | None = None
@@ -366,10 +368,10 @@ class TurnComplete(_Output):
 @final
 @fast_define(kw_only=True)
 class InteractionStatusChanged(_FromServer):
-    """The server reported the interaction's status.
+    """The server reported the status of the interaction.
 
     Attributes:
-        status: IN_PROGRESS or IDLE; a name this version does not know is a plain string.
+        status: IN_PROGRESS or IDLE; an unknown name is a plain string.
     """
 
     status: InteractionStatus | str
@@ -381,7 +383,7 @@ class UsageUpdated(_FromServer):
     """Token usage since the last report, not a total of the session (wire.md#usage).
 
     Attributes:
-        usage: The counts, whichever backend's spelling they came in.
+        usage: The counts, under the same names for both backends.
     """
 
     usage: UsageMetadata
@@ -390,12 +392,12 @@ class UsageUpdated(_FromServer):
 @final
 @fast_define(kw_only=True)
 class VoiceActivityDetected(_FromServer):
-    """The server heard the user start or stop.
+    """The server heard the user start or stop speaking.
 
     Attributes:
-        kind: ACTIVITY_START or ACTIVITY_END, where ``voiceActivity`` reported it.
+        kind: ACTIVITY_START or ACTIVITY_END, from ``voiceActivity``.
         audio_offset: Seconds since the start of the session's audio.
-        signal: Start or end of speech, where ``voiceActivityDetectionSignal`` reported it.
+        signal: Start or end of speech, from ``voiceActivityDetectionSignal``.
     """
 
     kind: VoiceActivityType | str | None = None
@@ -404,26 +406,26 @@ class VoiceActivityDetected(_FromServer):
 
 
 class StallKind(enum.StrEnum):
-    """What is suspiciously missing."""
+    """What is overdue."""
 
     NO_SETUP_COMPLETE = "NO_SETUP_COMPLETE"
-    """``setup`` was sent, ``setupComplete`` has not come."""
+    """``setup`` was sent; ``setupComplete`` has not come."""
     NO_OUTPUT = "NO_OUTPUT"
-    """Client content asked for an answer, none has begun."""
+    """Client content requested an answer; it has not started."""
     NO_GENERATION_COMPLETE = "NO_GENERATION_COMPLETE"
-    """A turn is running, nothing has come for a while."""
+    """A turn is running, but its output has paused."""
     SILENT_LINK = "SILENT_LINK"
-    """A ping went out, and not one byte has come since: not even a pong. Needs ``Timeouts.ping_interval``."""
+    """No byte has come since the last ping, not even its pong. Needs ``Timeouts.ping_interval``."""
 
 
 @final
 @attrs.frozen(kw_only=True)
 class StallSuspected:
-    """Output is due and has been missing for ``Timeouts.stall``; what to do is the application's decision.
+    """Output has been overdue for ``Timeouts.stall``. The application decides what to do.
 
     Attributes:
-        kind: What is missing.
-        silence: Seconds since the session last made progress; of a silent link, since the newest byte.
+        kind: What is overdue.
+        silence: Seconds since the session last made progress; for SILENT_LINK, since the last byte.
     """
 
     kind: StallKind
@@ -436,7 +438,7 @@ class StallSuspected:
 @final
 @fast_define(kw_only=True)
 class AudioChunk(_Output):
-    """A piece of the model's voice. It arrives faster than it plays; the application paces playback.
+    """A chunk of the model's voice. Chunks arrive faster than they play; the application paces playback.
 
     Attributes:
         data: Raw PCM, 16-bit signed little-endian.
@@ -450,11 +452,11 @@ class AudioChunk(_Output):
 @final
 @fast_define(kw_only=True)
 class TextChunk(_Output):
-    """A piece of the model's text.
+    """A chunk of the model's text.
 
     Attributes:
-        text: The piece; pieces of a turn append.
-        thought: Whether this is a summary of the model's thinking instead of its answer.
+        text: The text; the chunks of a turn concatenate.
+        thought: Whether it is a summary of the model's thinking instead of its answer.
     """
 
     text: str
@@ -478,7 +480,7 @@ class InlineDataChunk(_Output):
 @final
 @fast_define(kw_only=True)
 class ExecutableCodeReceived(_Output):
-    """Code the model wrote; Gemini 2.x also shows its tool calls this way before making them.
+    """Code that the model wrote. Gemini 2.x also announces its tool calls this way.
 
     Attributes:
         code: Language and text.
@@ -490,7 +492,7 @@ class ExecutableCodeReceived(_Output):
 @final
 @fast_define(kw_only=True)
 class CodeExecutionResultReceived(_Output):
-    """What the model's code printed.
+    """The result of running the model's code.
 
     Attributes:
         result: Outcome and output.
@@ -502,7 +504,7 @@ class CodeExecutionResultReceived(_Output):
 @final
 @fast_define(kw_only=True)
 class PartReceived(_Output):
-    """A part of any other kind: file reference, call or response as content, or one this version does not know.
+    """A part of another kind: a file reference, a call or response as content, or an unknown kind.
 
     Attributes:
         part: The part.
@@ -514,11 +516,11 @@ class PartReceived(_Output):
 @final
 @fast_define(kw_only=True)
 class InputTranscript(_FromServer):
-    """What the user said; has no ordering relation to anything else (wire.md#transcripts).
+    """A transcript of the user's speech, in no defined order with other events (wire.md#transcripts).
 
     Attributes:
-        text: A piece, or the whole utterance, depending on the model.
-        finished: Whether the server marked it as the utterance's last; rarely seen.
+        text: A piece of the utterance or all of it, depending on the model.
+        finished: Whether the server marked it as the last of the utterance; rarely set.
         transcription: The whole transcription: language, speaker, words.
     """
 
@@ -530,10 +532,10 @@ class InputTranscript(_FromServer):
 @final
 @fast_define(kw_only=True)
 class InterimInputTranscript(_FromServer):
-    """A guess at what the user is saying; each replaces the former, `InputTranscript` replaces them all.
+    """A preliminary transcript of the user's speech. Each replaces the one before; `InputTranscript` replaces them all.
 
     Attributes:
-        text: The whole guess so far.
+        text: The whole transcript so far.
         transcription: The whole transcription.
     """
 
@@ -544,10 +546,10 @@ class InterimInputTranscript(_FromServer):
 @final
 @fast_define(kw_only=True)
 class OutputTranscript(_Output):
-    """What the model says; pieces of a turn append.
+    """A transcript of the model's speech.
 
     Attributes:
-        text: The piece; may be empty.
+        text: The text, possibly empty; the pieces of a turn concatenate.
         finished: Whether the server marked it as the last.
         transcription: The whole transcription.
     """
@@ -560,11 +562,11 @@ class OutputTranscript(_Output):
 @final
 @fast_define(kw_only=True)
 class ToolCallRequested(_Output):
-    """The model asks for a function; answer with ``send_tool_response``.
+    """The model calls a function; answer with ``send_tool_response``.
 
     Attributes:
         call: Id (absent on some Vertex models), name and arguments.
-        epoch: Number of the connection it came on, where connections follow one another; otherwise 0.
+        epoch: Number of the connection that it came on; 0 without a `PersistentConnection`.
     """
 
     call: FunctionCall
@@ -574,11 +576,11 @@ class ToolCallRequested(_Output):
 @final
 @fast_define(kw_only=True)
 class ToolCallCancelled(_FromServer):
-    """Drop the work for this call and send no response.
+    """The server cancelled a call: stop its work and send no response.
 
     Attributes:
-        call_id: Its id.
-        known: Whether the call was still open here.
+        call_id: Id of the call.
+        known: Whether the call was open.
     """
 
     call_id: str
@@ -600,10 +602,10 @@ class Grounding(_Output):
 @final
 @fast_define(kw_only=True)
 class UrlContextRetrieved(_Output):
-    """Pages the model read for its answer.
+    """Pages that the model read for its answer.
 
     Attributes:
-        metadata: URLs and what became of them.
+        metadata: URLs and the outcome of fetching them.
     """
 
     metadata: UrlContextMetadata
@@ -615,12 +617,12 @@ class UrlContextRetrieved(_Output):
 @final
 @fast_define(kw_only=True)
 class UnknownMessage:
-    """Members this version does not know, at the top of a message or in ``serverContent``, from either role's peer.
+    """A message from either peer has members that this version does not know, at its top or in ``serverContent``.
 
     Attributes:
-        fields: Those members, by wire key; those of ``serverContent`` stand under that key.
+        fields: These members by wire key; members of ``serverContent`` are below that key.
         last: Whether this is the last event of its message.
-        unexpected: Whether the message came where the protocol does not have it.
+        unexpected: Whether the protocol does not allow the message at this point.
     """
 
     _lazy_message: LazyMessage[LiveServerMessage] | LazyMessage[LiveClientMessage] = attrs.field(
@@ -639,10 +641,10 @@ class UnknownMessage:
 @final
 @attrs.frozen(kw_only=True)
 class Undecodable:
-    """A message that is not JSON, or JSON that does not fit; the session goes on without it.
+    """A message is not JSON or does not fit its class. The session goes on without it.
 
     Attributes:
-        error: Where and why.
+        error: What is wrong with it, and where.
         data: The message as it came.
     """
 
@@ -653,10 +655,10 @@ class Undecodable:
 @final
 @fast_define(kw_only=True)
 class ServerError(_FromServer):
-    """An in-band ``error`` object (wire.md#open-questions); not known to end the session.
+    """The server sent an ``error`` object (wire.md#open-questions). It is not known to end the session.
 
     Attributes:
-        code: Numeric code, None where absent.
+        code: Numeric code, None if absent.
         text: The server's message.
         status: Canonical status name.
     """
@@ -666,13 +668,13 @@ class ServerError(_FromServer):
     status: str = attrs.field(default="", repr=lambda status: repr(redact_credentials(status)))
 
 
-# --- session, server role ---------------------------------------------------------------------------------------
+# --- session, server --------------------------------------------------------------------------------------------
 
 
 @final
 @fast_define(kw_only=True)
 class SetupReceived(_FromClient):
-    """A client wants a session; answer with ``send_setup_complete()``.
+    """A client requests a session; answer with ``send_setup_complete()``.
 
     Attributes:
         setup: Model and configuration.
@@ -684,10 +686,10 @@ class SetupReceived(_FromClient):
 @final
 @fast_define(kw_only=True)
 class ClientContentReceived(_FromClient):
-    """Turns to append to the context.
+    """The client appends turns to the context.
 
     Attributes:
-        content: The turns, and whether generation shall start.
+        content: The turns, and whether they request an answer.
     """
 
     content: LiveClientContent
@@ -696,7 +698,7 @@ class ClientContentReceived(_FromClient):
 @final
 @fast_define(kw_only=True)
 class RealtimeInputReceived(_FromClient):
-    """Live input. Clients send one member a message; several are accepted.
+    """The client sends live input. A message should have one member; several are accepted.
 
     Attributes:
         input: The members.
@@ -708,10 +710,10 @@ class RealtimeInputReceived(_FromClient):
 @final
 @fast_define(kw_only=True)
 class ToolResponseReceived(_FromClient):
-    """Results of calls.
+    """The client answers tool calls.
 
     Attributes:
-        responses: One for each call answered.
+        responses: The responses.
     """
 
     responses: Sequence[FunctionResponse]
@@ -720,63 +722,63 @@ class ToolResponseReceived(_FromClient):
 @final
 @fast_define(kw_only=True)
 class ContextUpdateReceived(_FromClient):
-    """New instructions or tools in mid-session.
+    """The client replaces instructions or tools in mid-session.
 
     Attributes:
-        update: What changes; absent members stay as they are.
+        update: The new ones; absent members stay as they are.
     """
 
     update: LiveClientContextUpdate
 
 
-# --- reconnecting: what a PersistentConnection adds ---------------------------------------------------------------
+# --- reconnecting: only from a PersistentConnection -------------------------------------------------------------
 
 
 class ReconnectReason(enum.StrEnum):
-    """Why there is to be another connection."""
+    """Why another connection follows."""
 
     DROPPED = "DROPPED"
-    """The connection ended in a way that another one can repair."""
+    """The connection ended for a temporary reason."""
     DIAL_FAILED = "DIAL_FAILED"
     """No transport could be opened."""
     GO_AWAY = "GO_AWAY"
-    """The server announced its end, and we left first, or it ended as announced."""
+    """The server announced its end: this end left first, or the connection ended as announced."""
     CONFLICT = "CONFLICT"
-    """The resumption was refused because the old connection still seemed to live (wire.md#resuming)."""
+    """The server refused to resume because the old connection still seemed alive (wire.md#resuming)."""
     HANDLE_REFUSED = "HANDLE_REFUSED"
-    """The handle is dead, or whatever resumes from it dies: a new session begins."""
+    """The handle is invalid, or connections that resume from it keep failing: a new session begins."""
 
 
 class LossReason(enum.StrEnum):
     """Why input did not get into the session."""
 
     UNCONFIRMED = "UNCONFIRMED"
-    """It was handed to a connection that broke, after the newest handle; whether the session has it nobody knows."""
+    """It was sent after the newest handle, on a connection that broke; the session may have it or not."""
     OFFLINE_BUFFER_FULL = "OFFLINE_BUFFER_FULL"
-    """The buffer for input while away was full; the oldest gave way."""
+    """The offline buffer was full, and the oldest input was dropped."""
     STALE = "STALE"
-    """Audio or video that had become too old while away."""
+    """Audio or video that grew too old offline."""
     ORPHANED = "ORPHANED"
     """The response to a call of a session that could not be resumed."""
     NEW_SESSION = "NEW_SESSION"
-    """An earlier session had it, and that one could not be resumed."""
+    """It went into an earlier session, which could not be resumed."""
     ENDED = "ENDED"
-    """It waited to be sent when the last connection had ended."""
+    """It was waiting for a connection when the last one ended."""
 
 
 @final
 @attrs.frozen(kw_only=True)
 class Reconnecting:
-    """A connection ended, or could not be made, and another one will be tried; stands where `ConnectionClosed` would.
+    """A connection ended or could not be opened, and another attempt follows. Comes in place of `ConnectionClosed`.
 
     Attributes:
-        attempt: Which try in a row this is, from 1.
-        delay: Seconds until it is made.
+        attempt: Number of the attempt in this row, from 1.
+        delay: Seconds until the attempt.
         epoch: Number that the connection will have, from 1.
-        reason: Why.
-        info: How the last connection ended, or why there is none.
-        interrupted_generation: Generation that ended in the middle, None where none was running; the model does not go
-            on with it.
+        reason: Why another connection is needed.
+        info: How the last connection ended, or why it could not be opened.
+        interrupted_generation: Number of the generation that was running, None if none was; the model does not go on
+            with it.
     """
 
     attempt: int
@@ -790,16 +792,16 @@ class Reconnecting:
 @final
 @attrs.frozen(kw_only=True)
 class Reconnected:
-    """Another connection is ready; comes right after its `SetupComplete`.
+    """The next connection is ready. Comes right after its `SetupComplete`.
 
     Attributes:
-        epoch: Its number.
-        resumed: Whether the session goes on; False: a new one has begun, which knows nothing of what was before.
-        attempts: How many tries it took.
+        epoch: Number of the connection.
+        resumed: Whether the session goes on; otherwise a new one has begun, without the context of the old one.
+        attempts: Number of attempts that it took.
         downtime: Seconds since the last connection was lost.
-        replayed: Messages that went out once more because the session does not have them (transparent mode).
-        open_calls: Ids (names, where there is none) of calls of earlier connections that may still be answered.
-        orphaned_calls: The same of calls that nobody waits for any more; answering raises `ToolCallOrphaned`.
+        replayed: Number of messages sent again because the session does not have them (transparent mode).
+        open_calls: Ids (or names, without an id) of calls of earlier connections that can still be answered.
+        orphaned_calls: Ids (or names) of calls that cannot; answering one raises `ToolCallOrphaned`.
     """
 
     epoch: int
@@ -814,15 +816,15 @@ class Reconnected:
 @final
 @attrs.frozen(kw_only=True)
 class InputLost:
-    """Input that a command accepted and that the session does not have, or may not have.
+    """A command accepted input that the session does not have, or may not have.
 
     Attributes:
-        count: How many messages.
-        kinds: How many of each kind, by names such as ``client_content`` or ``realtime_input.audio``.
+        count: Number of messages.
+        kinds: Number of messages of each kind, such as ``client_content`` or ``realtime_input.audio``.
         size: Bytes of their JSON.
-        reason: Why.
-        certain: False where the session may have them all the same.
-        numbers: Which, as ranges of first and last: the commands of the session are counted from 1, see
+        reason: Why they are lost.
+        certain: Whether the session cannot have them.
+        numbers: Their numbers, as ranges of first and last; the commands of a session count from 1, see
             `PersistentConnection.accepted`.
     """
 
@@ -844,7 +846,7 @@ ConnectionEvent: TypeAlias = (
     | ConnectionFailed
     | ConnectionClosed
 )
-"""What the WebSocket link tells, besides messages."""
+"""Events of the WebSocket connection."""
 
 SessionEvent: TypeAlias = (
     SetupComplete
@@ -882,10 +884,10 @@ SessionEvent: TypeAlias = (
     | ContextUpdateReceived
     | ConnectionFailed
 )
-"""What the Live session tells."""
+"""Events of the Live session."""
 
 ReconnectEvent: TypeAlias = Reconnecting | Reconnected | InputLost
-"""What a connection that reconnects tells besides."""
+"""Events of a connection that reconnects."""
 
 Event: TypeAlias = ConnectionEvent | SessionEvent | ReconnectEvent
-"""Everything a connection tells."""
+"""All events."""

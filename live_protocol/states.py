@@ -43,7 +43,7 @@ class ConnectionState(enum.StrEnum):
     CLOSING = "CLOSING"
     """A close frame went or came, or the link failed; nothing but closing is left."""
     CLOSED = "CLOSED"
-    """The transport is done with."""
+    """The transport has ended."""
 
 
 class ConnectionInput(enum.StrEnum):
@@ -83,7 +83,7 @@ class Phase(enum.StrEnum):
     """How far the session has come."""
 
     NEW = "NEW"
-    """Nothing was said yet; ``setup`` comes first."""
+    """Nothing was sent yet; ``setup`` comes first."""
     SETUP_SENT = "SETUP_SENT"
     """``setup`` is on its way; ``setupComplete`` is awaited."""
     READY = "READY"
@@ -184,7 +184,7 @@ class ToolCallState(enum.StrEnum):
     STREAMING = "STREAMING"
     """Answered with ``willContinue``; more responses are owed."""
     ANSWERED = "ANSWERED"
-    """Answered for good."""
+    """The final response was sent."""
     CANCELLED = "CANCELLED"
     """Cancelled by the server; no response may be sent."""
 

@@ -1,8 +1,6 @@
 """JSON text to messages and back, without state.
 
-Knows the classes of ``messages`` and the two dialects, and nothing of sessions. Begin reading in ``codec``;
-``json_text``
-holds the fast path.
+Knows the classes of ``messages`` and the two dialects, and nothing of sessions. Begin reading in ``codec``.
 """
 
 from live_protocol.codec.codec import Codec

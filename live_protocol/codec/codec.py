@@ -1,13 +1,25 @@
 """JSON text to typed messages and back, stateless (wire.md#framing).
 
-Decoding takes camelCase and snake_case, both base64 alphabets and unknown fields; encoding writes what the service
-writes: camelCase, standard base64, int64 as strings, nothing that is absent.
+Decoding accepts camelCase and snake_case, both base64 alphabets and unknown fields. Encoding writes what the service
+writes: camelCase, standard base64, int64 as strings, no absent fields.
+
+Theory of operation. A text takes three steps. orjson parses it, since it is strict and fast. A walk bounds its depth;
+short texts with few brackets skip the walk. Then ``decoding`` reads the tree by tables that it compiles from the
+annotations of each message class; ``encoding`` does the reverse, and ``schema`` serves both.
+
+Two messages make up nearly all the traffic of a call, and each has a fast path. `Codec.encode_audio` joins a message of
+microphone audio from bytes, without a tree. `Codec.decode_server_part` looks for the one shape in which the model's
+audio comes: a turn with one part that has inline data and nothing else. It returns MIME type, data and role, and the
+session makes the event from these alone; `Codec.audio_message` builds the whole message later, if someone asks. The
+shape must match exactly. Anything else takes the slow path, so the fast path cannot lose a field.
+
+Errors never hold the text of a message. An exception of a parser does, so ours are raised outside its ``except`` block,
+where Python does not chain the two.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from typing import Any, Final, TypeVar, cast, final
 
@@ -16,6 +28,7 @@ import orjson
 from live_protocol.codec import wire_base64
 from live_protocol.codec.decoding import InexactInteger, decoder
 from live_protocol.codec.encoding import converter
+from live_protocol.codec.json_text import MAX_DEPTH, too_deep_at
 from live_protocol.codec.schema import Mismatch, at, snake_case
 from live_protocol.errors import InvalidJson, InvalidMessage, SchemaMismatch
 from live_protocol.messages import (
@@ -34,28 +47,27 @@ T = TypeVar("T")
 
 
 _SHORT: Final = 1024  # bytes
-_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 _AUDIO_HEAD: Final = b'{"realtimeInput":{"audio":{"mimeType":"'
 _AUDIO_MIDDLE: Final = b'","data":"'
 _AUDIO_TAIL: Final = b'"}}}'
 
 AudioPart = tuple[str, bytes, str | None]
-"""MIME type, data and role of a message that is nothing but one piece of inline data."""
+"""MIME type, data and role of a message that consists of one piece of inline data."""
 
 
 @final
 class Codec:
-    """Text of one message to typed message and back; holds no state, so one may serve any number of sessions.
+    """Converts one message between JSON text and its class. Stateless: one codec may serve any number of sessions.
 
     Args:
         backend: Whose dialect is written; both are read.
-        max_depth: Nesting allowed in JSON, in levels, whatever the caller's stack.
+        max_depth: Nesting allowed in JSON, in levels; it does not depend on the caller's stack.
     """
 
     __slots__ = ("_encoders", "backend", "max_depth")
 
-    def __init__(self, backend: Backend = Backend.GEMINI, *, max_depth: int = 128) -> None:
+    def __init__(self, backend: Backend = Backend.GEMINI, *, max_depth: int = MAX_DEPTH) -> None:
         self.backend: Backend = backend
         self.max_depth: int = max_depth
         self._encoders = {sender: converter(backend, sender, max_depth) for sender in ("client", "server")}
@@ -74,20 +86,20 @@ class Codec:
 
         Raises:
             InvalidJson: Not strict JSON with an object at the top. The error does not hold the text.
-            SchemaMismatch: JSON that does not fit, with the path of the first mismatch.
+            SchemaMismatch: A value does not fit; the error has the path of the first one.
         """
         raw = _raw(data)
         return self._message(LiveServerMessage, raw, _parse(raw), strict=strict)
 
     def decode_server_part(self, data: bytes | str, *, strict: bool = False) -> AudioPart | LiveServerMessage:
-        """Like `decode_server`, but a message that is one piece of inline data and nothing else comes as just that.
+        """Like `decode_server`, but return just the part if the message is one piece of inline data and nothing else.
 
-        `audio_message` makes the whole message of it. Nearly all messages are of this kind, and few read more of them.
+        `audio_message` makes the whole message of it.
         """
         raw = _raw(data)
         value = _parse(raw)
-        if len(value) == 1 and (found := _inline_data(value)) is not None:
-            return found
+        if len(value) == 1 and (part := _inline_data(value)) is not None:
+            return part
         return self._message(LiveServerMessage, raw, value, strict=strict)
 
     def decode_client(self, data: bytes | str, *, strict: bool = False) -> LiveClientMessage:
@@ -95,26 +107,27 @@ class Codec:
 
         Args:
             data: JSON text.
-            strict: Refuse unknown fields in the service's words, as the service does, instead of keeping them.
+            strict: Refuse unknown fields as the service does, and in its words, instead of keeping them.
 
         Raises:
-            InvalidJson: Not strict JSON with an object at the top. The error does not hold the text.
-            SchemaMismatch: JSON that does not fit, with the path of the first mismatch.
+            InvalidJson: As for `decode_server`.
+            SchemaMismatch: As for `decode_server`.
         """
         raw = _raw(data)
         return self._message(LiveClientMessage, raw, _parse(raw), strict=strict)
 
     def _message(self, cls: type[T], raw: bytes, value: dict[str, Any], *, strict: bool) -> T:
-        # The parser has a bound of its own (1,024 levels); this one also keeps our recursion within any caller's stack.
-        # A short one seldom has as many brackets as there may be levels, and counting them costs less than looking.
+        # orjson stops at 1,024 levels, too late for our recursion in a caller's deep stack. A short text seldom has as
+        # many brackets as there may be levels, and counting them costs less than a walk.
         suspect = len(raw) > _SHORT or raw.count(b"{") + raw.count(b"[") > self.max_depth
-        if suspect and _deeper(value, self.max_depth):
-            raise InvalidJson(f"nested deeper than {self.max_depth} levels", _position(raw, self.max_depth))
+        if suspect and _is_deeper(value, self.max_depth):
+            position = too_deep_at(raw.decode(), self.max_depth)
+            raise InvalidJson(f"nested deeper than {self.max_depth} levels", position)
         try:
             try:
                 return decoder(strict=strict, exact_integers=True).structure(value, cls)
             except InexactInteger:
-                # orjson turns integers beyond 64 bits into floats; it has vouched for the text, so json may read it.
+                # orjson turns integers beyond 64 bits into floats, json does not. The text is known to be valid.
                 return decoder(strict=strict, exact_integers=False).structure(json.loads(raw), cls)
         except Mismatch as mismatch:
             path = mismatch.path()
@@ -127,8 +140,8 @@ class Codec:
         """Encode a message as clients write it: compact.
 
         Raises:
-            InvalidMessage: A required field is missing, a value has the wrong type or cannot be JSON, or a field is
-                for the other backend only; with its path. Or the whole is nested too deeply.
+            InvalidMessage: A required field is missing, a value has the wrong type or no form in JSON, a field belongs
+                to the other backend, or the message is nested too deeply. The error has the path.
         """
         return self._dumps(self._values("client", message), indent=False)
 
@@ -161,32 +174,32 @@ class Codec:
         return InvalidMessage("", f"nested deeper than {self.max_depth} levels")
 
     def _dumps(self, value: dict[str, Any], *, indent: bool) -> bytes:
-        if _deeper(value, self.max_depth):
+        if _is_deeper(value, self.max_depth):
             raise self._nested_too_deeply()
         try:
             return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE if indent else None)
         except orjson.JSONEncodeError:
             pass
-        # Integers beyond 64 bits are legal JSON and end up here; so do lone surrogates, which are not.
+        # orjson refuses integers beyond 64 bits, which are legal JSON, and lone surrogates, which are not.
         try:
             if indent:
                 return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
             return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
         except UnicodeEncodeError:
             pass
-        found = cast("Mismatch", _lone_surrogate(value))
-        raise InvalidMessage(found.path(), found.why)
+        mismatch = cast("Mismatch", _lone_surrogate(value))
+        raise InvalidMessage(mismatch.path(), mismatch.why)
 
-    # --- the two messages that make up a call -------------------------------------------------------------------
+    # --- the fast path ------------------------------------------------------------------------------------------
 
     @staticmethod
     def encode_audio(mime_type: str, data: bytes | bytearray | memoryview) -> bytes:
-        """A ``realtimeInput.audio`` message; ``mime_type`` must need no JSON escapes."""
+        """Encode a ``realtimeInput.audio`` message; ``mime_type`` must need no JSON escapes."""
         return b"".join((_AUDIO_HEAD, mime_type.encode(), _AUDIO_MIDDLE, wire_base64.encode(data), _AUDIO_TAIL))
 
     @staticmethod
     def audio_message(part: AudioPart) -> LiveServerMessage:
-        """The whole message that `decode_server_part` has read."""
+        """The whole message behind a part that `decode_server_part` returned."""
         mime_type, data, role = part
         blob = Blob(mime_type=mime_type, data=data)
         return LiveServerMessage(
@@ -214,19 +227,19 @@ def _lone_surrogate(value: Any) -> Mismatch | None:
         return None
     members: Iterable[tuple[str | int, Any]]
     if isinstance(value, dict):
-        if found := _lone_surrogate("".join(value)):
-            return found
+        if mismatch := _lone_surrogate("".join(value)):
+            return mismatch
         members = ((snake_case(key), item) for key, item in value.items())
     else:
         members = enumerate(value) if isinstance(value, list) else ()
     for step, item in members:
-        if found := _lone_surrogate(item):
-            return at(step, found)
+        if mismatch := _lone_surrogate(item):
+            return at(step, mismatch)
     return None
 
 
-def _deeper(value: dict[str, Any], levels: int) -> bool:
-    """Whether a JSON value is nested deeper than that; level by level, so without recursion."""
+def _is_deeper(value: dict[str, Any], levels: int) -> bool:
+    """Whether a JSON value nests deeper than allowed; level by level, without recursion."""
     containers: list[Any] = [value]
     for _ in range(levels):
         containers = [
@@ -240,17 +253,6 @@ def _deeper(value: dict[str, Any], levels: int) -> bool:
     return True
 
 
-def _position(raw: bytes, levels: int) -> int:
-    """Where a JSON text that is known to go deeper than that does so; slower than `_deeper`."""
-    marks = _BRACKETS.finditer(raw)
-    depth = position = 0
-    while depth <= levels:
-        mark = next(marks)
-        depth += (mark[0] in b"[{") - (mark[0] in b"]}")
-        position = mark.start()
-    return position
-
-
 def _parse(raw: bytes) -> dict[str, Any]:
     try:
         value = orjson.loads(raw)
@@ -260,12 +262,10 @@ def _parse(raw: bytes) -> dict[str, Any]:
         if isinstance(value, dict):
             return value
         failure = InvalidJson("the top of a message must be an object")
-    # Raised out here so that the parser's error, which holds the whole text, is not chained to it.
-    raise failure
+    raise failure  # out here, not chained to the parser's error, which holds the text
 
 
 def _inline_data(value: dict[str, Any]) -> AudioPart | None:
-    # The exact shape, or nothing: whatever else a message holds must not be lost.
     content = value.get("serverContent")
     if type(content) is not dict or "modelTurn" not in content:
         return None

@@ -1,4 +1,4 @@
-"""JSON objects to messages: cattrs hooks that read every message class by a table compiled once."""
+"""JSON objects to messages: cattrs hooks that read each message class by a table, compiled on first use."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final, NamedTuple, TypeVar, cast, get_args, get_origin
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias, TypeVar, cast, get_args, get_origin
 
 import attrs
 import cattrs
 
 from live_protocol.codec import wire_base64
-from live_protocol.codec.schema import Hook, Mismatch, expected, fields, is_enum, json_kind, plain
+from live_protocol.codec.schema import Hook, Mismatch, expected, fields, is_enum, json_kind, or_text, plain
 from live_protocol.errors import InvalidMessage
 from live_protocol.messages.fields import Extra, Format
 
 __all__ = [
+    "AsMapping",
     "InexactInteger",
-    "as_mapping",
     "decoder",
     "from_dict",
     "read_bool",
@@ -33,6 +33,9 @@ __all__ = [
 
 T = TypeVar("T")
 
+AsMapping: TypeAlias = Callable[[object], Mapping[str, Any] | None]
+"""Turns an object of a caller into the fields of a message; None for anything that has none."""
+
 _DURATION: Final = re.compile(r"(-?[0-9]{1,12}(?:\.[0-9]{1,9})?)s")
 _TIMESTAMP: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -42,24 +45,27 @@ _MAX_NAME: Final = 100  # characters of an unknown name that an error shows
 
 
 class InexactInteger(Exception):
-    """A free-form value holds a float so large that the text may have had an integer there."""
+    """A free-form value has a float so large that the text may have had an integer in its place."""
 
 
 def read_str(value: Any) -> str:
+    """A string; of a subclass its plain text."""
     if type(value) is str:
         return value
-    if isinstance(value, str):  # an enum of somebody else's, whose own str() may say more than its value
+    if isinstance(value, str):  # such as an enum of another library, whose own str() may say more than its value
         return str.__str__(value)
     raise expected("a string", value)
 
 
 def read_bool(value: Any) -> bool:
+    """True or false."""
     if value is True or value is False:
         return value
     raise expected("true or false", value)
 
 
 def read_int(value: Any) -> int:
+    """An integer of 64 bits, from a number or from a string of digits."""
     # A float as large as 2**63 may have been an integer that the parser could not hold.
     whole = type(value) is float and value.is_integer() and abs(value) < INT64
     if whole or (type(value) is str and re.fullmatch(r"-?[0-9]{1,19}", value)):
@@ -72,6 +78,7 @@ def read_int(value: Any) -> int:
 
 
 def read_float(value: Any) -> float:
+    """A finite number, from a number or from a string."""
     if type(value) is str:
         try:
             value = float(value)
@@ -98,7 +105,7 @@ def _read_bytes(value: Any) -> bytes:
 
 
 def _read_duration(value: Any) -> float:
-    if type(value) in (int, float):  # a dict of the caller, which has seconds in our classes' terms
+    if type(value) in (int, float):  # seconds, as our own classes have them
         return read_float(value)
     match = _DURATION.fullmatch(read_str(value))
     if match is None:
@@ -137,6 +144,7 @@ def _read_json_exactly(value: Any) -> Any:
 
 
 def read_json_object(value: Any) -> Any:
+    """An object, without a look at its members."""
     if isinstance(value, Mapping):
         return value
     raise expected("an object", value)
@@ -156,64 +164,52 @@ _READ_PLAIN: Final[Mapping[Any, Hook]] = {
 }
 
 
-class _DecodeOptions(NamedTuple):
-    """How a converter reads.
-
-    Attributes:
-        conv: The converter.
-        json_value: Hook of free-form values.
-        strict: Whether unknown fields are refused.
-        lenient: Whether the values are a caller's, with all that the official SDK would take.
-    """
+class _Options(NamedTuple):
+    """How a converter reads; see `decoder`."""
 
     conv: cattrs.Converter
     json_value: Hook
     strict: bool
-    lenient: bool
+    as_mapping: AsMapping | None
 
 
-def _reader(hint: Any, how: _DecodeOptions) -> Hook:
-    options = plain(hint)
-    if len(options) == 2 and str in options:  # an open enum, or text as a shorthand for a message
-        other = options[0] if options[1] is str else options[1]
-        return _enum_reader(other, how) if is_enum(other) else _or_text(_reader(other, how))
-    hint = options[0]
+def _reader(hint: Any, options: _Options) -> Hook:
+    alternatives = plain(hint)
+    if len(alternatives) == 2 and str in alternatives:  # an open enum, or text as a shorthand for a message
+        other = alternatives[0] if alternatives[1] is str else alternatives[1]
+        return _enum_reader(other, options) if is_enum(other) else or_text(_reader(other, options))
+    hint = alternatives[0]
     if get_origin(hint) is Annotated:
         base, form = get_args(hint)
         if form is Format.JSON:
-            json_value = how.json_value
+            json_value = options.json_value
             return json_value if base is Any else lambda value: json_value(read_json_object(value))
         return _READ_ANNOTATED[form]
     if get_origin(hint) is Sequence:
-        return _list_reader(_reader(get_args(hint)[0], how), how)
+        return _list_reader(_reader(get_args(hint)[0], options), options)
     if get_origin(hint) is Mapping:
-        return _map_reader(_reader(get_args(hint)[1], how))
+        return _map_reader(_reader(get_args(hint)[1], options))
     if hint in _READ_PLAIN:
         return _READ_PLAIN[hint]
-    return cast("Hook", how.conv.get_structure_hook(hint))  # one of `_message_reader`, for which the class is settled
+    return cast("Hook", options.conv.get_structure_hook(hint))  # a `_message_reader`, which ignores the class
 
 
-def _enum_reader(cls: type[enum.Enum], how: _DecodeOptions) -> Hook:
+def _enum_reader(cls: type[enum.Enum], options: _Options) -> Hook:
     members: dict[str, Any] = {member.value: member for member in cls}
-    spoken = {name.upper(): member for name, member in members.items()} if how.lenient else {}
+    any_case = {name.upper(): member for name, member in members.items()} if options.as_mapping else {}
 
     def read(value: Any) -> Any:
-        if (
-            type(value) is int and abs(value) < INT64
-        ):  # legal in proto3 JSON, but nobody has published the numbers: kept like an unknown name
+        # Numbers are legal in proto3 JSON, but the service's are not published: keep them like unknown names.
+        if type(value) is int and abs(value) < INT64:
             return str(value)
         text = read_str(value)
-        return members.get(text) or spoken.get(text.upper(), text)
+        return members.get(text) or any_case.get(text.upper(), text)
 
     return read
 
 
-def _or_text(read_message: Hook) -> Hook:
-    return lambda value: value if type(value) is str else read_message(value)
-
-
-def _list_reader(read_item: Hook, how: _DecodeOptions) -> Hook:
-    advice = "; put it into one: [...]" if how.lenient else ""
+def _list_reader(read_item: Hook, options: _Options) -> Hook:
+    advice = "; put it into one: [...]" if options.as_mapping else ""
 
     def read(value: Any) -> Any:
         if not isinstance(value, (list, tuple)):
@@ -221,7 +217,7 @@ def _list_reader(read_item: Hook, how: _DecodeOptions) -> Hook:
         items: list[Any] = []
         try:
             for item in value:
-                items.append(read_item(item))  # noqa: PERF401 - the length is the index of the item that fails
+                items.append(read_item(item))  # noqa: PERF401 - the length is the index of a bad item
         except Mismatch as mismatch:
             mismatch.steps.append(len(items))
             raise
@@ -246,45 +242,29 @@ def _map_reader(read_item: Hook) -> Hook:
     return read
 
 
-def as_mapping(value: object) -> Mapping[str, Any] | None:
-    """A caller's dict, or what a model of pydantic would dump itself to, such as the official SDK's types.
-
-    Returns:
-        None for anything else, and for what cannot be dumped.
-    """
-    if isinstance(value, Mapping):
-        return cast("Mapping[str, Any]", value)
-    if isinstance(value, type):
-        return None
-    try:
-        members = value.model_dump(exclude_none=True)  # type: ignore[attr-defined]
-    except Exception:  # whatever a stranger's object raises, it is no dict
-        return None
-    return cast("Mapping[str, Any]", members) if isinstance(members, Mapping) else None
-
-
-def _message_reader(cls: type, how: _DecodeOptions) -> Callable[..., Any]:
+def _message_reader(cls: type, options: _Options) -> Callable[..., Any]:
     table: dict[str, tuple[str, Hook]] = {}
-    strict, json_value = how.strict, how.json_value
+    strict, json_value = options.strict, options.json_value
 
     def compile_table() -> None:  # on first use, since messages may contain themselves
         for field in fields(cls):
-            entry = (field.name, _reader(field.hint, how))
+            entry = (field.name, _reader(field.hint, options))
             for key in (field.json, field.json_vertex, field.name):
                 table.setdefault(key, entry)
 
     def read(value: Any, _: Any = cls) -> Any:
-        if type(value) is not dict and not isinstance(value, Mapping):  # the former is nearly always so, and cheap
+        if type(value) is not dict and not isinstance(value, Mapping):  # nearly every value is a dict, a cheap test
             if isinstance(value, cls):
                 return value
-            if not how.lenient:
+            if options.as_mapping is None:
                 raise expected("an object", value)
-            value, given = as_mapping(value), value
-            if value is None:
-                raise expected(f"{cls.__name__} or a dict of its fields", given)
+            mapping = options.as_mapping(value)
+            if mapping is None:
+                raise expected(f"{cls.__name__} or a dict of its fields", value)
+            value = mapping
         if not table:
             compile_table()
-        found: dict[str, Any] = {}
+        members: dict[str, Any] = {}
         extra: Extra | None = None
         for key, item in value.items():
             entry = table.get(key)
@@ -292,7 +272,7 @@ def _message_reader(cls: type, how: _DecodeOptions) -> Callable[..., Any]:
                 if item is not None:
                     name, read_item = entry
                     try:
-                        found[name] = read_item(item)
+                        members[name] = read_item(item)
                     except Mismatch as mismatch:
                         mismatch.steps.append(name)
                         raise
@@ -303,50 +283,49 @@ def _message_reader(cls: type, how: _DecodeOptions) -> Callable[..., Any]:
             else:
                 extra[key] = json_value(item)
         if extra is not None:
-            found["extra"] = extra
-        return cls(**found)
+            members["extra"] = extra
+        return cls(**members)
 
     return read
 
 
 def _unknown(cls: type, key: str) -> Mismatch:
     names = [field.name for field in fields(cls)]
-    key = key[:_MAX_NAME]  # a peer may make up a name of many megabytes
+    key = key[:_MAX_NAME]  # a peer may send a name of many megabytes
     near = difflib.get_close_matches(re.sub(r"(?<!^)(?=[A-Z])", "_", key).lower(), names, n=1)
     advice = f"did you mean {near[0]!r}?" if near else f"{cls.__name__} has no such field"
     return Mismatch(f"unknown field {key!r}; {advice}", unknown=key)
 
 
 @functools.cache
-def decoder(*, strict: bool, exact_integers: bool, lenient: bool = False) -> cattrs.Converter:
+def decoder(*, strict: bool, exact_integers: bool, as_mapping: AsMapping | None = None) -> cattrs.Converter:
     """The converter from JSON objects to messages.
 
     Args:
         strict: Refuse unknown fields.
-        exact_integers: Raise `InexactInteger` where a parser without big integers may have lost digits in a free-form
-            value.
-        lenient: Take what the official SDK takes from its callers: its own types, and enum names in any casing.
+        exact_integers: Raise `InexactInteger` if the parser may have lost digits of an integer in a free-form value.
+        as_mapping: The values come from a caller: read its objects by this function, and enum names in any case.
     """
     conv = cattrs.Converter()
-    how = _DecodeOptions(conv, _read_json_exactly if exact_integers else _read_json, strict, lenient)
-    conv.register_structure_hook_factory(attrs.has, lambda cls: _message_reader(cls, how))
+    options = _Options(conv, _read_json_exactly if exact_integers else _read_json, strict, as_mapping)
+    conv.register_structure_hook_factory(attrs.has, lambda cls: _message_reader(cls, options))
     return conv
 
 
-def from_dict(cls: type[T], value: Mapping[str, Any], path: str = "", *, lenient: bool = False) -> T:
-    """Build a message from a plain dict of the caller, in snake_case or camelCase, unknown keys refused.
+def from_dict(cls: type[T], value: Mapping[str, Any], path: str = "", *, as_mapping: AsMapping | None = None) -> T:
+    """Build a message from a dict in snake_case or camelCase; unknown keys are refused.
 
     Args:
         cls: Class to build.
-        value: The dict; messages may stand inside it.
-        path: Where it belongs, for the error.
-        lenient: As for `decoder`.
+        value: The dict; it may contain messages.
+        path: Path of the dict, for the error.
+        as_mapping: As for `decoder`.
 
     Raises:
-        InvalidMessage: With the path of what is wrong; nothing was built.
+        InvalidMessage: A value does not fit; the error has its path.
     """
     try:
-        return decoder(strict=True, exact_integers=False, lenient=lenient).structure(value, cls)
+        return decoder(strict=True, exact_integers=False, as_mapping=as_mapping).structure(value, cls)
     except Mismatch as mismatch:
         failure = InvalidMessage(mismatch.path(path), mismatch.why)
     except RecursionError:

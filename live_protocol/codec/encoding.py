@@ -1,4 +1,4 @@
-"""Messages to JSON objects: cattrs hooks that write every message class by a table compiled once."""
+"""Messages to JSON objects: cattrs hooks that write each message class by a table, compiled on first use."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import cattrs
 
 from live_protocol.codec import wire_base64
 from live_protocol.codec.decoding import read_bool, read_float, read_int, read_json_object, read_str
-from live_protocol.codec.schema import Hook, Mismatch, at, expected, fields, json_kind, plain
+from live_protocol.codec.schema import Hook, Mismatch, at, expected, fields, json_kind, or_text, plain
 from live_protocol.messages.fields import Backend, Format
 
 __all__ = ["converter"]
 
-_MAX_BITS: Final = 1024  # of an integer; beyond them parsers that read numbers as doubles see infinity
+_MAX_BITS: Final = 1024  # of an integer; parsers that read numbers as doubles see infinity beyond
 _MAX_DURATION: Final = 315_576_000_000  # seconds, about 10,000 years: the bound of proto3 JSON
 
 
@@ -81,7 +81,7 @@ _WRITE_PLAIN: Final[Mapping[Any, Hook]] = {
 
 
 def _json_writer(max_depth: int) -> Hook:
-    def write(value: Any, room: int = max_depth) -> Any:
+    def write(value: Any, levels_left: int = max_depth) -> Any:
         if value is None or type(value) in (str, bool):
             return value
         if type(value) is int:
@@ -89,40 +89,40 @@ def _json_writer(max_depth: int) -> Hook:
                 raise Mismatch("the integer is larger than any parser takes")
             return value
         if isinstance(value, str):
-            return str.__str__(value)  # an enum with a string in it has another str() of its own
+            return str.__str__(value)  # a string enum has a str() of its own
         if type(value) is float:
             if math.isfinite(value):
                 return value
             raise Mismatch("JSON has no NaN and no infinity")
-        if not room:
+        if not levels_left:
             raise Mismatch(f"nested deeper than {max_depth} levels")
         if isinstance(value, Mapping):
             members: dict[str, Any] = {}
             for key, item in value.items():
                 if type(key) is not str:
                     raise Mismatch(f"a JSON key must be a string, not {json_kind(key)}")
-                members[key] = _step(write, key, item, room - 1)
+                members[key] = _step(write, key, item, levels_left - 1)
             return members
         if isinstance(value, (list, tuple)):
-            return [_step(write, index, item, room - 1) for index, item in enumerate(value)]
+            return [_step(write, index, item, levels_left - 1) for index, item in enumerate(value)]
         raise expected("a JSON value", value)
 
     return write
 
 
-def _step(write: Callable[..., Any], step: str | int, item: Any, *room: int) -> Any:
+def _step(write: Callable[..., Any], step: str | int, item: Any, *args: int) -> Any:
     try:
-        return write(item, *room)
+        return write(item, *args)
     except Mismatch as mismatch:
         raise at(step, mismatch) from None
 
 
 def _writer(hint: Any, conv: cattrs.Converter, json_value: Hook) -> Hook:
-    options = plain(hint)
-    if str in options:  # text, an open enum, or text as a shorthand for a message
-        messages = [option for option in options if attrs.has(option)]
-        return _or_text(_writer(messages[0], conv, json_value)) if messages else _write_str
-    hint = options[0]
+    alternatives = plain(hint)
+    if str in alternatives:  # text, an open enum, or text as a shorthand for a message
+        messages = [alternative for alternative in alternatives if attrs.has(alternative)]
+        return or_text(_writer(messages[0], conv, json_value)) if messages else _write_str
+    hint = alternatives[0]
     if get_origin(hint) is Annotated:
         base, form = get_args(hint)
         if form is Format.JSON:
@@ -135,10 +135,6 @@ def _writer(hint: Any, conv: cattrs.Converter, json_value: Hook) -> Hook:
     if hint in _WRITE_PLAIN:
         return _WRITE_PLAIN[hint]
     return conv.get_unstructure_hook(hint)
-
-
-def _or_text(write_message: Hook) -> Hook:
-    return lambda value: value if type(value) is str else write_message(value)
 
 
 def _list_writer(write: Hook) -> Hook:
@@ -167,8 +163,8 @@ def _message_writer(cls: type, conv: cattrs.Converter, backend: Backend, sender:
     def compile_table() -> None:  # on first use, since messages may contain themselves
         for field in fields(cls):
             key = field.json_vertex if backend is Backend.VERTEX else field.json
-            foreign = sender == "client" and field.only not in (None, backend)
-            write = refuse if foreign else _writer(field.hint, conv, json_value)
+            refused = sender == "client" and field.only not in (None, backend)
+            write = refuse if refused else _writer(field.hint, conv, json_value)
             table.append((field.name, key, write, field.required))
 
     def write_message(value: Any) -> Any:
@@ -197,7 +193,13 @@ def _message_writer(cls: type, conv: cattrs.Converter, backend: Backend, sender:
 
 @functools.cache
 def converter(backend: Backend, sender: str, max_depth: int) -> cattrs.Converter:
-    """The converter from messages to JSON objects, as ``sender`` ("client" or "server") writes them to ``backend``."""
+    """The converter from messages to JSON objects in the dialect of a backend.
+
+    Args:
+        backend: Whose dialect; a client's message with a field of the other backend is refused.
+        sender: ``"client"`` or ``"server"``.
+        max_depth: Nesting allowed in free-form values, in levels.
+    """
     conv = cattrs.Converter()
     json_value = _json_writer(max_depth)
     conv.register_unstructure_hook_factory(

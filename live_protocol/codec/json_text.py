@@ -1,4 +1,4 @@
-"""JSON objects and the layouts in which the known writers put them on the wire."""
+"""Strict JSON, its depth, and the layouts in which the known writers put it on the wire."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, cast
 
-__all__ = ["JSON_LAYOUTS", "MAX_DEPTH", "compact", "decode_text", "encode_text", "parse_object"]
+__all__ = ["JSON_LAYOUTS", "MAX_DEPTH", "compact", "decode_text", "encode_text", "parse_object", "too_deep_at"]
 
 MAX_DEPTH: Final = 128
+"""Levels of nesting allowed by default."""
+
 # The closing quote is optional, or a text of unclosed strings would take quadratic time.
 _BRACKETS: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|([\[{])|([\]}])', re.DOTALL)
 
@@ -23,8 +25,8 @@ def _indented(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 
-# How the known writers lay out their JSON: this library and the JavaScript SDK, the same in ASCII, the Python SDK,
-# the service. Keeping the form instead of a second copy keeps traces exact, small and legible at once.
+# The known writers: this library and the JavaScript SDK, the same in ASCII, the Python SDK, the service. A trace names
+# the layout instead of keeping the text as well, which keeps it exact, small and legible.
 JSON_LAYOUTS: Final[Mapping[str, Callable[[object], str]]] = {
     "compact": compact,
     "ascii": partial(json.dumps, separators=(",", ":")),
@@ -33,14 +35,14 @@ JSON_LAYOUTS: Final[Mapping[str, Callable[[object], str]]] = {
 }
 
 
-def _shallow(text: str, limit: int) -> bool:
-    """Whether JSON nests within bounds: the parser's own bound depends on the caller's stack."""
+def too_deep_at(text: str, levels: int) -> int | None:
+    """The offset of the first bracket that nests deeper than allowed, in characters; None if there is none."""
     depth = 0
     for match in _BRACKETS.finditer(text):
         depth += bool(match[1]) - bool(match[2])
-        if depth > limit:
-            return False
-    return True
+        if depth > levels:
+            return match.start()
+    return None
 
 
 def _refuse(constant: str) -> float:
@@ -52,8 +54,8 @@ def _finite(digits: str) -> float:
     return value if math.isfinite(value) else _refuse(digits)
 
 
-def parse_object(text: str, limit: int = MAX_DEPTH) -> tuple[dict[str, Any] | None, bool]:
-    """A JSON object, or None for anything else, and whether keys repeat, which a dict cannot show."""
+def parse_object(text: str, levels: int = MAX_DEPTH) -> tuple[dict[str, Any] | None, bool]:
+    """The JSON object, or None for anything else, and whether a key repeats, which a dict cannot show."""
     repeats = False
 
     def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -63,14 +65,14 @@ def parse_object(text: str, limit: int = MAX_DEPTH) -> tuple[dict[str, Any] | No
         return value
 
     value: object = None
-    if _shallow(text, limit):
+    if too_deep_at(text, levels) is None:  # the parser's own bound depends on the caller's stack
         with contextlib.suppress(ValueError):
             value = json.loads(text, object_pairs_hook=build, parse_constant=_refuse, parse_float=_finite)
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None, repeats
 
 
 def decode_text(data: bytes) -> str | None:
-    """The text, or None where it is not UTF-8; an exception would hold the data."""
+    """The text, or None if it is not UTF-8; an exception would hold the data."""
     try:
         return data.decode()
     except UnicodeDecodeError:

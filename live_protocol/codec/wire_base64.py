@@ -1,4 +1,4 @@
-"""Base64 as the wire has it: both alphabets, with or without padding, and nothing else (wire.md#base64)."""
+"""Base64 of the wire: both alphabets, with or without padding, and nothing else (wire.md#base64)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def encode(data: bytes | bytearray | memoryview) -> bytes:
 
 
 def decode(text: str) -> bytes | None:
-    """The bytes, or None where the text is not base64 in one of its four forms."""
+    """The bytes, or None if the text is not base64 in one of its four forms."""
     try:
         return pybase64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

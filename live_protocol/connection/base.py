@@ -1,19 +1,40 @@
-"""What every connection is made of: a link and a Live session, joined. Byte streams and whole messages differ above."""
+"""What every connection is made of: a link and a Live session, joined. Byte streams and whole messages differ above.
+
+How it works. A connection holds no rule of the protocol; it carries things between its two halves, which know nothing
+of each other:
+
+- *In.* The link takes what arrives at once: frames, pings, closes, bounds. Whole messages wait on its queue.
+  `next_event` takes one, lets the session read it, and gives the events it makes before it takes another, so that
+  every fact of the session belongs to the event in hand. A link's own events pass between messages, in the order of
+  the wire.
+- *Out.* A command is checked by the session, then its text goes to the link in the same call: order of calls is order
+  on the wire. A command that raises has changed nothing in either half.
+- *Faults.* What the link finds wrong it reports by itself. What the session finds wrong becomes the link's outcome
+  through `fail`, so that there is one end, told once: `ConnectionFailed`, then `ConnectionClosed`, here completed
+  with what only the session knows.
+- *Time.* Link and session share one table of deadlines, the link's. `tick` moves the clock, `advance` also fires what
+  is due: first the link's deadlines, then the session's, which are on hold while messages wait to be read.
+- *Facts.* ``wants``, ``state`` and the like are kept by the half that changes them; the connection only points there
+  (`forward`), so they are never stale and cost a driver no call.
+
+Before the upgrade is accepted, a server's session has no dialect; accepting it makes the session that counts.
+"""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
 
 from live_protocol.close_info import CloseInfo
 from live_protocol.connection.options import ConnectionSettings
 from live_protocol.endpoint import Endpoint, match_target
-from live_protocol.errors import AlreadyClosed, ConnectionClosing, IllegalInState, LiveProtocolError
-from live_protocol.events import ConnectionClosed, ConnectionEvent, ConnectionFailed, Event, UpgradeRequested
+from live_protocol.errors import AlreadyClosed, ConnectionClosing, IllegalInState
+from live_protocol.events import ConnectionClosed, ConnectionFailed, Event, UpgradeRequested
 from live_protocol.messages import Backend, FunctionCall, LiveClientMessage, LiveServerMessage
+from live_protocol.session.carried import CarriedState
 from live_protocol.session.commands import ClientCommands
 from live_protocol.session.live_session import LiveSession
 from live_protocol.session.requests import ConfigInput, build_setup
@@ -22,48 +43,13 @@ from live_protocol.session.tool_calls import ToolCallTracker
 from live_protocol.session.usage import Usage
 from live_protocol.states import ConnectionState, Phase, TurnState
 from live_protocol.timing import Deadlines
-from live_protocol.websocket.link import Wants
-from live_protocol.websocket.link_core import LinkCore
+from live_protocol.websocket.external_link import MessageLink
+from live_protocol.websocket.link import Wants, WebSocketLink
 
-__all__ = ["BaseConnection", "Link", "forward", "session_maker"]
-
-
-class Link(Protocol):
-    """A WebSocket below a session; each member is documented in `WebSocketLink`."""
-
-    core: LinkCore
-
-    @property
-    def buffered_in(self) -> int: ...
-
-    @property
-    def buffered_out(self) -> int: ...
-
-    @property
-    def latency(self) -> float | None: ...
-
-    def advance(self, now: float) -> None: ...
-
-    def transport_failed(self, error: BaseException | str) -> None: ...
-
-    def next_event(self) -> bytes | str | ConnectionEvent | None: ...
-
-    def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None: ...
-
-    def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None: ...
-
-    def send_text(self, data: bytes) -> None: ...
-
-    def send_binary(self, data: bytes) -> None: ...
-
-    def ping(self, payload: bytes = b"") -> None: ...
-
-    def close(self, code: int = 1000, reason: str = "") -> None: ...
-
-    def fail(self, error: LiveProtocolError) -> None: ...
+__all__ = ["BaseConnection", "forward", "session_maker"]
 
 
-L = TypeVar("L", bound=Link)
+L = TypeVar("L", bound=WebSocketLink | MessageLink)
 
 
 def forward(path: str, meaning: str) -> Any:
@@ -72,7 +58,10 @@ def forward(path: str, meaning: str) -> Any:
 
 
 def session_maker(
-    settings: ConnectionSettings, endpoint: Endpoint | None = None, config: ConfigInput | None = None
+    settings: ConnectionSettings,
+    endpoint: Endpoint | None = None,
+    config: ConfigInput | None = None,
+    carry: CarriedState | None = None,
 ) -> Callable[[Backend, Deadlines], LiveSession]:
     """What makes the session of a connection, once its dialect is known: a client's for an endpoint, else a server's.
 
@@ -98,6 +87,7 @@ def session_maker(
             strict=settings.strict,
             profile=settings.profile,
             deadlines=deadlines,
+            carry=carry,
         )
 
     return make_session
@@ -120,6 +110,7 @@ class BaseConnection(ClientCommands, Generic[L]):
         "_make_session",
         "_session",
         "_target",
+        "_unbegun",
     )
 
     def __init__(
@@ -133,7 +124,7 @@ class BaseConnection(ClientCommands, Generic[L]):
         """Use `client` or `server` instead.
 
         Args:
-            link: The WebSocket; its table of deadlines becomes that of the connection.
+            link: The WebSocket; its table of deadlines serves the whole connection.
             make_session: Makes the session that speaks a dialect and has its deadlines in the table given.
             backend: The dialect; a server's is settled by the request.
             client: The role.
@@ -145,6 +136,7 @@ class BaseConnection(ClientCommands, Generic[L]):
         # A server's first session only has facts to give: the one that counts is made when the upgrade is accepted.
         self._session = make_session(backend, self._deadlines if client else Deadlines())
         self._client = client
+        self._unbegun = client  # and setup is still to be sent
         self._target = ""
         self._close_info: CloseInfo | None = None
 
@@ -181,20 +173,20 @@ class BaseConnection(ClientCommands, Generic[L]):
 
     def next_event(self) -> Event | None:
         """The next event, or None if there is none yet."""
-        session = self._session
+        session, link = self._session, self._link
         while True:
-            event = session.next_event()
-            if event is not None:
-                if not isinstance(event, ConnectionFailed):
+            if session.ready:
+                event = session.ready.popleft()
+                if type(event) is not ConnectionFailed:
                     return event
-                self._link.fail(event.error)
-            item = self._link.next_event()
+                link.fail(event.error)
+            item = link.next_event()
             if isinstance(item, (bytes, str)):
-                session.receive_message(item)
-            elif isinstance(item, ConnectionClosed):
+                session.read(item)
+            elif type(item) is ConnectionClosed:
                 return self._closed(item)
             else:
-                if isinstance(item, UpgradeRequested):
+                if type(item) is UpgradeRequested:
                     self._target = item.target
                 return item
 
@@ -249,6 +241,27 @@ class BaseConnection(ClientCommands, Generic[L]):
         self._session.send(message)
         self._flush()
 
+    def send_encoded(self, kind: str, payload: bytes, *, awaiting: bool | None = None) -> int:
+        """See `LiveSession.send_encoded`."""
+        self._check_open("send_encoded")
+        index = self._session.send_encoded(kind, payload, awaiting=awaiting)
+        self._flush()
+        return index
+
+    def send_raw(self, data: bytes | str) -> None:
+        """Send one WebSocket message as it is. The session does not see it, so no rule of the session applies.
+
+        Args:
+            data: `str` goes out as a text message, `bytes` as a binary one.
+
+        Raises:
+            MessageTooLarge: Over ``Limits.max_send``. Nothing was sent.
+        """
+        if isinstance(data, str):
+            self._link.send_text(data.encode())
+        else:
+            self._link.send_binary(data)
+
     def ping(self, payload: bytes = b"") -> None:
         """Send a ping; `PongReceived` answers it.
 
@@ -287,6 +300,8 @@ class BaseConnection(ClientCommands, Generic[L]):
     )
     resumption: Resumption = forward("_session.resumption", "How the session could be resumed.")
     usage: Usage = forward("_session.usage", "Tokens so far.")
+    carried: CarriedState = forward("_session.carried", "See `LiveSession.carried`.")
+    awaiting_answer: bool = forward("_session.awaiting_answer", "Whether an answer was requested and has not begun.")
     close_info: CloseInfo | None = forward("_close_info", "What the `ConnectionClosed` event said, None before it.")
     buffered_in: int = forward("_link.buffered_in", "Bytes received that no event has told of yet.")
     buffered_out: int = forward("_link.buffered_out", "Bytes that wait to be sent.")
@@ -304,7 +319,8 @@ class BaseConnection(ClientCommands, Generic[L]):
 
     def _begin(self) -> None:
         """Client role: once the link is open, setup goes first."""
-        if self._client and self._session.phase is Phase.NEW and self._core.state is ConnectionState.OPEN:
+        if self._core.state is ConnectionState.OPEN:
+            self._unbegun = False
             self._session.send_setup()
             self._flush()
 
@@ -314,14 +330,17 @@ class BaseConnection(ClientCommands, Generic[L]):
         self._flush()
 
     def _send_pcm(self, audio: bytes | bytearray | memoryview, rate: int) -> None:
-        self._check_open("send_realtime_input")
+        if self._core.state is not ConnectionState.OPEN:
+            self._check_open("send_realtime_input")
         self._session._send_pcm(audio, rate)
         self._flush()
 
     def _flush(self) -> None:
+        outgoing = self._session.outgoing
         send = self._link.send_text if self._client else self._link.send_binary
-        for payload in self._session.messages_to_send():
+        for payload in outgoing:
             send(payload)
+        outgoing.clear()
 
     def _closed(self, event: ConnectionClosed) -> ConnectionClosed:
         session, deadlines = self._session, self._deadlines

@@ -70,8 +70,8 @@ M = TypeVar("M", bound=ByteServerConnection)
 class HttpFallback(ByteConnectionWrapper[M]):
     """Answers HTTP requests other than GET, and leaves all other connections to the machine inside.
 
-    One request a connection. The machine inside takes it for a connection that came to nothing: its `ConnectionClosed`
-    comes without a `ConnectionFailed`.
+    One request a connection. The machine inside sees a connection that was closed early: its `ConnectionClosed` comes
+    without a `ConnectionFailed`.
 
     Args:
         machine: The server's machine.

@@ -8,6 +8,7 @@ from live_protocol.connection.base import BaseConnection, session_maker
 from live_protocol.connection.options import ConnectionSettings, ConnectOptions, ServeOptions
 from live_protocol.endpoint import Endpoint
 from live_protocol.messages import Backend
+from live_protocol.session.carried import CarriedState
 from live_protocol.session.requests import ConfigInput
 from live_protocol.websocket.handshake import HandshakeRequest
 from live_protocol.websocket.link import WebSocketLink
@@ -36,6 +37,8 @@ class LiveConnection(BaseConnection[WebSocketLink]):
         cls,
         endpoint: Endpoint,
         config: ConfigInput | None = None,
+        *,
+        carry: CarriedState | None = None,
         **options: Unpack[ConnectOptions],
     ) -> Self:
         """The client's end. The upgrade request waits in `data_to_send`; setup follows the upgrade by itself.
@@ -43,6 +46,7 @@ class LiveConnection(BaseConnection[WebSocketLink]):
         Args:
             endpoint: Where, with which credentials, in which dialect.
             config: `LiveConnectConfig`, a dict in its shape, or a whole `LiveClientSetup`.
+            carry: See `LiveSession.client`.
             **options: See `ConnectOptions`.
 
         Raises:
@@ -50,7 +54,7 @@ class LiveConnection(BaseConnection[WebSocketLink]):
             MessageTooLarge: The setup is over ``Limits.max_send``. Nothing was made.
         """
         settings = ConnectionSettings.read(ConnectOptions, options)
-        make_session = session_maker(settings, endpoint, config)
+        make_session = session_maker(settings, endpoint, config, carry)
         link = WebSocketLink.client(
             HandshakeRequest(host=endpoint.host_header, target=endpoint.target, headers=endpoint.headers),
             limits=settings.limits,
@@ -82,7 +86,8 @@ class LiveConnection(BaseConnection[WebSocketLink]):
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """Hand over bytes that arrived. Frames, pings, closes and limits are dealt with at once, messages later."""
         self._link.receive_data(data)
-        self._begin()
+        if self._unbegun:
+            self._begin()
 
     def receive_eof(self) -> None:
         """The peer sends no more bytes; idempotent."""
@@ -91,5 +96,5 @@ class LiveConnection(BaseConnection[WebSocketLink]):
     # --- outputs ------------------------------------------------------------------------------------------------
 
     def data_to_send(self) -> bytes:
-        """All bytes that wait to be written, in order; ``b""`` where none do. They count as written."""
+        """All bytes that wait to be written, in order, or ``b""``. They count as written."""
         return self._link.data_to_send()

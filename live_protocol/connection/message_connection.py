@@ -24,7 +24,7 @@ __all__ = ["AcceptUpgrade", "CloseWebSocket", "MessageConnection", "RefuseUpgrad
 
 @final
 class MessageConnection(BaseConnection[MessageLink]):
-    """One connection as a pure state machine over whole messages, where somebody else has the WebSocket.
+    """One connection as a pure state machine over whole messages, where another library has the WebSocket.
 
     It is `LiveConnection` without the frames: the same requests, facts, events, deadlines of opening, setup, stall and
     close, and the same `CloseInfo`. Pings, their deadlines and compression are the WebSocket library's.
@@ -75,7 +75,7 @@ class MessageConnection(BaseConnection[MessageLink]):
         """Client role: the WebSocket is open. Setup is the first message that `next_action` gives.
 
         Args:
-            headers: Header fields of the server's response, where they are known.
+            headers: Header fields of the server's response, if they are known.
             compression: Whether permessage-deflate was agreed on, for the `Connected` event.
 
         Raises:
@@ -86,14 +86,14 @@ class MessageConnection(BaseConnection[MessageLink]):
         self._begin()
 
     def rejected(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
-        """Client role: the server answered the upgrade with something else than a WebSocket, and that is the end.
+        """Client role: the server refused the upgrade, and the connection has ended.
 
         `UpgradeRejected`, `ConnectionFailed` with a `HandshakeFailed`, and `ConnectionClosed` follow, which says
         whether to try again. Where there was no answer at all, report `transport_failed`.
 
         Args:
             status: HTTP status of the response.
-            headers: Its header fields, where they are known.
+            headers: Its header fields, if they are known.
             body: Its body; cut at ``Limits.max_body``.
 
         Raises:
@@ -131,7 +131,7 @@ class MessageConnection(BaseConnection[MessageLink]):
 
         Args:
             code: Code of the peer's close frame, also where it only answered ours; 1005 for a close frame without a
-                code, 1006 where there was none.
+                code, 1006 without a close frame.
             reason: Its reason.
         """
         self._link.closed(code, reason)
@@ -142,7 +142,7 @@ class MessageConnection(BaseConnection[MessageLink]):
         What came before is delivered first. Once the end is known, the call changes nothing.
 
         Args:
-            error: The fault. Where `closed` does not follow at once, `next_action` gives the close frame for it.
+            error: The fault. Until `closed` is called, `next_action` returns the close frame for it.
         """
         self._link.broken(error)
 
@@ -153,7 +153,7 @@ class MessageConnection(BaseConnection[MessageLink]):
 
         Returns:
             A message to send (a client sends it as text, a server as binary), `AcceptUpgrade`, `RefuseUpgrade`,
-            `CloseWebSocket`, or None where there is nothing to do.
+            `CloseWebSocket`, or None if there is nothing to do.
         """
         return self._link.next_action()
 

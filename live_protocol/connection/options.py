@@ -105,7 +105,7 @@ class ConnectionSettings:
             **defaults: Defaults other than the fields have.
 
         Raises:
-            TypeError: That kind has no such option.
+            TypeError: An option is unknown.
         """
         for name in options:
             if name not in kind.__optional_keys__:

@@ -17,7 +17,7 @@ __all__ = ["ByteConnection", "ByteServerConnection", "Connection", "MessageServe
 
 
 class Connection(Protocol):
-    """A connection of either role, whatever carries it. Its facts are read without a call of ours."""
+    """A connection of either role, over any transport. Reading its facts runs none of our functions."""
 
     @property
     def wants(self) -> Wants: ...

@@ -1,7 +1,7 @@
-"""The other end: an emulated Live service, pure like the rest, for tests, demos and gateways.
+"""The service's end, emulated: for tests, demos and gateways, without I/O like the rest.
 
-`Emulator` is the server, `Emulator.connection` gives the machine for one client. An own model is a class with three
-methods that give actions, see `Model`; without one an `EchoModel` answers.
+Knows the protocol's rooms but ``reconnect``; only ``testing`` knows this one. Begin reading in ``emulator``; a model of
+your own is a class with the three methods of `Model` in ``actions``.
 """
 
 from live_protocol.emulator.actions import (

@@ -1,9 +1,8 @@
-"""The wire vocabulary of the Live API: one class per message, one enum per enum, under their official names.
+"""The wire's words: one class per message, one enum per enum, under their official names.
 
-Every message is final, slotted, keyword-only and frozen (those of the hot path for type checkers alone).
-A field that is absent is ``None``, a repeated one ``()``. Each message ends with ``extra``: the fields that
-this version does not know, by their wire key. An enum field also holds names
-that this version does not know, as plain strings. Lyria RealTime lives in ``music``, apart from the rest.
+Knows no other room. Begin reading in ``content``, then ``client`` and ``server``. An absent field is None, or ``()`` if
+it is repeated; ``extra`` holds the fields that this version does not know, by wire key; an enum field holds an unknown
+name as a plain string. Lyria RealTime is a protocol of its own and stays in ``music``.
 """
 
 from live_protocol.messages import music

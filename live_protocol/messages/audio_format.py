@@ -1,4 +1,4 @@
-"""The format of a chunk of audio, as its MIME type says it."""
+"""The format of a chunk of audio, which is its MIME type."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import attrs
 __all__ = ["INPUT_RATE", "OUTPUT_RATE", "AudioFormat"]
 
 INPUT_RATE: Final = 16_000
-"""Hz; what a bare ``audio/pcm`` means from the client."""
+"""Rate of a bare ``audio/pcm`` from the client, in Hz."""
 OUTPUT_RATE: Final = 24_000
-"""Hz; what the service speaks, and what a bare ``audio/pcm`` means from Vertex."""
+"""Rate of the service's audio, and of a bare ``audio/pcm`` from Vertex, in Hz."""
 MIN_RATE: Final = 4_000
 MAX_RATE: Final = 192_000
 _PCM = re.compile(r"\s*audio/pcm\s*(;.*)?", re.IGNORECASE | re.DOTALL)
@@ -51,41 +51,45 @@ class AudioFormat:
 
     @property
     def frame_size(self) -> int:
-        """Bytes of one frame, that is one sample of every channel."""
+        """Bytes of one frame: one sample of each channel."""
         return 2 * self.channels
 
     def seconds(self, size: int) -> float:
-        """How long ``size`` bytes play, in seconds."""
+        """Duration of ``size`` bytes, in seconds."""
         return size / (self.rate * self.frame_size)
 
     def size(self, seconds: float) -> int:
         """Bytes of ``seconds`` of audio, rounded down to whole frames."""
-        # A millionth of a frame makes up for binary fractions: 0.29 s at 100 Hz are 29 frames, not 28.
+        # Adds a millionth of a frame, since floats round down: 0.29 s at 100 Hz are 29 frames, not 28.
         return int(seconds * self.rate + 1e-6) * self.frame_size
 
     def silence(self, seconds: float) -> bytes:
-        """``seconds`` of silence, rounded down to whole frames; nothing where that is negative."""
+        """``seconds`` of silence, rounded down to whole frames; empty if negative."""
         return bytes(max(0, self.size(seconds)))
 
     @classmethod
     def parse(cls, mime_type: str, *, default_rate: int | None = None) -> AudioFormat | None:
-        """Read a MIME type as it came from the wire: any case, any spacing, unknown parameters ignored.
+        """Parse a MIME type from the wire, in any case and spacing; unknown parameters are ignored.
+
+        Args:
+            mime_type: The MIME type.
+            default_rate: Rate if it has none, in Hz.
 
         Returns:
-            The format, or None where it is not PCM, has no rate and no ``default_rate`` is given, or states a rate
-            or channel count that is no whole number or outside the bounds.
+            The format. None if it is not PCM, has no rate and no default, or has a rate or a number of channels that is
+            malformed or out of bounds.
         """
         match = _PCM.fullmatch(mime_type)
         if match is None:
             return None
         rate, channels = default_rate, 1
         for parameter in (match[1] or "").split(";"):
-            if (found := _PARAMETER.fullmatch(parameter)) is None:
+            if (pair := _PARAMETER.fullmatch(parameter)) is None:
                 continue
-            number = _NUMBER.fullmatch(found[2])
+            number = _NUMBER.fullmatch(pair[2])
             if number is None:
-                return None  # taken for the default it would play at a wrong speed
-            if found[1].lower() == "rate":
+                return None  # at the default rate it would play at the wrong speed
+            if pair[1].lower() == "rate":
                 rate = int(number[2])
             else:
                 channels = int(number[2])

@@ -1,4 +1,4 @@
-"""Everything a client sends: the envelope and its five members (wire.md#client-messages)."""
+"""The messages of a client: the envelope and its five members (wire.md#client-messages)."""
 
 from __future__ import annotations
 
@@ -38,26 +38,25 @@ __all__ = [
 @final
 @attrs.frozen(kw_only=True)
 class LiveClientSetup:
-    """The first frame of every connection, a resumed one too: fixes what the session is (wire.md#setup).
+    """The first message of every connection, resumed or not: configures the session (wire.md#setup).
 
-    The service answers with ``LiveServerSetupComplete``. Except for the model everything may change on
-    resuming.
+    The service answers with ``LiveServerSetupComplete``. When resuming, everything but the model may change.
 
     Attributes:
         model: Resource name of the model (wire.md#model-names). Required.
         generation_config: Modalities, voice, thinking, sampling.
-        system_instruction: System prompt; text parts only, each becomes a paragraph.
-        tools: Tools the model may use.
+        system_instruction: System prompt; text parts only, each a paragraph.
+        tools: Tools that the model may use.
         realtime_input_config: Activity detection and turn taking.
         input_audio_transcription: Switches on transcripts of the user's audio, even empty.
         output_audio_transcription: Switches on transcripts of the model's audio, even empty.
         session_resumption: Switches on resumption, even empty.
         context_window_compression: Switches on trimming of the context.
-        history_config: How earlier history gets in.
-        proactivity: Whether the model acts on its own; Gemini takes it in v1alpha only.
+        history_config: How earlier history enters the session.
+        proactivity: Whether the model acts on its own; on Gemini v1alpha only.
         explicit_vad_signal: Whether to send ``VoiceActivity``. Vertex only.
         avatar_config: Video avatar.
-        safety_settings: Blocking of harmful content; Gemini v1beta was seen to refuse it.
+        safety_settings: Blocking of harmful content; Gemini v1beta has refused it.
         labels: The caller's own labels, for billing or as a safety identifier.
     """
 
@@ -84,11 +83,11 @@ class LiveClientSetup:
 class LiveClientContent:
     """Turns to append to the history, in order (wire.md#client-content).
 
-    Interrupts a running generation. Without turns and with ``turn_complete`` it just means "go on".
+    Interrupts a running generation. With ``turn_complete`` and no turns it means "go on".
 
     Attributes:
         turns: What to append; user and model turns may alternate.
-        turn_complete: True: answer now. Otherwise the service waits for more client content.
+        turn_complete: True requests an answer; otherwise the service waits for more client content.
     """
 
     turns: Sequence[Content] = ()
@@ -99,7 +98,7 @@ class LiveClientContent:
 @final
 @attrs.frozen(kw_only=True)
 class ActivityStart:
-    """Marks where user activity starts; has no fields (wire.md#activity)."""
+    """Marks the start of user activity; has no fields (wire.md#activity)."""
 
     extra: Mapping[str, Any] = NO_EXTRA
 
@@ -107,7 +106,7 @@ class ActivityStart:
 @final
 @attrs.frozen(kw_only=True)
 class ActivityEnd:
-    """Marks where user activity ends; has no fields (wire.md#activity)."""
+    """Marks the end of user activity; has no fields (wire.md#activity)."""
 
     extra: Mapping[str, Any] = NO_EXTRA
 
@@ -117,16 +116,15 @@ class ActivityEnd:
 class LiveClientRealtimeInput:
     """One piece of live input; set exactly one field (wire.md#realtime-input).
 
-    Audio, video and text are streams of their own, without order between them.
+    Audio, video and text are separate streams; the order between them is not defined.
 
     Attributes:
         audio: The next chunk of audio.
         video: The next frame of video, as an image.
         text: The next piece of typed text.
-        activity_start: The user begins; only with automatic detection off.
-        activity_end: The user is done; only with automatic detection off.
-        audio_stream_end: The microphone paused: the service flushes what it holds; only with automatic
-            detection on.
+        activity_start: The user starts; only with automatic detection off.
+        activity_end: The user stops; only with automatic detection off.
+        audio_stream_end: The microphone is off, and the service flushes its buffer; only with automatic detection on.
         media_chunks: Deprecated; only the first one is read.
     """
 
@@ -145,10 +143,10 @@ class LiveClientRealtimeInput:
 class LiveClientToolResponse:
     """Results of function calls, matched to the calls by ``id`` (wire.md#tool-response).
 
-    All calls of a frame may be answered together or one by one.
+    The calls of a message may be answered together or one by one.
 
     Attributes:
-        function_responses: One entry per answered call, or per piece of a streamed answer.
+        function_responses: One entry per call, or per piece of a streamed response.
     """
 
     function_responses: Sequence[FunctionResponse] = ()
@@ -158,10 +156,10 @@ class LiveClientToolResponse:
 @final
 @attrs.frozen(kw_only=True)
 class LiveClientContextUpdateTools:
-    """A tool list that can be absent (keep the tools) or empty (remove them all) (wire.md#context-update).
+    """A list of tools; absent keeps the tools, empty removes them all (wire.md#context-update).
 
     Attributes:
-        tools: The whole new list.
+        tools: The complete new list.
     """
 
     tools: Sequence[Tool] = ()
@@ -173,7 +171,7 @@ class LiveClientContextUpdateTools:
 class LiveClientContextUpdate:
     """Replaces instructions or tools in mid-session, in order with other input (wire.md#context-update).
 
-    Only newer models take it; it invalidates the prefix cache. At least one field is set.
+    Only newer models support it. It invalidates the prefix cache. At least one field is set.
 
     Attributes:
         system_instruction: New instructions; unchanged when absent.
@@ -188,10 +186,10 @@ class LiveClientContextUpdate:
 @final
 @fast_define(kw_only=True)
 class LiveClientMessage:
-    """Envelope of every client frame; exactly one field is set (wire.md#client-messages).
+    """Envelope of every client message; exactly one field is set (wire.md#client-messages).
 
     Attributes:
-        setup: Configuration; the first frame and only the first.
+        setup: Configuration; the first message and only the first.
         client_content: Ordered turns for the history.
         realtime_input: Streamed audio, video, text and activity marks.
         tool_response: Results of function calls.

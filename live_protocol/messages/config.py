@@ -67,7 +67,7 @@ __all__ = [
 @final
 @attrs.frozen(kw_only=True)
 class VoiceConsentSignature:
-    """Proof that the owner of a cloned voice agreed; can be used again (wire.md#gemini-only).
+    """Reusable proof that the owner of a cloned voice consented (wire.md#gemini-only).
 
     Attributes:
         signature: Opaque signature.
@@ -83,7 +83,7 @@ class ReplicatedVoiceConfig:
     """A voice cloned from a sample (wire.md#speech).
 
     Attributes:
-        mime_type: Media type of the sample; ``audio/wav`` is taken to be 24 kHz, mono, 16 bits.
+        mime_type: Media type of the sample; ``audio/wav`` means 24 kHz, mono, 16 bits.
         voice_sample_audio: The sample.
         consent_audio: Recording of the owner's consent. Gemini only.
         voice_consent_signature: Signature of an earlier consent, instead of the recording. Gemini only.
@@ -102,7 +102,7 @@ class PrebuiltVoiceConfig:
     """A voice of the service, by name (wire.md#speech).
 
     Attributes:
-        voice_name: Such as ``Kore``, ``Puck``, ``Aoede``.
+        voice_name: Name such as ``Kore``, ``Puck``, ``Aoede``.
     """
 
     voice_name: str | None = None
@@ -132,7 +132,7 @@ class SpeakerVoiceConfig:
     """The voice of one speaker (wire.md#speech).
 
     Attributes:
-        speaker: Name of the speaker, as in the prompt. Required.
+        speaker: Name of the speaker in the prompt. Required.
         voice_config: The voice. Required.
     """
 
@@ -174,13 +174,13 @@ class SpeechConfig:
 @final
 @attrs.frozen(kw_only=True)
 class ThinkingConfig:
-    """How much the model thinks, and whether it shows it (wire.md#thinking).
+    """How much the model thinks, and whether it shows its thoughts (wire.md#thinking).
 
-    3.x models take ``thinking_level`` instead of ``thinking_budget``; some refuse a level, others demand one.
+    3.x models use ``thinking_level`` instead of ``thinking_budget``; some refuse a level, others require one.
 
     Attributes:
         include_thoughts: Whether to return thought summaries, as parts with ``thought`` set.
-        thinking_budget: Budget in tokens; 0 is off, -1 leaves it to the model.
+        thinking_budget: Budget in tokens; 0 is off, -1 lets the model decide.
         thinking_level: Named level, for 3.x models.
     """
 
@@ -196,7 +196,7 @@ class TranslationConfig:
     """Live translation (wire.md#translation).
 
     Attributes:
-        echo_target_language: Whether to speak also when the input is in the target language already.
+        echo_target_language: Whether to repeat input that is in the target language already.
         target_language_code: Language to translate to, BCP 47.
     """
 
@@ -216,7 +216,7 @@ class LanguageAuto:
 @final
 @attrs.frozen(kw_only=True)
 class LanguageHints:
-    """Deprecated list of expected languages; ``language_codes`` took its place (wire.md#transcription-options).
+    """Deprecated list of expected languages; use ``language_codes`` (wire.md#transcription-options).
 
     Attributes:
         language_codes: Languages, BCP 47.
@@ -235,7 +235,7 @@ class AudioTranscriptionConfig:
         language_codes: Expected languages, BCP 47; detected when empty.
         language_auto: Deprecated switch for detection.
         language_hints: Deprecated, use ``language_codes``.
-        custom_vocabulary: Phrases to favour; at most 1000 by the documentation.
+        custom_vocabulary: Phrases to favour; at most 1000 according to the documentation.
         adaptation_phrases: Deprecated, use ``custom_vocabulary``.
         word_timestamp: Whether to time each word.
         diarization: Whether to label speakers.
@@ -351,7 +351,7 @@ class ResponseFormat:
 @final
 @attrs.frozen(kw_only=True)
 class ModelSelectionConfig:
-    """What to favour when the service picks the model (wire.md#model-selection).
+    """Preference when the service selects the model (wire.md#model-selection).
 
     Attributes:
         feature_selection_preference: Quality, cost or a balance. Required.
@@ -364,7 +364,7 @@ class ModelSelectionConfig:
 @final
 @attrs.frozen(kw_only=True)
 class GenerationConfigRoutingConfigAutoRoutingMode:
-    """The service picks the model (wire.md#model-selection).
+    """The service selects the model (wire.md#model-selection).
 
     Attributes:
         model_routing_preference: Quality, cost or a balance.
@@ -390,11 +390,11 @@ class GenerationConfigRoutingConfigManualRoutingMode:
 @final
 @attrs.frozen(kw_only=True)
 class GenerationConfigRoutingConfig:
-    """Which model answers; one field is set; not for live sessions (wire.md#model-selection).
+    """Selection of the model; one field is set; not for live sessions (wire.md#model-selection).
 
     Attributes:
-        auto_mode: The service picks.
-        manual_mode: The caller picks.
+        auto_mode: The service selects.
+        manual_mode: The caller selects.
     """
 
     auto_mode: GenerationConfigRoutingConfigAutoRoutingMode | None = wire(only=Backend.VERTEX)
@@ -413,13 +413,13 @@ class GenerationConfig:
         response_modalities: Exactly one in live sessions: TEXT, AUDIO, or VIDEO with an avatar.
         speech_config: Voice and language.
         thinking_config: Thinking.
-        media_resolution: How finely input media is tokenised.
+        media_resolution: Token resolution of input media.
         temperature: Sampling temperature.
         top_p: Nucleus sampling: cumulated probability.
         top_k: Number of candidates per token; must be integral on Gemini.
-        max_output_tokens: Most tokens to generate.
+        max_output_tokens: Maximum of generated tokens.
         seed: Seed of the sampling.
-        presence_penalty: Penalty for tokens that already occurred.
+        presence_penalty: Penalty for tokens that have occurred.
         frequency_penalty: Penalty that grows with each occurrence.
         candidate_count: Number of answers.
         enable_affective_dialog: Whether answers react to the user's mood; v1alpha, gone from 3.8 models.
@@ -427,8 +427,8 @@ class GenerationConfig:
         audio_transcription_config: Transcription as the task of the session.
         response_format: Output format per modality.
         enable_enhanced_civic_answers: Better answers on civic questions. Gemini only.
-        model_selection_config: What to favour when picking the model; the wire key is ``modelConfig`` on
-            Vertex. Vertex only.
+        model_selection_config: Preference when selecting the model; the wire key on Vertex is ``modelConfig``. Vertex
+            only.
         image_config: Options of image output, as a free-form object; not for live.
         stop_sequences: Strings that stop the generation; not for live.
         response_mime_type: Media type of the output; not for live.
@@ -476,11 +476,11 @@ class AutomaticActivityDetection:
     """The service's voice activity detection (wire.md#activity).
 
     Attributes:
-        disabled: True: the client brackets its input with ``ActivityStart`` and ``ActivityEnd`` itself.
-        start_of_speech_sensitivity: How eagerly a start is detected.
-        end_of_speech_sensitivity: How eagerly an end is detected.
-        prefix_padding_ms: Milliseconds of speech before a start counts.
-        silence_duration_ms: Milliseconds of silence before an end counts.
+        disabled: Whether it is off; then the client sends ``ActivityStart`` and ``ActivityEnd``.
+        start_of_speech_sensitivity: Sensitivity to starts of speech.
+        end_of_speech_sensitivity: Sensitivity to ends of speech.
+        prefix_padding_ms: Speech before a start counts, in milliseconds.
+        silence_duration_ms: Silence before an end counts, in milliseconds.
     """
 
     disabled: bool | None = None
@@ -494,13 +494,13 @@ class AutomaticActivityDetection:
 @final
 @attrs.frozen(kw_only=True)
 class RealtimeInputConfig:
-    """How realtime input is cut into turns (wire.md#turn-taking).
+    """How realtime input becomes turns (wire.md#turn-taking).
 
     Attributes:
         automatic_activity_detection: Voice activity detection; on with defaults when absent.
         activity_handling: Whether user activity interrupts the model.
-        turn_coverage: Which input belongs to the user's turn.
-        interim_transcript_timestamp_enabled: Whether interim transcripts are timed.
+        turn_coverage: The input that belongs to the user's turn.
+        interim_transcript_timestamp_enabled: Whether interim transcripts have times.
     """
 
     automatic_activity_detection: AutomaticActivityDetection | None = None
@@ -516,9 +516,8 @@ class SessionResumptionConfig:
     """Switches resumption on; an empty message starts a new resumable session (wire.md#resumption).
 
     Attributes:
-        handle: A ``new_handle`` to resume from; a new session without it.
-        transparent: Whether updates tell the last consumed client message; Gemini closes with 1007. Vertex
-            only.
+        handle: A ``new_handle`` to resume from; without it a new session starts.
+        transparent: Whether updates have the last consumed client message. Gemini refuses it with 1007. Vertex only.
     """
 
     handle: str | None = wire(secret=True)
@@ -544,11 +543,11 @@ class SlidingWindow:
 @final
 @attrs.frozen(kw_only=True)
 class ContextWindowCompressionConfig:
-    """Trimming of a context that grew too long; lifts the time limit of a session (wire.md#context-compression).
+    """Trims a context that grew too long; lifts the time limit of a session (wire.md#context-compression).
 
     Attributes:
-        trigger_tokens: Tokens from which on to trim; about 80 % of the window by default.
-        sliding_window: The only way of trimming there is.
+        trigger_tokens: Size that triggers trimming, in tokens; about 80 % of the window by default.
+        sliding_window: The one way of trimming.
     """
 
     trigger_tokens: Int64 | None = None
@@ -559,11 +558,11 @@ class ContextWindowCompressionConfig:
 @final
 @attrs.frozen(kw_only=True)
 class ProactivityConfig:
-    """How far the model acts on its own (wire.md#proactivity).
+    """Whether the model acts on its own (wire.md#proactivity).
 
     Attributes:
-        proactive_audio: Whether the model may stay silent when not addressed.
-        proactive_video: Whether the model may react to images unasked; needs ``proactive_audio``.
+        proactive_audio: Whether the model may stay silent when the user does not address it.
+        proactive_video: Whether the model may react to images on its own; needs ``proactive_audio``.
     """
 
     proactive_audio: bool | None = None
@@ -574,11 +573,11 @@ class ProactivityConfig:
 @final
 @attrs.frozen(kw_only=True)
 class HistoryConfig:
-    """How earlier history gets into the session (wire.md#initial-history).
+    """How earlier history enters the session (wire.md#initial-history).
 
     Attributes:
-        initial_history_in_client_content: Whether client content up to the first ``turn_complete`` is history
-            only, without an answer.
+        initial_history_in_client_content: Whether client content up to the first ``turn_complete`` is history, which
+            gets no answer.
     """
 
     initial_history_in_client_content: bool | None = None
@@ -622,12 +621,12 @@ class AvatarConfig:
 @final
 @attrs.frozen(kw_only=True)
 class SafetySetting:
-    """From where on content of one harm category is blocked (wire.md#safety).
+    """The blocking threshold of one harm category (wire.md#safety).
 
     Attributes:
         category: Category of harm. Required.
-        threshold: From where on to block. Required.
-        method: Whether severity or probability counts. Vertex only.
+        threshold: The threshold. Required.
+        method: Whether it applies to severity or probability. Vertex only.
     """
 
     category: HarmCategory | str | None = wire(required=True)

@@ -1,4 +1,4 @@
-"""The flat options of a session, and how they nest into its setup (wire.md#setup)."""
+"""Flat options of a session, and their nesting in its setup (wire.md#setup)."""
 
 from __future__ import annotations
 
@@ -37,32 +37,32 @@ class LiveConnectConfig:
     """Options of a session without the nesting of the wire; see ``to_setup`` (wire.md#setup).
 
     Attributes:
-        generation_config: Starting point for the generation options below, each of which overrides it.
+        generation_config: Defaults of the generation options below; each of them overrides its default.
         response_modalities: Exactly one of TEXT, AUDIO, or VIDEO with an avatar.
         temperature: Sampling temperature.
         top_p: Nucleus sampling: cumulated probability.
         top_k: Number of candidates per token; must be integral on Gemini.
-        max_output_tokens: Most tokens to generate.
-        media_resolution: How finely input media is tokenised.
+        max_output_tokens: Maximum of generated tokens.
+        media_resolution: Token resolution of input media.
         seed: Seed of the sampling.
         speech_config: Voice and language.
         thinking_config: Thinking.
         enable_affective_dialog: Whether answers react to the user's mood; v1alpha, gone from 3.8 models.
         translation_config: Live translation.
-        system_instruction: System prompt; a plain string stands for one text part.
-        tools: Tools the model may use.
+        system_instruction: System prompt; a string means one text part.
+        tools: Tools that the model may use.
         session_resumption: Switches on resumption, even empty.
         input_audio_transcription: Switches on transcripts of the user's audio, even empty.
         output_audio_transcription: Switches on transcripts of the model's audio, even empty.
         realtime_input_config: Activity detection and turn taking.
         context_window_compression: Switches on trimming of the context.
-        proactivity: Whether the model acts on its own; Gemini takes it in v1alpha only.
+        proactivity: Whether the model acts on its own; on Gemini v1alpha only.
         explicit_vad_signal: Whether to send ``VoiceActivity``. Vertex only.
-        history_config: How earlier history gets in.
+        history_config: How earlier history enters the session.
         avatar_config: Video avatar.
-        safety_settings: Blocking of harmful content; Gemini v1beta was seen to refuse it.
+        safety_settings: Blocking of harmful content; Gemini v1beta has refused it.
         labels: The caller's own labels, for billing or as a safety identifier.
-        extra: Further fields of the setup, by their wire key, for what this version does not know.
+        extra: Further fields of the setup, by wire key, which this version does not know.
     """
 
     generation_config: GenerationConfig | None = None
@@ -93,47 +93,27 @@ class LiveConnectConfig:
     extra: Mapping[str, Any] = NO_EXTRA
 
 
+_SETUP_FIELDS: Final = frozenset(field.name for field in attrs.fields(LiveClientSetup))
+
 CONNECT_CONFIG_TO_SETUP: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "generation_config": ("generation_config",),
-        "response_modalities": ("generation_config", "response_modalities"),
-        "temperature": ("generation_config", "temperature"),
-        "top_p": ("generation_config", "top_p"),
-        "top_k": ("generation_config", "top_k"),
-        "max_output_tokens": ("generation_config", "max_output_tokens"),
-        "media_resolution": ("generation_config", "media_resolution"),
-        "seed": ("generation_config", "seed"),
-        "speech_config": ("generation_config", "speech_config"),
-        "thinking_config": ("generation_config", "thinking_config"),
-        "enable_affective_dialog": ("generation_config", "enable_affective_dialog"),
-        "translation_config": ("generation_config", "translation_config"),
-        "system_instruction": ("system_instruction",),
-        "tools": ("tools",),
-        "session_resumption": ("session_resumption",),
-        "input_audio_transcription": ("input_audio_transcription",),
-        "output_audio_transcription": ("output_audio_transcription",),
-        "realtime_input_config": ("realtime_input_config",),
-        "context_window_compression": ("context_window_compression",),
-        "proactivity": ("proactivity",),
-        "explicit_vad_signal": ("explicit_vad_signal",),
-        "history_config": ("history_config",),
-        "avatar_config": ("avatar_config",),
-        "safety_settings": ("safety_settings",),
-        "labels": ("labels",),
+        field.name: (field.name,) if field.name in _SETUP_FIELDS else ("generation_config", field.name)
+        for field in attrs.fields(LiveConnectConfig)
+        if field.name != "extra"
     }
 )
-"""Where each option goes: the path of field names below ``LiveClientSetup``."""
+"""The place of each option: its path of field names below ``LiveClientSetup``."""
 
 
 def to_setup(config: LiveConnectConfig, model: str) -> LiveClientSetup:
     """Nest flat options into the setup message.
 
-    An option counts as given unless it is ``None``, ``""`` or an empty sequence. Without generation options
-    the setup has no generation config. Nothing is checked here; that is the encoder's part.
+    An option counts as absent if it is ``None``, ``""`` or an empty sequence. Without generation options the setup has
+    no generation config. The encoder checks the values later.
 
     Args:
         config: The options.
-        model: Resource name of the model, taken as it is.
+        model: Resource name of the model, not changed.
     """
     setup: dict[str, Any] = {}
     generation: dict[str, Any] = {}

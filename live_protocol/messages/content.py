@@ -1,4 +1,4 @@
-"""Content, its parts and everything a part can hold (wire.md#content)."""
+"""Content, its parts and their data (wire.md#content)."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ __all__ = [
 class Blob:
     """Inline bytes with their media type (wire.md#content).
 
-    Audio to the service is raw 16-bit little-endian mono PCM, 16 kHz unless ``mime_type`` names another rate;
-    audio from it is the same at 24 kHz. Video goes as still images, about one per second.
+    Audio to the service is raw 16-bit little-endian mono PCM, at 16 kHz unless ``mime_type`` names another rate. Audio
+    from it is the same at 24 kHz. Video is a series of images, about one per second.
 
     Attributes:
         mime_type: IANA media type, with parameters: ``audio/pcm;rate=16000``.
@@ -70,11 +70,11 @@ class Blob:
 @final
 @attrs.frozen(kw_only=True)
 class FileData:
-    """A reference to media that is stored elsewhere (wire.md#content).
+    """A reference to stored media (wire.md#content).
 
     Attributes:
         mime_type: IANA media type.
-        file_uri: Where the media is: a URI of the Files API, ``gs://`` and the like. Required.
+        file_uri: URI of the media: of the Files API, ``gs://`` or another. Required.
         display_name: A label for the media.
     """
 
@@ -87,7 +87,7 @@ class FileData:
 @final
 @attrs.frozen(kw_only=True)
 class VideoMetadata:
-    """Which stretch of a video to use, and how densely (wire.md#content).
+    """The part of a video to use, and its frame rate (wire.md#content).
 
     Attributes:
         start_offset: Start of the clip, in seconds.
@@ -106,7 +106,7 @@ class VideoMetadata:
 @final
 @attrs.frozen(kw_only=True)
 class AudioMetadata:
-    """Which stretch of an audio clip to use (wire.md#content).
+    """The part of an audio clip to use (wire.md#content).
 
     Attributes:
         start_offset: Start of the clip, in seconds.
@@ -121,7 +121,7 @@ class AudioMetadata:
 @final
 @attrs.frozen(kw_only=True)
 class DocumentMetadata:
-    """Which pages and layers of a document to use (wire.md#content).
+    """The pages and layers of a document to use (wire.md#content).
 
     Attributes:
         start_page: First page.
@@ -138,7 +138,7 @@ class DocumentMetadata:
 @final
 @attrs.frozen(kw_only=True)
 class SpreadsheetMetadata:
-    """Which cells and layers of a spreadsheet to use (wire.md#content).
+    """The cells and layers of a spreadsheet to use (wire.md#content).
 
     Attributes:
         visible_cells: Range of cells.
@@ -159,7 +159,7 @@ class SpeechMetadata:
 
     Attributes:
         speaker: Name of the speaker, as in ``MultiSpeakerVoiceConfig``.
-        style: Instruction how to speak.
+        style: Instruction on how to speak.
     """
 
     speaker: str | None = None
@@ -170,7 +170,7 @@ class SpeechMetadata:
 @final
 @attrs.frozen(kw_only=True)
 class PartMediaResolution:
-    """How finely one media part is tokenised (wire.md#media-resolution).
+    """Token resolution of one media part (wire.md#media-resolution).
 
     Attributes:
         level: Named level.
@@ -185,7 +185,7 @@ class PartMediaResolution:
 @final
 @attrs.frozen(kw_only=True)
 class ExecutableCode:
-    """Code that the model wrote, for the service to run (wire.md#server-tools).
+    """Code from the model for the service to run (wire.md#server-tools).
 
     Gemini 2.x announces a function call with a part such as ``print(default_api.f(x='y'))``.
 
@@ -204,11 +204,11 @@ class ExecutableCode:
 @final
 @attrs.frozen(kw_only=True)
 class CodeExecutionResult:
-    """What came of running ``ExecutableCode`` (wire.md#server-tools).
+    """The result of running ``ExecutableCode`` (wire.md#server-tools).
 
     Attributes:
         outcome: How it ended. Required.
-        output: Standard output, or the text of the error.
+        output: Standard output, or the error text.
         id: The ``id`` of the code.
     """
 
@@ -224,8 +224,8 @@ class PartialArg:
     """A streamed piece of a function argument; one value field is set (wire.md#streamed-arguments).
 
     Attributes:
-        json_path: Which argument, as an RFC 9535 path. Required.
-        string_value: A string; pieces are concatenated.
+        json_path: Path of the argument (RFC 9535). Required.
+        string_value: A string; pieces concatenate.
         number_value: A number.
         bool_value: A boolean.
         null_value: JSON null.
@@ -244,10 +244,10 @@ class PartialArg:
 @final
 @fast_define(kw_only=True)
 class FunctionCall:
-    """A call of a client function, predicted by the model (wire.md#tool-calls).
+    """A call of a client function by the model (wire.md#tool-calls).
 
     Attributes:
-        id: Names the call; always there on Gemini, sometimes missing on Vertex.
+        id: Id of the call; always present on Gemini, sometimes absent on Vertex.
         name: Name of the function.
         args: Arguments by name; the keys are data.
         partial_args: Streamed pieces of arguments. Vertex only.
@@ -285,7 +285,7 @@ class FunctionResponseFileData:
     """Stored media of a function result (wire.md#tool-response).
 
     Attributes:
-        file_uri: Where the media is. Required.
+        file_uri: URI of the media. Required.
         mime_type: IANA media type. Required.
         display_name: Name that ``response`` can refer to.
     """
@@ -301,17 +301,17 @@ class FunctionResponseFileData:
 class FunctionResponsePart:
     """A piece of media in a function result; one of the data fields is set (wire.md#tool-response).
 
-    3.x models take PNG, JPEG, WebP and text; a PDF ends the session.
+    3.x models accept PNG, JPEG, WebP and text; a PDF ends the session.
 
     Attributes:
         inline_data: Inline media.
         file_data: Stored media.
         media_processing: How the media is processed. Gemini only.
-        media_resolution: How finely it is tokenised.
-        video_metadata: Stretch of a video.
+        media_resolution: Token resolution.
+        video_metadata: Part of a video.
         document_metadata: Pages of a document.
         spreadsheet_metadata: Cells of a spreadsheet.
-        audio_metadata: Stretch of an audio clip.
+        audio_metadata: Part of an audio clip.
     """
 
     inline_data: FunctionResponseBlob | None = None
@@ -330,11 +330,11 @@ class FunctionResponsePart:
 class FunctionResponse:
     """The result of one function call (wire.md#tool-response).
 
-    A call whose ``will_continue`` stays true may be answered several times; an empty ``response`` with
-    ``will_continue`` false ends the series.
+    A call may have several responses with ``will_continue`` true; an empty ``response`` with ``will_continue`` false
+    ends the series.
 
     Attributes:
-        id: The ``id`` of the call; Gemini demands it, on Vertex it may be missing if the call had none.
+        id: The ``id`` of the call. Gemini requires it; on Vertex it may be absent if the call had none.
         name: Name of the function. Required.
         response: Any object; ``output`` and ``error`` are conventional keys. Required.
         parts: Media results.
@@ -354,11 +354,11 @@ class FunctionResponse:
 @final
 @attrs.frozen(kw_only=True)
 class ToolCall:
-    """A tool invocation on the service's side, made visible (wire.md#server-tools).
+    """A report that the service runs a tool of its own (wire.md#server-tools).
 
     Attributes:
-        id: Names the invocation.
-        tool_type: Which tool.
+        id: Id of the invocation.
+        tool_type: The tool.
         args: Arguments by name; the keys are data.
     """
 
@@ -371,11 +371,11 @@ class ToolCall:
 @final
 @attrs.frozen(kw_only=True)
 class ToolResponse:
-    """The result of a tool that the service ran itself, made visible (wire.md#server-tools).
+    """The result of a tool that the service ran itself (wire.md#server-tools).
 
     Attributes:
         id: The ``id`` of the invocation.
-        tool_type: Which tool.
+        tool_type: The tool.
         response: The result; the keys are data.
     """
 
@@ -388,7 +388,7 @@ class ToolResponse:
 @final
 @attrs.frozen(kw_only=True)
 class WordInfo:
-    """One transcribed word and when it was spoken (wire.md#transcripts).
+    """A word of a transcript and its time (wire.md#transcripts).
 
     Attributes:
         word: The word.
@@ -405,14 +405,14 @@ class WordInfo:
 @final
 @fast_define(kw_only=True)
 class Transcription:
-    """A piece of transcript; an empty one is legal (wire.md#transcripts).
+    """A piece of a transcript, possibly empty (wire.md#transcripts).
 
-    Output pieces are deltas. Input pieces are deltas on some models and one final sentence on others. Interim
-    pieces are cumulative: each replaces the one before.
+    Output pieces are deltas. Input pieces are deltas on some models, one final sentence on others. Interim pieces are
+    cumulative: each replaces the one before.
 
     Attributes:
-        text: The text; may be missing.
-        finished: True on the last piece of an utterance; rarely sent.
+        text: The text, if there is one.
+        finished: Whether this is the last piece of an utterance; rarely sent.
         language_code: Detected language, BCP 47.
         speaker_label: Tag of the speaker, such as ``spk_1``.
         words: Timing of each word.
@@ -433,28 +433,28 @@ class Transcription:
 @final
 @fast_define(kw_only=True)
 class Part:
-    """One piece of content: one data field and what describes it (wire.md#content).
+    """A piece of content: one data field and its metadata (wire.md#content).
 
     Data fields are ``text``, ``inline_data``, ``file_data``, ``executable_code``, ``code_execution_result``,
     ``function_call``, ``function_response``, ``tool_call`` and ``tool_response``; at most one is set.
 
     Attributes:
         text: Text.
-        thought: Marks a summary of the model's thoughts.
+        thought: Whether this is a summary of the model's thoughts.
         thought_signature: Opaque signature of a thought.
         inline_data: Inline media.
         file_data: Stored media.
         executable_code: Code written by the model.
-        code_execution_result: Outcome of code that the service ran.
+        code_execution_result: Result of that code.
         function_call: Function call; in live sessions only in history, calls come as ``LiveServerToolCall``.
         function_response: Function result; in live sessions only in history.
         tool_call: Invocation of a tool of the service. Gemini only.
         tool_response: Result of a tool of the service. Gemini only.
-        media_resolution: How finely this part is tokenised.
+        media_resolution: Token resolution.
         media_processing: How media is processed.
         audio_transcription: Transcript of an audio part.
-        audio_metadata: Stretch of an audio clip.
-        video_metadata: Stretch of a video.
+        audio_metadata: Part of an audio clip.
+        video_metadata: Part of a video.
         document_metadata: Pages of a document.
         spreadsheet_metadata: Cells of a spreadsheet.
         speech_metadata: How to speak the text.
@@ -487,7 +487,7 @@ class Part:
 @final
 @fast_define(kw_only=True)
 class Content:
-    """One turn, or a piece of one: who speaks, and what (wire.md#content).
+    """A turn or a piece of one (wire.md#content).
 
     Attributes:
         role: ``user`` or ``model``; Vertex also takes ``system``, which replaces the instructions. Gemini

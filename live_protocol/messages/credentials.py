@@ -1,4 +1,4 @@
-"""Credentials that tools hand to external services; none of them shows in a ``repr``."""
+"""Credentials of tools for external services; no ``repr`` shows one."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class ApiAuth:
 @final
 @attrs.frozen(kw_only=True)
 class ApiKeyConfig:
-    """An API key and where it goes in the request (wire.md#tool-credentials).
+    """An API key and its place in the request (wire.md#tool-credentials).
 
     Attributes:
         api_key_secret: Resource name of the key in Secret Manager.
         api_key_string: The key itself.
-        http_element_location: Which part of the request carries the key.
+        http_element_location: Part of the request that carries the key.
         name: Name of the parameter that carries the key.
     """
 
@@ -102,7 +102,7 @@ class AuthConfigOauthConfig:
 
     Attributes:
         access_token: The token itself.
-        service_account: Account that a token is made for.
+        service_account: Account of the token.
     """
 
     access_token: str | None = wire(only=Backend.VERTEX, secret=True)
@@ -117,7 +117,7 @@ class AuthConfigOidcConfig:
 
     Attributes:
         id_token: The token itself.
-        service_account: Account that a token is made for.
+        service_account: Account of the token.
     """
 
     id_token: str | None = wire(only=Backend.VERTEX, secret=True)
@@ -128,7 +128,7 @@ class AuthConfigOidcConfig:
 @final
 @attrs.frozen(kw_only=True)
 class AuthConfig:
-    """Credentials of an external service; ``auth_type`` says which field counts (wire.md#tool-credentials).
+    """Credentials of an external service; ``auth_type`` selects the field (wire.md#tool-credentials).
 
     Attributes:
         api_key: The key itself, on Gemini.

@@ -1,6 +1,6 @@
-"""The enums of the wire, by their official names.
+"""The enums of the wire, under their official names.
 
-Values are the names on the wire. ``*_UNSPECIFIED`` means the same as leaving the field out.
+A value is its name on the wire. ``*_UNSPECIFIED`` is the same as an absent field.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Modality(OpenEnum):
 
 
 class MediaModality(OpenEnum):
-    """Kind of content that tokens are counted for (wire.md#usage)."""
+    """Kind of content in token counts (wire.md#usage)."""
 
     MODALITY_UNSPECIFIED = "MODALITY_UNSPECIFIED"
     TEXT = "TEXT"
@@ -89,7 +89,7 @@ class MediaModality(OpenEnum):
 
 
 class MediaResolution(OpenEnum):
-    """How finely all input media of a session is tokenised (wire.md#media-resolution)."""
+    """Token resolution of all input media of a session (wire.md#media-resolution)."""
 
     MEDIA_RESOLUTION_UNSPECIFIED = "MEDIA_RESOLUTION_UNSPECIFIED"
     MEDIA_RESOLUTION_LOW = "MEDIA_RESOLUTION_LOW"
@@ -98,7 +98,7 @@ class MediaResolution(OpenEnum):
 
 
 class PartMediaResolutionLevel(OpenEnum):
-    """How finely one media part is tokenised (wire.md#media-resolution)."""
+    """Token resolution of one media part (wire.md#media-resolution)."""
 
     MEDIA_RESOLUTION_UNSPECIFIED = "MEDIA_RESOLUTION_UNSPECIFIED"
     MEDIA_RESOLUTION_LOW = "MEDIA_RESOLUTION_LOW"
@@ -142,14 +142,14 @@ class VideoMetadataContentLayer(OpenEnum):
 
 
 class Language(OpenEnum):
-    """Language of code that the model writes (wire.md#server-tools)."""
+    """Language of the model's code (wire.md#server-tools)."""
 
     LANGUAGE_UNSPECIFIED = "LANGUAGE_UNSPECIFIED"
     PYTHON = "PYTHON"
 
 
 class Outcome(OpenEnum):
-    """How running the model's code ended (wire.md#server-tools)."""
+    """Outcome of running the model's code (wire.md#server-tools)."""
 
     OUTCOME_UNSPECIFIED = "OUTCOME_UNSPECIFIED"
     OUTCOME_OK = "OUTCOME_OK"
@@ -187,20 +187,20 @@ class FunctionResponseScheduling(OpenEnum):
     """How the result of a non-blocking function enters the conversation (wire.md#scheduling)."""
 
     SCHEDULING_UNSPECIFIED = "SCHEDULING_UNSPECIFIED"
-    SILENT = "SILENT"  # only adds context
-    WHEN_IDLE = "WHEN_IDLE"  # speaks once free; the default
-    INTERRUPT = "INTERRUPT"  # cuts in
+    SILENT = "SILENT"  # add it to the context
+    WHEN_IDLE = "WHEN_IDLE"  # speak when idle; the default
+    INTERRUPT = "INTERRUPT"  # interrupt the model
 
 
 class DynamicRetrievalConfigMode(OpenEnum):
-    """Whether a score decides on searching (wire.md#server-tools)."""
+    """Whether a score triggers a search (wire.md#server-tools)."""
 
     MODE_UNSPECIFIED = "MODE_UNSPECIFIED"
     MODE_DYNAMIC = "MODE_DYNAMIC"
 
 
 class PhishBlockThreshold(OpenEnum):
-    """From which confidence on phishing sites are blocked; Vertex only (wire.md#vertex-only)."""
+    """Confidence at which phishing sites are blocked; Vertex only (wire.md#vertex-only)."""
 
     PHISH_BLOCK_THRESHOLD_UNSPECIFIED = "PHISH_BLOCK_THRESHOLD_UNSPECIFIED"
     BLOCK_LOW_AND_ABOVE = "BLOCK_LOW_AND_ABOVE"
@@ -212,7 +212,7 @@ class PhishBlockThreshold(OpenEnum):
 
 
 class Environment(OpenEnum):
-    """What computer use operates (wire.md#server-tools)."""
+    """Environment of computer use (wire.md#server-tools)."""
 
     ENVIRONMENT_UNSPECIFIED = "ENVIRONMENT_UNSPECIFIED"
     ENVIRONMENT_BROWSER = "ENVIRONMENT_BROWSER"
@@ -312,7 +312,7 @@ class AspectRatio(OpenEnum):
 
 
 class ImageSize(OpenEnum):
-    """Class of size of generated images (wire.md#generation)."""
+    """Size class of generated images (wire.md#generation)."""
 
     IMAGE_SIZE_UNSPECIFIED = "IMAGE_SIZE_UNSPECIFIED"
     IMAGE_SIZE_FIVE_TWELVE = "IMAGE_SIZE_FIVE_TWELVE"
@@ -322,7 +322,7 @@ class ImageSize(OpenEnum):
 
 
 class FeatureSelectionPreference(OpenEnum):
-    """What to favour when the service picks the model; Vertex only (wire.md#model-selection)."""
+    """Preference when the service selects the model; Vertex only (wire.md#model-selection)."""
 
     FEATURE_SELECTION_PREFERENCE_UNSPECIFIED = "FEATURE_SELECTION_PREFERENCE_UNSPECIFIED"
     PRIORITIZE_QUALITY = "PRIORITIZE_QUALITY"
@@ -331,7 +331,7 @@ class FeatureSelectionPreference(OpenEnum):
 
 
 class ModelRoutingPreference(OpenEnum):
-    """What to favour when routing; Vertex only (wire.md#model-selection)."""
+    """Preference of the routing; Vertex only (wire.md#model-selection)."""
 
     UNKNOWN = "UNKNOWN"
     PRIORITIZE_QUALITY = "PRIORITIZE_QUALITY"
@@ -340,7 +340,7 @@ class ModelRoutingPreference(OpenEnum):
 
 
 class StartSensitivity(OpenEnum):
-    """How eagerly starts of speech are taken; default HIGH on Gemini, LOW on Vertex (wire.md#activity-defaults)."""
+    """Sensitivity to starts of speech; default HIGH on Gemini, LOW on Vertex (wire.md#activity-defaults)."""
 
     START_SENSITIVITY_UNSPECIFIED = "START_SENSITIVITY_UNSPECIFIED"
     START_SENSITIVITY_HIGH = "START_SENSITIVITY_HIGH"
@@ -348,7 +348,7 @@ class StartSensitivity(OpenEnum):
 
 
 class EndSensitivity(OpenEnum):
-    """How eagerly ends of speech are taken; default HIGH on Gemini, LOW on Vertex (wire.md#activity-defaults)."""
+    """Sensitivity to ends of speech; default HIGH on Gemini, LOW on Vertex (wire.md#activity-defaults)."""
 
     END_SENSITIVITY_UNSPECIFIED = "END_SENSITIVITY_UNSPECIFIED"
     END_SENSITIVITY_HIGH = "END_SENSITIVITY_HIGH"
@@ -356,7 +356,7 @@ class EndSensitivity(OpenEnum):
 
 
 class ActivityHandling(OpenEnum):
-    """What user activity does to a running answer (wire.md#activity-defaults)."""
+    """Effect of user activity on a running answer (wire.md#activity-defaults)."""
 
     ACTIVITY_HANDLING_UNSPECIFIED = "ACTIVITY_HANDLING_UNSPECIFIED"
     START_OF_ACTIVITY_INTERRUPTS = "START_OF_ACTIVITY_INTERRUPTS"  # barge-in; the default
@@ -364,7 +364,7 @@ class ActivityHandling(OpenEnum):
 
 
 class TurnCoverage(OpenEnum):
-    """Which realtime input belongs to a turn; the default is the model's (wire.md#activity-defaults)."""
+    """The realtime input that belongs to a turn; the default depends on the model (wire.md#activity-defaults)."""
 
     TURN_COVERAGE_UNSPECIFIED = "TURN_COVERAGE_UNSPECIFIED"
     TURN_INCLUDES_ONLY_ACTIVITY = "TURN_INCLUDES_ONLY_ACTIVITY"  # default of 2.x
@@ -389,7 +389,7 @@ class HarmCategory(OpenEnum):
 
 
 class HarmBlockMethod(OpenEnum):
-    """What a threshold is compared with; Vertex only (wire.md#safety)."""
+    """The measure that a threshold applies to; Vertex only (wire.md#safety)."""
 
     HARM_BLOCK_METHOD_UNSPECIFIED = "HARM_BLOCK_METHOD_UNSPECIFIED"
     SEVERITY = "SEVERITY"
@@ -397,7 +397,7 @@ class HarmBlockMethod(OpenEnum):
 
 
 class HarmBlockThreshold(OpenEnum):
-    """From where on harmful content is blocked (wire.md#safety)."""
+    """Threshold for blocking harmful content (wire.md#safety)."""
 
     HARM_BLOCK_THRESHOLD_UNSPECIFIED = "HARM_BLOCK_THRESHOLD_UNSPECIFIED"
     BLOCK_LOW_AND_ABOVE = "BLOCK_LOW_AND_ABOVE"
@@ -466,7 +466,7 @@ class VoiceActivityType(OpenEnum):
 
 
 class UrlRetrievalStatus(OpenEnum):
-    """What came of fetching a URL (wire.md#grounding)."""
+    """Outcome of fetching a URL (wire.md#grounding)."""
 
     URL_RETRIEVAL_STATUS_UNSPECIFIED = "URL_RETRIEVAL_STATUS_UNSPECIFIED"
     URL_RETRIEVAL_STATUS_SUCCESS = "URL_RETRIEVAL_STATUS_SUCCESS"
@@ -476,7 +476,7 @@ class UrlRetrievalStatus(OpenEnum):
 
 
 class TrafficType(OpenEnum):
-    """How traffic is billed; Vertex only (wire.md#dialects)."""
+    """Billing of traffic; Vertex only (wire.md#dialects)."""
 
     TRAFFIC_TYPE_UNSPECIFIED = "TRAFFIC_TYPE_UNSPECIFIED"
     ON_DEMAND = "ON_DEMAND"

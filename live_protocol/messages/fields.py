@@ -1,6 +1,6 @@
-"""How a wire field is declared: class decorators, field metadata and the annotations of the proto3 JSON formats.
+"""Declares wire fields: class decorators, field metadata and annotations for the formats of proto3 JSON.
 
-The codec reads these declarations once and compiles them into cattrs hooks; nothing else interprets them.
+The codec alone reads these declarations, once for each class, and compiles them into cattrs hooks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 import attrs
 
 if TYPE_CHECKING:
-    # Freezing doubles what an instance costs, so the classes of the hot path are frozen for type checkers alone.
+    # A frozen instance costs twice as much, so the classes of the hot path are frozen for type checkers alone.
     from attrs import frozen as fast_define
 else:
     from attrs import define as fast_define
@@ -42,7 +42,7 @@ class Backend(enum.StrEnum):
 
 
 class Format(enum.Enum):
-    """The proto3 JSON forms that a Python annotation alone does not tell apart."""
+    """The forms of proto3 JSON that a Python type alone does not distinguish."""
 
     INT64 = "int64"
     DURATION = "duration"
@@ -51,39 +51,39 @@ class Format(enum.Enum):
 
 
 Int64: TypeAlias = Annotated[int, Format.INT64]
-"""A 64-bit integer: a decimal string on the wire, a number is accepted too."""
+"""A 64-bit integer. The wire has a decimal string; decoding accepts a number too."""
 
 Duration: TypeAlias = Annotated[float, Format.DURATION]
 """Seconds; ``"9.5s"`` on the wire."""
 
 Timestamp: TypeAlias = Annotated[datetime, Format.TIMESTAMP]
-"""An aware point in time; RFC 3339 on the wire."""
+"""A datetime with a time zone; RFC 3339 on the wire."""
 
 JsonValue: TypeAlias = Annotated[Any, Format.JSON]
-"""Any JSON value, passed through untouched."""
+"""Any JSON value, not converted."""
 
 JsonObject: TypeAlias = Annotated[Mapping[str, Any], Format.JSON]
-"""A free-form JSON object whose keys are data: never re-cased."""
+"""A free-form JSON object. Its keys are data and keep their case."""
 
 
 class OpenEnum(enum.StrEnum):
-    """A wire enum. A name that this version does not know decodes to a plain ``str``, so nothing is lost."""
+    """A wire enum. An unknown name decodes to a plain ``str``, so nothing is lost."""
 
 
 class Extra(dict[str, Any]):
-    """Unknown fields as they came; shows their names only, since nobody knows what they hold."""
+    """Unknown fields as they came. Its ``repr`` shows their names only, since their values may be secret."""
 
     def __repr__(self) -> str:
         return f"{{{', '.join(str(key)[:40] for key in self)}}}"
 
 
 class _NoExtra(Extra):
-    """The shared, unchangeable empty mapping that stands for "no unknown fields"."""
+    """The empty mapping, shared by all messages without unknown fields, and therefore immutable."""
 
     def _refuse(self, *_: object, **__: object) -> Any:
         raise TypeError("the empty extra mapping is shared; build the message with extra={...} instead")
 
-    __setitem__ = setdefault = update = __ior__ = _refuse  # pyright: ignore[reportAssignmentType] - refuses all alike
+    __setitem__ = setdefault = update = __ior__ = _refuse  # pyright: ignore[reportAssignmentType] - refuses any arguments
 
     def __reduce__(self) -> str:
         return "NO_EXTRA"
@@ -94,9 +94,9 @@ NO_EXTRA: Final[Mapping[str, Any]] = _NoExtra()
 
 
 def _size(data: object) -> str:
-    """Stand in for a payload in ``repr``: media would flood a log, and nobody reads it there.
+    """Replace a payload in ``repr``, since media would flood a log.
 
-    Nothing checks what a caller puts into a message before it is sent, and ``repr`` must not fail.
+    A message is not checked before it is sent, so the value may be of any type; ``repr`` must not fail.
     """
     if isinstance(data, bytes | bytearray | memoryview):
         return f"<{len(data)} bytes>"
@@ -113,25 +113,17 @@ def wire(
     secret: bool = False,
     blob: bool = False,
 ) -> Any:
-    """Declare a field that needs more than its name and its type.
+    """Declare a field that needs more than a name and a type.
 
     Args:
-        default: Value when absent; ``None``, or ``()`` for a repeated field.
-        json: Wire key where it is not the camelCase form of the name.
-        json_vertex: Wire key that Vertex writes instead; both are read.
+        default: Value when absent: ``None``, or ``()`` for a repeated field.
+        json: Wire key, unless it is the camelCase form of the name.
+        json_vertex: Another wire key that Vertex writes; decoding accepts both.
         only: The one backend that accepts the field from a client.
-        required: Sending the message without it is refused.
-        secret: Kept out of ``repr``.
-        blob: Only its length shows in ``repr``.
+        required: Refuse to send the message without the field.
+        secret: Keep the value out of ``repr``.
+        blob: Show only its length in ``repr``.
     """
-    metadata = {
-        key: value
-        for key, value in (
-            ("json", json),
-            ("json_vertex", json_vertex),
-            ("only", only),
-            ("required", required),
-        )
-        if value
-    }
+    metadata = {"json": json, "json_vertex": json_vertex, "only": only, "required": required}
+    metadata = {key: value for key, value in metadata.items() if value}
     return attrs.field(default=default, metadata=metadata, repr=_size if blob else not secret)

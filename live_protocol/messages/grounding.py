@@ -1,4 +1,4 @@
-"""Where an answer comes from: grounding sources and fetched URLs (wire.md#grounding)."""
+"""Sources of an answer: grounding and fetched URLs (wire.md#grounding)."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Segment:
     """A stretch of the answer, in bytes (wire.md#grounding).
 
     Attributes:
-        start_index: First byte.
-        end_index: Byte after the last.
+        start_index: Start, inclusive.
+        end_index: End, exclusive.
         part_index: Number of the part.
         text: The text itself.
     """
@@ -340,7 +340,7 @@ class SearchEntryPoint:
 @final
 @attrs.frozen(kw_only=True)
 class RetrievalMetadata:
-    """How likely a search was to help (wire.md#grounding).
+    """Score of a retrieval (wire.md#grounding).
 
     Attributes:
         google_search_dynamic_retrieval_score: Score from 0 to 1.
@@ -401,7 +401,7 @@ class UrlMetadata:
 
     Attributes:
         retrieved_url: The URL.
-        url_retrieval_status: What came of it.
+        url_retrieval_status: The outcome.
     """
 
     retrieved_url: str | None = None
@@ -412,7 +412,7 @@ class UrlMetadata:
 @final
 @attrs.frozen(kw_only=True)
 class UrlContextMetadata:
-    """What the URL context tool fetched (wire.md#grounding).
+    """The URLs that the URL context tool fetched (wire.md#grounding).
 
     Attributes:
         url_metadata: One entry per URL.

@@ -1,6 +1,6 @@
 """Lyria RealTime, the music sibling of the Live API; Gemini only (wire.md#music).
 
-Its names stay in this module, which the package exports as a whole.
+Its names stay in this module; ``live_protocol.messages`` exports the module.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class LiveMusicPlaybackControl(OpenEnum):
     PLAYBACK_CONTROL_UNSPECIFIED = "PLAYBACK_CONTROL_UNSPECIFIED"
     PLAY = "PLAY"
     PAUSE = "PAUSE"
-    STOP = "STOP"  # drops the context too
-    RESET_CONTEXT = "RESET_CONTEXT"  # keeps prompts and goes on playing
+    STOP = "STOP"  # and drop the context
+    RESET_CONTEXT = "RESET_CONTEXT"  # keep the prompts and go on playing
 
 
 class MusicGenerationMode(OpenEnum):
-    """What the generation favours (wire.md#music)."""
+    """What generation favours (wire.md#music)."""
 
     MUSIC_GENERATION_MODE_UNSPECIFIED = "MUSIC_GENERATION_MODE_UNSPECIFIED"
     QUALITY = "QUALITY"
@@ -70,11 +70,11 @@ class Scale(OpenEnum):
 @final
 @attrs.frozen(kw_only=True)
 class WeightedPrompt:
-    """A prompt and how much it counts (wire.md#music).
+    """A prompt and its weight (wire.md#music).
 
     Attributes:
         text: The prompt.
-        weight: Any number but 0; normalised over all prompts.
+        weight: Any number but 0; weights are normalised over all prompts.
     """
 
     text: str | None = wire(only=Backend.GEMINI)
@@ -85,7 +85,7 @@ class WeightedPrompt:
 @final
 @attrs.frozen(kw_only=True)
 class LiveMusicClientSetup:
-    """The first frame: names the model (wire.md#music).
+    """The first message: names the model (wire.md#music).
 
     Attributes:
         model: Resource name, ``models/...``. Required.
@@ -113,7 +113,7 @@ class LiveMusicClientContent:
 class LiveMusicGenerationConfig:
     """How the music sounds (wire.md#music).
 
-    Sent whole each time: a field left out falls back to its default.
+    Each message is complete: an absent field falls back to its default.
 
     Attributes:
         temperature: Sampling temperature, 0 to 3.
@@ -126,7 +126,7 @@ class LiveMusicGenerationConfig:
         scale: Musical scale; takes effect after RESET_CONTEXT.
         mute_bass: Leave the bass out.
         mute_drums: Leave the drums out.
-        only_bass_and_drums: Play nothing but bass and drums.
+        only_bass_and_drums: Play bass and drums only.
         music_generation_mode: What to favour.
     """
 
@@ -148,10 +148,10 @@ class LiveMusicGenerationConfig:
 @final
 @attrs.frozen(kw_only=True)
 class LiveMusicClientMessage:
-    """Envelope of every client frame; exactly one field is set (wire.md#music).
+    """Envelope of every client message; exactly one field is set (wire.md#music).
 
     Attributes:
-        setup: The first frame.
+        setup: The first message.
         client_content: New prompts.
         music_generation_config: New options, as a whole.
         playback_control: Transport control; a bare string on the wire.
@@ -175,7 +175,7 @@ class LiveMusicServerSetupComplete:
 @final
 @attrs.frozen(kw_only=True)
 class LiveMusicSourceMetadata:
-    """The input that a chunk was made from (wire.md#music).
+    """The input of a chunk (wire.md#music).
 
     Attributes:
         client_content: The prompts.
@@ -195,7 +195,7 @@ class AudioChunk:
     Attributes:
         data: The samples.
         mime_type: IANA media type.
-        source_metadata: What it was made from.
+        source_metadata: Its input.
     """
 
     data: bytes | None = wire(only=Backend.GEMINI, blob=True)
@@ -235,7 +235,7 @@ class LiveMusicFilteredPrompt:
 @final
 @attrs.frozen(kw_only=True)
 class LiveMusicServerMessage:
-    """Envelope of every server frame; one field is set (wire.md#music).
+    """Envelope of every server message; one field is set (wire.md#music).
 
     Attributes:
         setup_complete: Answer to setup.

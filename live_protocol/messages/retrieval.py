@@ -1,4 +1,4 @@
-"""Retrieval from data stores, a tool of Vertex only (wire.md#retrieval)."""
+"""Retrieval from data stores; Vertex only (wire.md#retrieval)."""
 
 from __future__ import annotations
 
@@ -116,12 +116,12 @@ class VertexAISearch:
 @final
 @attrs.frozen(kw_only=True)
 class RagRetrievalConfigFilter:
-    """Which retrieved contexts are kept (wire.md#retrieval).
+    """Filter for retrieved contexts (wire.md#retrieval).
 
     Attributes:
         metadata_filter: Expression over metadata.
-        vector_distance_threshold: Greatest distance of a vector.
-        vector_similarity_threshold: Least similarity of a vector.
+        vector_distance_threshold: Maximum distance of a vector.
+        vector_similarity_threshold: Minimum similarity of a vector.
     """
 
     metadata_filter: str | None = wire(only=Backend.VERTEX)
@@ -133,7 +133,7 @@ class RagRetrievalConfigFilter:
 @final
 @attrs.frozen(kw_only=True)
 class RagRetrievalConfigHybridSearch:
-    """How dense and sparse search are mixed (wire.md#retrieval).
+    """Mix of dense and sparse search (wire.md#retrieval).
 
     Attributes:
         alpha: Weight between dense and sparse vectors.
@@ -172,7 +172,7 @@ class RagRetrievalConfigRankingRankService:
 @final
 @attrs.frozen(kw_only=True)
 class RagRetrievalConfigRanking:
-    """How retrieved contexts are re-ranked; one field is set (wire.md#retrieval).
+    """Re-ranking of retrieved contexts; one field is set (wire.md#retrieval).
 
     Attributes:
         llm_ranker: By a language model.
@@ -187,10 +187,10 @@ class RagRetrievalConfigRanking:
 @final
 @attrs.frozen(kw_only=True)
 class RagRetrievalConfig:
-    """How contexts are fetched from a RAG store (wire.md#retrieval).
+    """How to fetch contexts from a RAG store (wire.md#retrieval).
 
     Attributes:
-        filter: What is kept.
+        filter: Filter for the contexts.
         hybrid_search: Mix of dense and sparse search.
         ranking: Re-ranking.
         top_k: Number of contexts.
@@ -226,10 +226,10 @@ class VertexRagStore:
     Attributes:
         rag_corpora: Corpora; deprecated, use ``rag_resources``.
         rag_resources: Corpora and files.
-        rag_retrieval_config: How contexts are fetched.
+        rag_retrieval_config: How to fetch contexts.
         similarity_top_k: Number of contexts; deprecated, use ``rag_retrieval_config``.
-        store_context: Whether live audio is stored as context in a memory corpus; live sessions only.
-        vector_distance_threshold: Greatest distance of a vector; deprecated, use ``rag_retrieval_config``.
+        store_context: Whether to store live audio as context in a memory corpus; live sessions only.
+        vector_distance_threshold: Maximum distance of a vector; deprecated, use ``rag_retrieval_config``.
     """
 
     rag_corpora: Sequence[str] = wire(default=(), only=Backend.VERTEX)

@@ -20,30 +20,30 @@ __all__ = [
 class Schema:
     """A schema in the OpenAPI 3 subset that the service knows (wire.md#schemas).
 
-    The set of keys is closed: one that the service does not know ends the session with 1007. What goes beyond
-    the subset belongs into the ``*_json_schema`` fields of ``FunctionDeclaration``.
+    The set of keys is closed: an unknown one ends the session with 1007. Use the ``*_json_schema`` fields of
+    ``FunctionDeclaration`` for schemas beyond the subset.
 
     Attributes:
         type: Type of the value; the names are upper case.
         title: Title.
-        description: What the value means, for the model to read.
+        description: Meaning of the value, for the model to read.
         format: Hint about the form of the value.
         nullable: Whether null is allowed.
         enum: The allowed strings.
         properties: Members of an object, by name.
-        required: Names of the members that must be there.
+        required: Names of the members that must be present.
         property_ordering: Order in which members are generated.
         additional_properties: Whether other members are allowed: a boolean, or a schema for them.
-        min_properties: Least number of members.
-        max_properties: Greatest number of members.
+        min_properties: Minimum number of members.
+        max_properties: Maximum number of members.
         items: Schema of the elements of an array.
-        min_items: Least length of an array.
-        max_items: Greatest length of an array.
-        min_length: Least length of a string.
-        max_length: Greatest length of a string.
-        pattern: Regular expression a string must match.
-        minimum: Least number.
-        maximum: Greatest number.
+        min_items: Minimum length of an array.
+        max_items: Maximum length of an array.
+        min_length: Minimum length of a string.
+        max_length: Maximum length of a string.
+        pattern: Regular expression that a string must match.
+        minimum: Minimum of a number.
+        maximum: Maximum of a number.
         any_of: The value must match one of these.
         default: Default value.
         example: An example.

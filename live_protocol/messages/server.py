@@ -1,4 +1,4 @@
-"""Everything the service sends: the envelope and its members (wire.md#server-messages)."""
+"""The messages of the service: the envelope and its members (wire.md#server-messages)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LiveServerSetupComplete:
 
     Attributes:
         session_id: Id of the session. Vertex only.
-        voice_consent_signature: Proof of the verified consent, to use again. Gemini only.
+        voice_consent_signature: Reusable proof of the verified consent. Gemini only.
     """
 
     session_id: str | None = wire(only=Backend.VERTEX)
@@ -54,17 +54,17 @@ class LiveServerContent:
 
     Attributes:
         model_turn: New output of the model.
-        input_transcription: Transcript of the user's audio; in no order with anything else.
+        input_transcription: Transcript of the user's audio, in no defined order with other fields.
         interim_input_transcription: Provisional transcript while the user speaks; cumulative.
         output_transcription: Transcript of the model's audio; a delta.
-        generation_complete: All output of the turn was sent; absent in interrupted turns.
-        interrupted: Generation was cut: drop what is queued for playback.
-        turn_complete: The turn is over; with audio only once that would have finished playing.
+        generation_complete: The server has sent all output of the turn; absent in interrupted turns.
+        interrupted: The user interrupted the generation: drop queued audio.
+        turn_complete: The turn is over; with audio, when playback would be over.
         turn_complete_reason: Why the turn ended abnormally.
-        interaction_status: Comes with ``turn_complete``: whether more turns follow by themselves.
-        waiting_for_input: The model is silent because the user is expected to go on.
+        interaction_status: Whether more turns follow by themselves; comes with ``turn_complete``.
+        waiting_for_input: The model is silent because it expects the user to go on.
         grounding_metadata: Sources of the answer.
-        url_context_metadata: URLs that were fetched.
+        url_context_metadata: URLs that the service fetched.
     """
 
     model_turn: Content | None = None
@@ -85,7 +85,7 @@ class LiveServerContent:
 @final
 @fast_define(kw_only=True)
 class LiveServerToolCall:
-    """Functions that the client shall run (wire.md#tool-calls).
+    """Function calls for the client to run (wire.md#tool-calls).
 
     Attributes:
         function_calls: The calls.
@@ -98,10 +98,10 @@ class LiveServerToolCall:
 @final
 @attrs.frozen(kw_only=True)
 class LiveServerToolCallCancellation:
-    """Calls whose results are no longer wanted; send none (wire.md#cancellation).
+    """Cancelled calls; send no results for them (wire.md#cancellation).
 
     Attributes:
-        ids: Their ids.
+        ids: Ids of the calls.
     """
 
     ids: Sequence[str] = ()
@@ -111,10 +111,10 @@ class LiveServerToolCallCancellation:
 @final
 @attrs.frozen(kw_only=True)
 class LiveServerGoAway:
-    """Early warning that the connection will end (wire.md#go-away).
+    """Announces the end of the connection (wire.md#go-away).
 
     Attributes:
-        time_left: Seconds until the connection is cut.
+        time_left: Seconds until the service closes the connection.
     """
 
     time_left: Duration | None = None
@@ -124,16 +124,15 @@ class LiveServerGoAway:
 @final
 @attrs.frozen(kw_only=True)
 class LiveServerSessionResumptionUpdate:
-    """From where the session can be resumed (wire.md#resumption).
+    """The point from which the session can be resumed (wire.md#resumption).
 
-    An empty update means "not resumable now"; it does not void an older handle, but resuming from that may
-    lose what happened since.
+    An empty update means "not resumable now". An older handle stays valid, but resuming from it may lose later events.
 
     Attributes:
-        new_handle: Handle to resume from; absent while that is impossible.
+        new_handle: Handle to resume from; absent while resuming is impossible.
         resumable: Whether resuming now loses nothing.
-        last_consumed_client_message_index: Last client frame that the handle covers, in transparent mode;
-            setup is 0, and numbering restarts with each connection. Vertex only.
+        last_consumed_client_message_index: Last client message that the handle covers, in transparent mode; setup is 0,
+            and each connection restarts the count. Vertex only.
     """
 
     new_handle: str | None = wire(secret=True)
@@ -162,7 +161,7 @@ class VoiceActivity:
 
     Attributes:
         voice_activity_type: Start or end; the wire key is ``type``.
-        audio_offset: Where, in seconds from the start of the session's audio; goes on across resumption.
+        audio_offset: Seconds since the start of the session's audio, across resumptions.
     """
 
     voice_activity_type: VoiceActivityType | str | None = wire(json="type")
@@ -173,19 +172,19 @@ class VoiceActivity:
 @final
 @fast_define(kw_only=True)
 class LiveServerMessage:
-    """Envelope of every server frame (wire.md#server-messages).
+    """Envelope of every server message (wire.md#server-messages).
 
-    Normally one field is set. ``usage_metadata`` may come along, and ``voice_activity`` rides with an empty
+    Normally one field is set. ``usage_metadata`` may accompany another one, and ``voice_activity`` comes with an empty
     ``server_content``.
 
     Attributes:
-        setup_complete: Answer to setup; the first frame of every connection.
+        setup_complete: Answer to setup; the first message of every connection.
         server_content: Model output and the state of the turn.
-        tool_call: Functions that the client shall run.
-        tool_call_cancellation: Calls whose results are no longer wanted.
-        usage_metadata: Token accounting; with another member or alone.
+        tool_call: Function calls for the client to run.
+        tool_call_cancellation: Cancelled calls.
+        usage_metadata: Token counts, with another member or alone.
         go_away: The connection will end soon.
-        session_resumption_update: From where the session can be resumed.
+        session_resumption_update: The point from which the session can be resumed.
         voice_activity_detection_signal: Older form of ``voice_activity``.
         voice_activity: The user started or stopped speaking.
     """

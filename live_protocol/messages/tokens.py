@@ -1,4 +1,4 @@
-"""Ephemeral tokens: the body and the reply of the REST call that mints one (wire.md#ephemeral-tokens)."""
+"""Ephemeral tokens: request and response of the REST call that mints one (wire.md#ephemeral-tokens)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class AuthTokenCreateRequest:
     """Body of ``POST auth_tokens``, which mints an ephemeral token (wire.md#ephemeral-tokens).
 
     Attributes:
-        expire_time: Messages are refused after this; 30 minutes ahead by default, at most 20 hours.
-        new_session_expire_time: No session starts after this; 60 seconds ahead by default, at most 20 hours.
-        uses: Sessions that it may start; 1 by default, 0 means any number. Resuming costs none.
-        bidi_generate_content_setup: The setup that its sessions are tied to; replaces the client's own.
-        field_mask: Comma-separated paths that are locked; without it everything in the setup is.
+        expire_time: End of messages; 30 minutes ahead by default, at most 20 hours.
+        new_session_expire_time: End of new sessions; 60 seconds ahead by default, at most 20 hours.
+        uses: Number of sessions; 1 by default, 0 means any number. Resuming does not count.
+        bidi_generate_content_setup: Setup of its sessions; replaces the setup of the client.
+        field_mask: Comma-separated paths of locked fields; by default the whole setup is locked.
     """
 
     expire_time: Timestamp | None = wire(only=Backend.GEMINI)
@@ -40,10 +40,10 @@ class AuthTokenCreateRequest:
 @final
 @attrs.frozen(kw_only=True)
 class AuthToken:
-    """An ephemeral token, the reply of ``POST auth_tokens`` (wire.md#ephemeral-tokens).
+    """An ephemeral token, the response of ``POST auth_tokens`` (wire.md#ephemeral-tokens).
 
     Attributes:
-        name: The token itself, ``auth_tokens/...``; takes the place of an API key.
+        name: The token itself, ``auth_tokens/...``; replaces an API key.
         expire_time: As in the request.
         new_session_expire_time: As in the request.
         uses: As in the request.

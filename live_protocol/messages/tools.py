@@ -1,4 +1,4 @@
-"""Tools a session may use: client functions and what the service runs itself (wire.md#tools)."""
+"""Tools of a session: client functions and tools of the service (wire.md#tools)."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ __all__ = [
 class FunctionDeclaration:
     """A client function that the model may call (wire.md#tool-calls).
 
-    Arguments are described by ``parameters`` or by ``parameters_json_schema``, never both.
+    Either ``parameters`` or ``parameters_json_schema`` describes the arguments, never both.
 
     Attributes:
         name: At most 64 letters, digits, ``_``, ``.``, ``-``; on Gemini ``:`` too. Required.
-        description: What it does, for the model to read.
+        description: Its purpose, for the model to read.
         parameters: Arguments as a ``Schema``.
         parameters_json_schema: Arguments as a JSON Schema.
         response: Result as a ``Schema``.
@@ -78,8 +78,8 @@ class Interval:
     """A window of time (wire.md#server-tools).
 
     Attributes:
-        start_time: First moment.
-        end_time: Moment after the last.
+        start_time: Start, inclusive.
+        end_time: End, exclusive.
     """
 
     start_time: Timestamp | None = None
@@ -125,9 +125,9 @@ class GoogleSearch:
 
     Attributes:
         search_types: Kinds of results.
-        blocking_confidence: From which confidence on phishing sites are blocked. Vertex only.
+        blocking_confidence: Confidence at which phishing sites are blocked. Vertex only.
         exclude_domains: Domains to leave out. Vertex only.
-        time_range_filter: Only results of this time.
+        time_range_filter: Time of the results.
     """
 
     search_types: SearchTypes | None = None
@@ -140,10 +140,10 @@ class GoogleSearch:
 @final
 @attrs.frozen(kw_only=True)
 class DynamicRetrievalConfig:
-    """When the old search grounding searches at all (wire.md#server-tools).
+    """When the old search grounding searches (wire.md#server-tools).
 
     Attributes:
-        dynamic_threshold: Score from which on to search.
+        dynamic_threshold: Score that triggers a search.
         mode: Whether the score decides.
     """
 
@@ -171,7 +171,7 @@ class EnterpriseWebSearch:
     """Web grounding for enterprises; Vertex only (wire.md#vertex-only).
 
     Attributes:
-        blocking_confidence: From which confidence on phishing sites are blocked.
+        blocking_confidence: Confidence at which phishing sites are blocked.
         exclude_domains: Domains to leave out.
     """
 
@@ -199,7 +199,7 @@ class GoogleMapsRouting:
 @final
 @attrs.frozen(kw_only=True)
 class GoogleMapsGroundingTypes:
-    """The kinds of data Maps grounding may use (wire.md#server-tools).
+    """The kinds of data for Maps grounding (wire.md#server-tools).
 
     Attributes:
         places: Places.
@@ -231,7 +231,7 @@ class GoogleMaps:
 @final
 @attrs.frozen(kw_only=True)
 class UrlContext:
-    """Lets the service fetch URLs found in the prompt; has no options (wire.md#server-tools)."""
+    """Lets the service fetch URLs of the prompt; has no options (wire.md#server-tools)."""
 
     extra: Mapping[str, Any] = NO_EXTRA
 
@@ -287,7 +287,7 @@ class ToolParallelAiSearch:
 
     Attributes:
         api_key: The key itself.
-        custom_configs: Further fields of the request, credentials perhaps; the keys are data.
+        custom_configs: Further fields of the request; may contain credentials. The keys are data.
         enable_data_retention: Let Parallel.ai keep data.
         enable_zero_data_retention: Let Parallel.ai keep nothing.
     """
@@ -306,7 +306,7 @@ class ToolExaAiSearch:
 
     Attributes:
         api_key: The key itself. Required.
-        custom_configs: Further fields of the request, credentials perhaps; the keys are data.
+        custom_configs: Further fields of the request; may contain credentials. The keys are data.
     """
 
     api_key: str | None = wire(only=Backend.VERTEX, required=True, secret=True)
@@ -320,10 +320,10 @@ class StreamableHttpTransport:
     """How to reach an MCP server over streamable HTTP (wire.md#tool-credentials).
 
     Attributes:
-        headers: Headers of the request; may hold credentials.
-        sse_read_timeout: Longest wait for the next server-sent event, in seconds.
-        terminate_on_close: Whether to end the MCP session on closing.
-        timeout: Longest wait for an ordinary reply, in seconds.
+        headers: Headers of the request; may contain credentials.
+        sse_read_timeout: Timeout for the next server-sent event, in seconds.
+        terminate_on_close: Whether closing ends the MCP session.
+        timeout: Timeout for an ordinary response, in seconds.
         url: URL of the server.
     """
 
@@ -338,7 +338,7 @@ class StreamableHttpTransport:
 @final
 @attrs.frozen(kw_only=True)
 class McpServer:
-    """A remote MCP server that the service itself connects to (wire.md#server-tools).
+    """A remote MCP server for the service to connect to (wire.md#server-tools).
 
     Attributes:
         name: Name of the server. Gemini only.
@@ -353,17 +353,17 @@ class McpServer:
 @final
 @attrs.frozen(kw_only=True)
 class Tool:
-    """One entry of the tool list; usually one field is set (wire.md#tools).
+    """An entry in the list of tools; usually one field is set (wire.md#tools).
 
-    An empty message is not the same as an absent one: ``google_search=GoogleSearch()`` switches the tool on.
+    An empty message differs from an absent one: ``google_search=GoogleSearch()`` switches the tool on.
 
     Attributes:
         function_declarations: Client functions.
         google_search: Grounding by Google Search.
         google_maps: Grounding by Google Maps.
         url_context: Fetching of URLs.
-        code_execution: Running code at the service.
-        computer_use: Operating a computer.
+        code_execution: Code that the service runs.
+        computer_use: Use of a computer.
         file_search: Search in file stores. Gemini only.
         mcp_servers: Remote MCP servers.
         google_search_retrieval: Old form of search grounding.

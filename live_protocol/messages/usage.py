@@ -1,4 +1,4 @@
-"""Token accounting (wire.md#usage and wire.md#dialects)."""
+"""Token counts (wire.md#usage and wire.md#dialects)."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ class ModalityTokenCount:
 @final
 @fast_define(kw_only=True)
 class UsageMetadata:
-    """Tokens spent on one turn (wire.md#usage).
+    """Tokens of one turn (wire.md#usage).
 
-    Not a total of the session, but prompt counts grow from turn to turn because the history is counted again.
-    Usually comes with ``turn_complete``, sometimes alone.
+    Not a total of the session, but prompt counts grow with each turn, since they include the history. Usually comes
+    with ``turn_complete``, sometimes alone.
 
     Attributes:
-        prompt_token_count: Tokens of the prompt, cached ones too.
-        cached_content_token_count: Tokens of the prompt that were cached.
+        prompt_token_count: Tokens of the prompt, including cached ones.
+        cached_content_token_count: Cached tokens of the prompt.
         response_token_count: Generated tokens; the wire key is ``candidatesTokenCount`` on Vertex.
         tool_use_prompt_token_count: Tokens of tool results.
         thoughts_token_count: Tokens of thoughts.
-        total_token_count: All of them together.
+        total_token_count: Sum of all.
         prompt_tokens_details: The prompt by modality.
         cache_tokens_details: The cached tokens by modality.
         response_tokens_details: The response by modality; the wire key is ``candidatesTokensDetails`` on

@@ -6,7 +6,7 @@ Knows connections and drives them one after the other; it dials nothing and wait
 
 from live_protocol.reconnect.memory_store import MemoryStore
 from live_protocol.reconnect.outbox import MessageCounts, Outbox, OutboxEntry
-from live_protocol.reconnect.persistent import DialRequest, EndpointSource, PersistentConnection, PersistentOptions
+from live_protocol.reconnect.persistent import DialRequest, EndpointSource, PersistentConnection
 from live_protocol.reconnect.policy import GoAwayPolicy, LateToolResults, NoHandlePolicy, OfflinePolicy, ReconnectPolicy
 from live_protocol.reconnect.reconnector import DialAgain, GiveUp, Reconnector, Verdict, verdict
 from live_protocol.reconnect.snapshot import VERSION, Snapshot, setup_digest
@@ -28,7 +28,6 @@ __all__ = [
     "Outbox",
     "OutboxEntry",
     "PersistentConnection",
-    "PersistentOptions",
     "ReconnectPolicy",
     "Reconnector",
     "Snapshot",

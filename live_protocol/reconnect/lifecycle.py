@@ -1,11 +1,27 @@
-"""The inside of `PersistentConnection`: what happens on its connections and between them."""
+"""The connections of one session, one after the other: what the end of one means, and what follows.
+
+Theory of operation. `PersistentConnection` hands bytes and commands to the present connection and calls in here when
+something happens that concerns the next one. A session is always in one of four situations:
+
+- Dialing: there is no connection. ``due`` gives the request once the clock reaches the time that `Reconnector` chose.
+  ``dial_succeeded`` makes the connection, ``dial_failed`` asks `Reconnector` again.
+- Live: there is a connection, and its end has not been read. It may be closed already; which of its last messages
+  still count is known only when its events have been read in order. So every decision is taken in ``event_received``.
+- Leaving: the server has announced the end, or the session moves to another process. The connection stays in use
+  until a safe moment or the deadline, then it is closed, and its end is read like any other.
+- Ended: ``ConnectionClosed`` is queued, and nothing follows.
+
+``ConnectionFailed`` and ``UpgradeRejected`` are held back until ``ConnectionClosed`` comes. If another connection
+follows they are dropped, because ``Reconnecting`` has their facts; otherwise they go out before the end.
+
+Messages that were on a connection and did not leave wait for the next one. The old connection must not write them
+too: it is muted.
+"""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Final, TypeAlias, final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias, final
 
 import attrs
 
@@ -13,17 +29,10 @@ from live_protocol import events as ev
 from live_protocol.close_info import CloseInfo
 from live_protocol.codec.codec import Codec
 from live_protocol.connection.live_connection import LiveConnection
+from live_protocol.connection.options import ConnectOptions
 from live_protocol.endpoint import Endpoint
-from live_protocol.errors import (
-    AlreadyClosed,
-    ConnectionClosing,
-    IllegalInState,
-    InvalidMessage,
-    LiveProtocolError,
-    RemoteProtocolError,
-)
+from live_protocol.errors import AlreadyClosed, ConnectionClosing, IllegalInState, LiveProtocolError
 from live_protocol.events import Event, ReconnectReason
-from live_protocol.limits import Limits
 from live_protocol.messages import (
     ActivityStart,
     LiveClientMessage,
@@ -32,28 +41,35 @@ from live_protocol.messages import (
     SessionResumptionConfig,
 )
 from live_protocol.reconnect.client_input import ClientInput
-from live_protocol.reconnect.continuation import send_encoded, take_over
 from live_protocol.reconnect.outbox import OutboxEntry
 from live_protocol.reconnect.policy import LateToolResults, ReconnectPolicy
 from live_protocol.reconnect.reconnector import Decision, DialAgain, GiveUp, Reconnector
-from live_protocol.reconnect.snapshot import Snapshot, setup_digest
-from live_protocol.session.commands import ClientCommands
-from live_protocol.session.live_session import LiveSession
-from live_protocol.session.message_kinds import is_manual
-from live_protocol.session.profiles import ModelProfile, audio_gate, supports_scheduling
+from live_protocol.reconnect.snapshot import Snapshot
+from live_protocol.session.carried import CarriedState
 from live_protocol.session.resumption import Resumption
-from live_protocol.session.tool_calls import ToolCallTracker, TrackedToolCall, key_of
+from live_protocol.session.tool_calls import TrackedToolCall, key_of
 from live_protocol.session.usage import Usage
 from live_protocol.states import ConnectionState, TurnState
-from live_protocol.timing import Deadlines, Timeouts
 from live_protocol.websocket import endings
-from live_protocol.websocket.handshake import HandshakeRequest
-from live_protocol.websocket.link import Observer, WebSocketLink
 
-__all__ = ["REACTIONS", "DialRequest", "EndpointSource", "PersistentMachine", "Settings", "with_resumption"]
+__all__ = ["WATCHED", "DialRequest", "EndpointSource", "Lifecycle", "with_handle", "with_resumption"]
 
 EndpointSource: TypeAlias = Endpoint | Callable[[], Endpoint]
-"""An endpoint, or what makes one for each dial, for example with a fresh access token."""
+"""An endpoint, or a function that makes one for each dial, for example with a fresh access token."""
+
+WATCHED: Final = frozenset(
+    {
+        ev.ConnectionClosed,
+        ev.ConnectionFailed,
+        ev.GoAway,
+        ev.ResumptionUpdated,
+        ev.SetupComplete,
+        ev.ToolCallCancelled,
+        ev.TurnComplete,
+        ev.UpgradeRejected,
+    }
+)
+"""Events that `Lifecycle.event_received` has to see; all others go straight to the application."""
 
 _OPEN_WINDOW: Final = LiveClientMessage(realtime_input=LiveClientRealtimeInput(activity_start=ActivityStart()))
 
@@ -66,26 +82,12 @@ class DialRequest:
     Attributes:
         endpoint: Where.
         epoch: Number that the connection will have, from 1.
-        attempt: Which try in a row it is; 0 for the first connection of all.
+        attempt: Number of tries in a row so far; 0 for the first connection of all.
     """
 
     endpoint: Endpoint
     epoch: int
     attempt: int
-
-
-@attrs.frozen(kw_only=True)
-class Settings:
-    """What every connection of the session is made with."""
-
-    codec: Codec
-    limits: Limits
-    timeouts: Timeouts
-    compression: bool
-    strict: bool
-    entropy: Callable[[int], bytes]
-    observer: Observer | None = None
-    profile: ModelProfile | None = None
 
 
 def with_resumption(setup: LiveClientSetup, policy: ReconnectPolicy) -> LiveClientSetup:
@@ -99,41 +101,63 @@ def with_resumption(setup: LiveClientSetup, policy: ReconnectPolicy) -> LiveClie
 
 
 def with_handle(setup: LiveClientSetup, handle: str | None) -> LiveClientSetup:
-    """The setup with another handle; as it is where resumption is off."""
+    """The setup with another handle; unchanged if resumption is off."""
     if setup.session_resumption is None:
         return setup
     return attrs.evolve(setup, session_resumption=attrs.evolve(setup.session_resumption, handle=handle))
 
 
-class PersistentMachine(ClientCommands):
-    """State of one session across its connections; the commands are `PersistentConnection`'s."""
+class Lifecycle:
+    """Makes the connections of a session and decides what follows each of them.
+
+    It has no clock: each method that needs the time is told it, in seconds.
+
+    Args:
+        source: Where to connect.
+        endpoint: The endpoint of the first dial.
+        setup: The setup without a handle.
+        codec: The dialect.
+        options: Options of every connection.
+        client_input: The client's messages.
+        reconnector: The decisions.
+        snapshot: The session to continue, or None for a new one.
+
+    Attributes:
+        reconnector: As given.
+        setup: As given.
+        connection: The present connection or the last one; before the first dial, one that is not in use yet.
+        epoch: Number of the newest connection, from 1; 0 before the first dial.
+        dialed: Whether a dial has ever succeeded.
+        live: Whether there is a connection whose end has not been read.
+        started: Whether a setup was ever completed.
+        closing: Whether the session was asked to end.
+        ended: Whether the session is over; the events that say so may still be queued.
+        muted: Whether the bytes that the last connection still has must not go out.
+        events: Events that come before those of the connection.
+    """
 
     __slots__ = (
-        "_calls",
-        "_close_info",
-        "_closing",
-        "_config",
-        "_connection",
+        "_codec",
         "_decision",
-        "_dialed",
         "_draining",
-        "_ended",
         "_endpoint",
-        "_epoch",
         "_held",
         "_input",
-        "_link",
-        "_live",
-        "_muted",
-        "_now",
+        "_options",
         "_orphans",
-        "_queue",
-        "_reconnector",
         "_request",
-        "_session",
-        "_settings",
         "_source",
-        "_started",
+        "closing",
+        "connection",
+        "dialed",
+        "ended",
+        "epoch",
+        "events",
+        "live",
+        "muted",
+        "reconnector",
+        "setup",
+        "started",
     )
 
     def __init__(
@@ -142,98 +166,112 @@ class PersistentMachine(ClientCommands):
         endpoint: Endpoint,
         setup: LiveClientSetup,
         *,
-        policy: ReconnectPolicy,
-        settings: Settings,
-        jitter: Callable[[], float],
+        codec: Codec,
+        options: ConnectOptions,
+        client_input: ClientInput,
+        reconnector: Reconnector,
         snapshot: Snapshot | None,
     ) -> None:
-        """Use `PersistentConnection.client` or ``restore`` instead."""
-        resumption = setup.session_resumption or SessionResumptionConfig()
-        handle = resumption.handle if snapshot is None else snapshot.handle
+        self.setup: LiveClientSetup = setup
+        self.reconnector: Reconnector = reconnector
+        self.epoch: int = 0
+        self.dialed: bool = False
+        self.live: bool = False
+        self.started: bool = False
+        self.closing: bool = False
+        self.ended: bool = False
+        self.muted: bool = False
+        self.events: list[Event] = []
         self._source = source
         self._endpoint: Endpoint | None = endpoint
-        self._config = with_handle(setup, None)
-        self._settings = settings
-        self._reconnector = Reconnector(policy, jitter=jitter, handle=handle, accepted=snapshot is not None)
-        self._calls = ToolCallTracker(
-            settings.codec.backend,
-            allow_unknown_ids=snapshot is None and handle is not None,
-            scheduling=supports_scheduling(settings.profile),
-        )
-        self._input = ClientInput(
-            policy,
-            settings.codec,
-            settings.limits,
-            self._calls,
-            manual=is_manual(setup),
-            transparent=bool(resumption.transparent),
-            gate=audio_gate(settings.profile, setup, self._calls),
-        )
-        self._queue: deque[Event] = deque()
-        self._held: list[Event] = []  # told only if this turns out to be the end
+        self._codec = codec
+        # The dialect and the model are settled; the profile is a matter of the commands, which are checked elsewhere.
+        self._options: ConnectOptions = {**options, "codec": codec, "model": None, "profile": None}
+        self._input = client_input
+        self._held: list[Event] = []
         self._orphans: list[TrackedToolCall] = []
-        self._now: float | None = None
-        self._epoch = 0
-        self._dialed = False  # there was a connection
-        self._live = False  # there is a connection, and it has not ended
-        self._started = False  # a setup was completed
-        self._closing = False
-        self._draining = False  # somebody else goes on with what is left
-        self._ended = False
-        self._muted = False  # what the last connection would still write must not go out
-        self._close_info: CloseInfo | None = None
-        self._decision: DialAgain = DialAgain(
+        self._draining = False
+        self._request: DialRequest | None = None
+        handle = reconnector.handle
+        self._decision = DialAgain(
             at=float("-inf"), delay=0.0, handle=handle, attempt=0, reason=ReconnectReason.DROPPED
         )
-        self._request: DialRequest | None = None
         generation, usage = 0, Usage()
         if snapshot is not None:
-            generation, usage = snapshot.generation, snapshot.usage
-            self._restore(snapshot)
-        self._connect(endpoint, generation, usage, Resumption(handle=handle))  # refuses what cannot be sent
+            self.epoch, generation, usage = snapshot.epoch, snapshot.generation, snapshot.usage
+            if snapshot.unconfirmed.count:
+                self.events.append(snapshot.unconfirmed.report(ev.LossReason.UNCONFIRMED, certain=False))
+        carry = CarriedState(
+            calls=client_input.calls, generation=generation, usage=usage, resumption=Resumption(handle=handle)
+        )
+        self.connection: LiveConnection = self._make_connection(endpoint, carry)  # refuses what cannot be sent
 
-    def _restore(self, snapshot: Snapshot) -> None:
-        codec, outbox = self._settings.codec, self._input.outbox
-        if snapshot.backend is not codec.backend:
-            raise InvalidMessage(
-                "snapshot.backend", f"the session is {snapshot.backend}'s, the endpoint {codec.backend}'s"
-            )
-        if snapshot.setup_digest != setup_digest(self._config, codec):
-            raise InvalidMessage(
-                "snapshot.setup_digest",
-                "the setup is not the one of that session: restore with the same config, model and policy, "
-                "or start a new session",
-            )
-        if snapshot.context is not None:
+    # --- dialing ------------------------------------------------------------------------------------------------
+
+    @property
+    def writing(self) -> bool:
+        """Whether the last connection still has bytes to write, such as its answer to a close frame."""
+        return not self.live and not self.muted and self.dialed and self.connection.wants.write
+
+    def due(self, now: float) -> DialRequest | None:
+        """What to dial now. Asks the caller's function for the endpoint; if that raises, the dial has failed."""
+        if self.live or self.ended or self.writing or now < self._decision.at:
+            return None
+        if self._request is None:
             try:
-                self._input.context = codec.decode_client(snapshot.context).context_update
-            except RemoteProtocolError:
-                raise InvalidMessage("snapshot.context", "is no message") from None
-        self._epoch = snapshot.epoch
-        outbox.accepted = snapshot.accepted
-        outbox.kept.merge(snapshot.kept)
-        outbox.restore(attrs.evolve(entry) for entry in snapshot.outbox)
-        self._calls.restore(snapshot.calls)
-        if snapshot.unconfirmed.count:
-            self._queue.append(snapshot.unconfirmed.report(ev.LossReason.UNCONFIRMED, certain=False))
+                source = self._endpoint or self._source
+                endpoint = source if isinstance(source, Endpoint) else source()
+            except Exception as error:  # the caller's code, which may be out of tokens for a while
+                self._dial_failed(error, now, retryable=True)
+                return None
+            self._endpoint = None
+            self._request = DialRequest(endpoint=endpoint, epoch=self.epoch + 1, attempt=self._decision.attempt)
+        return self._request
 
-    # --- between connections ------------------------------------------------------------------------------------
+    def dial_succeeded(self, now: float) -> None:
+        """The transport is open: make the connection.
 
-    @property
-    def _clock(self) -> float:
-        return 0.0 if self._now is None else self._now
+        Raises:
+            IllegalInState: No dial was due. Nothing has changed.
+        """
+        request = self._requested("dial_succeeded", now)
+        handle, carry = self._decision.handle, self.connection.carried
+        resumption = Resumption() if handle is None else attrs.evolve(carry.resumption, handle=handle, updates=0)
+        if self.dialed or self.connection.state is not ConnectionState.CONNECTING:
+            self.connection = self._make_connection(request.endpoint, attrs.evolve(carry, resumption=resumption))
+        self._request = None
+        self.epoch = self._input.calls.epoch = request.epoch
+        self.reconnector.dial_started(handle)
+        self.dialed, self.live, self.muted = True, True, False
 
-    @property
-    def _writing(self) -> bool:
-        """Whether the last connection has something left to write, such as its answer to a close frame."""
-        return not self._live and not self._muted and self._dialed and self._connection.wants.write
+    def dial_failed(self, error: BaseException | str, now: float, *, retryable: bool) -> None:
+        """No transport could be opened.
 
-    def _connect(self, endpoint: Endpoint, generation: int, usage: Usage, resumption: Resumption) -> None:
-        """Make another connection, which goes on with what the last one knew."""
-        settings, handle = self._settings, resumption.handle
-        setup = with_handle(self._config, handle)
-        if handle is not None or self._started:
-            # A session that knows its history takes none, and none is at hand for one that starts anew.
+        Raises:
+            IllegalInState: No dial was due. Nothing has changed.
+        """
+        self._requested("dial_failed", now)
+        self._dial_failed(error, now, retryable=retryable)
+
+    def _requested(self, operation: str, now: float) -> DialRequest:
+        request = self.due(now)
+        if request is None:
+            raise IllegalInState(operation, "nothing is to be dialed", "call it once for each dial")
+        return request
+
+    def _dial_failed(self, error: BaseException | str, now: float, *, retryable: bool) -> None:
+        self._request = None
+        info = endings.closed_by_transport(error if isinstance(error, str) else endings.scrub(error), closing=False)
+        if isinstance(error, LiveProtocolError):
+            info = attrs.evolve(info, error=error)
+        self.connection.receive_eof()  # the old transport was closed before
+        self._lost(info, self.reconnector.dial_failed(now, retryable=retryable))
+
+    def _make_connection(self, endpoint: Endpoint, carry: CarriedState) -> LiveConnection:
+        handle = carry.resumption.handle
+        setup = with_handle(self.setup, handle)
+        if handle is not None or self.started:
+            # A session that knows its history takes none, and there is none at hand for one that starts anew.
             setup = attrs.evolve(setup, history_config=None)
         if (context := self._input.context) is not None:
             setup = attrs.evolve(
@@ -241,244 +279,210 @@ class PersistentMachine(ClientCommands):
                 system_instruction=context.system_instruction or setup.system_instruction,
                 tools=setup.tools if context.tools is None else context.tools.tools,
             )
-        deadlines = Deadlines()
-        session = LiveSession.client(
-            setup,
-            codec=settings.codec,
-            limits=settings.limits,
-            timeouts=settings.timeouts,
-            strict=settings.strict,
-            deadlines=deadlines,
-        )
-        take_over(session, self._calls, generation, usage, resumption)
-        self._link = WebSocketLink.client(
-            HandshakeRequest(host=endpoint.host_header, target=endpoint.target, headers=endpoint.headers),
-            limits=settings.limits,
-            timeouts=settings.timeouts,
-            compression=settings.compression,
-            entropy=settings.entropy,
-            observer=settings.observer,
-            deadlines=deadlines,
-        )
-        self._session = session
-        self._connection = LiveConnection(self._link, lambda _, __: session, endpoint.backend, client=True)
+        return LiveConnection.client(endpoint, setup, carry=carry, **self._options)
 
-    def _requested(self, operation: str) -> DialRequest:
-        request = self._due()
-        if request is None:
-            raise IllegalInState(operation, "nothing is to be dialed", "call it once for each dial")
-        return request
+    def next_deadline(self, now: float) -> float | None:
+        """When time alone has something to do."""
+        if self.live or self.ended or self.writing:
+            at = self.connection.next_deadline()
+            leave = self.reconnector.next_deadline() if self.live else None
+            return at if leave is None else leave if at is None else min(at, leave)
+        return self._decision.at if now < self._decision.at else None
 
-    def _made_endpoint(self) -> Endpoint:
-        return self._source if isinstance(self._source, Endpoint) else self._source()
+    # --- events of the connection -------------------------------------------------------------------------------
 
-    def _failed_to_dial(self, error: BaseException | str, *, retryable: bool) -> None:
-        self._request = None
-        info = endings.closed_by_transport(error if isinstance(error, str) else endings.scrub(error), closing=False)
-        if isinstance(error, LiveProtocolError):
-            info = attrs.evolve(info, error=error)
-        self._connection.receive_eof()  # the old transport was closed before
-        self._lost(info, self._reconnector.dial_failed(self._clock, retryable=retryable))
+    def event_received(self, event: Event, now: float, sent: int, arrived: float) -> bool:
+        """Act on an event of the connection.
 
-    def _due(self) -> DialRequest | None:
-        """What is to be dialed now."""
-        if self._live or self._ended or self._writing or self._clock < self._decision.at:
-            return None
-        if self._request is None:
-            try:
-                endpoint = self._endpoint or self._made_endpoint()
-            except Exception as error:  # the caller's code, which may be out of tokens for a while
-                self._failed_to_dial(error, retryable=True)
-                return None
-            self._endpoint = None
-            self._request = DialRequest(endpoint=endpoint, epoch=self._epoch + 1, attempt=self._decision.attempt)
-        return self._request
+        Args:
+            event: One of `WATCHED`.
+            now: Clock reading.
+            sent: Number of the newest message that had left when the bytes of the event arrived.
+            arrived: Clock reading at which they arrived.
+
+        Returns:
+            Whether the application gets the event.
+        """
+        if isinstance(event, ev.ConnectionFailed | ev.UpgradeRejected):
+            self._held.append(event)
+            return False
+        if isinstance(event, ev.ConnectionClosed):
+            self._closed(event.info, now)
+            return False
+        if isinstance(event, ev.SetupComplete):
+            self._ready(event, now)
+            return True
+        if isinstance(event, ev.ResumptionUpdated):
+            if self.setup.session_resumption is None:
+                return True  # some models send handles unasked
+            self.reconnector.event_received(event, now)
+            if event.resumable and event.handle is not None:
+                self._input.calls.forget_recent()
+                self._input.resumable(event.last_consumed_client_message_index, sent, arrived)
+        elif isinstance(event, ev.GoAway):
+            self.reconnector.event_received(event, now)
+        self.leave_if_due(now)
+        return True
+
+    def _ready(self, event: ev.SetupComplete, now: float) -> None:
+        reconnector, calls = self.reconnector, self._input.calls
+        first, resumed = self.epoch == 1, self._decision.handle is not None
+        attempts, downtime = reconnector.attempt, reconnector.downtime(now)
+        reconnector.event_received(event, now)
+        self.started = True
+        self._input.connection_ready(now, resumed=resumed)
+        if not resumed and not first:
+            self._orphans.extend(calls.orphan())
+        entries: Sequence[OutboxEntry] = ()
+        if self.connection.state is ConnectionState.OPEN:
+            entries = self._input.flush()
+            if self._input.reopens_window:
+                self.connection.send_encoded("realtime_input", self._codec.encode_client(_OPEN_WINDOW))
+        if not first:
+            self.events.append(
+                ev.Reconnected(
+                    epoch=self.epoch,
+                    resumed=resumed,
+                    attempts=attempts,
+                    downtime=downtime,
+                    replayed=sum(entry.again for entry in entries),
+                    open_calls=_names(calls.open()),
+                    orphaned_calls=_names(self._orphans),
+                )
+            )
+        self._orphans.clear()
+        self.events.extend(self._input.losses())
+        for entry in entries:
+            self.send(entry)
+
+    def _closed(self, info: CloseInfo, now: float) -> None:
+        if not self.closing:
+            decision = self.reconnector.connection_lost(info, now)
+            if isinstance(decision, GiveUp) or not self._draining:
+                self._lost(info, decision)
+                return
+            self._held.clear()
+            info = endings.closed_locally()  # another connection would follow, in another process
+        self.muted = self._input.outbox.queued
+        self._input.connection_lost(closing=True)
+        self._forget_recent_calls()
+        self._finish(info)
 
     def _lost(self, info: CloseInfo, decision: Decision) -> None:
-        """There is no connection (any more)."""
-        session = self._session
-        interrupted_generation = session.generation if self._live and session.turn is not TurnState.IDLE else None
+        """There is no connection, and it was not us who ended it."""
+        connection, calls = self.connection, self._input.calls
+        interrupted = self.live and connection.turn is not TurnState.IDLE
         # What did not leave goes out on the next connection, so it must not leave on this one.
-        self._muted = self._muted or self._input.outbox.queued
-        self._live = False
-        losses = self._input.connection_lost(self._calls.recent, closing=False)
+        self.muted = self.muted or self._input.outbox.queued
+        self.live = False
+        losses = self._input.connection_lost(closing=False)
         if isinstance(decision, GiveUp):
             self._draining = False
-            self._queue.extend(losses)
+            self.events.extend(losses)
             hint = f"Gave up: {decision.why}. {info.hint}".rstrip() if decision.why else info.hint
             self._finish(attrs.evolve(info, hint=hint))
             return
         self._held.clear()
         self._decision = decision
-        if self._reconnector.policy.late_tool_results is LateToolResults.REFUSE:
-            self._orphans.extend(self._calls.orphan())
+        if self.reconnector.policy.late_tool_results is LateToolResults.REFUSE:
+            self._orphans.extend(calls.orphan())
         self._forget_recent_calls()
-        self._queue.append(
+        self.events.append(
             ev.Reconnecting(
                 attempt=decision.attempt,
                 delay=decision.delay,
-                epoch=self._epoch + 1,
+                epoch=self.epoch + 1,
                 reason=decision.reason,
                 info=info,
-                interrupted_generation=interrupted_generation,
+                interrupted_generation=connection.generation if interrupted else None,
             )
         )
-        self._queue.extend(losses)
+        self.events.extend(losses)
 
     def _forget_recent_calls(self) -> None:
         """In transparent mode a session resumes from before the calls that came after its handle."""
         if self._input.outbox.transparent:
-            self._orphans.extend(self._calls.orphan(recent=True))
+            self._orphans.extend(self._input.calls.orphan(recent=True))
 
     def _finish(self, info: CloseInfo) -> None:
         """There will be no other connection."""
-        self._live = False
-        self._ended = True
-        self._queue.extend(self._input.losses() if self._draining else self._input.session_ended(closing=self._closing))
-        self._queue.extend(self._held)
+        self.live = False
+        self.ended = True
+        self.events.extend(self._input.losses() if self._draining else self._input.session_ended(closing=self.closing))
+        self.events.extend(self._held)
         if info.error is not None and not any(type(event) is ev.ConnectionFailed for event in self._held):
-            self._queue.append(ev.ConnectionFailed(error=info.error))
+            self.events.append(ev.ConnectionFailed(error=info.error))
         self._held.clear()
-        self._queue.append(ev.ConnectionClosed(info=info))
+        self.events.append(ev.ConnectionClosed(info=info))
 
-    # --- on a connection: each reaction says whether the event is handed out ------------------------------------
+    # --- leaving ------------------------------------------------------------------------------------------------
 
-    def _hold(self, event: ev.ConnectionFailed | ev.UpgradeRejected) -> bool:
-        self._held.append(event)
-        return False
-
-    def _closed(self, event: ev.ConnectionClosed) -> bool:
-        info = event.info
-        if not self._closing:
-            decision = self._reconnector.connection_lost(info, self._clock)
-            if isinstance(decision, GiveUp) or not self._draining:
-                self._lost(info, decision)
-                return False
-            self._held.clear()
-            info = endings.closed_locally()  # another connection would follow, elsewhere
-        self._muted = self._input.outbox.queued
-        self._input.connection_lost(self._calls.recent, closing=True)
-        self._forget_recent_calls()
-        self._finish(info)
-        return False
-
-    def _ready(self, event: ev.SetupComplete) -> bool:
-        reconnector, now = self._reconnector, self._clock
-        first = self._epoch == 1
-        resumed = self._decision.handle is not None
-        attempts, downtime = reconnector.attempt, reconnector.downtime(now)
-        reconnector.event_received(event, now)
-        self._started = True
-        self._input.connection_ready(now, resumed=resumed)
-        if not resumed and not first:
-            self._orphans.extend(self._calls.orphan())
-        entries: Sequence[OutboxEntry] = ()
-        if self._link.state is ConnectionState.OPEN:
-            entries = self._input.flush()
-            if self._input.reopens_window:
-                self._send_text("realtime_input", self._settings.codec.encode_client(_OPEN_WINDOW), awaiting=None)
-        if not first:
-            self._queue.append(
-                ev.Reconnected(
-                    epoch=self._epoch,
-                    resumed=resumed,
-                    attempts=attempts,
-                    downtime=downtime,
-                    replayed=sum(entry.again for entry in entries),
-                    open_calls=_names(self._calls.open()),
-                    orphaned_calls=_names(self._orphans),
-                )
-            )
-        self._orphans.clear()
-        self._queue.extend(self._input.losses())
-        for entry in entries:
-            self._transmit(entry)
-        return True
-
-    def _resumption_updated(self, event: ev.ResumptionUpdated) -> bool:
-        if self._config.session_resumption is not None:  # some models send handles unasked
-            self._reconnector.event_received(event, self._clock)
-            if event.resumable and event.handle is not None:
-                self._calls.forget_recent()
-                self._input.resumable(event.last_consumed_client_message_index)
-            self._leave_if_due()
-        return True
-
-    def _go_away(self, event: ev.GoAway) -> bool:
-        self._reconnector.event_received(event, self._clock)
-        self._leave_if_due()
-        return True
-
-    def _turn_changed(self, _: Event) -> bool:
-        self._leave_if_due()
-        return True
-
-    def _leave_if_due(self) -> None:
-        """After a goAway, or when the session is to go on elsewhere: leave, if this is the moment for it."""
-        reconnector = self._reconnector
-        if not self._live or reconnector.leave_at is None or self._link.state is not ConnectionState.OPEN:
+    def leave_if_due(self, now: float) -> None:
+        """Leave the connection if its end is near or the session moves on, and if this is the moment for it."""
+        reconnector, connection = self.reconnector, self.connection
+        if not self.live or reconnector.leave_at is None or connection.state is not ConnectionState.OPEN:
             return
-        session = self._session
         safe = (
-            session.turn is TurnState.IDLE
-            and not session.awaiting_answer
-            and session.resumption.resumable
-            and not self._calls.pending()
-            and not self._input.window_open
+            connection.turn is TurnState.IDLE
+            and not connection.awaiting_answer
+            and connection.resumption.resumable
+            and not connection.pending_tool_calls
+            and not self._input.outbox.window_open
         )
-        if reconnector.should_leave(self._clock, safe=safe):
+        if reconnector.should_leave(now, safe=safe):
             reconnector.leaving()
-            self._closing = self._draining
-            self._connection.close()
+            self.closing = self._draining
+            connection.close()
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """End the session, and with it the connection or the attempt to make one.
+
+        Raises:
+            InvalidMessage: Code or reason may not be sent; nothing has changed.
+        """
+        self.connection.close(code, reason)
+        if self.closing or self.ended:
+            return
+        self.closing = True
+        if not self.live:
+            self.connection.receive_eof()
+            self._finish(endings.closed_locally())
+
+    def drain(self, within: float, now: float) -> None:
+        """End the session at the next safe moment; another process takes over what was not delivered."""
+        if self.closing or self.ended:
+            return
+        self._draining = True
+        if self.live and self.reconnector.ready:
+            self.reconnector.leave_by(now + within)
+            self.leave_if_due(now)
+        else:
+            self.close()
 
     # --- sending ------------------------------------------------------------------------------------------------
 
-    def _check(self, operation: str) -> None:
-        if self._ended:
+    def check_command(self, operation: str) -> None:
+        """Raise unless the session takes commands; notice that the connection has ended.
+
+        Raises:
+            AlreadyClosed: The session has ended.
+            ConnectionClosing: It ends.
+            IllegalInState: The first setup is not complete.
+        """
+        if self.ended:
             raise AlreadyClosed(operation)
-        if self._closing:
+        if self.closing:
             raise ConnectionClosing(operation)
-        if not self._started:
+        if not self.started:
             raise IllegalInState(operation, "the session is being set up", "wait for setup_complete")
-        if self._link.state is not ConnectionState.OPEN:
-            self._input.offline = True  # it has ended, and the event that says so was not read yet
+        if self.connection.state is not ConnectionState.OPEN:
+            self._input.offline = True  # the event that says so was not read yet
 
-    def _send_client(self, operation: str, message: LiveClientMessage, epoch: int | None = None) -> None:
-        self._check(operation)
-        self._send_or_keep(self._input.add_message(operation, message, self._clock, epoch=epoch))
-
-    def _send_pcm(self, audio: bytes | bytearray | memoryview, rate: int) -> None:
-        self._check("send_realtime_input")
-        self._send_or_keep(self._input.add_audio(audio, rate, self._clock))
-
-    def _send_or_keep(self, entry: OutboxEntry) -> None:
-        if not self._input.offline:
-            self._transmit(entry)
-
-    def _transmit(self, entry: OutboxEntry) -> None:
-        self._send_text(entry.kind.partition(".")[0], entry.payload, awaiting=entry.awaiting)
-        entry.index = self._session.client_message_index
-
-    def _send_text(self, member: str, payload: bytes, *, awaiting: bool | None) -> None:
-        send_encoded(self._session, member, payload, awaiting=awaiting)
-        for text in self._session.messages_to_send():
-            self._link.send_text(text)
+    def send(self, entry: OutboxEntry) -> None:
+        """Send a message on the connection, which is open."""
+        member = "realtime_input" if entry.kind.startswith("realtime_input.") else entry.kind
+        entry.index = self.connection.send_encoded(member, entry.payload, awaiting=entry.awaiting)
 
 
 def _names(calls: Sequence[TrackedToolCall]) -> tuple[str, ...]:
     return tuple(key_of(entry.call) for entry in calls)
-
-
-REACTIONS: Final[Mapping[type, Callable[[PersistentMachine, Any], bool]]] = MappingProxyType(
-    {
-        ev.ConnectionClosed: PersistentMachine._closed,
-        ev.ConnectionFailed: PersistentMachine._hold,
-        ev.GoAway: PersistentMachine._go_away,
-        ev.UpgradeRejected: PersistentMachine._hold,
-        ev.ResumptionUpdated: PersistentMachine._resumption_updated,
-        ev.SetupComplete: PersistentMachine._ready,
-        ev.ToolCallCancelled: PersistentMachine._turn_changed,
-        ev.TurnComplete: PersistentMachine._turn_changed,
-    }
-)
-"""What is done about events before they are handed out, if at all."""

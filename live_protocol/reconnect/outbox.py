@@ -1,8 +1,29 @@
-"""What a client has said: what waits, what is on its way, what the server has for certain (wire.md#resumption)."""
+"""The client's messages: which wait, which are on their way, which the session has (wire.md#resumption).
+
+Theory of operation. Every message gets a number when a command accepts it, and then moves through these places:
+
+    add --> waiting --flush--> queued --take--> sent, or the ledger --> kept
+              ^                  |                |
+              +--- returned <----+-- connection_lost (sent messages in transparent mode only)
+
+- Waiting: there is no connection. This is the only place that is bounded by `ReconnectPolicy.offline_bytes`.
+- Queued: encoded into the present connection, whose bytes nobody has taken yet. If the connection ends, they never
+  leave, so they go out on the next one.
+- Returned: came back from a connection that ended. They are older than everything that waits, and go out first.
+
+What happens to a message that left depends on the mode. In transparent mode the server says which messages its
+newest handle includes (`acknowledge`). Until then the message stays in *sent*, and goes out again if the connection
+ends. Beyond ``max_sent`` bytes the oldest are only counted, in the *ledger*: they cannot be sent again.
+
+Otherwise the server never says what it has. The message is only counted in the ledger, with the time at which it
+left. A handle that comes later includes it, as far as can be known (`confirm`). If the connection ends before, it is
+unconfirmed. In a voice session this is the path of nearly every message, fifty times a second, so a row of the ledger
+is a few numbers in arrays, and nothing is copied: an entry refers to the payload until it leaves.
+"""
 
 from __future__ import annotations
 
-from collections import deque
+from array import array
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Final, final
 
@@ -12,7 +33,8 @@ from live_protocol.events import InputLost, LossReason
 
 __all__ = ["MessageCounts", "Outbox", "OutboxEntry"]
 
-_MAX_GROUPS: Final = 64
+_MAX_ROWS: Final = 96
+_SUMMED_ROWS: Final = 32
 
 
 @final
@@ -21,14 +43,14 @@ class OutboxEntry:
     """One client message.
 
     Attributes:
-        number: Number of the command in the session, from 1.
+        number: Number in the session, from 1.
         kind: Its member, and for realtime input the member of that: ``realtime_input.audio``.
-        payload: Its text.
+        payload: Its JSON.
         at: Clock reading at which it was accepted.
-        media: Whether it is worthless when it comes late: a piece of audio or video.
-        index: Its number on the present connection (setup is 0); 0 while it is on none.
+        media: Whether it is audio or video that is worthless when it comes late.
+        index: Number on the present connection (setup is 0); 0 while it is on none.
         again: Whether an earlier connection had it already (transparent mode).
-        awaiting: Whether an answer is due after it; None where it changes nothing about that.
+        awaiting: Whether the model owes an answer after it; None if it changes nothing about that.
         calls: Keys of the tool calls it answers.
     """
 
@@ -44,16 +66,16 @@ class OutboxEntry:
 
     @property
     def size(self) -> int:
-        """Bytes of its text."""
+        """Bytes of its JSON."""
         return len(self.payload)
 
 
 class MessageCounts:
-    """How many messages of which kinds, and which; without their content.
+    """How many messages of which kinds, and their numbers; without their content.
 
     Attributes:
-        count: Messages.
-        size: Bytes of their text.
+        count: Number of messages.
+        size: Bytes of their JSON.
     """
 
     __slots__ = ("_kinds", "_ranges", "count", "size")
@@ -68,23 +90,27 @@ class MessageCounts:
 
     @property
     def kinds(self) -> dict[str, int]:
-        """How many of each kind."""
+        """Number of messages of each kind."""
         return dict(self._kinds)
 
     @property
     def ranges(self) -> tuple[tuple[int, int], ...]:
-        """Their numbers, as ranges of first and last, in order."""
+        """The numbers of the messages, as ranges of first and last, in order."""
         return tuple(self._ranges)
 
     def add(self, entry: OutboxEntry) -> None:
-        """Count one more."""
+        """Count one more message."""
+        self.add_one(entry.kind, entry.number, entry.size)
+
+    def add_one(self, kind: str, number: int, size: int) -> None:
+        """Count one more message, of which only this is known."""
         self.count += 1
-        self.size += entry.size
-        self._kinds[entry.kind] = self._kinds.get(entry.kind, 0) + 1
-        self._insert(entry.number, entry.number)
+        self.size += size
+        self._kinds[kind] = self._kinds.get(kind, 0) + 1
+        self._insert(number, number)
 
     def merge(self, other: MessageCounts) -> None:
-        """Count all that another one has counted."""
+        """Count everything that ``other`` has counted."""
         self.count += other.count
         self.size += other.size
         for kind, count in other._kinds.items():
@@ -105,11 +131,11 @@ class MessageCounts:
         ranges.insert(at, (first, last))
 
     def copy(self) -> MessageCounts:
-        """Another one that has counted the same."""
+        """A copy."""
         return MessageCounts(self._kinds, self._ranges, self.size)
 
     def report(self, reason: LossReason, *, certain: bool = True) -> InputLost:
-        """The event that tells of their loss."""
+        """The event that reports them as lost."""
         return InputLost(
             count=self.count,
             kinds=self.kinds,
@@ -120,62 +146,97 @@ class MessageCounts:
         )
 
 
-@attrs.define(eq=False)
-class _Group:
-    """Messages that left together.
+class _Ledger:
+    """Messages that left and of which only the counts are kept, oldest first: one row for each time something left.
 
-    Attributes:
-        last: Number, or index, of the newest.
-        at: Clock reading at which they left.
-        counts: What they were.
+    Beyond `_MAX_ROWS` the oldest become one sum, which counts as having left with the newest of them.
     """
 
-    last: int
-    at: float
-    counts: MessageCounts
-
-
-class _Ledger:
-    """Messages that left and of which only the count is kept, oldest first. Bounded: the oldest become one group."""
-
-    __slots__ = ("groups",)
+    __slots__ = ("_lasts", "_sizes", "_sum", "_sum_at", "_sum_last", "_times", "_what")
 
     def __init__(self) -> None:
-        self.groups: deque[_Group] = deque()
+        self.clear()
 
-    def add(self, group: _Group) -> None:
-        self.groups.append(group)
-        if len(self.groups) > _MAX_GROUPS:
-            oldest, second = self.groups.popleft(), self.groups[0]
-            oldest.counts.merge(second.counts)
-            second.counts = oldest.counts
+    def clear(self) -> None:
+        self._lasts = array("q")  # number or index of the newest message of the row
+        self._times = array("d")  # when it left
+        self._sizes = array("q")
+        self._what: list[str | MessageCounts] = []  # the kind, if the row is one message and ``last`` is its number
+        self._sum = MessageCounts()
+        self._sum_last, self._sum_at = 0, float("-inf")
+
+    def add(self, what: str | MessageCounts, size: int, last: int, at: float) -> None:
+        self._what.append(what)
+        self._sizes.append(size)
+        self._lasts.append(last)
+        self._times.append(at)
+        if len(self._what) > _MAX_ROWS:
+            self._sum_last, self._sum_at = self._lasts[_SUMMED_ROWS - 1], self._times[_SUMMED_ROWS - 1]
+            self._count(_SUMMED_ROWS, self._sum)
+            self._drop(_SUMMED_ROWS)
 
     def take(self, last: int, at: float, into: MessageCounts) -> None:
-        """Move the groups up to ``last`` that left at ``at`` or before."""
-        while self.groups and self.groups[0].last <= last and self.groups[0].at <= at:
-            into.merge(self.groups.popleft().counts)
+        """Move the rows up to ``last`` that left at ``at`` or before."""
+        if self._sum_last > last or self._sum_at > at:
+            return
+        into.merge(self._sum)
+        self._sum = MessageCounts()
+        rows = 0
+        while rows < len(self._what) and self._lasts[rows] <= last and self._times[rows] <= at:
+            rows += 1
+        self._count(rows, into)
+        self._drop(rows)
+
+    def total(self, into: MessageCounts) -> None:
+        """Count everything, and keep it."""
+        into.merge(self._sum)
+        self._count(len(self._what), into)
+
+    def _count(self, rows: int, into: MessageCounts) -> None:
+        for what, last, size in zip(self._what[:rows], self._lasts, self._sizes, strict=False):
+            if isinstance(what, str):
+                into.add_one(what, last, size)
+            else:
+                into.merge(what)
+
+    def _drop(self, rows: int) -> None:
+        del self._what[:rows], self._sizes[:rows], self._lasts[:rows], self._times[:rows]
 
 
 class Outbox:
     """The messages of one session, across its connections.
 
-    A message waits, then is queued on a connection, then leaves with `take`. What happens next depends on the mode.
-    Transparent: it is kept until the server says that its handle includes it (`acknowledge`), and goes out again on
-    the next connection otherwise. Not transparent: the server never says what it has, so a message is only counted; it
-    counts as saved once a handle came after it (`confirm`), and as unconfirmed where the connection breaks before.
-
     Args:
-        transparent: The mode.
-        max_sent: Transparent mode: bytes that are kept of messages that left; beyond it the oldest are only counted.
+        transparent: Whether the server says what it has.
+        max_sent: Transparent mode: bytes of sent messages that are kept to be sent again.
 
     Attributes:
-        transparent: The mode.
+        transparent: As given.
         accepted: Number of the newest message, from 1; 0 before the first.
-        left: Number of the newest message that left; 0 before the first.
+        newest_sent: Number of the newest message that left; 0 before the first.
         kept: Messages that the session has, as far as can be known.
-        waiting_size: Bytes of the new messages that wait for a connection; not of those that came back from one.
-        media_size: The part of it that is audio or video.
+        waiting_size: Bytes of the messages that wait; without those that returned from a connection.
+        media_size: The part of them that is audio or video.
+        window_open: Whether an activity window is open, as far as messages have left.
     """
+
+    __slots__ = (
+        "_ledger",
+        "_max_sent",
+        "_media",
+        "_queued",
+        "_returned",
+        "_sent",
+        "_sent_size",
+        "_waiting",
+        "accepted",
+        "kept",
+        "media_size",
+        "newest_sent",
+        "transparent",
+        "waiting_size",
+        "window_open",
+    )
 
     def __init__(self, *, transparent: bool, max_sent: int) -> None:
         self.transparent: bool = transparent
@@ -184,14 +245,14 @@ class Outbox:
         self.kept: MessageCounts = MessageCounts()
         self.waiting_size: int = 0
         self.media_size: int = 0
+        self.window_open: bool = False
         self._max_sent = max_sent
-        self._returned: deque[OutboxEntry] = deque()  # came back from a connection that ended
+        self._returned: list[OutboxEntry] = []
         self._waiting: dict[int, OutboxEntry] = {}
-        self._media: deque[int] = deque()  # numbers of the waiting messages that are media
-        self._queued: deque[OutboxEntry] = deque()
-        self._sent: deque[OutboxEntry] = deque()
+        self._media: dict[int, OutboxEntry] = {}  # those of them that are media
+        self._queued: list[OutboxEntry] = []
+        self._sent: list[OutboxEntry] = []
         self._sent_size = 0
-        self._evicted = _Ledger()
         self._ledger = _Ledger()
 
     # --- in -----------------------------------------------------------------------------------------------------
@@ -211,13 +272,13 @@ class Outbox:
 
         Args:
             kind: See `OutboxEntry`.
-            payload: Its text.
+            payload: See `OutboxEntry`.
             at: Clock reading.
             media: See `OutboxEntry`; in transparent mode nothing is worthless.
             awaiting: See `OutboxEntry`.
             calls: See `OutboxEntry`.
-            waits: Whether it waits for a connection; otherwise it goes on the present one, where nothing waits before
-                it, and has to be numbered.
+            waits: Whether it waits for a connection. If not, it goes out on the present one now, and the caller sets
+                its index.
         """
         self.accepted += 1
         media = media and not self.transparent
@@ -231,7 +292,7 @@ class Outbox:
         self.waiting_size += entry.size
         if media:
             self.media_size += entry.size
-            self._media.append(entry.number)
+            self._media[entry.number] = entry
         return entry
 
     # --- while away ---------------------------------------------------------------------------------------------
@@ -239,41 +300,34 @@ class Outbox:
     def _remove(self, number: int) -> OutboxEntry:
         entry = self._waiting.pop(number)
         self.waiting_size -= entry.size
-        if entry.media:
+        if self._media.pop(number, None) is not None:
             self.media_size -= entry.size
         return entry
 
-    def _oldest_media(self) -> int | None:
-        while self._media and self._media[0] not in self._waiting:
-            self._media.popleft()
-        return self._media[0] if self._media else None
-
     def drop_oldest(self, most: int, into: MessageCounts, *, media: bool) -> None:
-        """Drop the oldest new messages until no more than so many bytes of them wait.
+        """Drop the oldest waiting messages until at most ``most`` bytes of them wait.
 
         Args:
-            most: How many bytes.
-            into: Where to count them.
+            most: Bytes that may stay.
+            into: Counts what is dropped.
             media: Drop audio and video only.
         """
-        while self.waiting_size > most:
-            number = self._oldest_media() if media else next(iter(self._waiting))
-            if number is None:
-                return
-            into.add(self._remove(number))
+        candidates = self._media if media else self._waiting
+        while self.waiting_size > most and candidates:
+            into.add(self._remove(next(iter(candidates))))
 
     def drop_expired(self, before: float, into: MessageCounts) -> None:
         """Drop audio and video that was accepted before a clock reading and has not left."""
-        while (number := self._oldest_media()) is not None and self._waiting[number].at < before:
-            into.add(self._remove(number))
+        while self._media and (oldest := next(iter(self._media.values()))).at < before:
+            into.add(self._remove(oldest.number))
         self._drop_returned(lambda entry: entry.media and entry.at < before, into)
 
     def discard_answers(self, into: MessageCounts, calls: Container[str] | None = None) -> None:
-        """Drop every waiting message that answers tool calls.
+        """Drop the messages that answer tool calls and have not left.
 
         Args:
-            into: Where to count them.
-            calls: Only if one of these is among them.
+            into: Counts what is dropped.
+            calls: Drop only answers to these calls.
         """
 
         def drop(entry: OutboxEntry) -> bool:
@@ -284,10 +338,10 @@ class Outbox:
             into.add(self._remove(number))
 
     def discard_all(self, *, sent: bool) -> tuple[MessageCounts, MessageCounts]:
-        """Drop everything that waits; gives what never left, and what had left.
+        """Drop everything that waits; gives the messages that never left, and those that had left before.
 
         Args:
-            sent: Whether to drop the latter too; it stays otherwise.
+            sent: Whether to drop the second kind too; otherwise it stays.
         """
         never, before = MessageCounts(), MessageCounts()
         self._drop_returned(lambda entry: not entry.again, never)
@@ -298,18 +352,16 @@ class Outbox:
         return never, before
 
     def _drop_returned(self, drop: Callable[[OutboxEntry], bool], into: MessageCounts) -> None:
-        kept: deque[OutboxEntry] = deque()
-        for entry in self._returned:
-            if drop(entry):
-                into.add(entry)
-            else:
-                kept.append(entry)
-        self._returned = kept
+        if not self._returned:
+            return
+        for entry in filter(drop, self._returned):
+            into.add(entry)
+        self._returned = [entry for entry in self._returned if not drop(entry)]
 
     # --- out ----------------------------------------------------------------------------------------------------
 
     def flush(self) -> Sequence[OutboxEntry]:
-        """Queue everything that waits on the present connection; gives it in order, to be numbered."""
+        """Queue everything that waits; gives it in order, so that the caller sends it and sets each index."""
         entries = (*self._returned, *self._waiting.values())
         self._returned.clear()
         self._waiting.clear()
@@ -320,50 +372,67 @@ class Outbox:
 
     @property
     def queued(self) -> bool:
-        """Whether a message is on the present connection and has not left."""
+        """Whether the present connection has a message that has not left."""
         return bool(self._queued)
 
     def take(self, at: float) -> Sequence[OutboxEntry]:
-        """What was queued leaves now; gives it."""
-        if not self._queued:
-            return ()
+        """The bytes of everything that is queued leave now; gives the messages."""
         entries = tuple(self._queued)
+        if not entries:
+            return ()
         self._queued.clear()
-        self.newest_sent = entries[-1].number
+        newest = entries[-1]
+        self.newest_sent = newest.number
+        for entry in entries:
+            if entry.kind == "realtime_input.activity_start":
+                self.window_open = True
+            elif entry.kind == "realtime_input.activity_end":
+                self.window_open = False
         if self.transparent:
             self._sent.extend(entries)
             self._sent_size += sum(entry.size for entry in entries)
-            while self._sent_size > self._max_sent:
-                oldest = self._sent.popleft()
-                self._sent_size -= oldest.size
-                self._evicted.add(_Group(oldest.index, at, _counts((oldest,))))
+            if self._sent_size > self._max_sent:
+                self._evict(at)
+        elif len(entries) == 1:
+            self._ledger.add(newest.kind, len(newest.payload), newest.number, at)
         else:
-            self._ledger.add(_Group(self.newest_sent, at, _counts(entries)))
+            self._ledger.add(_counts(entries), 0, newest.number, at)
         return entries
+
+    def _evict(self, at: float) -> None:
+        evicted = 0
+        while self._sent_size > self._max_sent:
+            entry = self._sent[evicted]
+            self._sent_size -= entry.size
+            self._ledger.add(_counts((entry,)), 0, entry.index, at)
+            evicted += 1
+        del self._sent[:evicted]
 
     # --- what the server has ------------------------------------------------------------------------------------
 
     def acknowledge(self, index: int) -> None:
-        """Transparent mode: the newest handle includes the messages up to this index of the present connection."""
-        self._evicted.take(index, float("inf"), self.kept)
-        while self._sent and self._sent[0].index <= index:
-            entry = self._sent.popleft()
+        """Transparent mode: the newest handle includes the messages of this connection up to ``index``."""
+        self._ledger.take(index, float("inf"), self.kept)
+        included = 0
+        while included < len(self._sent) and self._sent[included].index <= index:
+            entry = self._sent[included]
             self._sent_size -= entry.size
             self.kept.add(entry)
+            included += 1
+        del self._sent[:included]
 
     def confirm(self, last: int, at: float) -> None:
-        """Otherwise: a handle came after the messages up to number ``last`` that left at ``at`` or before."""
+        """Not transparent: a handle came that includes the messages up to ``last`` that left at ``at`` or before."""
         self._ledger.take(last, at, self.kept)
 
     def connection_lost(self) -> MessageCounts:
-        """The connection ended: what has to go out on the next one waits again, before all new messages.
+        """The connection ended: its messages return, as far as they have to go out on the next one.
 
         Returns:
-            What left and cannot go out again.
+            The messages that left and cannot go out again.
         """
         lost = self.unconfirmed()
-        self._evicted.groups.clear()
-        self._ledger.groups.clear()
+        self._ledger.clear()
         for entry in self._sent:
             entry.again = True
         self.restore((*self._sent, *self._queued))
@@ -373,25 +442,24 @@ class Outbox:
         return lost
 
     def session_abandoned(self) -> MessageCounts:
-        """The session is given up for a new one: gives what only the old one has."""
+        """A new session takes the place of this one; gives the messages that only the old one has."""
         kept, self.kept = self.kept, MessageCounts()
         return kept
 
     # --- moving -------------------------------------------------------------------------------------------------
 
     def pending(self) -> tuple[OutboxEntry, ...]:
-        """What would go out on another connection if the present one ended now, in order."""
+        """The messages that would go out on another connection if the present one ended now, in order."""
         return (*self._returned, *self._sent, *self._queued, *self._waiting.values())
 
     def unconfirmed(self) -> MessageCounts:
-        """What would be lost if the present connection ended now."""
+        """The messages that would be lost if the present connection ended now."""
         total = MessageCounts()
-        for group in (*self._evicted.groups, *self._ledger.groups):
-            total.merge(group.counts)
+        self._ledger.total(total)
         return total
 
     def restore(self, entries: Iterable[OutboxEntry]) -> None:
-        """Put messages of an earlier connection behind those that came back before."""
+        """Add messages of an earlier connection, behind those that returned before."""
         for entry in entries:
             entry.index = 0
             self._returned.append(entry)

@@ -113,6 +113,25 @@ class Snapshot:
             separators=(",", ":"),
         )
 
+    def check(self, setup: LiveClientSetup, codec: Codec) -> None:
+        """Refuse to continue the session with another setup.
+
+        Args:
+            setup: The setup of the process that restores it.
+            codec: Its dialect.
+
+        Raises:
+            InvalidMessage: Backend or setup are not those of the session.
+        """
+        if self.backend is not codec.backend:
+            raise InvalidMessage("snapshot.backend", f"the session is {self.backend}'s, the endpoint {codec.backend}'s")
+        if self.setup_digest != setup_digest(setup, codec):
+            raise InvalidMessage(
+                "snapshot.setup_digest",
+                "the setup is not the one of that session: restore with the same config, model and policy, "
+                "or start a new session",
+            )
+
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """Read what `to_json` wrote.

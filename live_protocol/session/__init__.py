@@ -4,6 +4,7 @@ Knows messages and the codec, and no WebSocket. Begin reading in ``live_session`
 """
 
 from live_protocol.session.activity import ActivityWindow
+from live_protocol.session.carried import CarriedState
 from live_protocol.session.commands import ClientCommands
 from live_protocol.session.live_session import LiveSession
 from live_protocol.session.profiles import PROFILES, ModelProfile, audio_gate, profile_for, supports_scheduling
@@ -35,6 +36,7 @@ __all__ = [
     "ActivityWindow",
     "AudioInput",
     "ByModality",
+    "CarriedState",
     "ClientCommands",
     "ConfigInput",
     "ContentInput",

@@ -1,18 +1,18 @@
-"""From the forms in which callers hand over messages to the messages: what the official SDK would take, we take.
+"""From what callers pass to messages: everything that the official SDK takes.
 
 That is dicts in either casing, messages inside them, the SDK's own types, text for a system instruction, functions for
-tools (wire.md#client-messages and wire.md#sdk-checks). Whatever else comes is refused with its place and what to write
+tools (wire.md#client-messages and wire.md#sdk-checks). Anything else is refused, with its path and what to write
 instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 
-from live_protocol.codec.decoding import as_mapping, from_dict, read_str
+from live_protocol.codec.decoding import from_dict, read_str
 from live_protocol.codec.schema import fields, snake_case
 from live_protocol.errors import InvalidMessage
 from live_protocol.messages import (
@@ -24,7 +24,7 @@ from live_protocol.messages import (
     Tool,
 )
 
-__all__ = ["connect_config", "content_of", "message_from", "messages_from", "tools_of"]
+__all__ = ["as_mapping", "connect_config", "content_of", "message_from", "messages_from", "tools_of"]
 
 T = TypeVar("T")
 
@@ -57,7 +57,20 @@ _ELSEWHERE: Final[Mapping[type, Mapping[str, str]]] = {
         "name": "a declaration is not a tool; put it into one: {'function_declarations': [...]}",
     },
 }
-"""Names that are known, but have no place in a class, and where what they mean belongs."""
+"""Names that belong elsewhere, by the class that callers put them in, and what to do instead."""
+
+
+def as_mapping(value: object) -> Mapping[str, Any] | None:
+    """The fields of a dict, or of a pydantic model such as the official SDK's types; None for anything else."""
+    if isinstance(value, Mapping):
+        return cast("Mapping[str, Any]", value)
+    if isinstance(value, type):
+        return None
+    try:
+        members = value.model_dump(exclude_none=True)  # type: ignore[attr-defined]
+    except Exception:  # the object may be of any class and raise anything
+        return None
+    return cast("Mapping[str, Any]", members) if isinstance(members, Mapping) else None
 
 
 def message_from(cls: type[T], value: Any, path: str) -> T:
@@ -72,15 +85,15 @@ def message_from(cls: type[T], value: Any, path: str) -> T:
     if members is None:
         raise InvalidMessage(path, f"expected {cls.__name__} or a dict of its fields, got {type(value).__name__}")
     elsewhere = _ELSEWHERE.get(cls, {})
-    found: dict[str, Any] = {}
+    fitting: dict[str, Any] = {}
     for key, member in members.items():
         name = snake_case(key)
         if name in elsewhere:
             if member is None:
                 continue
             raise InvalidMessage(f"{path}.{name}", elsewhere[name])
-        found[key] = member
-    return from_dict(cls, found, path, lenient=True)
+        fitting[key] = member
+    return from_dict(cls, fitting, path, as_mapping=as_mapping)
 
 
 def messages_from(cls: type[T], value: Any, path: str) -> list[T]:
@@ -112,9 +125,9 @@ def connect_config(value: Any, path: str = "config") -> LiveConnectConfig:
             tools=tools_of(value.tools, f"{path}.tools"),
             system_instruction=_instruction(value.system_instruction, path),
         )
-    found = as_mapping(value)
-    if found is not None:
-        value = dict(found)
+    options = as_mapping(value)
+    if options is not None:
+        value = dict(options)
         for key in ("system_instruction", "systemInstruction"):
             value[key] = _instruction(value.get(key), path)
         if value.get("tools") is not None:
@@ -136,8 +149,8 @@ def content_of(value: Any, path: str) -> Content:
         InvalidMessage: As for `message_from`.
     """
     if isinstance(value, (list, tuple)):
-        given: Sequence[Any] = value
-        return Content(role="user", parts=[_part(item, f"{path}[{index}]") for index, item in enumerate(given)])
+        items: Sequence[Any] = value
+        return Content(role="user", parts=[_part(item, f"{path}[{index}]") for index, item in enumerate(items)])
     if isinstance(value, (str, Part)) or _names_any(_PART_KEYS, value):
         return Content(role="user", parts=[_part(value, path)])
     return message_from(Content, value, path)
@@ -165,22 +178,22 @@ def tools_of(value: Any, path: str) -> Sequence[Tool]:
     Raises:
         InvalidMessage: As for `message_from`, or a function cannot be declared.
     """
-    several = isinstance(value, Iterable) and not isinstance(value, (str, bytes)) and as_mapping(value) is None
-    given: Iterable[Any] = value if several else [value]
+    is_list = isinstance(value, Iterable) and not isinstance(value, (str, bytes)) and as_mapping(value) is None
+    items: Iterable[Any] = value if is_list else [value]
     tools: list[Tool] = []
     declarations: list[FunctionDeclaration] = []
-    for index, item in enumerate(given):
-        place = f"{path}[{index}]" if several else path
-        found = None if isinstance(item, Tool) else _declarations(item, place)
-        if found is None:
+    for index, item in enumerate(items):
+        place = f"{path}[{index}]" if is_list else path
+        functions = None if isinstance(item, Tool) else _declarations(item, place)
+        if functions is None:
             tools.append(message_from(Tool, item, place))
         else:
-            declarations += found
+            declarations += functions
     return [*tools, Tool(function_declarations=declarations)] if declarations else tools
 
 
 def _declarations(item: Any, path: str) -> Sequence[FunctionDeclaration] | None:
-    """The functions that an item is or holds, None where it is no such thing."""
+    """Function declarations in this item, or None if there are none."""
     if isinstance(item, FunctionDeclaration):
         return [item]
     if _names_any(_MCP_KEYS, item):
@@ -209,5 +222,9 @@ _MCP_KEYS: Final = frozenset({"inputSchema", "input_schema"})
 def _from_mcp(value: Any, path: str) -> FunctionDeclaration:
     members = as_mapping(value) or {}
     schema = next(members[key] for key in members if key in _MCP_KEYS)
-    told = {"name": members.get("name"), "description": members.get("description"), "parameters_json_schema": schema}
-    return from_dict(FunctionDeclaration, told, path)
+    declaration = {
+        "name": members.get("name"),
+        "description": members.get("description"),
+        "parameters_json_schema": schema,
+    }
+    return from_dict(FunctionDeclaration, declaration, path)

@@ -1,9 +1,27 @@
-"""LiveSession: the protocol over whole messages, for whoever has a WebSocket already (wire.md#handshake)."""
+"""LiveSession: the Live protocol over whole messages, without a WebSocket (wire.md#handshake).
+
+How it works. One class serves both roles, because the tables of `live_protocol.states` do not know the role: the
+sender of a message must stay inside them, its receiver decides what an illegal move costs.
+
+- *Sending.* `ClientMessageEncoder` (client) or the codec (server) checks and encodes; only then does state move. The
+  text waits in ``outgoing``.
+- *Receiving.* `receive_message` only queues. `next_event` decodes the oldest message and moves phase, turn, calls and
+  usage with it; `ServerMessageReader` makes its events, in a fixed order, with nothing that the message bundles left
+  out. A chunk of audio in the middle of a turn takes a short cut: it moves nothing, and its message is built on
+  demand.
+- *Odd messages.* What is unknown, undecodable or out of place becomes a flagged event; with ``strict`` it ends the
+  session. Bad input never raises.
+- *Time.* Two deadlines: setup, and the suspicion that output has stalled. Neither fires while messages wait to be
+  read.
+- *The end.* `end` is called when the connection is gone. What came before can still be read, and counts for the phase
+  in which the session ended.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from typing import Final, Self, final
 
 from live_protocol import events as ev
@@ -30,6 +48,7 @@ from live_protocol.messages import (
     LiveServerSetupComplete,
 )
 from live_protocol.session import requests
+from live_protocol.session.carried import CarriedState
 from live_protocol.session.commands import ClientCommands
 from live_protocol.session.message_kinds import (
     client_member,
@@ -71,6 +90,8 @@ class LiveSession(ClientCommands):
         resumption: How the session could be resumed (client role).
         usage: Tokens so far (client role).
         tool_calls: The table of calls: made by the model in the client role, sent in the server role.
+        ready: Events that `next_event` gives before it reads another message.
+        outgoing: What `messages_to_send` gives.
     """
 
     __slots__ = (
@@ -78,10 +99,8 @@ class LiveSession(ClientCommands):
         "_codec",
         "_deadlines",
         "_encoder",
-        "_events",
         "_frames",
         "_limits",
-        "_out",
         "_queue",
         "_setup",
         "_stall",
@@ -90,7 +109,9 @@ class LiveSession(ClientCommands):
         "_tracker",
         "client_message_index",
         "last_phase",
+        "outgoing",
         "phase",
+        "ready",
         "tool_calls",
     )
 
@@ -104,6 +125,7 @@ class LiveSession(ClientCommands):
         strict: bool,
         profile: ModelProfile | None = None,
         deadlines: Deadlines | None = None,
+        carry: CarriedState | None = None,
     ) -> None:
         self._client = setup is not None
         self._setup = setup
@@ -114,17 +136,21 @@ class LiveSession(ClientCommands):
         self.phase: Phase = Phase.NEW
         self.last_phase: Phase = Phase.NEW
         self.client_message_index: int = -1
-        resumes = setup is not None and bool(setup.session_resumption and setup.session_resumption.handle)
-        self.tool_calls: ToolCallTracker = ToolCallTracker(
-            codec.backend, allow_unknown_ids=resumes, scheduling=supports_scheduling(profile)
-        )
-        self._tracker = ServerMessageReader(self.tool_calls)
+        if carry is None:
+            resumes = setup is not None and bool(setup.session_resumption and setup.session_resumption.handle)
+            carry = CarriedState(
+                calls=ToolCallTracker(codec.backend, allow_unknown_ids=resumes, scheduling=supports_scheduling(profile))
+            )
+        self.tool_calls: ToolCallTracker = carry.calls
+        self._tracker = ServerMessageReader(carry.calls)
+        self._tracker.turns.generation = carry.generation
+        self._tracker.usage, self._tracker.resumption = carry.usage, carry.resumption
         gate = audio_gate(profile, setup, self.tool_calls)
         self._encoder = ClientMessageEncoder(codec, limits, self.tool_calls, manual=is_manual(setup), gate=gate)
         self._queue: deque[bytes | str] = deque()
         self._deadlines = deadlines or Deadlines(self._queue)
-        self._events: deque[SessionEvent] = deque()
-        self._out: list[bytes] = []
+        self.ready: deque[SessionEvent] = deque()
+        self.outgoing: list[bytes] = []
         self._frames: deque[tuple[bool, str, int, float | None]] = deque(maxlen=_SUMMARIES)
         self._stall = StallDetector(self._deadlines, timeouts.stall if setup else None, seeding=seeds_history(setup))
         if setup is None:
@@ -141,6 +167,7 @@ class LiveSession(ClientCommands):
         strict: bool = False,
         profile: ModelProfile | None = None,
         deadlines: Deadlines | None = None,
+        carry: CarriedState | None = None,
     ) -> Self:
         """The client's end.
 
@@ -151,8 +178,9 @@ class LiveSession(ClientCommands):
             timeouts: Durations; the defaults if left out.
             strict: End the session at the first message that is unknown, undecodable or out of place, instead of
                 reporting it; for tests.
-            profile: What the model is known to refuse, where that shall be refused here; see `live_protocol.session`.
+            profile: What the model is known to refuse, so that it is refused here; see `live_protocol.session`.
             deadlines: The table of the connection under the session; one of its own if left out.
+            carry: `carried` of the session that this one continues.
 
         Raises:
             InvalidMessage: The service would refuse the setup.
@@ -164,7 +192,16 @@ class LiveSession(ClientCommands):
         requests.check_setup(setup)
         if size > limits.max_send:
             raise MessageTooLarge(size, limits.max_send)
-        return cls(setup, codec, limits, timeouts or Timeouts(), strict=strict, profile=profile, deadlines=deadlines)
+        return cls(
+            setup,
+            codec,
+            limits,
+            timeouts or Timeouts(),
+            strict=strict,
+            profile=profile,
+            deadlines=deadlines,
+            carry=carry,
+        )
 
     @classmethod
     def server(
@@ -203,7 +240,7 @@ class LiveSession(ClientCommands):
 
     @property
     def awaiting_answer(self) -> bool:
-        """Whether client content asked for an answer of which nothing has come yet."""
+        """Whether an answer was requested and has not started yet."""
         return self._stall.awaiting
 
     @property
@@ -220,6 +257,17 @@ class LiveSession(ClientCommands):
     def usage(self) -> Usage:
         """Tokens so far."""
         return self._tracker.usage
+
+    @property
+    def carried(self) -> CarriedState:
+        """What a session on another connection needs to continue this one: pass it as ``carry`` (client role)."""
+        tracker = self._tracker
+        return CarriedState(
+            calls=self.tool_calls,
+            generation=tracker.turns.generation,
+            usage=tracker.usage,
+            resumption=tracker.resumption,
+        )
 
     @property
     def pending_tool_calls(self) -> tuple[FunctionCall, ...]:
@@ -266,11 +314,11 @@ class LiveSession(ClientCommands):
 
     def next_event(self) -> SessionEvent | None:
         """The next event, or None."""
-        while not self._events:
+        while not self.ready:
             if not self._queue:
                 return None
-            self._take(self._queue.popleft())
-        return self._events.popleft()
+            self.read(self._queue.popleft())
+        return self.ready.popleft()
 
     def events(self) -> Iterator[SessionEvent]:
         """Events until there are no more for now; safe to abandon and to take up again."""
@@ -279,7 +327,7 @@ class LiveSession(ClientCommands):
 
     def messages_to_send(self) -> list[bytes]:
         """The texts of messages to send, oldest first; a client sends them as text, a server as binary frames."""
-        out, self._out = self._out, []
+        out, self.outgoing = self.outgoing, []
         return out
 
     def next_deadline(self) -> float | None:
@@ -311,7 +359,7 @@ class LiveSession(ClientCommands):
         """
         self.send(LiveServerMessage(setup_complete=LiveServerSetupComplete(session_id=session_id)))
 
-    # --- requests, either role ----------------------------------------------------------------------------------
+    # --- commands, either role ----------------------------------------------------------------------------------
 
     def send(self, message: LiveClientMessage | LiveServerMessage) -> None:
         """Send a whole message of this end's role, under the same rules as the other commands.
@@ -333,6 +381,32 @@ class LiveSession(ClientCommands):
                 raise InvalidMessage("", f"the server's end sends LiveServerMessage, not {type(message).__name__}")
             self._send_server(message)
 
+    def send_encoded(self, kind: str, payload: bytes, *, awaiting: bool | None = None) -> int:
+        """Client role: send a message that was checked and encoded before.
+
+        Only the phase is checked here. The caller vouches for the rest: fields, size, tool calls, activity window.
+
+        Args:
+            kind: The member that the message has, such as ``client_content``.
+            payload: Its JSON.
+            awaiting: Whether the model owes an answer after it; None if the message changes nothing about that.
+
+        Returns:
+            Its number on this connection; the setup is 0.
+
+        Raises:
+            IllegalInState: Setup is not complete, or this is the server's end. Nothing was sent.
+            AlreadyClosed: The session has ended. Nothing was sent.
+        """
+        phase = PHASE_TRANSITIONS.get((self.phase, PhaseInput.CLIENT_MESSAGE))
+        if phase is None or not self._client:
+            self._check_client("send_encoded")
+            phase = self._next_phase("send_encoded", PhaseInput.CLIENT_MESSAGE)
+        if awaiting is not None:
+            self._stall.awaiting = awaiting
+        self._sent(phase, kind, payload)
+        return self.client_message_index
+
     # --- sending ------------------------------------------------------------------------------------------------
 
     def _check_client(self, operation: str) -> None:
@@ -348,8 +422,10 @@ class LiveSession(ClientCommands):
         raise IllegalInState(operation, f"the session is {self.phase}", PHASE_HINTS[self.phase])
 
     def _send_pcm(self, audio: bytes | bytearray | memoryview, rate: int) -> None:
-        self._check_client("send_realtime_input")
-        phase = self._next_phase("send_realtime_input", PhaseInput.CLIENT_MESSAGE)
+        phase = PHASE_TRANSITIONS.get((self.phase, PhaseInput.CLIENT_MESSAGE))
+        if phase is None or not self._client:
+            self._check_client("send_realtime_input")
+            phase = self._next_phase("send_realtime_input", PhaseInput.CLIENT_MESSAGE)
         self._sent(phase, "realtime_input", self._encoder.encode_audio(audio, rate))
 
     def _send_client(self, operation: str, message: LiveClientMessage) -> None:
@@ -381,14 +457,15 @@ class LiveSession(ClientCommands):
                 self.tool_calls.requested(call)
         self.phase = phase
         self._record(sent=True, kind=kind(message), size=len(payload))
-        self._out.append(payload)
+        self.outgoing.append(payload)
 
     def _sent(self, phase: Phase, member: str, payload: bytes) -> None:
         self.phase = phase
         self.client_message_index += 1
-        self._record(sent=True, kind=member, size=len(payload))
-        self._out.append(payload)
-        self._progress()
+        self._frames.append((True, member, len(payload), self._deadlines.now))
+        self.outgoing.append(payload)
+        if self._stall.seconds is not None:
+            self._progress()
 
     def _record(self, *, sent: bool, kind: str, size: int) -> None:
         self._frames.append((sent, kind, size, self._deadlines.now))
@@ -396,7 +473,7 @@ class LiveSession(ClientCommands):
     # --- receiving ----------------------------------------------------------------------------------------------
 
     def _received(self, signal: PhaseInput) -> Phase | None:
-        """The phase that a message found and moved, None where it has no place there.
+        """The phase after a message, or None if the message has no place in the phase before.
 
         After the end it is the phase in which the session ended: what is read late came before.
         """
@@ -409,41 +486,43 @@ class LiveSession(ClientCommands):
                 self.phase = phase
         return phase
 
-    def _take(self, data: bytes | str) -> None:
+    def read(self, data: bytes | str) -> None:
+        """Read one whole message now; its events are in `ready`. `receive_message` leaves that to `next_event`."""
         try:
-            if self._client:
-                self._take_server_message(data)
-            else:
+            if not self._client:
                 self._take_client_message(data)
+                return
+            decoded = self._codec.decode_server_part(data, strict=self._strict)
+            if type(decoded) is tuple:
+                tracker, phase = self._tracker, self.phase
+                audio = tracker.formats.get(decoded[0])
+                if (
+                    audio is not None
+                    and tracker.turns.state is TurnState.GENERATING
+                    and (phase is Phase.READY or phase is Phase.DRAINING)
+                ):
+                    # In the middle of a turn a chunk of audio says nothing but itself: the path of nearly all messages.
+                    self._frames.append((False, "server_content", len(data), self._deadlines.now))
+                    self.ready.append(
+                        ev.AudioChunk(
+                            data=decoded[1],
+                            format=audio,
+                            generation=tracker.turns.generation,
+                            lazy_message=ev.LazyMessage(build=partial(Codec.audio_message, decoded)),
+                        )
+                    )
+                    if self._stall.seconds is not None:
+                        self._progress()
+                    return
+            message = decoded if type(decoded) is LiveServerMessage else Codec.audio_message(decoded)
+            self._server_message(message, size_of(data))
         except RemoteProtocolError as error:
             if not isinstance(error, OutOfOrder):
                 self._record(sent=False, kind="undecodable", size=size_of(data))
             if self._strict:
                 self._fail(error)
             else:
-                self._events.append(ev.Undecodable(error=error, data=data))
-
-    def _take_server_message(self, data: bytes | str) -> None:
-        found = self._codec.decode_server_part(data, strict=self._strict)
-        tracker = self._tracker
-        if type(found) is tuple:
-            audio = tracker.audio_format(found[0])
-            ready = self.phase is Phase.READY or self.phase is Phase.DRAINING
-            if audio is not None and ready and tracker.turns.state is TurnState.GENERATING:
-                # In mid-turn nothing but the chunk itself is to be told: the path of nearly all messages.
-                self._frames.append((False, "server_content", len(data), self._deadlines.now))
-                part = found
-                lazy_message: ev.LazyMessage[LiveServerMessage] = ev.LazyMessage(
-                    build=lambda: Codec.audio_message(part)
-                )
-                self._events.append(
-                    ev.AudioChunk(
-                        data=part[1], format=audio, generation=tracker.turns.generation, lazy_message=lazy_message
-                    )
-                )
-                self._progress()
-                return
-        self._server_message(found if type(found) is LiveServerMessage else Codec.audio_message(found), size_of(data))
+                self.ready.append(ev.Undecodable(error=error, data=data))
 
     def _server_message(self, message: LiveServerMessage, size: int) -> None:
         self._record(sent=False, kind=kind(message), size=size)
@@ -455,10 +534,11 @@ class LiveSession(ClientCommands):
             self._deadlines.disarm(Deadline.SETUP)
         self._tracker.now = self._deadlines.now
         turn = self.turn
-        made = self._tracker.events(message, unexpected=phase is None)
+        events = self._tracker.events(message, unexpected=phase is None)
         self._stall.answered(turn, turn_signals(message), self.turn)
-        self._tell(made)
-        self._progress()
+        self._add(events)
+        if self._stall.seconds is not None:
+            self._progress()
 
     def _take_client_message(self, data: bytes | str) -> None:
         message = self._codec.decode_client(data, strict=self._strict)
@@ -477,22 +557,22 @@ class LiveSession(ClientCommands):
             self._deadlines.disarm(Deadline.SETUP)
         if message.tool_response is not None:
             self.tool_calls.responded(message.tool_response.function_responses)
-        made = list(
+        events = list(
             client_message_events(message, index=self.client_message_index, unexpected=phase is None and not early)
         )
-        self._tell(made)
+        self._add(events)
 
-    def _tell(self, made: list[SessionEvent]) -> None:
-        for event in made[:-1]:
+    def _add(self, events: list[SessionEvent]) -> None:
+        for event in events[:-1]:
             object.__setattr__(event, "last", False)
-        self._events.extend(made)
+        self.ready.extend(events)
 
     # --- time and failure ---------------------------------------------------------------------------------------
 
     def _fail(self, error: LiveProtocolError) -> None:
         self.end()
         self._queue.clear()
-        self._events.append(ev.ConnectionFailed(error=error))
+        self.ready.append(ev.ConnectionFailed(error=error))
 
     def _setup_expired(self) -> None:
         if self._setup is None:
@@ -504,9 +584,8 @@ class LiveSession(ClientCommands):
         self._fail(DeadlineExpired(Deadline.SETUP, self._timeouts.setup or 0.0, detail))
 
     def _progress(self) -> None:
-        if self._timeouts.stall is not None:
-            self._stall.progress(self.phase, self.turn, calls_open=bool(self.tool_calls.pending()))
+        self._stall.progress(self.phase, self.turn, calls_open=bool(self.tool_calls.pending()))
 
     def _stalled(self) -> None:
-        if found := self._stall.suspect(self.phase, self.turn, calls_open=bool(self.tool_calls.pending())):
-            self._events.append(found)
+        if suspicion := self._stall.suspect(self.phase, self.turn, calls_open=bool(self.tool_calls.pending())):
+            self.ready.append(suspicion)

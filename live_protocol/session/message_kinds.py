@@ -69,7 +69,7 @@ def is_manual(setup: LiveClientSetup | None) -> bool:
 
 
 def activity_signal(message: LiveClientRealtimeInput) -> ActivityInput | None:
-    """What realtime input means for the activity window; nothing where it is text."""
+    """What realtime input means for the activity window; None for text."""
     if message.activity_start is not None:
         return ActivityInput.START
     if message.activity_end is not None:
@@ -114,7 +114,7 @@ def has_output(message: LiveServerMessage) -> bool:
 
 
 def seeds_history(setup: LiveClientSetup | None) -> bool:
-    """Whether everything up to the first complete turn is history, which nobody answers (wire.md#initial-history)."""
+    """Whether everything up to the first complete turn is history, which gets no answer (wire.md#initial-history)."""
     history = setup and setup.history_config
     return bool(history and history.initial_history_in_client_content)
 

@@ -27,14 +27,14 @@ class ModelProfile:
     Attributes:
         family: Name of the row.
         name_parts: Parts of a model's name, any of which makes it a member; the first row that fits wins.
-        modalities: Response modalities that the family serves; empty where that is not known.
+        modalities: Response modalities that the family serves; empty if that is unknown.
         thinking_level: Whether ``thinking_config.thinking_level`` is required (True), refused (False), or free (None).
         affective_dialog: Whether ``enable_affective_dialog`` is taken.
         client_content_later: Whether client content is taken after the initial history.
         context_update: Whether instructions and tools can be replaced in mid-session.
         blocking_calls: Whether a call whose declaration names no behavior blocks the model.
-        scheduling: Whether ``FunctionResponse.scheduling`` is taken; where it is not, a session that was given the
-            profile refuses it too.
+        scheduling: Whether ``FunctionResponse.scheduling`` is taken; if not, a session with this profile
+            refuses it.
         audio_during_calls: Whether audio may be sent while a blocking call is open. Some models end the session with
             1007 or 1008; set False to have such audio refused here, see `LiveConnection.client`.
     """
@@ -52,23 +52,23 @@ class ModelProfile:
 
     def warnings(self, setup: LiveClientSetup) -> list[str]:
         """What in a setup this family is known to refuse, a sentence each with its path; nothing is changed."""
-        found: list[str] = []
+        warnings: list[str] = []
         generation = setup.generation_config
-        wanted = generation.response_modalities if generation is not None else ()
-        unserved = [str(modality) for modality in wanted if self.modalities and modality not in self.modalities]
+        modalities = generation.response_modalities if generation is not None else ()
+        unserved = [str(modality) for modality in modalities if self.modalities and modality not in self.modalities]
         if unserved:
             served = ", ".join(self.modalities)
-            found.append(
+            warnings.append(
                 f"setup.generation_config.response_modalities: {self.family} serves {served}, not {', '.join(unserved)}"
             )
         level = generation and generation.thinking_config and generation.thinking_config.thinking_level
         if self.thinking_level is True and not level:
-            found.append(f"setup.generation_config.thinking_config: {self.family} requires a thinking_level")
+            warnings.append(f"setup.generation_config.thinking_config: {self.family} requires a thinking_level")
         if self.thinking_level is False and level:
-            found.append(f"setup.generation_config.thinking_config.thinking_level: {self.family} refuses it")
+            warnings.append(f"setup.generation_config.thinking_config.thinking_level: {self.family} refuses it")
         if not self.affective_dialog and generation is not None and generation.enable_affective_dialog:
-            found.append(f"setup.generation_config.enable_affective_dialog: {self.family} does not have it any more")
-        return found
+            warnings.append(f"setup.generation_config.enable_affective_dialog: {self.family} does not have it any more")
+        return warnings
 
     def blocks(self, setup: LiveClientSetup, name: str | None) -> bool:
         """Whether an open call to the function ``name`` keeps the model waiting."""
@@ -116,7 +116,7 @@ PROFILES: Final[Sequence[ModelProfile]] = (
 
 
 def profile_for(model: str, profiles: Sequence[ModelProfile] = PROFILES) -> ModelProfile:
-    """The row for a model, by parts of its name; the defaults where no row fits.
+    """The row for a model, by parts of its name; the defaults if no row fits.
 
     Args:
         model: Name or resource name.
@@ -136,7 +136,7 @@ def supports_scheduling(profile: ModelProfile | None) -> bool:
 def audio_gate(
     profile: ModelProfile | None, setup: LiveClientSetup | None, calls: ToolCallTracker
 ) -> Callable[[], None] | None:
-    """What is asked before audio goes out, None where the profile has nothing against it.
+    """A check to run before audio is sent, or None if the profile allows audio at any time.
 
     The gate raises `IllegalInState` while a call is open that blocks the model.
     """

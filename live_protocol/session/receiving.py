@@ -40,6 +40,7 @@ class ServerMessageReader:
         usage: Tokens so far.
         resumption: How the session could be resumed.
         now: Clock reading of the message in hand.
+        formats: What the MIME types of this session stand for.
     """
 
     def __init__(self, calls: ToolCallTracker) -> None:
@@ -48,7 +49,7 @@ class ServerMessageReader:
         self.usage = Usage()
         self.resumption = Resumption()
         self.now: float | None = None
-        self._formats: dict[str, AudioFormat | None] = {}
+        self.formats: dict[str, AudioFormat | None] = {}
         self._lazy_message: ev.LazyMessage[LiveServerMessage] = ev.LazyMessage(LiveServerMessage())
         self._unexpected = False
 
@@ -56,11 +57,11 @@ class ServerMessageReader:
         """The format a MIME type stands for; a bare ``audio/pcm`` is 24 kHz (wire.md#audio)."""
         if len(mime_type) > _MAX_MIME_TYPE:
             return None
-        if mime_type not in self._formats:
-            if len(self._formats) >= 16:  # a peer that makes up types must not make us keep them
-                self._formats.clear()
-            self._formats[mime_type] = AudioFormat.parse(mime_type, default_rate=OUTPUT_RATE)
-        return self._formats[mime_type]
+        if mime_type not in self.formats:
+            if len(self.formats) >= 16:  # a peer that makes up types must not make us keep them
+                self.formats.clear()
+            self.formats[mime_type] = AudioFormat.parse(mime_type, default_rate=OUTPUT_RATE)
+        return self.formats[mime_type]
 
     def events(self, message: LiveServerMessage, *, unexpected: bool) -> list[ev.SessionEvent]:
         """The events of one message."""
@@ -74,8 +75,8 @@ class ServerMessageReader:
             out.append(ev.Interrupted(**self._output(odd=step.unexpected)))
         if message.tool_call_cancellation is not None:
             for call_id in message.tool_call_cancellation.ids:
-                known = self.calls.cancelled(call_id)
-                out.append(ev.ToolCallCancelled(call_id=call_id, known=known, **self._server()))
+                is_open = self.calls.cancelled(call_id)
+                out.append(ev.ToolCallCancelled(call_id=call_id, known=is_open, **self._server()))
         if content is not None:
             self._user(out, content)
         if has_output(message):
@@ -161,7 +162,7 @@ class ServerMessageReader:
         return ev.PartReceived(part=part, **shared)
 
     def inline_data(self, blob: Blob, part: Part, shared: dict[str, Any]) -> ev.SessionEvent:
-        """Audio where it is PCM at a rate within bounds, otherwise just data."""
+        """Audio if it is PCM at a rate within bounds, otherwise just data."""
         audio = self.audio_format(blob.mime_type or "")
         if audio is None:
             return ev.InlineDataChunk(blob=blob, part=part, **shared)

@@ -7,7 +7,6 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
 
-from live_protocol.codec.decoding import as_mapping
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import InvalidMessage
 from live_protocol.messages import (
@@ -32,7 +31,14 @@ from live_protocol.messages import (
     to_setup,
 )
 from live_protocol.messages.audio_format import AudioFormat
-from live_protocol.session.arguments import connect_config, content_of, message_from, messages_from, tools_of
+from live_protocol.session.arguments import (
+    as_mapping,
+    connect_config,
+    content_of,
+    message_from,
+    messages_from,
+    tools_of,
+)
 from live_protocol.session.message_kinds import set_members
 
 __all__ = [
@@ -248,7 +254,7 @@ def check_realtime_input(message: LiveClientRealtimeInput) -> AudioFormat | None
     """Refuse what the service refuses (wire.md#sdk-checks) and what it only punishes later.
 
     Returns:
-        The format of the audio, where the message is audio.
+        The format of the audio; None if the message is not audio.
 
     Raises:
         InvalidMessage: With the path and what to do instead.

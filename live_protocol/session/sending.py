@@ -16,11 +16,12 @@ from live_protocol.messages import (
     LiveClientRealtimeInput,
     LiveClientToolResponse,
 )
+from live_protocol.messages.audio_format import AudioFormat
 from live_protocol.session import requests
 from live_protocol.session.activity import ActivityWindow
 from live_protocol.session.message_kinds import activity_signal
 from live_protocol.session.tool_calls import ToolCallTracker
-from live_protocol.states import ActivityInput, Phase
+from live_protocol.states import ACTIVITY_TRANSITIONS, ActivityInput, Phase
 
 __all__ = ["PHASE_HINTS", "ClientMessageEncoder"]
 
@@ -68,6 +69,9 @@ class ClientMessageEncoder:
         self._limits = limits
         self._calls = calls
         self._window = ActivityWindow(manual=manual)
+        self._form: AudioFormat | None = None  # of raw audio, with what each chunk needs of it
+        self._mime_type = ""
+        self._frame_size = 0
 
     def encode_audio(self, audio: bytes | bytearray | memoryview, rate: int) -> bytes:
         """The text that carries raw audio: the path of nearly all messages.
@@ -82,12 +86,19 @@ class ClientMessageEncoder:
         if form is None or form.rate != rate or form.channels != 1:
             form = requests.pcm_format(rate)
             window.check_format(form)
-        requests.check_samples(len(audio) if type(audio) is bytes else requests.sample_bytes(audio), form)
-        state = window.check(ActivityInput.MEDIA)
+        if form is not self._form:
+            self._form, self._mime_type, self._frame_size = form, form.mime_type, form.frame_size
+        size = len(audio) if type(audio) is bytes else requests.sample_bytes(audio)
+        if not size or size % self._frame_size:
+            requests.check_samples(size, form)
+        state = ACTIVITY_TRANSITIONS.get((window.state, ActivityInput.MEDIA)) or window.check(ActivityInput.MEDIA)
         if self._gate is not None:
             self._gate()
-        payload = self._codec.encode_audio(form.mime_type, audio)
-        self._check_size(payload)
+        payload = self._codec.encode_audio(self._mime_type, audio)
+        if len(payload) > self._limits.max_send:
+            raise MessageTooLarge(len(payload), self._limits.max_send)
+        if self._admit is not None:
+            self._admit(len(payload))
         window.state = state
         window.format = form
         return payload
@@ -97,7 +108,7 @@ class ClientMessageEncoder:
 
         Args:
             message: The message.
-            epoch: Number of the connection that the calls it answers came on, where that is known.
+            epoch: Number of the connection that its calls arrived on, if known.
 
         Raises:
             InvalidMessage: The service would refuse it.
@@ -126,14 +137,11 @@ class ClientMessageEncoder:
         if (update := message.context_update) is not None and update.system_instruction is None is update.tools:
             raise InvalidMessage("context_update", "give system_instruction or tools; tools=[] removes all tools")
         payload = self._codec.encode_client(message)
-        self._check_size(payload)
-        window.state, window.format = state, form
-        if message.tool_response is not None:
-            self._calls.responded(message.tool_response.function_responses, epoch=epoch)
-        return payload
-
-    def _check_size(self, payload: bytes) -> None:
         if len(payload) > self._limits.max_send:
             raise MessageTooLarge(len(payload), self._limits.max_send)
         if self._admit is not None:
             self._admit(len(payload))
+        window.state, window.format = state, form
+        if message.tool_response is not None:
+            self._calls.responded(message.tool_response.function_responses, epoch=epoch)
+        return payload

@@ -17,17 +17,18 @@ class StallDetector:
     Args:
         deadlines: Where the suspicion is armed.
         seconds: ``Timeouts.stall``; None watches nothing.
-        seeding: Whether the client content begins with history, which nobody answers (wire.md#initial-history).
+        seeding: Whether the client content begins with history, which gets no answer (wire.md#initial-history).
 
     Attributes:
-        awaiting: Whether an answer was asked for and none has begun.
+        seconds: As given.
+        awaiting: Whether an answer was requested and has not started yet.
     """
 
-    __slots__ = ("_deadlines", "_last", "_seconds", "_seeding", "awaiting")
+    __slots__ = ("_deadlines", "_last", "_seeding", "awaiting", "seconds")
 
     def __init__(self, deadlines: Deadlines, seconds: float | None, *, seeding: bool) -> None:
         self._deadlines = deadlines
-        self._seconds = seconds
+        self.seconds = seconds
         self._seeding = seeding
         self._last = 0.0
         self.awaiting: bool = False
@@ -42,16 +43,16 @@ class StallDetector:
         if after in (TurnState.GENERATING, TurnState.GENERATED):
             self.awaiting = False
         elif self.awaiting:
-            seen = set(signals)
-            cut = before is TurnState.INTERRUPTED or TurnInput.INTERRUPTED in seen
-            self.awaiting = cut or TurnInput.TURN_COMPLETE not in seen
+            kinds = set(signals)
+            cut = before is TurnState.INTERRUPTED or TurnInput.INTERRUPTED in kinds
+            self.awaiting = cut or TurnInput.TURN_COMPLETE not in kinds
 
     def progress(self, phase: Phase, turn: TurnState, *, calls_open: bool) -> None:
         """Something went or came: what is due now is due from now on."""
         if phase is not Phase.ENDED:
             self._last = self._deadlines.now or 0.0
             missing = self._missing(phase, turn, calls_open=calls_open)
-            self._deadlines.arm(Deadline.STALL, None if missing is None else self._seconds)
+            self._deadlines.arm(Deadline.STALL, None if missing is None else self.seconds)
 
     def suspect(self, phase: Phase, turn: TurnState, *, calls_open: bool) -> StallSuspected | None:
         """The deadline passed: what is missing, if something still is."""

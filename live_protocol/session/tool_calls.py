@@ -27,7 +27,7 @@ class TrackedToolCall:
     Attributes:
         call: Id, name and arguments.
         state: What became of it.
-        epoch: Number of the connection it came on; 0 where there is only one.
+        epoch: Number of the connection it arrived on; 0 without reconnecting.
     """
 
     call: FunctionCall
@@ -38,8 +38,8 @@ class TrackedToolCall:
 class ToolCallTracker:
     """Calls by id; those without an id (some Vertex models) are counted by name.
 
-    On Vertex a response may leave the id out: it answers the oldest call of its name, and where that one has an id, it
-    gets it.
+    On Vertex a response may leave the id out: it answers the oldest call of its name, and takes the id of that call,
+    if it has one.
 
     Args:
         backend: Whether responses must carry an id.
@@ -49,7 +49,7 @@ class ToolCallTracker:
     Attributes:
         backend: As given.
         scheduling: As given.
-        epoch: Number of the connection that new calls come on; stays 0 where there is only one.
+        epoch: Number of the connection that new calls arrive on; stays 0 without reconnecting.
     """
 
     __slots__ = (
@@ -95,7 +95,7 @@ class ToolCallTracker:
 
     @property
     def recent(self) -> frozenset[str]:
-        """Ids (names, where there is none) of the calls since the last `forget_recent`, whatever became of them."""
+        """Ids of the calls since the last `forget_recent`, answered or not; names of those without an id."""
         return frozenset(self._recent)
 
     def forget_recent(self) -> None:
@@ -133,12 +133,12 @@ class ToolCallTracker:
             self._anonymous.append(TrackedToolCall(call=call, epoch=self.epoch))
             return True
         self._finished.pop(call.id, None)
-        known = self._open.pop(call.id, None)
+        previous = self._open.pop(call.id, None)
         self._open[call.id] = TrackedToolCall(call=call, epoch=self.epoch)
-        return known is None
+        return previous is None
 
     def cancelled(self, call_id: str) -> bool:
-        """Enter a cancellation; False where there was nothing left to cancel."""
+        """Enter a cancellation; return False if there was nothing left to cancel."""
         entry = self.get(call_id)
         if entry is None:
             # Its answer may still be on its way from another task: remember that it must not go.
@@ -165,7 +165,7 @@ class ToolCallTracker:
 
         Args:
             responses: The responses.
-            epoch: Number of the connection that the calls came on, where the caller knows it.
+            epoch: Number of the connection that the calls arrived on, if the caller knows it.
 
         Returns:
             The responses as they should be sent.
@@ -199,7 +199,7 @@ class ToolCallTracker:
         if entry is None and key in self._orphans:
             raise ToolCallOrphaned(key, self._orphans[key].epoch, self.epoch)
         if entry is not None and epoch is not None and entry.epoch != epoch:
-            # An id can return in a new session: the call it names now is not the one that was worked on.
+            # An id can return in a new session: it may name another call by now.
             raise ToolCallOrphaned(key, epoch, self.epoch)
 
     def _check_by_id(
@@ -230,9 +230,9 @@ class ToolCallTracker:
         taken: set[int],
     ) -> FunctionResponse:
         name = response.name
-        found = self._without_id(name, epoch, taken)
-        if found is not None and self.backend is not Backend.GEMINI:
-            taken.add(found)
+        index = self._without_id(name, epoch, taken)
+        if index is not None and self.backend is not Backend.GEMINI:
+            taken.add(index)
             return response
         same = next((entry for entry in self._anonymous if entry.call.name == name), None)
         self._check_epoch(same, name or "", epoch)
@@ -244,21 +244,21 @@ class ToolCallTracker:
         if not name:
             raise InvalidMessage(f"{path}.name", "it is required where there is no id")
         # The call has an id and the response does not say which: the oldest one that waits, else how the newest ended.
-        known = [*self._open.values(), *reversed(self._finished.values())]
-        named = [entry for entry in known if entry.call.name == name]
-        for entry in named:
+        entries = [*self._open.values(), *reversed(self._finished.values())]
+        candidates = [entry for entry in entries if entry.call.name == name]
+        for entry in candidates:
             if states.get(entry.call.id or "", entry.state) in _OPEN:
                 return self._check_by_id(path, attrs.evolve(response, id=entry.call.id), epoch, states)
         if self._allow_unknown_ids:
             return response
-        if named:
-            return self._check_by_id(path, attrs.evolve(response, id=named[0].call.id), epoch, states)
+        if candidates:
+            return self._check_by_id(path, attrs.evolve(response, id=candidates[0].call.id), epoch, states)
         if name in self._answered or any(self._anonymous[index].call.name == name for index in taken):
             raise _not_now(name, ToolCallState.ANSWERED)
-        return response  # nobody asked, and the service takes it all the same (recorded)
+        return response  # no call asked for it, but the service accepts it (recorded)
 
     def _without_id(self, name: str | None, epoch: int | None, taken: Collection[int] = ()) -> int | None:
-        """Place of the oldest call of this name that has no id, of one connection where that is known."""
+        """Index of the oldest call of this name without an id, of one connection if ``epoch`` is given."""
         for index, entry in enumerate(self._anonymous):
             if index not in taken and entry.call.name == name and epoch in (None, entry.epoch):
                 return index
@@ -272,8 +272,8 @@ class ToolCallTracker:
             epoch: As for `check`.
         """
         for response in responses:
-            if not response.id and (found := self._without_id(response.name, epoch)) is not None:
-                del self._anonymous[found]
+            if not response.id and (index := self._without_id(response.name, epoch)) is not None:
+                del self._anonymous[index]
                 self._answered[response.name or ""] = None
                 if len(self._answered) > _REMEMBERED:
                     self._answered.popitem(last=False)
@@ -289,7 +289,7 @@ class ToolCallTracker:
 
 
 def key_of(call: FunctionCall | FunctionResponse) -> str:
-    """What a call and its responses have in common: the id, or the name where there is none."""
+    """What a call and its responses have in common: the id, or the name of a call without one."""
     return call.id or call.name or ""
 
 

@@ -59,25 +59,25 @@ class DeflateParameters:
 
 
 def _elements(values: Sequence[str]) -> list[tuple[str, dict[str, str | None]]] | None:
-    """The extensions in header lines, names in lower case; None where the grammar or a name's uniqueness is broken.
+    """The extensions in header lines, names in lower case; None if the grammar or a name's uniqueness is broken.
 
     Quoted strings hold a token and nothing else (RFC 6455 section 9.1), so neither separator can hide in one.
     """
-    found: list[tuple[str, dict[str, str | None]]] = []
+    extensions: list[tuple[str, dict[str, str | None]]] = []
     for element in ",".join(values).split(","):
         if not element.strip(" \t"):
             continue  # RFC 9110 section 5.6.1: empty list elements do not count
         name, *parameters = element.split(";")
         if not re.fullmatch(_NAME_CHARS, name.strip(" \t")):
             return None
-        known: dict[str, str | None] = {}
+        arguments: dict[str, str | None] = {}
         for parameter in parameters:
             match = _PARAMETER.fullmatch(parameter)
-            if match is None or match[1].lower() in known:
+            if match is None or match[1].lower() in arguments:
                 return None
-            known[match[1].lower()] = match[2] or match[3]
-        found.append((name.strip(" \t").lower(), known))
-    return found
+            arguments[match[1].lower()] = match[2] or match[3]
+        extensions.append((name.strip(" \t").lower(), arguments))
+    return extensions
 
 
 def _parse_parameters(parameters: dict[str, str | None], *, response: bool) -> DeflateParameters | None:
@@ -123,14 +123,14 @@ def read_response(values: Sequence[str], *, offered: bool) -> DeflateParameters 
     Returns:
         The agreement, None without one, or a text that says why the response cannot stand (RFC 6455 section 4.1).
     """
-    found = _elements(values)
-    if found is None:
+    extensions = _elements(values)
+    if extensions is None:
         return "Sec-WebSocket-Extensions is malformed"
-    if not found:
+    if not extensions:
         return None
-    if not offered or len(found) > 1 or found[0][0] != _NAME:
+    if not offered or len(extensions) > 1 or extensions[0][0] != _NAME:
         return "the server chose an extension that was not offered"
-    return _parse_parameters(found[0][1], response=True) or "the parameters of permessage-deflate are not valid"
+    return _parse_parameters(extensions[0][1], response=True) or "the parameters of permessage-deflate are not valid"
 
 
 class Decompressor(PerMessageDeflate):
@@ -138,7 +138,7 @@ class Decompressor(PerMessageDeflate):
 
     Attributes:
         total: Bytes of the current message so far, inflated.
-        fault: What is wrong with the message although what came of it could be inflated. Text that is not UTF-8 is
+        fault: A fault of the message found after its data was inflated. Text that is not UTF-8 is
             the earlier fault, so the owner looks here after wsproto has decoded, or the outcome would depend on how
             the bytes were cut.
     """
@@ -204,7 +204,7 @@ class Decompressor(PerMessageDeflate):
         if self.total > self._limit:
             self.fault = LimitExceeded("max_message", self._limit)
         elif self._stream.eof:
-            # After a final block the decompressor ignores whatever follows, so later messages would come out empty.
+            # After a final block the decompressor ignores what follows, so later messages would come out empty.
             self.fault = FrameViolation("the compressed data has a final block", close_code=1007)
         return plain
 
@@ -218,7 +218,7 @@ class Compressor:
         self._stream = zlib.compressobj(wbits=-bits) if bits > 8 else None  # zlib cannot write a 256-byte window
 
     def compress(self, payload: bytes) -> bytes | None:
-        """The payload of a frame with RSV1, or None where the message is better sent as it is.
+        """The payload of a frame with RSV1, or None if the message is better sent uncompressed.
 
         None also stands for a window of 8 bits, which zlib reads but does not write; an end may always send
         uncompressed (RFC 7692 section 6).

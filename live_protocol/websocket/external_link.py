@@ -1,4 +1,4 @@
-"""The link under a session where another library has the WebSocket: its facts come in, what it should do comes out."""
+"""MessageLink: the link under a session when another library has the WebSocket. Facts come in, actions go out."""
 
 from __future__ import annotations
 
@@ -16,12 +16,7 @@ from live_protocol.errors import (
     LimitExceeded,
     LiveProtocolError,
 )
-from live_protocol.events import (
-    Connected,
-    ConnectionEvent,
-    UpgradeRejected,
-    UpgradeRequested,
-)
+from live_protocol.events import Connected, ConnectionEvent, UpgradeRejected, UpgradeRequested
 from live_protocol.limits import Limits
 from live_protocol.states import ConnectionInput, ConnectionState
 from live_protocol.timing import Deadline, Deadlines, Timeouts
@@ -52,7 +47,7 @@ class AcceptUpgrade:
 @final
 @attrs.frozen(kw_only=True)
 class RefuseUpgrade:
-    """Server role: answer the request with something else than a WebSocket; nothing comes after it.
+    """Server role: refuse the WebSocket with an HTTP response; nothing comes after it.
 
     Attributes:
         status: HTTP status.
@@ -175,7 +170,7 @@ class MessageLink:
         self._update_wants()
 
     def closed(self, code: int, reason: str) -> None:
-        """The WebSocket is over; the peer's code, or 1006 where there was no close frame."""
+        """The WebSocket has ended, with the peer's code, or 1006 if no close frame came."""
         if code == 1006 or self.core.state is _CONNECTING:
             self._transport_ended("the WebSocket ended")
         elif self.core.state is not _CLOSED:
@@ -211,7 +206,7 @@ class MessageLink:
         return item
 
     def next_action(self) -> WebSocketAction | None:
-        """The next thing to do, which counts as done; None where there is nothing."""
+        """The next thing to do, or None. It counts as done."""
         if not self._out:
             return None
         action = self._out.popleft()
@@ -247,7 +242,7 @@ class MessageLink:
     send_binary = send_text
 
     def ping(self, payload: bytes = b"") -> None:
-        """Not possible."""
+        """Refuse: pings are the other library's."""
         if self.core.state in (_CLOSING, _CLOSED):
             raise self.core.too_late("ping")
         raise IllegalInState("ping", "another library has the WebSocket", "pings are that library's")
@@ -275,7 +270,7 @@ class MessageLink:
     # --- inside -------------------------------------------------------------------------------------------------
 
     def _expect(self, operation: str, *, client: bool) -> None:
-        """Refuse a fact that cannot be one, before it does any harm."""
+        """Check that a fact about the opening can be reported now."""
         if self.core.client is not client:
             role = "client" if self.core.client else "server"
             raise IllegalInState(operation, f"in the {role} role", "a client is connected, a server is requested")
@@ -294,7 +289,7 @@ class MessageLink:
             self._out.append(RefuseUpgrade(status=status))
 
     def _give_up(self) -> None:
-        """There will be no WebSocket, because we said so."""
+        """End the attempt to connect because the caller asked for it."""
         self.core.move(ConnectionInput.LOCAL_CLOSE)
         self.core.finish(endings.closed_locally())
         self.core.move(ConnectionInput.END)
@@ -304,7 +299,7 @@ class MessageLink:
         self._out.append(CloseWebSocket(code=code, reason=reason))
 
     def _fail(self, error: LiveProtocolError, *, status: int = 500) -> None:
-        """The peer broke a rule or a deadline: say so and wait for the end."""
+        """End the connection because the peer broke a rule or a deadline."""
         code, reason = 1006, ""
         before = self.core.state
         if before is _OPEN:
@@ -334,7 +329,7 @@ class MessageLink:
         self._end()
 
     def _end(self) -> None:
-        """There is nothing left that could be done with the WebSocket."""
+        """The WebSocket has ended; actions not taken are dropped."""
         self._out.clear()
         self.buffered_out = 0
         self.core.move(ConnectionInput.END)

@@ -175,7 +175,7 @@ class FrameReader:
         Args:
             client: Our role; it decides which way masking must be.
             limits: The bounds.
-            decompressor: The inbound half of permessage-deflate, where it was agreed on.
+            decompressor: The inbound half of permessage-deflate, if it was agreed on.
             inbox: Has the queue where messages go, binary ones as `bytes`, others as `Text`, and counts their bytes.
             on_ping: Called with each ping's payload.
             on_pong: Called with each pong's payload.
@@ -207,7 +207,7 @@ class FrameReader:
         self._fragments = 0
         self._partial = 0  # bytes of the message in hand as they came on the wire
         self._pieces: list[bytes] = []  # of the message in hand
-        self._chunks: list[bytes] = []  # what came before them, joined once, so that tiny pieces cost linear time
+        self._chunks: list[bytes] = []  # earlier pieces, joined once, so that tiny pieces cost linear time
 
     @property
     def partial(self) -> int:
@@ -255,7 +255,7 @@ class FrameReader:
                         if size < 65536:
                             start = end + 1
                     else:
-                        start = end + 1  # masked where it must not be, or the reverse
+                        start = end + 1  # wrong masking
                     start += self._key_size
                     stop = start + size
                     if size <= self._max_message and (first < _CONTROL or size < 126):
@@ -306,7 +306,7 @@ class FrameReader:
         return pos + size
 
     def _parse(self, data: bytes, pos: int, end: int) -> int:
-        """Feed wsproto with one frame or what there is of it; gives the position after that."""
+        """Feed wsproto with one frame, or the part of it that has arrived; return the position after it."""
         if not self._in_frame:
             pos = self._parse_header(data, pos, end)
             if not self._in_frame:
@@ -381,7 +381,7 @@ class FrameReader:
         engine.receive_data(data)
         events = list(engine.events())
         for event in events:
-            # The same event stands for a close frame and for a failure; only the state tells them apart.
+            # wsproto reports a close frame and a failure as the same event; only its state differs.
             if isinstance(event, CloseConnection) and engine.state is ConnectionState.OPEN:
                 raise self._violation(event.code, event.reason)
         if self._decompressor is not None and self._decompressor.fault is not None:

@@ -216,12 +216,12 @@ class ClientHandshake:
         if refused is None:
             return None
         with memoryview(self._body) as body:
-            kept = bytes(body[: self._limits.max_body])
+            content = bytes(body[: self._limits.max_body])
         return HandshakeFailed(
             f"the server refused the upgrade with HTTP {refused.status_code}",
             status=refused.status_code,
             headers=decode_headers(refused.headers),
-            body=kept,
+            body=content,
         )
 
     def _receive_body(self, data: bytes) -> HandshakeFailed | None:
@@ -389,7 +389,6 @@ def _check_request(request: h11.Request, headers: Headers) -> Refusal | None:
     if request.http_version != b"1.1":
         why = "the request is not HTTP/1.1"
     elif "websocket" not in header_tokens(headers, "upgrade"):
-        # Any other HTTP request lands here: the place to hand it out instead, should the library serve some one day.
         status, more = 426, (("Upgrade", "websocket"),)
         why = "the request does not ask for a WebSocket"
     elif request.method != b"GET":

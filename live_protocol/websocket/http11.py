@@ -67,11 +67,11 @@ def check_headers(headers: Headers, reserved: frozenset[str]) -> tuple[tuple[str
     Raises:
         InvalidMessage: A name or a value cannot stand in a header field, or the name is reserved.
     """
-    checked: list[tuple[str, str]] = []
+    fields: list[tuple[str, str]] = []
     for pair in cast("Iterable[object]", headers):
         match pair:
             case (str(name), str(value)):
-                checked.append((name, value))
+                fields.append((name, value))
             case _:
                 raise InvalidMessage("headers", "must be pairs of strings")
         if not TOKEN.fullmatch(name):
@@ -85,7 +85,7 @@ def check_headers(headers: Headers, reserved: frozenset[str]) -> tuple[tuple[str
                 "the value holds a line break, another control character, a character beyond Latin-1, or blanks at "
                 "an end (a key read from a file often ends in a newline)",
             )
-    return tuple(checked)
+    return tuple(fields)
 
 
 def check_refusal(status: int, headers: Headers, body: bytes) -> tuple[tuple[str, str], ...]:
@@ -112,7 +112,7 @@ class HeadReader:
     h11 looks at its own bound only when a head is incomplete, which makes it depend on how the bytes were cut.
 
     Attributes:
-        buffer: What came and was not taken.
+        buffer: Bytes that arrived and are not taken yet.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -127,11 +127,11 @@ class HeadReader:
         Raises:
             LimitExceeded: It is too long, or has too many lines; heads of a series count together.
         """
-        found = _HEAD_END.search(self.buffer, self._searched)
-        size = len(self.buffer) if found is None else found.end()
+        end = _HEAD_END.search(self.buffer, self._searched)
+        size = len(self.buffer) if end is None else end.end()
         if self._taken + size > self._limits.max_handshake:
             raise LimitExceeded("max_handshake", self._limits.max_handshake)
-        if found is None:
+        if end is None:
             self._searched = max(0, size - 2)
             return None
         head = bytes(self.buffer[:size])
@@ -166,7 +166,7 @@ def header_tokens(headers: Headers, name: str) -> set[str]:
 def scrubbed(error: h11.ProtocolError, otherwise: str) -> str:
     """What h11 found wrong, without the bytes of the peer that it quotes."""
     text = str(error)
-    return next((known for known in _H11_TEXTS if text.startswith(known)), otherwise)
+    return next((safe for safe in _H11_TEXTS if text.startswith(safe)), otherwise)
 
 
 def not_http(first: int, what: str) -> str:

@@ -23,7 +23,7 @@ class Keepalive:
         queued: Payloads of pings that wait to be taken.
     """
 
-    __slots__ = ("_count", "_deadlines", "_taken", "_timeouts", "last_received", "latency", "queued", "unanswered")
+    __slots__ = ("_count", "_deadlines", "_sent", "_timeouts", "last_received", "latency", "queued", "unanswered")
 
     def __init__(self, deadlines: Deadlines, timeouts: Timeouts) -> None:
         self.latency: float | None = None
@@ -32,7 +32,7 @@ class Keepalive:
         self.last_received: float | None = None
         self.unanswered = False
         self.queued: list[bytes] = []
-        self._taken: dict[bytes, float | None] = {}  # and when they were, oldest first
+        self._sent: dict[bytes, float | None] = {}  # and when they were, oldest first
         self._count = 0
 
     def start(self) -> None:
@@ -47,7 +47,7 @@ class Keepalive:
         self._deadlines.disarm(Deadline.SILENT_LINK)
 
     def ping_due(self) -> bytes | None:
-        """The ping deadline fired; gives the payload of the ping to send, if the silence has lasted that long."""
+        """The ping deadline fired: return the payload of the ping to send, or None if bytes arrived meanwhile."""
         interval = cast("float", self._timeouts.ping_interval)
         rest = 0.0
         if self.last_received is not None:
@@ -67,13 +67,13 @@ class Keepalive:
         Args:
             watch: Whether a pong could be seen: the link is open and being read.
         """
-        taken = self._taken
+        sent = self._sent
         for payload in self.queued:
-            taken.pop(payload, None)
-            taken[payload] = self._deadlines.now
+            sent.pop(payload, None)
+            sent[payload] = self._deadlines.now
         self.queued.clear()
-        while len(taken) > _REMEMBERED:
-            del taken[next(iter(taken))]
+        while len(sent) > _REMEMBERED:
+            del sent[next(iter(sent))]
         if not self.unanswered:
             self.unanswered = True
             if watch:
@@ -92,13 +92,13 @@ class Keepalive:
         return cast("float", self._deadlines.now) - self.last_received
 
     def pong(self, payload: bytes) -> float | None:
-        """A pong came; gives the seconds since its ping was taken, None if it answers none of ours."""
-        taken = self._taken
-        if payload not in taken:
+        """A pong arrived: return the seconds since its ping was taken, or None if the ping was not ours."""
+        sent = self._sent
+        if payload not in sent:
             return None
-        at = taken[payload]
-        while payload in taken:  # it answers every earlier ping too (RFC 6455 section 5.5.3)
-            del taken[next(iter(taken))]
+        at = sent[payload]
+        while payload in sent:  # it answers every earlier ping too (RFC 6455 section 5.5.3)
+            del sent[next(iter(sent))]
         if at is None:
             return None
         self.latency = cast("float", self._deadlines.now) - at

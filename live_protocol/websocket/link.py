@@ -7,7 +7,7 @@ on the `SendQueue`, from which `data_to_send` takes everything. `Keepalive` deci
 
 The outcome is settled once, in `_finish`: by a close frame, a refusal, a failure, a command or the end of the
 transport. It puts the last events on the queue, and nothing is parsed after it. Only `fail` may amend it, as long as
-nobody has seen it.
+no event of it was taken.
 
 Every method that can change what the transport should do ends in `_update_wants`, except where only the write flag
 changes.
@@ -71,8 +71,8 @@ class WebSocketLink:
     for what the peer did. Messages and events come out of `next_event` in the order of the wire; bytes come out of
     `data_to_send`. Framing, answers to pings and closes, and limits happen as the bytes arrive.
 
-    The last event is always one `ConnectionClosed`; where the connection ended in other than peace, a
-    `ConnectionFailed` with the reason comes right before it.
+    The last event is always one `ConnectionClosed`; if the connection failed, a `ConnectionFailed` with the
+    reason comes right before it.
 
     Attributes:
         core: State, queue and outcome; read it only.
@@ -136,7 +136,7 @@ class WebSocketLink:
             timeouts: How long each phase may take.
             compression: Offer permessage-deflate (RFC 7692).
             entropy: Source of unpredictable bytes for the key and the masks (RFC 6455 section 10.3).
-            observer: Told of every message sent, and of every message and event when `next_event` gives it.
+            observer: Called with every message sent, and with every message and event that `next_event` returns.
             deadlines: The table of the connection that the link is part of; one of its own if left out.
         """
         limits = limits or Limits()
@@ -158,7 +158,7 @@ class WebSocketLink:
         Args:
             limits: Bounds on what the peer may cost and on what is sent.
             timeouts: How long each phase may take.
-            compression: Accept permessage-deflate (RFC 7692) where the client offers it in terms we can meet.
+            compression: Accept permessage-deflate (RFC 7692) if the client's offer can be met.
             observer: As for `client`.
             deadlines: As for `client`.
         """
@@ -189,7 +189,7 @@ class WebSocketLink:
     @property
     def buffered_in(self) -> int:
         """Bytes of messages not yet pulled and of the message that is still arriving."""
-        return self.core.queued + self._reader.partial + self._handshake.held
+        return self.core.queued + self._reader.partial + (0 if self._framing else self._handshake.held)
 
     @property
     def buffered_out(self) -> int:
@@ -343,7 +343,7 @@ class WebSocketLink:
         """Queue one text message.
 
         Args:
-            data: Its UTF-8, which the caller vouches for.
+            data: Its UTF-8, which is not checked.
 
         Raises:
             IllegalInState: The link is not open yet. Nothing was sent.
@@ -361,19 +361,15 @@ class WebSocketLink:
             data: Its bytes.
 
         Raises:
-            IllegalInState: The link is not open yet. Nothing was sent.
-            ConnectionClosing: The link closes. Nothing was sent.
-            AlreadyClosed: The link has ended. Nothing was sent.
-            InvalidMessage: It is not `bytes`. Nothing was sent.
-            MessageTooLarge: It exceeds ``Limits.max_send``. Nothing was sent.
+            IllegalInState, ConnectionClosing, AlreadyClosed, InvalidMessage, MessageTooLarge: As for `send_text`.
         """
         self._send("send_binary", BINARY, data)
 
     def ping(self, payload: bytes = b"") -> None:
-        """Queue a ping (RFC 6455 section 5.5.2); `PongReceived` tells of the answer.
+        """Queue a ping (RFC 6455 section 5.5.2); `PongReceived` reports the answer.
 
         Args:
-            payload: Up to 125 bytes, different from ping to ping where the round trip is of interest.
+            payload: Up to 125 bytes, different for each ping if round trips are to be measured.
 
         Raises:
             IllegalInState: The link is not open yet. Nothing was sent.
@@ -391,9 +387,9 @@ class WebSocketLink:
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Begin the closing handshake (RFC 6455 section 7.1.2); messages still come until the peer's answer.
 
-        While connecting it gives the attempt up: a client sends nothing (more), a server answers 503; the
-        `ConnectionClosed` says 1006 and is not clean, but no `ConnectionFailed` comes with it, for it was asked for.
-        Once the link closes, for whatever reason, the call changes nothing.
+        While connecting it abandons the attempt: a client sends nothing more, a server answers 503; the
+        `ConnectionClosed` says 1006 and is not clean, but no `ConnectionFailed` comes with it.
+        Once the link closes, the call changes nothing.
 
         Args:
             code: 1000 to 1003, 1007 to 1014 or 3000 to 4999.
@@ -415,7 +411,7 @@ class WebSocketLink:
         """End the connection for a fault that a layer above has found.
 
         Messages and events not pulled yet are dropped, because they came after the fault. A close frame with the code
-        and the reason of the error goes out, where one still can; `ConnectionFailed` and `ConnectionClosed` follow.
+        and the reason of the error is sent if the link is open; `ConnectionFailed` and `ConnectionClosed` follow.
         Where the wire has ended meanwhile, its facts stay in the report. Once `ConnectionFailed` or `ConnectionClosed`
         was pulled, the call changes nothing.
 
@@ -477,13 +473,13 @@ class WebSocketLink:
             self._fail(request.error)
 
     def _answer(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
-        """Server role: refuse on our own account. A client's request, if it was not taken yet, need not go any more."""
+        """Server role: refuse with a status of ours. A client's request that was not taken yet is dropped."""
         self._send_queue.clear()
         if isinstance(self._handshake, ServerHandshake):
             self._send_queue.write(self._handshake.refuse(status, headers))
 
     def _give_up(self) -> None:
-        """While connecting, because we were told so."""
+        """End the attempt to connect because the caller asked for it."""
         self._move(ConnectionInput.LOCAL_CLOSE)
         self._close_transport = True
         self._linger = not self.core.client
@@ -553,7 +549,7 @@ class WebSocketLink:
         except RemoteProtocolError as error:
             self._fail(error.with_traceback(None))  # which would keep the data alive
         else:
-            if core.full and self._framing:
+            if (core.queued > core.max_bytes or len(core.queue) > core.max_items) and self._framing:
                 core.paused = True
                 self._update_wants()
 
@@ -574,9 +570,8 @@ class WebSocketLink:
         if sent is None:
             self._send_queue.close(code, reason)  # RFC 6455 section 5.5.1: typically the code is echoed
         self._move(ConnectionInput.REMOTE_CLOSE)
-        self._close_transport = (
-            not self.core.client
-        )  # RFC 6455 section 7.1.1: the server closes the TCP connection first
+        # RFC 6455 section 7.1.1: the server closes the TCP connection first.
+        self._close_transport = not self.core.client
         self._finish(endings.closed_by_frame(code, reason, sent=sent, cut=cut, client=self.core.client))
         self._update_wants()
 
@@ -597,7 +592,7 @@ class WebSocketLink:
     # --- the end ------------------------------------------------------------------------------------------------
 
     def _fail(self, error: LiveProtocolError) -> None:
-        """The peer broke a rule or a deadline: say so, stop reading, hang up."""
+        """End the connection because the peer broke a rule or a deadline."""
         code, reason = 1006, ""
         if self.core.state is _OPEN:
             code, reason = endings.close_frame_for(error)
@@ -620,17 +615,14 @@ class WebSocketLink:
 
     def _close_expired(self, after: float) -> None:
         if self.core.info is None:
-            self._finish(
-                endings.closed_by_failure(
-                    DeadlineExpired(Deadline.CLOSE, after, "the peer did not answer our close frame"), 1006, ""
-                )
-            )
+            error = DeadlineExpired(Deadline.CLOSE, after, "the peer did not answer our close frame")
+            self._finish(endings.closed_by_failure(error, 1006, ""))
         self._send_queue.clear()
         if self.core.state is _CLOSING:
             self._move(ConnectionInput.END)
 
     def _finish(self, info: CloseInfo) -> None:
-        """The outcome is known: report it, once, and parse nothing more."""
+        """Report the outcome, once, and parse nothing more."""
         self._framing = False
         self._reader.discard()
         self._handshake.discard()

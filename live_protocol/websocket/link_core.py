@@ -1,4 +1,4 @@
-"""What every link has, whoever runs the WebSocket: its state, what has arrived, the bounds on that, and the outcome."""
+"""What both links have: state, queue, bounds and outcome of one WebSocket."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Wants:
         read: Reading makes sense: there is room, and what comes would still be looked at.
         write: `WebSocketLink.data_to_send` has something.
         half_close: Our last byte was handed out while the peer may still be sending: closing only the sending
-            direction first lets it read our last words, where a plain close could discard them by a reset.
+            direction first lets it read them, while a plain close could discard them by a reset.
         close: The transport should be closed now; nothing is left to write.
     """
 
@@ -94,17 +94,20 @@ class LinkCore:
         wants: What the owner of the transport should do next; the link keeps it up to date.
         queue: Messages and events, oldest first.
         queued: Bytes of the messages among them.
+        max_bytes: Bound on those bytes.
+        max_items: Bound on the number of messages and events.
         paused: The queue is full, and nothing is to be read.
         info: The outcome, once it is known.
         observer: Told of everything that passes.
     """
 
     __slots__ = (
-        "_max_items",
         "client",
         "deadlines",
         "info",
         "limits",
+        "max_bytes",
+        "max_items",
         "observer",
         "paused",
         "queue",
@@ -136,12 +139,13 @@ class LinkCore:
         self.deadlines.messages = self.queue
         self.deadlines.arm(Deadline.OPEN, timeouts.open)
         self.observer = observer
-        self._max_items = max(_MIN_ITEMS, limits.max_buffered_in // _ITEM_COST)
+        self.max_bytes = limits.max_buffered_in
+        self.max_items = max(_MIN_ITEMS, limits.max_buffered_in // _ITEM_COST)
 
     @property
     def full(self) -> bool:
         """Whether the queue is over its bounds."""
-        return self.queued > self.limits.max_buffered_in or len(self.queue) > self._max_items
+        return self.queued > self.max_bytes or len(self.queue) > self.max_items
 
     def take(self) -> bytes | str | ConnectionEvent | None:
         """The next message or event, or None."""
@@ -182,7 +186,7 @@ class LinkCore:
             self.deadlines.clear()
 
     def finish(self, info: CloseInfo) -> None:
-        """The outcome is known: report it, once."""
+        """Report the outcome, once."""
         self.paused = False
         self.info = info
         if info.error is not None:

@@ -18,7 +18,7 @@ class SendQueue:
     """Frames of one end, masked in the client role.
 
     Attributes:
-        compressor: The outbound half of permessage-deflate, where it was agreed on.
+        compressor: The outbound half of permessage-deflate, if it was agreed on.
         close_sent: Code and reason of our close frame, once it is queued; 1005 for one without a code.
         pong_bytes: Bytes of the pongs that the peer asked for since the last `take`.
     """
@@ -67,7 +67,9 @@ class SendQueue:
         if self.compressor is not None and (compressed := self.compressor.compress(payload)) is not None:
             payload = compressed
             rsv1 = True
-        self.write(frame(opcode, payload, self._mask() if self._client else None, rsv1=rsv1))
+        data = frame(opcode, payload, self._mask() if self._client else None, rsv1=rsv1)
+        self._frames.append(data)
+        self._size += len(data)
 
     def control(self, opcode: int, payload: bytes) -> None:
         """Queue a control frame; its payload is 125 bytes at most."""

@@ -1,4 +1,4 @@
-"""URLs, headers and model names; and that no text form of an endpoint shows a credential."""
+"""URLs, headers and model names. No text form of an endpoint shows a credential."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from live_protocol.messages import Backend
 # --- the Gemini API ---------------------------------------------------------------------------------------------
 
 
-def test_gemini_with_a_key() -> None:
+def test_a_gemini_key_goes_into_a_header() -> None:
     endpoint = Endpoint.gemini(api_key=KEY)
     assert endpoint.backend is Backend.GEMINI
     assert endpoint.secure
@@ -34,7 +34,7 @@ def test_gemini_with_a_key() -> None:
     assert (endpoint.project, endpoint.location) == (None, None)
 
 
-def test_gemini_key_in_query() -> None:
+def test_a_gemini_key_may_go_into_the_query() -> None:
     endpoint = Endpoint.gemini(api_key="a+b/c=d&e", key_in_query=True, version="v1alpha")
     assert endpoint.target == GEMINI.replace("v1beta", "v1alpha") + "?key=a%2Bb/c%3Dd%26e"
     assert field(endpoint, "x-goog-api-key") is None
@@ -43,7 +43,7 @@ def test_gemini_key_in_query() -> None:
 
 
 @pytest.mark.parametrize("name", ["token", "api_key"])
-def test_ephemeral_tokens_however_they_are_given(name: str) -> None:
+def test_an_ephemeral_token_is_recognised_in_any_argument(name: str) -> None:
     arguments: dict[str, Any] = {name: TOKEN}
     endpoint = Endpoint.gemini(**arguments)
     assert endpoint.target == GEMINI + "Constrained"
@@ -65,7 +65,7 @@ def test_a_header_can_be_the_credential() -> None:
     assert field(endpoint, "x-goog-api-key") == KEY
 
 
-def test_gemini_credentials_missing_or_contradictory() -> None:
+def test_gemini_needs_exactly_one_credential() -> None:
     refused(Endpoint.gemini, "api_key", "pass api_key= or token=")
     refused(lambda: Endpoint.gemini(api_key=KEY, token=TOKEN), "token", "one of them")
     refused(lambda: Endpoint.gemini(token=KEY), "token", "must begin with auth_tokens/")
@@ -92,13 +92,13 @@ def test_gemini_credentials_missing_or_contradictory() -> None:
         ("wss://my_host.svc.", "wss://my_host.svc.{}"),
     ],
 )
-def test_base_urls(base_url: str, url: str) -> None:
+def test_a_base_url_may_have_a_path_prefix(base_url: str, url: str) -> None:
     endpoint = Endpoint.gemini(api_key=KEY, base_url=base_url)
     assert endpoint.url == url.format(GEMINI)
     assert endpoint.secure is url.startswith("wss:")
 
 
-def test_host_header() -> None:
+def test_the_host_header_omits_the_default_port() -> None:
     def host(url: str) -> str:
         return Endpoint.custom(url).host_header
 
@@ -132,19 +132,19 @@ def test_host_header() -> None:
         ("wss://" + "CANARY" * 20 + ".test/", "host"),
         ("wss://" + "ü" * 60 + ".test/", "host"),
         ("wss://" + "a." * 130 + "test", "host"),
-        ("wss://a\u2100b.test", "host"),  # a sign that becomes a slash
+        ("wss://a\u2100b.test", "host"),  # IDNA turns this sign into a slash
         ("wss://CANARY!.test", "host"),
         (b"wss://CANARY", "URL"),
         (None, "URL"),
     ],
 )
-def test_urls_that_are_refused(url: Any, part: str) -> None:
+def test_a_malformed_url_is_refused(url: Any, part: str) -> None:
     refused(lambda: Endpoint.custom(url), "url", part)
     if url is not None:
         refused(lambda: Endpoint.gemini(api_key=KEY, base_url=url), "base_url", part)
 
 
-def test_other_refusals_in_urls() -> None:
+def test_the_other_parts_of_a_url_are_checked() -> None:
     refused(lambda: Endpoint.gemini(api_key=KEY, base_url="wss://h/?key=CANARY"), "base_url", "query")
     refused(lambda: Endpoint.custom("https://h.test/"), "url", "ws:// or wss://")
     refused(lambda: Endpoint.custom("wss://h.test/CANARYü"), "target", "visible ASCII")
@@ -161,7 +161,7 @@ def test_other_refusals_in_urls() -> None:
 @pytest.mark.parametrize(
     "value", ["", " ", "CANARY\r\nX-Evil: 1", "CANARY\n", "CANARY\x00", "CANARY x", "CANARYé", b"CANARY", 5]
 )
-def test_credentials_that_are_refused(value: Any) -> None:
+def test_a_malformed_credential_is_refused(value: Any) -> None:
     refused(lambda: Endpoint.gemini(api_key=value), "api_key", "visible ASCII")
     refused(lambda: Endpoint.gemini(token=value), "token", "visible ASCII")
     refused(lambda: Endpoint.gemini(api_key=value, key_in_query=True), "api_key", "visible ASCII")
@@ -175,19 +175,19 @@ def test_credentials_that_are_refused(value: Any) -> None:
     "name",
     ["Host", "UPGRADE", "connection", "Sec-WebSocket-Key", "sec-websocket-x", "Content-Length", "transfer-encoding"],
 )
-def test_reserved_headers(name: str) -> None:
+def test_a_header_of_the_handshake_is_refused(name: str) -> None:
     refused(lambda: Endpoint.custom("ws://h", headers={"a": "b", name: "x"}), "headers[1]", "opening handshake")
 
 
 @pytest.mark.parametrize("name", ["", "CANARY a", "CANARY:", "CANARYé", "CANARY\r\n", b"CANARY", None])
-def test_header_names_that_are_refused(name: Any) -> None:
+def test_a_malformed_header_name_is_refused(name: Any) -> None:
     refused(lambda: Endpoint.custom("ws://h", headers=[(name, "x")]), "headers[0]", "token")
 
 
 @pytest.mark.parametrize(
     "value", [" CANARY", "CANARY ", "\tCANARY", "CANARY\r\nx: y", "CANARY\x00", "CANARYé", b"CANARY", None, "a\x7fb"]
 )
-def test_header_values_that_are_refused(value: Any) -> None:
+def test_a_malformed_header_value_is_refused(value: Any) -> None:
     refused(lambda: Endpoint.custom("ws://h", headers=[("x-a", value)]), "headers[0]", "visible ASCII")
 
 
@@ -203,11 +203,11 @@ def test_header_values_that_are_refused(value: Any) -> None:
         ([5], "headers[0]"),
     ],
 )
-def test_what_are_no_headers(headers: Any, path: str) -> None:
+def test_headers_must_be_pairs(headers: Any, path: str) -> None:
     refused(lambda: Endpoint.custom("ws://h", headers=headers), path, "name and value")
 
 
-def test_headers_that_are_taken() -> None:
+def test_headers_are_accepted_as_mapping_or_pairs() -> None:
     endpoint = Endpoint.custom("ws://h", headers=[("X-A", ""), ("x-b", "a\tb  c"), ("User-Agent", "mine/1")])
     assert endpoint.headers == (("x-a", ""), ("x-b", "a\tb  c"), ("user-agent", "mine/1"))
     refused(lambda: Endpoint.custom("ws://h", headers=[("X-A", "1"), ("x-a", "CANARY")]), "headers[1]", "repeats")
@@ -246,7 +246,7 @@ def test_an_endpoint_built_by_hand_is_checked_too() -> None:
         ("eu", True, "aiplatform.eu.rep.googleapis.com"),
     ],
 )
-def test_vertex_hosts(location: str | None, mtls: bool, host: str) -> None:
+def test_a_vertex_location_has_its_host(location: str | None, mtls: bool, host: str) -> None:
     endpoint = Endpoint.vertex(access_token=OAUTH, project="p", location=location, mtls=mtls)
     assert endpoint.url == f"wss://{host}{VERTEX}"
     assert endpoint.backend is Backend.VERTEX
@@ -263,18 +263,18 @@ def test_vertex_hosts(location: str | None, mtls: bool, host: str) -> None:
         ("https://notgoogleapis.com", "notgoogleapis.com"),
     ],
 )
-def test_mtls_hosts_of_base_urls(base: str, host: str) -> None:
+def test_a_google_base_url_has_an_mtls_twin(base: str, host: str) -> None:
     assert Endpoint.vertex(access_token=OAUTH, project="p", base_url=base, mtls=True).host == host
 
 
-def test_vertex_headers() -> None:
+def test_vertex_sends_token_and_quota_project_as_headers() -> None:
     endpoint = Endpoint.vertex(access_token=OAUTH, project="p", quota_project="q", version="v1")
     assert field(endpoint, "authorization") == f"Bearer {OAUTH}"
     assert field(endpoint, "x-goog-user-project") == "q"
     assert "aiplatform.v1.Llm" in endpoint.target
 
 
-def test_headers_of_the_user_win_on_vertex() -> None:
+def test_headers_of_the_caller_take_precedence_on_vertex() -> None:
     mine = {"Authorization": "Bearer mine", "X-Goog-User-Project": "mine"}
     for token in (OAUTH, None):
         endpoint = Endpoint.vertex(access_token=token, project="p", quota_project="q", headers=mine)
@@ -283,7 +283,7 @@ def test_headers_of_the_user_win_on_vertex() -> None:
         assert len(endpoint.headers) == 3
 
 
-def test_vertex_express() -> None:
+def test_express_mode_needs_a_key_alone() -> None:
     endpoint = Endpoint.vertex(api_key=KEY)
     assert endpoint.url == f"wss://aiplatform.googleapis.com{VERTEX}"
     assert field(endpoint, "x-goog-api-key") == KEY
@@ -293,7 +293,7 @@ def test_vertex_express() -> None:
     assert Endpoint.vertex(api_key=KEY, location="us-east1").model_path("m") == "publishers/google/models/m"
 
 
-def test_vertex_credentials_missing_or_contradictory() -> None:
+def test_vertex_needs_a_project_and_one_credential() -> None:
     refused(Endpoint.vertex, "project", "pass project=")
     refused(lambda: Endpoint.vertex(access_token=OAUTH), "project", "api_key= for express mode")
     refused(lambda: Endpoint.vertex(project="p"), "access_token", "pass access_token=")
@@ -302,7 +302,7 @@ def test_vertex_credentials_missing_or_contradictory() -> None:
     refused(lambda: Endpoint.vertex(api_key=KEY, headers={"x-goog-api-key": KEY}), "api_key", "x-goog-api-key")
 
 
-def test_vertex_places_are_checked() -> None:
+def test_project_and_location_are_checked() -> None:
     for location in ("", "a/b", "a.evil.test", "A", "-a", "a b", "é"):
         refused(partial(Endpoint.vertex, api_key=KEY, location=location), "location", "us-central1")
     for project in ("", "a/b", "a..b", "a?b", "a b", "é\r\n"):
@@ -330,7 +330,7 @@ def test_a_fresh_access_token_for_each_dial() -> None:
 # --- any other server -------------------------------------------------------------------------------------------
 
 
-def test_custom_is_used_exactly_as_given() -> None:
+def test_a_custom_url_is_not_changed() -> None:
     endpoint = Endpoint.custom("ws://h:1/A%20b//c?x=1&y=%2F", headers={"X": "y"})
     assert endpoint.target == "/A%20b//c?x=1&y=%2F"
     assert not endpoint.secure
@@ -346,7 +346,7 @@ def test_custom_is_used_exactly_as_given() -> None:
 
 
 @pytest.mark.parametrize("model", ["", "a..b", "a?b", "a&b"])
-def test_models_that_are_refused(model: str) -> None:
+def test_a_malformed_model_name_is_refused(model: str) -> None:
     for endpoint in (Endpoint.gemini(api_key=KEY), Endpoint.vertex(api_key=KEY)):
         refused(partial(endpoint.model_path, model), "setup.model")
 
@@ -362,7 +362,7 @@ def test_models_that_are_refused(model: str) -> None:
         ("projects/x/y", "models/projects/x/y", "projects/x/y"),
     ],
 )
-def test_model_names(model: str, gemini: str, vertex: str) -> None:
+def test_a_model_name_becomes_a_resource_name(model: str, gemini: str, vertex: str) -> None:
     assert Endpoint.gemini(api_key=KEY).model_path(model) == gemini
     endpoint = Endpoint.custom("ws://h", backend=Backend.VERTEX, project="P", location="l")
     assert endpoint.model_path(model) == vertex.replace("/L/", "/l/")
@@ -382,8 +382,8 @@ def test_no_text_form_shows_a_credential(endpoint: Endpoint) -> None:
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_no_pickles(endpoint: Endpoint, protocol: int) -> None:
-    refused(lambda: pickle.dumps(endpoint, protocol), "endpoint", "not pickled")
+def test_an_endpoint_refuses_to_be_pickled(endpoint: Endpoint, protocol: int) -> None:
+    refused(lambda: pickle.dumps(endpoint, protocol), "endpoint", "refuses to be pickled")
 
 
 def test_copies_are_the_same_object() -> None:
@@ -402,7 +402,7 @@ def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Endpoint.gemini(api_key=KEY).target == GEMINI
 
 
-def test_importing_it_pulls_in_no_io() -> None:
+def test_importing_the_endpoint_loads_no_io() -> None:
     code = (
         "import sys, live_protocol.endpoint, live_protocol.recording\n"
         "'ü'.encode('idna')\n"

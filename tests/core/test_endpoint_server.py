@@ -1,4 +1,4 @@
-"""The server's view of a request, and what keeps credentials out of logs."""
+"""Routes and credentials of a request, and redaction for logs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from live_protocol.messages import Backend
 # --- redaction --------------------------------------------------------------------------------------------------
 
 
-def test_redact_exact_secrets() -> None:
+def test_known_secrets_are_redacted_plain_and_quoted() -> None:
     assert redact("a abc ab", "ab", "abc") == "a REDACTED REDACTED"
     assert redact("x=a%2Fb%3D a/b= a/b%3D", "a/b=") == "x=REDACTED REDACTED REDACTED"
     assert redact("abc", "", "z") == "abc"
@@ -59,7 +59,7 @@ def test_redact_exact_secrets() -> None:
         TOKEN.replace("/", "%2F"),
     ],
 )
-def test_redact_known_places(text: str) -> None:
+def test_known_places_are_redacted(text: str) -> None:
     clean = redact_credentials(text)
     assert "CANARY" not in clean
     assert "REDACTED" in clean
@@ -75,14 +75,14 @@ def test_redaction_keeps_the_rest() -> None:
         assert redact_credentials(text) == text
     code = "sorted(x, key=len)"
     assert redact_tokens(code) == code
-    assert redact_tokens(f"QUJD{KEY}") == f"QUJD{KEY}"  # base64 that holds the letters by chance
+    assert redact_tokens(f"QUJD{KEY}") == f"QUJD{KEY}"  # base64 that contains the letters by chance
     assert redact_tokens(f"a {TOKEN} b") == "a auth_tokens/REDACTED b"
 
 
 @given(
     st.text() | st.lists(st.sampled_from(['"', "\\", "authorization", ":", "key=", " ", "'", "x", "\n"])).map("".join)
 )
-def test_redaction_takes_any_text(text: str) -> None:
+def test_redaction_accepts_any_text(text: str) -> None:
     redact_credentials(text)
     redact_tokens(text)
 
@@ -92,7 +92,7 @@ def test_redaction_takes_linear_time(unit: str) -> None:
     redact_credentials(unit * 40_000)
 
 
-# --- the server's view ------------------------------------------------------------------------------------------
+# --- for servers ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_redaction_takes_linear_time(unit: str) -> None:
         ("/ws" + VERTEX, (Backend.VERTEX, "v1beta1", "BidiGenerateContent", "/ws")),
     ],
 )
-def test_match_target(target: str, route: tuple[Backend, str, Any, str]) -> None:
+def test_a_target_names_a_route(target: str, route: tuple[Backend, str, Any, str]) -> None:
     backend, version, method, prefix = route
     assert match_target(target) == Route(backend=backend, version=version, method=method, prefix=prefix)
 
@@ -133,7 +133,7 @@ def test_match_target(target: str, route: tuple[Backend, str, Any, str]) -> None
         "/?" + GEMINI,
     ],
 )
-def test_targets_that_match_nothing(target: str) -> None:
+def test_other_targets_name_no_route(target: str) -> None:
     assert match_target(target) is None
 
 
@@ -165,11 +165,13 @@ def test_targets_that_match_nothing(target: str) -> None:
         ("/", [("x-goog-api-key", "first"), ("x-goog-api-key", "second")], "api_key", "first"),
     ],
 )
-def test_credentials(target: str, headers: list[tuple[str, str]], kind: str | None, value: str | None) -> None:
-    found = credentials(target, headers)
-    assert found.kind == kind
-    assert found.value == value
-    assert repr(found) == f"Credentials(kind={kind!r})"
+def test_the_first_credential_counts(
+    target: str, headers: list[tuple[str, str]], kind: str | None, value: str | None
+) -> None:
+    credential = credentials(target, headers)
+    assert credential.kind == kind
+    assert credential.value == value
+    assert repr(credential) == f"Credentials(kind={kind!r})"
 
 
 def test_credentials_hide_their_value() -> None:

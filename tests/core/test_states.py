@@ -1,4 +1,4 @@
-"""Every cell of every table, driven through the public classes in both roles."""
+"""Every cell of every table, through the public classes in both roles."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ ALL = [
 
 
 @pytest.mark.parametrize(("table", "states", "inputs", "first"), ALL, ids=["link", "phase", "turn", "call", "activity"])
-def test_tables_are_closed(table: Any, states: Any, inputs: Any, first: set[Any]) -> None:
+def test_a_table_covers_every_state_and_input(table: Any, states: Any, inputs: Any, first: set[Any]) -> None:
     assert {state for state, _ in table} | set(table.values()) | first == set(states)
     assert {signal for _, signal in table} == set(inputs)
     reached = set(first)
@@ -111,7 +111,7 @@ def upgrade(connection: LiveConnection, *, client: bool) -> None:
 
 
 def drivable(state: ConnectionState, signal: ConnectionInput, client: bool) -> bool:
-    """Bytes mean what the state makes of them: no close frame before the upgrade, no second upgrade after it."""
+    """Whether bytes can mean this input: no close frame before the upgrade, no second upgrade after it."""
     if signal is ConnectionInput.UPGRADED:
         return not client or state is ConnectionState.CONNECTING
     return signal is not ConnectionInput.REMOTE_CLOSE or state is not ConnectionState.CONNECTING
@@ -121,7 +121,7 @@ def drivable(state: ConnectionState, signal: ConnectionInput, client: bool) -> b
     ("state", "signal", "client"),
     [cell for cell in itertools.product(ConnectionState, ConnectionInput, (True, False)) if drivable(*cell)],
 )
-def test_link(state: ConnectionState, signal: ConnectionInput, client: bool) -> None:
+def test_a_connection_follows_its_table(state: ConnectionState, signal: ConnectionInput, client: bool) -> None:
     connection = connection_in(state, client=client)
     after = tables.CONNECTION_TRANSITIONS.get((state, signal))
     if signal is ConnectionInput.UPGRADED:
@@ -143,7 +143,7 @@ def test_link(state: ConnectionState, signal: ConnectionInput, client: bool) -> 
         connection.receive_data(b"\xff" * 8 if state is not ConnectionState.CONNECTING else b"\0\0 no http\r\n\r\n")
         if not client and state is ConnectionState.CONNECTING:
             connection.advance(0.0)
-            connection.advance(1e6)  # its request was fine; the deadline is what can fail now
+            connection.advance(1e6)  # the request was valid, so only the deadline can fail
     else:
         connection.receive_eof()
     assert connection.state is (after or state)
@@ -205,7 +205,7 @@ def send(session: LiveSession, signal: PhaseInput) -> None:
 @pytest.mark.parametrize("strict", [True, False], ids=["strict", "tolerant"])
 @pytest.mark.parametrize("client", [True, False], ids=["client", "server"])
 @pytest.mark.parametrize(("phase", "signal"), list(itertools.product(Phase, PhaseInput)))
-def test_phase(phase: Phase, signal: PhaseInput, client: bool, strict: bool) -> None:
+def test_a_phase_follows_its_table(phase: Phase, signal: PhaseInput, client: bool, strict: bool) -> None:
     session = (client_in if client else server_in)(phase, strict=strict)
     after = tables.PHASE_TRANSITIONS.get((phase, signal))
     if signal is PhaseInput.END:
@@ -261,7 +261,7 @@ TURN_PATHS: dict[TurnState, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("client", [True, False], ids=["client", "server"])
 @pytest.mark.parametrize(("state", "signal"), list(itertools.product(TurnState, TurnInput)))
-def test_turn(state: TurnState, signal: TurnInput, client: bool) -> None:
+def test_a_turn_follows_its_table(state: TurnState, signal: TurnInput, client: bool) -> None:
     session = ready_client(strict=True) if client else ready_server()
 
     def pass_on(value: dict[str, Any]) -> list[Any]:
@@ -275,7 +275,7 @@ def test_turn(state: TurnState, signal: TurnInput, client: bool) -> None:
     assert session.turn is state
     events = pass_on(TURN_MESSAGES[signal])
     legal = tables.TURN_TRANSITIONS.get((state, signal))
-    # The one illegal move that moves: output after the generation was declared complete is output.
+    # The one illegal input that changes the state: output after the generation was complete.
     resumed = TurnState.GENERATING if (state, signal) == (TurnState.GENERATED, TurnInput.OUTPUT) else state
     assert session.turn is (legal or resumed)
     if client:
@@ -303,7 +303,7 @@ CALL_PATHS = {
 
 @pytest.mark.parametrize("client", [True, False], ids=["client", "server"])
 @pytest.mark.parametrize(("state", "signal"), list(itertools.product(ToolCallState, ToolCallInput)))
-def test_tool_call(state: ToolCallState, signal: ToolCallInput, client: bool) -> None:
+def test_a_tool_call_follows_its_table(state: ToolCallState, signal: ToolCallInput, client: bool) -> None:
     session = ready_client() if client else ready_server()
 
     def apply(what: ToolCallInput) -> list[Any]:
@@ -364,7 +364,7 @@ WIRE_ACTIVITIES: dict[ActivityInput, dict[str, Any]] = {
 
 
 def activity_of(session: LiveSession) -> ActivityState:
-    """Which state the window is in, found out by what it refuses."""
+    """The state of the window, from the commands that it refuses."""
 
     def refuses(**what: Any) -> bool:
         try:
@@ -380,7 +380,7 @@ def activity_of(session: LiveSession) -> ActivityState:
 
 @pytest.mark.parametrize("media", ["raw", "blob", "video"])
 @pytest.mark.parametrize(("state", "signal"), list(itertools.product(ActivityState, ActivityInput)))
-def test_activity(state: ActivityState, signal: ActivityInput, media: str) -> None:
+def test_an_activity_window_follows_its_table(state: ActivityState, signal: ActivityInput, media: str) -> None:
     fields = {} if state is ActivityState.AUTOMATIC else {"realtime_input_config": MANUAL}
     session = ready_client(fields=fields)
     if state is ActivityState.INSIDE:
@@ -406,7 +406,7 @@ def test_activity(state: ActivityState, signal: ActivityInput, media: str) -> No
 
 
 @pytest.mark.parametrize("signal", ActivityInput)
-def test_activity_is_the_clients_business(signal: ActivityInput) -> None:
-    # The server's end hands everything on: what to refuse depends on the model behind it.
+def test_a_server_does_not_track_the_activity_window(signal: ActivityInput) -> None:
+    # The server passes everything on; the model behind it decides what to refuse.
     session = ready_server()
     assert names(tell(session, {"realtimeInput": WIRE_ACTIVITIES[signal]})) == ["RealtimeInputReceived"]

@@ -1,12 +1,16 @@
-"""What is public, and that it stays what it is."""
+"""Public names: which there are, that they are documented, and that they change on purpose only."""
 
 from __future__ import annotations
 
+import doctest
 import enum
+import importlib
 import inspect
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args
 
 import attrs
@@ -14,43 +18,67 @@ import pytest
 from support.paths import ROOT
 
 import live_protocol
-from live_protocol import Event, events, messages
+from live_protocol import Event, errors, events, messages
 
 HERE = Path(__file__).parent
 SNAPSHOT = HERE / "exports.txt"
+ROOMS = [
+    importlib.import_module(f"live_protocol.{module.name}")
+    for module in pkgutil.iter_modules(live_protocol.__path__)
+    if not module.name.startswith("_")
+]
+FACES = [live_protocol, *(room for room in ROOMS if hasattr(room, "__path__"))]
 
 
 def current() -> str:
     lines = []
-    for module in (live_protocol, messages):
+    for module in (live_protocol, *ROOMS):
         lines.append(f"[{module.__name__}]")
         lines += sorted(module.__all__)
         lines.append("")
     return "\n".join(lines)
 
 
-def test_public_names() -> None:
+def test_public_names_match_the_snapshot() -> None:
     expected = SNAPSHOT.read_text(encoding="utf-8")
     if current() != expected:
         now, then = set(current().splitlines()), set(expected.splitlines())
         pytest.fail(
-            f"public names changed: added {sorted(now - then)}, removed {sorted(then - now)}. If that is meant, say so "
-            "in the changelog and run: PYTHONPATH=. python tests/repository/test_exports.py"
+            f"public names changed: added {sorted(now - then)}, removed {sorted(then - now)}. If this is intended, "
+            "say so in the changelog and run: PYTHONPATH=tests uv run python tests/repository/test_exports.py"
         )
 
 
-@pytest.mark.parametrize("module", [live_protocol, messages], ids=["live_protocol", "messages"])
-def test_all_is_true(module: Any) -> None:
+def test_the_front_door_is_small_and_complete() -> None:
+    assert len(live_protocol.__all__) <= 100
+    assert set(errors.__all__) <= set(live_protocol.__all__)
+
+
+def test_the_example_at_the_front_door_runs() -> None:
+    failed, tried = doctest.testmod(live_protocol)
+    assert (failed, tried > 4) == (0, True)
+
+
+@pytest.mark.parametrize("module", [live_protocol, *ROOMS], ids=lambda module: module.__name__)
+def test_exported_names_exist(module: ModuleType) -> None:
     assert len(set(module.__all__)) == len(module.__all__)
     for name in module.__all__:
         assert hasattr(module, name)
+
+
+@pytest.mark.parametrize("module", FACES, ids=lambda module: module.__name__)
+def test_a_face_exports_everything_it_shows(module: ModuleType) -> None:
     # An import from inside the package is either public or a module.
     visible = {name for name, value in vars(module).items() if not name.startswith("_") and not inspect.ismodule(value)}
     assert visible - set(module.__all__) == set()
 
 
-PUBLIC = {name: getattr(module, name) for module in (messages, live_protocol) for name in module.__all__}
-CLASSES = {name: value for name, value in PUBLIC.items() if inspect.isclass(value) and value.__module__ != "typing"}
+PUBLIC = {name: getattr(module, name) for module in (*ROOMS, live_protocol) for name in module.__all__}
+CLASSES = {
+    name: PUBLIC[name]
+    for name in (*messages.__all__, *live_protocol.__all__)
+    if inspect.isclass(PUBLIC[name]) and PUBLIC[name].__module__ != "typing"
+}
 # Families: to be caught by the name of the family, or implemented by enums.
 ABSTRACT = {
     "LiveProtocolError", "LocalProtocolError", "StaleOperation", "RemoteProtocolError", "PeerClosed", "OpenEnum",
@@ -77,6 +105,8 @@ def test_names_are_documented(name: str) -> None:
     assert inspect.getdoc(value), name
     if inspect.isclass(value) and value.__module__.startswith("live_protocol"):
         assert value.__doc__, name
+        if getattr(value, "_is_protocol", False):
+            return  # its members are documented where they are implemented
         for member, what in vars(value).items():
             if not member.startswith("_") and (inspect.isroutine(what) or isinstance(what, (property, classmethod))):
                 assert inspect.getdoc(what), f"{name}.{member}"
@@ -93,10 +123,10 @@ def test_the_union_of_events_is_closed() -> None:
         assert cls.__name__ in live_protocol.__all__
 
 
-def test_errors_are_families() -> None:
-    errors = {name: cls for name, cls in CLASSES.items() if issubclass(cls, BaseException)}
-    roots = [live_protocol.LocalProtocolError, live_protocol.StaleOperation, live_protocol.RemoteProtocolError]
-    for cls in errors.values():
+def test_an_error_belongs_to_at_most_one_family() -> None:
+    roots = [errors.LocalProtocolError, errors.StaleOperation, errors.RemoteProtocolError]
+    for name in errors.__all__:
+        cls = getattr(errors, name)
         assert issubclass(cls, live_protocol.LiveProtocolError)
         assert sum(issubclass(cls, root) for root in roots) <= 1
 

@@ -15,7 +15,7 @@ import pytest
 
 import live_protocol
 import live_transports
-from live_protocol.reconnect import PersistentOptions
+from live_protocol.connection import ConnectOptions
 
 # What every runtime has under the same name, so that a program changes its runtime in one import, and what every
 # command of the command line has.
@@ -26,7 +26,6 @@ PER_RUNTIME = {
     "RUNTIME",
     "ToolRunner",
     "connect",
-    "listen",
     "serve",
 }
 PER_COMMAND = {"configure", "run"}
@@ -107,9 +106,9 @@ def keywords() -> Iterator[tuple[str, str, str]]:
 EXCEPTIONS = {("jitter", "ReconnectPolicy")}
 
 
-@pytest.mark.parametrize("option", sorted(PersistentOptions.__annotations__))
+@pytest.mark.parametrize("option", sorted(ConnectOptions.__annotations__))
 def test_an_option_has_one_type(option: str) -> None:
-    expected = plain(PersistentOptions.__annotations__[option])
+    expected = plain(ConnectOptions.__annotations__[option])
     places = [(where, kind) for where, name, kind in keywords() if name == option and (name, where) not in EXCEPTIONS]
     assert places
     assert not [(where, kind) for where, kind in places if kind != expected]

@@ -1,4 +1,4 @@
-"""The core does no I/O, reads no clock, draws no chance and keeps no state: by its imports and by its source."""
+"""The core does no I/O, reads no clock, draws no random numbers and keeps no global state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ IO = {
     "http.client", "http.server", "urllib.request", "requests", "httpx", "aiohttp", "websockets", "google",
 }  # fmt: skip
 DEPENDENCIES = "attrs, cattrs, h11, orjson, pybase64, wsproto, wsproto.connection, wsproto.events, wsproto.extensions"
-OURS = "live_protocol, live_protocol.testing, live_protocol.emulator, live_protocol.recording"
+BATTERIES = {"tools", "audio", "conversation", "recording", "emulator", "testing"}
+OURS = ", ".join(["live_protocol", *(f"live_protocol.{battery}" for battery in sorted(BATTERIES))])
 
 
 def imported(statement: str) -> set[str]:
@@ -36,15 +37,21 @@ def imported(statement: str) -> set[str]:
     return set(names)
 
 
-def test_importing_us_brings_no_io_of_its_own() -> None:
+def test_importing_the_package_loads_no_io() -> None:
     ours = imported(f"import {OURS}")
     assert {"live_protocol", "live_protocol.emulator", "live_protocol.websocket"} <= ours
     added = ours - imported(f"import {DEPENDENCIES}") - imported("")
     assert {name for name in added if name.partition(".")[0] in IO or name in IO} == set()
 
 
-def test_the_dependencies_alone_bring_what_there_is() -> None:
-    # So that the test above can fail: the interpreter and our dependencies do not bring asyncio along.
+def test_importing_the_front_door_loads_no_battery() -> None:
+    rooms = {name.split(".")[1] for name in imported("import live_protocol") if name.startswith("live_protocol.")}
+    assert {"codec", "connection", "messages", "reconnect", "session", "websocket"} <= rooms
+    assert rooms & BATTERIES == set()
+
+
+def test_the_dependencies_load_no_io_either() -> None:
+    # Otherwise the test above could not fail.
     base = imported(f"import {DEPENDENCIES}")
     assert not {"asyncio", "trio", "anyio", "socket", "ssl", "selectors"} & base
     assert "asyncio" in imported("import asyncio")
@@ -59,11 +66,11 @@ FORBIDDEN_OF = {
     "date": {"today"},
     "uuid": {"uuid1", "uuid4", "getnode"},
 }
-# The system's chance is only ever the default of a parameter: masks, keys, jitter.
-CHANCE = {"options.py", "link.py", "persistent.py", "reconnector.py"}
+# Here the system's random numbers are the default of a parameter: for masks, keys, jitter.
+RANDOM = {"options.py", "link.py", "persistent.py", "reconnector.py"}
 # The timeline page's script and style are files of the package. Its module reads them while it is imported, as the
 # interpreter reads the module itself, by constant names; nothing is read once a function runs.
-PAGE = PACKAGE / "recording" / "page" / "__init__.py"
+PAGE = PACKAGE / "recording" / "page" / "render.py"
 READING = {"read_text", "read_bytes", "write_text", "write_bytes", "get_data", "open_text", "open_binary"}
 
 
@@ -90,7 +97,7 @@ def test_no_io_in_the_source(path: Path) -> None:
             where = f"line {node.lineno}: {node.value.id}.{node.attr}"
             assert node.attr not in FORBIDDEN_OF.get(node.value.id, ()), where
             if node.value.id == "os":
-                assert node.attr == "strerror" or (node.attr == "urandom" and path.name in CHANCE), where
+                assert node.attr == "strerror" or (node.attr == "urandom" and path.name in RANDOM), where
         assert not isinstance(node, ast.Global), "global state"
         assert not isinstance(node, (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)), "async"
 
@@ -107,11 +114,11 @@ def test_files_of_the_package_are_read_by_one_module_and_at_import_alone() -> No
             assert statement.value is not None
             reading.append(ast.unparse(statement.value))
     names = ("page.css", "page.js", "list.js")
-    assert reading == [f"files(__name__).joinpath({name!r}).read_text(encoding='utf-8')" for name in names]
+    assert reading == [f"files(_ROOM).joinpath({name!r}).read_text(encoding='utf-8')" for name in names]
 
 
-# Names at the top of a module that hold something mutable: none of it is ever changed. Caches of pure functions
-# (functools.cache) are decorators and not listed.
+# A mutable value at the top of a module is never changed. Caches of pure functions (functools.cache) are decorators
+# and do not count.
 CHANGING = {"append", "extend", "update", "pop", "popitem", "clear", "add", "remove", "setdefault", "insert"}
 CONSTANTS = (ast.Constant, ast.Tuple, ast.Name, ast.Attribute, ast.BinOp, ast.UnaryOp, ast.JoinedStr, ast.Subscript)
 IMMUTABLE_CALLS = {
@@ -149,7 +156,7 @@ def test_no_state_in_modules(path: Path) -> None:
         if names == {"__all__"} or names <= {"_HINTS"}:
             continue
         assert is_immutable(value, annotated=annotated), f"line {node.lineno}: {names} could be changed"
-    # Whatever stands there is only read.
+    # Nothing changes them later.
     for node in ast.walk(tree):
         if isinstance(node, (ast.Assign, ast.AugAssign, ast.Delete)):
             changed = node.targets if isinstance(node, (ast.Assign, ast.Delete)) else [node.target]
@@ -160,24 +167,12 @@ def test_no_state_in_modules(path: Path) -> None:
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
             and isinstance(node.func.value, ast.Name)
+            and node.func.attr in CHANGING
         ):
-            changing = {
-                "append",
-                "extend",
-                "update",
-                "pop",
-                "popitem",
-                "clear",
-                "add",
-                "remove",
-                "setdefault",
-                "insert",
-            }
-            if node.func.attr in changing:
-                assert node.func.value.id not in constants, f"line {node.lineno}: changes {node.func.value.id}"
+            assert node.func.value.id not in constants, f"line {node.lineno}: changes {node.func.value.id}"
 
 
-def test_no_assert_carries_weight() -> None:
+def test_no_behaviour_depends_on_an_assert() -> None:
     found = [
         (path.name, node.lineno) for path in SOURCES for node in ast.walk(tree_of(path)) if isinstance(node, ast.Assert)
     ]

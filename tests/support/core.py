@@ -1,4 +1,4 @@
-"""Shared by the tests of this folder: sessions and connections in a given state, and frames made by hand."""
+"""Sessions and connections in a chosen state, frames built by hand, and checks that many tests make."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def ready_server(**options: Any) -> LiveSession:
 
 
 def tell(session: LiveSession, *messages: object) -> list[Any]:
-    """Hand in messages, as values or as they stand on the wire; gives all events."""
+    """Receive messages, as values or as text of the wire; returns all events."""
     for message in messages:
         session.receive_message(message if isinstance(message, (bytes, str)) else dumps(message))
     return list(session.events())
@@ -86,7 +86,7 @@ def sent(session: LiveSession) -> list[Any]:
 
 
 def session_facts(session: LiveSession) -> tuple[object, ...]:
-    """Everything a failed command must not have changed."""
+    """Everything that a failed command must not change."""
     return (
         session.phase,
         session.last_phase,
@@ -122,7 +122,7 @@ def facts(connection: LiveConnection) -> tuple[object, ...]:
 
 
 def refused_by(codec: Codec, text: bytes | str, kind: type[Exception], **options: Any) -> Any:
-    """The error, which must not hold the text, nor chain an error that does."""
+    """The error, which must not contain the text, nor be chained to an error that does."""
     with pytest.raises(kind) as caught:
         codec.decode_server(text, **options)
     error = caught.value
@@ -142,7 +142,7 @@ def dial(config: Any = None, **options: Any) -> LiveConnection:
 
 
 def open_pair(client: LiveConnection | None = None, server: LiveConnection | None = None) -> Pair:
-    """A pair whose session is ready; the events so far are forgotten."""
+    """A pair with a ready session and no events yet."""
     pair = Pair(client or dial(), server or LiveConnection.server())
     pair.pump()
     pair.server.send_setup_complete()
@@ -155,7 +155,7 @@ def open_pair(client: LiveConnection | None = None, server: LiveConnection | Non
 
 
 def say(pair: Pair, *values: dict[str, Any]) -> list[Any]:
-    """The server sends; gives what the client tells of it."""
+    """The server sends; returns the events of the client."""
     before = len(pair.client_events)
     for value in values:
         pair.server.send(server_message(value))
@@ -164,7 +164,7 @@ def say(pair: Pair, *values: dict[str, Any]) -> list[Any]:
 
 
 def check_end(events: list[Event], connection: LiveConnection, *, failed: bool) -> Any:
-    """The one way a connection may end: (ConnectionFailed,) ConnectionClosed, once, last, then nothing for ever."""
+    """Check the one way a connection may end: (ConnectionFailed,) ConnectionClosed, once, last, and then nothing."""
     kinds = names(events)
     assert kinds.count("ConnectionClosed") == 1
     assert kinds.count("ConnectionFailed") == int(failed)

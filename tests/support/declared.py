@@ -1,4 +1,4 @@
-"""Types and functions that the tests of declarations share."""
+"""Types and functions to declare as tools."""
 
 from __future__ import annotations
 

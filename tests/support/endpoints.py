@@ -1,4 +1,4 @@
-"""What the tests of endpoints share."""
+"""Endpoints and credentials for tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VERTEX = "/ws/google.cloud.aiplatform.v1beta1.LlmBidiService/BidiGenerateContent
 
 
 def refused(call: Callable[[], object], path: str, part: str = "") -> InvalidMessage:
-    """The call raises, names the argument, and nothing reachable from the exception holds a canary."""
+    """The call raises and names the argument; nothing reachable from the exception contains a canary."""
     with pytest.raises(InvalidMessage) as caught:
         call()
     error = caught.value

@@ -1,8 +1,9 @@
-"""What the tests of the vocabulary need to know about its classes, found by looking at them."""
+"""The message classes, enums and fields of the vocabulary, by introspection."""
 
 from __future__ import annotations
 
 import enum
+import importlib
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,40 +13,15 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin
 import attrs
 
 from live_protocol import messages
-from live_protocol.messages import (
-    OpenEnum,
-    client,
-    config,
-    connect,
-    content,
-    credentials,
-    enums,
-    grounding,
-    music,
-    retrieval,
-    schema,
-    server,
-    tokens,
-    tools,
-    usage,
-)
+from live_protocol.messages import OpenEnum
 from live_protocol.messages.fields import Format
 
-MODULES: tuple[types.ModuleType, ...] = (
-    client,
-    config,
-    connect,
-    content,
-    credentials,
-    enums,
-    grounding,
-    music,
-    retrieval,
-    schema,
-    server,
-    tokens,
-    tools,
-    usage,
+_NAMES = (
+    "client", "config", "connect", "content", "credentials", "enums", "grounding", "music", "retrieval", "schema",
+    "server", "tokens", "tools", "usage",
+)  # fmt: skip
+MODULES: tuple[types.ModuleType, ...] = tuple(
+    importlib.import_module(f"live_protocol.messages.{name}") for name in _NAMES
 )
 
 
@@ -60,7 +36,7 @@ MESSAGES: Mapping[str, type[Any]] = {
     for name, cls in _defined()
     if isinstance(cls, type) and attrs.has(cls) and cls is not messages.LiveConnectConfig
 }
-"""Every message class by name; ``LiveConnectConfig`` is not one, it never goes over the wire."""
+"""Every message class by name, without ``LiveConnectConfig``, which never goes over the wire."""
 
 ENUMS: Mapping[str, type[OpenEnum]] = {
     name: cls for name, cls in _defined() if isinstance(cls, type) and issubclass(cls, OpenEnum)
@@ -68,13 +44,13 @@ ENUMS: Mapping[str, type[OpenEnum]] = {
 
 
 class Shape(NamedTuple):
-    """What an annotation says: ``repeated`` or ``mapped`` items of ``item``."""
+    """The meaning of an annotation: ``repeated`` or ``mapped`` items of ``item``."""
 
     item: Any
     repeated: bool = False
     mapped: bool = False
     open: bool = False
-    """Plain text is allowed beside ``item``."""
+    """Whether plain text is allowed too."""
 
 
 def _alternatives(hint: Any) -> list[Any]:
@@ -169,8 +145,8 @@ def sample(hint: Any, depth: int = 3) -> Any:
 
 
 def filled(cls: type[Any], depth: int = 3) -> Any:
-    """A message with every field set, which is more than the wire would take."""
+    """A message with every field set, which is more than the service accepts."""
     if not depth:
         return cls()
-    known = hints(cls)
-    return cls(**{field.name: sample(known[field.name], depth) for field in fields(cls)})
+    types_of = hints(cls)
+    return cls(**{field.name: sample(types_of[field.name], depth) for field in fields(cls)})

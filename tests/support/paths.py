@@ -1,4 +1,4 @@
-"""Where things stand in a checkout."""
+"""Folders of a checkout."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
-SHARED = ROOT.parent / "shared"  # real recordings; not part of the distribution
+SHARED = ROOT.parent / "shared"  # recordings of the real service; not part of the distribution
 RECORDINGS = SHARED / "recordings" / "js"

@@ -1,4 +1,4 @@
-"""How long things may take in real time. Nothing waits for as long as this; the bounds only tell a hang from a wait."""
+"""Bounds in real time, which tell a hang from a wait. No test waits that long."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import time
 from collections.abc import Iterator
 
 PATIENCE = 30.0
-"""Seconds after which what comes in any case is given up for lost."""
+"""Seconds to wait for something that must come."""
 
 AT_ONCE = 4.0
-"""Seconds that a busy machine may take over what waits for nothing; the shortest deadline by default is 5 s."""
+"""Seconds that a step without waiting may take on a busy machine; the shortest default deadline is 5 s."""
 
 
 @contextlib.contextmanager
 def at_once() -> Iterator[None]:
-    """Fails where the block has waited for a deadline, or for a peer that has long gone silent."""
+    """Fails if the block waits for a deadline or for a silent peer."""
     began = time.monotonic()
     yield
     took = time.monotonic() - began

@@ -1,7 +1,7 @@
-"""Hypothesis strategies for every message class, found by looking at its fields.
+"""Hypothesis strategies for every message class, derived from its fields.
 
-``messages_of(Part)`` gives valid parts: at most one member of a oneof, required fields always, types as
-annotated.
+``messages_of(Part)`` draws valid parts: at most one member of a oneof, all required fields, values of the annotated
+types.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ ONEOFS: Mapping[str, tuple[str, ...]] = {
     "Retrieval": ("vertex_ai_search", "vertex_rag_store"),
     "VoiceConfig": ("prebuilt_voice_config", "replicated_voice_config", "voice"),
 }
-"""Members of which at most one is set. A class that is nothing but such a choice always has one set."""
+"""Members of which at most one is set. A class without other members always has one set."""
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -1,4 +1,4 @@
-"""Certificates for tests, good ones and bad ones; nothing here leaves this process."""
+"""Certificates for tests, valid and invalid."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def wrong_host() -> ssl.SSLContext:
 
 @functools.cache
 def self_signed() -> ssl.SSLContext:
-    """The certificate of an authority, used as if it were a server's."""
+    """A server that presents the certificate of an authority."""
     other = trustme.CA()
     context = _server()
     with tempfile.TemporaryDirectory() as folder:

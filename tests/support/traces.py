@@ -1,4 +1,4 @@
-"""What the tests of traces share."""
+"""Traces written in memory."""
 
 from __future__ import annotations
 

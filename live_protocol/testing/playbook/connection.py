@@ -244,12 +244,9 @@ class PlaybookConnection(AutomaticConnection[LiveConnection], ByteConnectionWrap
                     self._next()
                     for message in messages:
                         self._send(message)
-                case SendRawStep(data=str(text)):
+                case SendRawStep(data=data):
                     self._next()
-                    self.machine._link.send_text(text.encode())
-                case SendRawStep(data=bytes(data)):
-                    self._next()
-                    self.machine._link.send_binary(data)
+                    self.machine.send_raw(data)
                 case CloseStep(code=code, reason=reason):
                     self._next()
                     self.machine.close(code, reason)
@@ -269,7 +266,7 @@ class PlaybookConnection(AutomaticConnection[LiveConnection], ByteConnectionWrap
             self.machine.send(message)
         except IllegalInState:
             # A script may say what the protocol has no place for: that is what it is for.
-            self.machine._link.send_binary(self._codec.encode_server(message))
+            self.machine.send_raw(self._codec.encode_server(message))
 
     def _waited(self) -> bool:
         """Whether the present step's time is over; it starts where the step before ended."""

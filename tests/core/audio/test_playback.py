@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.assembly import pcm, sine
+from support.signals import pcm, sine
 
 from live_protocol.audio import DroppedAudio, DropReason, MissingExtra, PlaybackBuffer, resample
 from live_protocol.events import (

@@ -12,7 +12,7 @@ import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.assembly import decibels, level, pcm, rms, samples, sine
+from support.signals import decibels, level, pcm, rms, samples, sine
 
 from live_protocol.audio import MissingExtra, Resampler, resample
 from live_protocol.messages import AudioFormat

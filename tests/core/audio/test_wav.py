@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.assembly import pcm, samples
+from support.signals import pcm, samples
 
 from live_protocol.audio import InvalidWav, WavReader, WavWriter, read_wav, write_wav
 from live_protocol.errors import LocalProtocolError

@@ -1,4 +1,4 @@
-"""Text to messages: what is read, what is refused, and what an error never tells."""
+"""Text to messages: the codec reads valid forms, refuses others, and no error shows the text."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def refused(text: bytes | str, kind: type[Exception] = InvalidJson) -> Any:
 # --- keys -------------------------------------------------------------------------------------------------------
 
 
-def test_both_casings_at_any_depth() -> None:
+def test_both_casings_are_read_at_any_depth() -> None:
     camel = {
         "setup": {
             "model": "m",
@@ -79,11 +79,11 @@ FREE = {"camelKey": {"snake_key": [{"mimeType": 1, "mime_type": 2}]}, "": None, 
         {"serverContent": {"modelTurn": {"parts": [{"functionResponse": {"name": "f", "response": FREE}}]}}},
     ],
 )
-def test_free_form_keys_are_data(value: dict[str, Any]) -> None:
+def test_free_form_keys_keep_their_case(value: dict[str, Any]) -> None:
     assert json.loads(CODEC.encode_server(server_message(value))) == value
 
 
-def test_free_form_keys_of_clients_are_data() -> None:
+def test_free_form_keys_of_clients_keep_their_case() -> None:
     labels = {"a_b": "x", "cD": "y"}
     properties = {"snake_key": {"type": "STRING"}, "camelKey": {"type": "OBJECT", "properties": {"x_y": {}}}}
     declaration = {
@@ -95,7 +95,7 @@ def test_free_form_keys_of_clients_are_data() -> None:
     assert json.loads(CODEC.encode_client(client(value, strict=True))) == value
 
 
-def test_duplicate_keys_the_last_one_counts() -> None:
+def test_the_last_of_duplicate_keys_counts() -> None:
     assert server(b'{"toolCall":{"functionCalls":[{"id":"a","id":"b"}]}}').tool_call is not None
     message = server(b'{"x":1,"x":2,"goAway":{"timeLeft":"1s"},"go_away":{"time_left":"2s"}}')
     assert message.extra == {"x": 2}
@@ -108,7 +108,7 @@ def test_duplicate_keys_the_last_one_counts() -> None:
 
 
 @pytest.mark.parametrize("empty", [b"{}", "{}", b" \n{ }\t", b'{"serverContent":null,"server_content":null}'])
-def test_nothing(empty: bytes | str) -> None:
+def test_an_empty_text_is_refused(empty: bytes | str) -> None:
     assert server(empty) == LiveServerMessage()
 
 
@@ -122,20 +122,20 @@ def blob_of(text: str) -> bytes | None:
     assert content.model_turn is not None
     blob = content.model_turn.parts[0].inline_data
     assert blob is not None
-    found = CODEC.decode_server_part(dumps(value))
-    assert isinstance(found, tuple)
-    assert found[1] == blob.data
+    part = CODEC.decode_server_part(dumps(value))
+    assert isinstance(part, tuple)
+    assert part[1] == blob.data
     return blob.data
 
 
 @given(st.binary(max_size=64))
-def test_base64_in_its_four_forms(data: bytes) -> None:
+def test_base64_is_read_in_its_four_forms(data: bytes) -> None:
     for text in (base64.b64encode(data).decode(), base64.urlsafe_b64encode(data).decode()):
         assert blob_of(text) == data
         assert blob_of(text.rstrip("=")) == data
 
 
-def test_base64_after_json_escapes() -> None:
+def test_base64_may_contain_json_escapes() -> None:
     text = b'{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"mimeType":"a/b","data":"\\u002B\\/8="}}]}}}'
     assert CODEC.decode_server_part(text) == ("a/b", b"\xfb\xff", None)
 
@@ -167,7 +167,7 @@ def test_base64_after_json_escapes() -> None:
         "%2B8=",
     ],
 )
-def test_not_base64(text: str) -> None:
+def test_anything_but_base64_is_refused(text: str) -> None:
     value = {"serverContent": {"modelTurn": {"parts": [{"inlineData": {"mimeType": CANARY, "data": text}}]}}}
     error = refused(dumps(value), SchemaMismatch)
     assert error.path == "server_content.model_turn.parts[0].inline_data.data"
@@ -179,7 +179,7 @@ def test_not_base64(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ['"7"', "7", "7.0", "7e0"])
-def test_int64_forms(text: str) -> None:
+def test_an_int64_is_read_from_a_number_or_a_string(text: str) -> None:
     message = server(f'{{"sessionResumptionUpdate":{{"lastConsumedClientMessageIndex":{text}}}}}')
     assert message.session_resumption_update is not None
     index = message.session_resumption_update.last_consumed_client_message_index
@@ -188,7 +188,7 @@ def test_int64_forms(text: str) -> None:
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, -(2**63), 0, -1, 2**53 + 1])
-def test_int64_is_exact(number: int) -> None:
+def test_an_int64_is_read_exactly(number: int) -> None:
     for text in (f'"{number}"', str(number)):
         message = server(f'{{"sessionResumptionUpdate":{{"lastConsumedClientMessageIndex":{text}}}}}')
         assert message.session_resumption_update is not None
@@ -221,7 +221,7 @@ def test_int64_is_exact(number: int) -> None:
         str(10**30),
     ],
 )
-def test_not_an_int64(text: str) -> None:
+def test_anything_but_an_int64_is_refused(text: str) -> None:
     value = f'{{"sessionResumptionUpdate":{{"lastConsumedClientMessageIndex":{text}}}}}'
     assert refused(value, SchemaMismatch).path.endswith("update.last_consumed_client_message_index")
 
@@ -230,7 +230,7 @@ BIG = [2**63, 2**64 - 1, 2**64, -(2**63) - 1, -(2**64), 10**30, -(10**30), 10**3
 
 
 @pytest.mark.parametrize("number", BIG)
-def test_huge_integers_stay_exact(number: int) -> None:
+def test_a_huge_integer_stays_exact(number: int) -> None:
     args = {"n": number, "deep": [{"x": [number, 1.5, 1e300, 1e20]}]}
     value = {"toolCall": {"functionCalls": [{"id": "1", "name": "f", "args": args}]}, "new": [number]}
     message = server_message(value)
@@ -245,12 +245,12 @@ def test_huge_integers_stay_exact(number: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["1e999", "-1e999", "NaN", "Infinity", "-Infinity", "1" * 5000, "-" + "9" * 400])
-def test_no_number(text: str) -> None:
+def test_anything_but_a_number_is_refused(text: str) -> None:
     refused(f'{{"key":"{CANARY}","x":{text}}}')
 
 
 @pytest.mark.parametrize(("text", "value"), [("40.0", 40), ("40", 40), ('"40.5"', 40.5), ("4e1", 40)])
-def test_float_forms(text: str, value: float) -> None:
+def test_a_float_is_read_from_a_number_or_a_string(text: str, value: float) -> None:
     message = CODEC.decode_client(f'{{"setup":{{"model":"m","generationConfig":{{"topK":{text}}}}}}}')
     assert message.setup is not None
     assert message.setup.generation_config is not None
@@ -258,7 +258,7 @@ def test_float_forms(text: str, value: float) -> None:
 
 
 @pytest.mark.parametrize("text", ['"x"', "true", "[]", '"NaN"', '"Infinity"', '"1e999"', "1" + "0" * 308 + "0"])
-def test_not_a_float(text: str) -> None:
+def test_anything_but_a_finite_float_is_refused(text: str) -> None:
     with pytest.raises((SchemaMismatch, InvalidJson)):
         CODEC.decode_client(f'{{"setup":{{"model":"m","generationConfig":{{"topK":{text}}}}}}}')
 
@@ -270,7 +270,7 @@ def test_not_a_float(text: str) -> None:
     ("text", "seconds"),
     [('"9.5s"', 9.5), ('"0s"', 0), ('"-1.000000001s"', -1.000000001), ('"50s"', 50), ("9.5", 9.5), ("9", 9)],
 )
-def test_durations(text: str, seconds: float) -> None:
+def test_durations_are_read_in_seconds(text: str, seconds: float) -> None:
     message = server(f'{{"goAway":{{"timeLeft":{text}}}}}')
     assert message.go_away is not None
     assert message.go_away.time_left == seconds
@@ -279,7 +279,7 @@ def test_durations(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     "text", ['"9.5"', '"s"', '"1e3s"', '".5s"', '"1.s"', '"+1s"', '" 1s"', '"1s\\n"', '"1.0000000001s"', "true", '""']
 )
-def test_not_a_duration(text: str) -> None:
+def test_anything_but_a_duration_is_refused(text: str) -> None:
     assert refused(f'{{"goAway":{{"timeLeft":{text}}}}}', SchemaMismatch).path == "go_away.time_left"
 
 
@@ -287,10 +287,10 @@ def time_of(text: str) -> datetime | None:
     search = {"googleSearch": {"timeRangeFilter": {"startTime": text}}}
     message = client({"setup": {"model": "m", "tools": [search]}})
     assert message.setup is not None
-    found = message.setup.tools[0].google_search
-    assert found is not None
-    assert found.time_range_filter is not None
-    return found.time_range_filter.start_time
+    google_search = message.setup.tools[0].google_search
+    assert google_search is not None
+    assert google_search.time_range_filter is not None
+    return google_search.time_range_filter.start_time
 
 
 @pytest.mark.parametrize(
@@ -304,7 +304,7 @@ def time_of(text: str) -> datetime | None:
         ("2026-11-22T10:00:00.000001-02:00", 1, -2),
     ],
 )
-def test_timestamps(text: str, micros: int, hours: int) -> None:
+def test_timestamps_are_read_to_the_microsecond(text: str, micros: int, hours: int) -> None:
     zone = timezone(timedelta(hours=hours))
     assert time_of(text) == datetime(2026, 11, 22, 10, microsecond=micros, tzinfo=zone)
 
@@ -324,7 +324,7 @@ def test_timestamps(text: str, micros: int, hours: int) -> None:
         "",
     ],
 )
-def test_not_a_timestamp(text: str) -> None:
+def test_anything_but_a_timestamp_is_refused(text: str) -> None:
     with pytest.raises(SchemaMismatch, match="RFC 3339"):
         time_of(text)
 
@@ -361,7 +361,7 @@ def test_not_a_timestamp(text: str) -> None:
         b'{"a":tru}',
     ],
 )
-def test_no_strict_json(text: bytes | str) -> None:
+def test_anything_but_strict_json_is_refused(text: bytes | str) -> None:
     refused(text)
     with pytest.raises(InvalidJson):
         CODEC.decode_client(text)
@@ -370,7 +370,7 @@ def test_no_strict_json(text: bytes | str) -> None:
 
 
 @pytest.mark.parametrize("text", [b"null", b"[]", b'"x"', b"1", b"true", b'[{"serverContent":{}}]'])
-def test_the_top_is_an_object(text: bytes) -> None:
+def test_the_top_must_be_an_object(text: bytes) -> None:
     assert refused(text).why == "the top of a message must be an object"
 
 
@@ -384,7 +384,7 @@ def test_strings_keep_every_character() -> None:
 
 
 def nested(levels: int, kind: str = "[]") -> bytes:
-    """``levels`` levels altogether, the object at the top included; brackets inside strings do not count."""
+    """JSON with ``levels`` levels, including the object at the top; brackets in strings do not count."""
     left, right = ("[", "]") if kind == "[]" else ('{"a":', "}")
     bottom = '"[[[{{{\\"[["' if kind == "[]" else "null"
     return f'{{"x":{left * (levels - 1)}{bottom}{right * (levels - 1)}}}'.encode()
@@ -392,19 +392,19 @@ def nested(levels: int, kind: str = "[]") -> bytes:
 
 @pytest.mark.parametrize("kind", ["[]", "{}"])
 @pytest.mark.parametrize("limit", [1, 2, 7, 128])
-def test_depth(limit: int, kind: str) -> None:
+def test_depth_is_bounded(limit: int, kind: str) -> None:
     codec = Codec(max_depth=limit)
     for levels in range(max(1, limit - 1), limit + 1):
         assert "x" in codec.decode_server(nested(levels, kind)).extra
     for levels in (limit + 1, limit + 2, 1000, 2000, 100_000):
         with pytest.raises(InvalidJson) as caught:
             codec.decode_server(nested(levels, kind))
-        if levels < 1000:  # beyond that it is the parser that refuses
+        if levels < 1000:  # beyond that the parser refuses
             assert caught.value.why == f"nested deeper than {limit} levels"
             assert caught.value.position == len(b'{"x":') + (limit - 1) * (1 if kind == "[]" else 5)
 
 
-def test_wide_is_not_deep() -> None:
+def test_width_is_not_bounded() -> None:
     assert len(server(dumps({"x": [[] for _ in range(1000)]})).extra["x"]) == 1000
 
 
@@ -419,8 +419,8 @@ def schema(levels: int) -> bytes:
     return f'{{"setup":{{"model":"m","generationConfig":{{"responseSchema":{text}}}}}}}'.encode()
 
 
-def test_depth_does_not_depend_on_the_callers_stack() -> None:
-    # 600 frames of the 1,000 that there are by default.
+def test_the_bound_does_not_depend_on_the_callers_stack() -> None:
+    # 600 of the 1,000 frames that Python allows by default.
     for text, decode in (
         (nested(128), CODEC.decode_server),
         (nested(128, "{}"), CODEC.decode_server),

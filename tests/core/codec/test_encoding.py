@@ -1,4 +1,4 @@
-"""Messages to text: how it is written, what is refused, and that it comes back as it went."""
+"""Messages to text: the codec writes the forms of the service, refuses bad values, and reads its own text back."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def refused(message: object, path: str, why: str = "", *, codec: Codec = GEMINI)
     assert CANARY not in f"{error} {error!r} {vars(error)}"
 
 
-def test_how_clients_write() -> None:
+def test_a_client_writes_compact_json() -> None:
     message = LiveClientMessage(
         setup=LiveClientSetup(
             model="models/m",
@@ -86,7 +86,7 @@ def test_how_clients_write() -> None:
     )
 
 
-def test_empty_lists_are_told_from_absent_ones() -> None:
+def test_an_empty_list_differs_from_an_absent_one() -> None:
     update = LiveClientContextUpdate(tools=LiveClientContextUpdateTools(tools=[]))
     assert GEMINI.to_dict(LiveClientMessage(context_update=update)) == {"contextUpdate": {"tools": {"tools": []}}}
     update = LiveClientContextUpdate(tools=LiveClientContextUpdateTools())
@@ -96,17 +96,17 @@ def test_empty_lists_are_told_from_absent_ones() -> None:
 @pytest.mark.parametrize(
     "data", [b"\xfb\xff", bytearray(b"\xfb\xff"), memoryview(b"\xfb\xff"), memoryview(b"\xfb\0\xff")[::2]]
 )
-def test_standard_base64(data: Any) -> None:
+def test_bytes_become_standard_base64(data: Any) -> None:
     assert GEMINI.to_dict(Blob(mime_type="a/b", data=data)) == {"mimeType": "a/b", "data": "+/8="}
     text = Codec.encode_audio("audio/pcm;rate=16000", data)
     assert json.loads(text) == {"realtimeInput": {"audio": {"mimeType": "audio/pcm;rate=16000", "data": "+/8="}}}
 
 
-def test_base64_of_wider_views() -> None:
+def test_a_memoryview_of_any_item_size_is_encoded() -> None:
     assert GEMINI.to_dict(Blob(data=memoryview(array("H", [1, 2]))))["data"] in ("AQACAA==", "AAEAAg==")
 
 
-def test_vertex_spellings() -> None:
+def test_vertex_has_its_own_keys() -> None:
     usage = LiveServerMessage(usage_metadata=UsageMetadata(response_token_count=1, response_tokens_details=[]))
     assert json.loads(VERTEX.encode_server(usage)) == {
         "usageMetadata": {"candidatesTokenCount": 1, "candidatesTokensDetails": []}
@@ -134,14 +134,14 @@ def test_vertex_spellings() -> None:
         ),
     ],
 )
-def test_fields_of_the_other_backend(message: LiveClientSetup, path: str, codec: Codec) -> None:
+def test_a_field_of_the_other_backend_is_refused(message: LiveClientSetup, path: str, codec: Codec) -> None:
     other = Backend.VERTEX if codec is GEMINI else Backend.GEMINI
     why = f"only the {other} backend takes this field"
     refused(LiveClientMessage(setup=message), path, why, codec=codec)
     Codec(other).encode_client(LiveClientMessage(setup=message))
 
 
-def test_servers_write_any_field() -> None:
+def test_a_server_may_write_any_field() -> None:
     message = LiveServerMessage(setup_complete=LiveServerSetupComplete(session_id="s"))
     assert json.loads(GEMINI.encode_server(message)) == {"setupComplete": {"sessionId": "s"}}
     refused(message, "setup_complete.session_id", "vertex")
@@ -208,7 +208,7 @@ NAN = float("nan")
         (FunctionCall(extra=[1]), "", "expected an object, got a list"),
     ],
 )
-def test_what_cannot_be_sent(message: Any, path: str, why: str) -> None:
+def test_an_invalid_message_is_refused_with_its_path(message: Any, path: str, why: str) -> None:
     refused(message, path, why)
 
 
@@ -220,7 +220,7 @@ class Text(str):
     pass
 
 
-def test_json_values() -> None:
+def test_free_form_values_are_written_unchanged() -> None:
     args = {"a": (1, 2.5, None, True), "b": Mood.GOOD, "c": Text("x"), "d": [], "e": {}, "n": 2**1023, "f": [10**30]}
     assert GEMINI.to_dict(FunctionCall(args=args))["args"] == {
         **args,
@@ -236,7 +236,7 @@ def test_json_values() -> None:
         assert GEMINI.to_dict(FunctionCall(args={"a": value})) == {"args": {"a": value}}
 
 
-def test_text_or_message() -> None:
+def test_text_is_a_shorthand_for_a_message() -> None:
     text = LiveConnectConfig(system_instruction="be brief")
     assert GEMINI.to_dict(text) == {"systemInstruction": "be brief"}
     whole = LiveConnectConfig(system_instruction=Content(parts=[Part(text="be brief")]))
@@ -256,7 +256,7 @@ def test_text_or_message() -> None:
         (1e11, "1" + "0" * 11 + "s"),
     ],
 )
-def test_durations(seconds: float, text: str) -> None:
+def test_durations_are_written_with_nine_digits_at_most(seconds: float, text: str) -> None:
     message = LiveServerMessage(go_away=LiveServerGoAway(time_left=seconds))
     encoded = GEMINI.encode_server(message)
     assert json.loads(encoded) == {"goAway": {"timeLeft": text}}
@@ -268,7 +268,7 @@ class Nowhere(tzinfo):
         return None
 
 
-def test_timestamps() -> None:
+def test_timestamps_are_written_in_utc() -> None:
     zone = timezone(timedelta(hours=2))
     token = AuthToken(
         expire_time=datetime(2026, 1, 1, 2, tzinfo=zone), new_session_expire_time=datetime(2026, 1, 1, 0, 0, 0, 5, UTC)
@@ -301,7 +301,7 @@ def nested(levels: int) -> Any:
     return value
 
 
-def test_the_whole_message_is_bounded_and_the_other_end_takes_it() -> None:
+def test_the_deepest_message_is_accepted_by_the_other_end() -> None:
     for limit in (8, 20, 128):
         codec = Codec(max_depth=limit)
         # {"toolCall": {"functionCalls": [{"args": {"a": ...}}]}} are five levels.
@@ -318,7 +318,7 @@ def test_the_whole_message_is_bounded_and_the_other_end_takes_it() -> None:
                 codec.encode_server(message)
 
 
-def test_messages_in_messages_are_bounded_too() -> None:
+def test_nested_messages_count_towards_the_depth() -> None:
     schema = Schema()
     for _ in range(5000):
         schema = Schema(items=schema)
@@ -327,7 +327,7 @@ def test_messages_in_messages_are_bounded_too() -> None:
     assert caught.value.__context__ is None
 
 
-def test_what_contains_itself() -> None:
+def test_a_value_that_contains_itself_is_refused() -> None:
     loop: list[Any] = []
     loop.append(loop)
     with pytest.raises(InvalidMessage, match="nested deeper"):
@@ -336,7 +336,7 @@ def test_what_contains_itself() -> None:
 
 @pytest.mark.parametrize("text", ["\ud800", "a\udfff", "\udc00\ud800"])
 @pytest.mark.parametrize("codec", [GEMINI, VERTEX])
-def test_lone_surrogates(text: str, codec: Codec) -> None:
+def test_a_lone_surrogate_is_refused_with_its_path(text: str, codec: Codec) -> None:
     content = LiveClientContent(turns=[Content(parts=[Part(text="good"), Part(text=CANARY + text)])])
     server = LiveServerMessage(server_content=LiveServerContent(model_turn=Content(parts=[Part(text=CANARY + text)])))
     key = LiveClientContent(turns=[Content(parts=[Part(function_call=FunctionCall(name="f", args={"a": {text: 1}}))])])
@@ -356,7 +356,7 @@ def test_lone_surrogates(text: str, codec: Codec) -> None:
         assert CANARY not in repr(caught.value)
 
 
-def test_integers_over_64_bits_go_out_exactly() -> None:
+def test_integers_over_64_bits_are_written_exactly() -> None:
     responses = [FunctionResponse(id="1", name="f", response={"n": 2**64, "é": 10**30})]
     message = LiveClientMessage(tool_response=LiveClientToolResponse(function_responses=responses))
     text = GEMINI.encode_client(message)
@@ -364,9 +364,9 @@ def test_integers_over_64_bits_go_out_exactly() -> None:
     assert GEMINI.decode_client(text, strict=True) == message
 
 
-# --- as the service writes --------------------------------------------------------------------------------------
+# --- the form of the service ------------------------------------------------------------------------------------
 
-# The two differ in how they write very small numbers; both are JSON for the same.
+# The two write very small numbers differently, but with the same value.
 plain_floats = st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: x == 0 or abs(x) >= 1e-4)
 surrogates = st.characters(codec="utf-8")
 json_values = st.recursive(
@@ -379,21 +379,21 @@ json_objects = st.dictionaries(st.text(surrogates), json_values)
 
 @given(json_objects)
 @example({"a": {}, "b": [], "c": [[]], "d": "\u2028\x7f\x00é\U0001f600", "e": -0.0, "f": 2**64})
-def test_servers_write_as_the_service_does(args: dict[str, Any]) -> None:
+def test_a_server_writes_indented_json_like_the_service(args: dict[str, Any]) -> None:
     value = {"toolCall": {"functionCalls": [{"id": "1", "name": "f", "args": args}]}}
     text = GEMINI.encode_server(server_message(value))
     assert text == (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 @given(json_objects)
-def test_round_trip_of_free_form_values(args: dict[str, Any]) -> None:
+def test_free_form_values_survive_a_round_trip(args: dict[str, Any]) -> None:
     message = LiveServerMessage(
         tool_call=LiveServerToolCall(function_calls=[FunctionCall(name="f", args=args)]), extra={"x": args}
     )
     assume("toolCall" not in args)
     back = GEMINI.decode_server(GEMINI.encode_server(message))
     assert back == message
-    assert repr(back.tool_call) == repr(message.tool_call)  # 1 and 1.0 and True are equal and not the same
+    assert repr(back.tool_call) == repr(message.tool_call)  # 1, 1.0 and True are equal but different
 
 
 @given(
@@ -403,7 +403,9 @@ def test_round_trip_of_free_form_values(args: dict[str, Any]) -> None:
     st.integers(-(2**63), 2**63 - 1),
     st.sampled_from(Backend),
 )
-def test_round_trip_of_each_kind(data: bytes, text: str, seconds: float, number: int, backend: Backend) -> None:
+def test_each_kind_of_value_survives_a_round_trip(
+    data: bytes, text: str, seconds: float, number: int, backend: Backend
+) -> None:
     codec = Codec(backend)
     part = Part(text=text, inline_data=Blob(mime_type=text, data=data), thought=bool(number % 2))
     update = LiveServerSessionResumptionUpdate(new_handle=text, last_consumed_client_message_index=number)
@@ -419,7 +421,7 @@ def test_round_trip_of_each_kind(data: bytes, text: str, seconds: float, number:
     assert attrs.evolve(back, go_away=None) == attrs.evolve(message, go_away=None)
 
 
-def test_declarations_come_back() -> None:
+def test_declarations_survive_a_round_trip() -> None:
     tool = Tool(
         function_declarations=[
             FunctionDeclaration(name="f", parameters=Schema(type="OBJECT", properties={"a_B": Schema(type="STRING")}))

@@ -1,4 +1,4 @@
-"""What the codec does not know is kept; what does not fit is refused with its path."""
+"""The codec keeps unknown fields, and refuses values that do not fit with their path."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ def test_unknown_fields_are_kept_at_every_level() -> None:
     assert refused(dumps(value), strict=True).why.startswith("unknown field 'newThing'")
 
 
-def test_extra_never_beats_a_known_field() -> None:
+def test_extra_never_overrides_a_known_field() -> None:
     message = LiveServerMessage(server_content=LiveServerContent(turn_complete=True, extra={"turnComplete": False}))
     assert json.loads(CODEC.encode_server(message)) == {"serverContent": {"turnComplete": True}}
 
 
-def test_extra_does_not_show_what_it_holds() -> None:
+def test_extra_shows_its_keys_but_not_its_values() -> None:
     assert CANARY not in repr(server_message({"new": CANARY, "serverContent": {"newer": {"a": CANARY}}}))
 
 
-def test_enum_names() -> None:
+def test_an_unknown_enum_name_is_kept_as_text() -> None:
     message = server_message(
         {
             "serverContent": {"turnCompleteReason": "BRAND_NEW", "interactionStatus": "IDLE"},
@@ -76,10 +76,10 @@ def test_enum_names() -> None:
         assert error.path == "server_content.interaction_status"
     numbered = server(b'{"serverContent":{"interactionStatus":1}}').server_content
     assert numbered is not None
-    assert numbered.interaction_status == "1"  # proto3 JSON allows numbers; which name they stand for is not published
+    assert numbered.interaction_status == "1"  # proto3 JSON allows numbers, but the service does not publish them
 
 
-def test_unknown_names_in_the_services_words() -> None:
+def test_an_unknown_name_is_refused_in_the_services_words() -> None:
     def closes(value: object) -> str:
         with pytest.raises(SchemaMismatch) as caught:
             client(value, strict=True)
@@ -120,14 +120,14 @@ def test_unknown_names_in_the_services_words() -> None:
         ({"usageMetadata": {"promptTokenCount": True}}, "usage_metadata.prompt_token_count", "got a boolean"),
     ],
 )
-def test_mismatches_name_their_path(value: Any, path: str, why: str) -> None:
+def test_a_mismatch_has_its_path(value: Any, path: str, why: str) -> None:
     error = refused(dumps({**value, "key": CANARY}))
     assert error.path == path
     assert why in error.why
 
 
 @pytest.mark.parametrize("backend", Backend)
-def test_usage_is_read_in_both_spellings(backend: Backend) -> None:
+def test_usage_is_read_from_the_keys_of_both_backends(backend: Backend) -> None:
     for key in ("responseTokenCount", "candidatesTokenCount", "response_token_count"):
         message = Codec(backend).decode_server(dumps({"usageMetadata": {key: 5}}), strict=True)
         assert message.usage_metadata is not None
@@ -141,16 +141,16 @@ def outcome(decode: Callable[[bytes], object], value: object) -> object:
         return str(error)
 
 
-def test_a_part_of_its_own() -> None:
+def test_a_message_with_one_part_is_read_as_that_part() -> None:
     blob = {"mimeType": "audio/pcm", "data": "AAAA"}
 
     def turn(**fields: Any) -> dict[str, Any]:
         return {"serverContent": {"modelTurn": {"parts": [{"inlineData": blob}], **fields}}}
 
     for value in (turn(), turn(role="model")):
-        found = CODEC.decode_server_part(dumps(value))
-        assert isinstance(found, tuple)
-        assert Codec.audio_message(found) == server_message(value)
+        part = CODEC.decode_server_part(dumps(value))
+        assert isinstance(part, tuple)
+        assert Codec.audio_message(part) == server_message(value)
     others: list[Any] = [
         turn(role=None),
         turn(role=5),

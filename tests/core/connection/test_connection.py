@@ -34,7 +34,6 @@ from live_protocol import (
     ConnectionState,
     Endpoint,
     IllegalInState,
-    Initiator,
     InvalidMessage,
     Limits,
     LiveClientMessage,
@@ -51,6 +50,7 @@ from live_protocol import (
     TurnState,
     UpgradeRequested,
 )
+from live_protocol.close_info import Initiator
 from live_protocol.messages import Backend, LiveClientContent
 from live_protocol.testing import Pair, chunks
 

@@ -28,11 +28,9 @@ from live_protocol import (
     ConnectionClosed,
     ConnectionFailed,
     ConnectionState,
-    Deadline,
     DeadlineExpired,
     Endpoint,
     FrameViolation,
-    Initiator,
     InvalidJson,
     InvalidMessage,
     Limits,
@@ -43,12 +41,14 @@ from live_protocol import (
     Phase,
     SchemaMismatch,
     ServerClosed,
-    StallKind,
     StallSuspected,
     Timeouts,
     TransportFailed,
 )
+from live_protocol.close_info import Initiator
+from live_protocol.events import StallKind
 from live_protocol.testing import Pair
+from live_protocol.timing import Deadline
 
 # --- faults of the peer -----------------------------------------------------------------------------------------
 
@@ -130,13 +130,13 @@ def test_broken_frames(server: bool) -> None:
 
 INVALID_FIELD = "Invalid JSON payload received. Unknown name \"x\" at 'setup.generation_config': Cannot find field."
 KNOWN = [
-    (1007, "API key not valid. Please pass a valid API key.", False, "API key was refused"),
-    (1007, "API Key not found. Please pass a valid API key.", False, "No API key arrived"),
+    (1007, "API key not valid. Please pass a valid API key.", False, "refused the API key"),
+    (1007, "API Key not found. Please pass a valid API key.", False, "had no API key"),
     (1007, "API key expired. Please renew the API key.", False, "expired"),
     (1007, "Request contains an invalid argument.", False, "see last_frames"),
-    (1007, INVALID_FIELD, False, "does not know this setup field"),
+    (1007, INVALID_FIELD, False, "does not know the named setup field"),
     (1007, ('Invalid JSON payload received. Unknown name "x" at \'' + "setup.a" * 20)[:123], False, "setup field"),
-    (1007, "Invalid value at 'setup.generation_config.seed' (TYPE_INT32)", False, "has a value"),
+    (1007, "Invalid value at 'setup.generation_config.seed' (TYPE_INT32)", False, "value of the named field"),
     (1007, "setup must be the first message and only the first", False, "setup twice"),
     (
         1007,
@@ -151,11 +151,11 @@ KNOWN = [
         "response_modalities",
     ),
     (1007, "Cannot extract voices from a non-audio request", False, "speech_config"),
-    (1007, "Sample rate changed from previously 24000 to 16000, which is not supported.", False, "One sample rate"),
+    (1007, "Sample rate changed from previously 24000 to 16000, which is not supported.", False, "one sample rate"),
     (1007, "Thinking level must be specified for this model", False, "thinking_level"),
     (1007, "Function response scheduling is not supported for this model", False, "scheduling"),
     (1007, "Media resolution is not supported in the live api.", False, "Remove the named option"),
-    (1007, "User location is not supported for the API use.", False, "not offered where"),
+    (1007, "User location is not supported for the API use.", False, "not available at the location"),
     (1007, "Invalid session handle", False, "start a new session"),
     (
         1008,
@@ -163,22 +163,22 @@ KNOWN = [
         False,
         "The model is unknown",
     ),
-    (1008, "Operation is not implemented, or supported, or enabled.", False, "does not support something"),
+    (1008, "Operation is not implemented, or supported, or enabled.", False, "does not support an option"),
     (1008, "Requested entity was not found.", False, "start a new session"),
-    (1008, "BidiGenerateContent session not found", False, "no longer known"),
+    (1008, "BidiGenerateContent session not found", False, "no longer knows"),
     (1008, "Your project has been denied access to this.", False, "console"),
     (1008, "Generative Language API has not been used in project 7 before", False, "Enable the API"),
-    (1009, "", False, "too big"),
+    (1009, "", False, "too large"),
     (1011, "Internal error occurred.", True, "retry after about a second"),
     (1011, "Internal error encountered.", True, "retry after about a second"),
     (1011, "The service is currently unavailable.", True, "backoff"),
     (1011, "Deadline expired before operation could complete.", True, "stalled turn"),
-    (1011, "You exceeded your current quota, please check your plan and billing details.", False, "Quota"),
-    (1011, "Resource has been exhausted (e.g. check quota).", False, "Quota"),
+    (1011, "You exceeded your current quota, please check your plan and billing details.", False, "quota"),
+    (1011, "Resource has been exhausted (e.g. check quota).", False, "quota"),
     (1011, "Your prepayment credits are depleted. Please go to", False, "top it up"),
     (1011, "Your project has exceeded its monthly spending cap", False, "spending cap"),
     (1011, "Token has been used too many times", False, "mint a new one"),
-    (1011, "keepalive ping timeout", True, "gave up waiting for a pong"),
+    (1011, "keepalive ping timeout", True, "got no pong in time"),
     (1011, "", True, "backoff"),
     (1013, "", True, "overloaded"),
     (1012, "", True, "restarts"),

@@ -15,11 +15,11 @@ from live_protocol import (
     FrameViolation,
     LimitExceeded,
     Limits,
-    Observation,
     Timeouts,
 )
 from live_protocol.connection import CloseWebSocket, MessageConnection, RefuseUpgrade
 from live_protocol.timing import Deadline
+from live_protocol.websocket import Observation
 
 # --- limits -----------------------------------------------------------------------------------------------------
 

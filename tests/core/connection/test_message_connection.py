@@ -19,7 +19,6 @@ from live_protocol import (
     FrameViolation,
     HandshakeFailed,
     IllegalInState,
-    Initiator,
     InvalidMessage,
     Limits,
     LiveProtocolError,
@@ -36,6 +35,7 @@ from live_protocol import (
     UpgradeRejected,
     UpgradeRequested,
 )
+from live_protocol.close_info import Initiator
 from live_protocol.connection import AcceptUpgrade, CloseWebSocket, MessageConnection, RefuseUpgrade
 from live_protocol.messages import Backend
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.assembly import guessed, heard, spoken, written
+from support.speech import guessed, heard, spoken, written
 
 from live_protocol.close_info import CloseInfo, Initiator
 from live_protocol.conversation import Role, TranscriptAssembler, Utterance

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.assembly import Server, content, heard, spoken, voice, written
+from support.speech import ReadyClient, content, heard, spoken, voice, written
 
 from live_protocol.close_info import CloseInfo, Initiator
 from live_protocol.conversation import TurnCollector, TurnView
@@ -46,9 +46,9 @@ def usage(total: int) -> UsageUpdated:
 
 class TestContents:
     def test_a_whole_turn(self) -> None:
-        server, collector = Server(), TurnCollector(keep_audio=True)
+        server, collector = ReadyClient(), TurnCollector(keep_audio=True)
         call = {"id": "call-1", "name": "f", "args": {"q": 1}}
-        events = server.says(
+        events = server.receive(
             content(inputTranscription={"text": "Hello"}),
             content(modelTurn={"parts": [{"text": "think", "thought": True}]}),
             content(**voice(b"\1\2" * 1200), outputTranscription={"text": "He"}),
@@ -213,8 +213,8 @@ MESSAGES: list[dict[str, Any]] = [
 
 @given(st.lists(st.sampled_from(MESSAGES), max_size=25))
 def test_every_word_and_token_is_in_one_turn(messages: list[dict[str, Any]]) -> None:
-    server, collector = Server(), TurnCollector(keep_audio=True)
-    events = server.says(*messages)
+    server, collector = ReadyClient(), TurnCollector(keep_audio=True)
+    events = server.receive(*messages)
     views = collect(collector, *events, CLOSED)
     assert all(view.complete for view in views[:-1])
     told = within(events)

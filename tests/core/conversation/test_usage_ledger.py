@@ -6,7 +6,7 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.assembly import Server, content
+from support.speech import ReadyClient, content
 
 from live_protocol.conversation import ModalityUsage, TurnUsage, UsageLedger
 from live_protocol.events import Event, GoAway, Interrupted, SetupComplete, TurnComplete, TurnStarted, UsageUpdated
@@ -50,14 +50,14 @@ def start(generation: int) -> Event:
 
 
 def test_both_spellings_by_modality() -> None:
-    server, ledger = Server(), UsageLedger()
+    server, ledger = ReadyClient(), UsageLedger()
     messages = (
         content(outputTranscription={"text": "a"}),
         {**content(turnComplete=True), "usageMetadata": GEMINI},
         content(outputTranscription={"text": "b"}),
         {**content(turnComplete=True), "usageMetadata": VERTEX},
     )
-    for event in server.says(*messages):
+    for event in server.receive(*messages):
         ledger.feed(event)
     assert ledger.total == server.session.usage
     assert ledger.by_modality == ModalityUsage(

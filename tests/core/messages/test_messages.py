@@ -1,4 +1,4 @@
-"""What holds for every class of the vocabulary, whatever it says."""
+"""Properties of every message class and enum."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_evolves_and_compares_by_value(cls: type[Any]) -> None:
 CREDENTIAL = re.compile(r"(^|_)(api_key|secret|token|handle|credential|password|signature|headers)($|_)")
 
 
-def test_repr_does_not_fail_on_what_is_no_payload() -> None:
+def test_repr_accepts_any_value_in_place_of_a_payload() -> None:
     wrong: Any = 5
     assert "data=<int>" in repr(Blob(data=wrong))
 
@@ -154,7 +154,7 @@ def test_repr_hides_secrets_and_shortens_payloads(cls: type[Any]) -> None:
 
 
 @every_class
-def test_whatever_sounds_like_a_credential_is_hidden(cls: type[Any]) -> None:
+def test_every_field_named_like_a_credential_is_hidden(cls: type[Any]) -> None:
     for field in fields(cls):
         kind = shape(hints(cls)[field.name])
         if CREDENTIAL.search(field.name) and kind.item is str:
@@ -191,7 +191,7 @@ def test_secrets_stay_hidden_inside_other_messages() -> None:
     assert "hunter2" not in repr(to_setup(config, "models/m"))
 
 
-# --- documents ----------------------------------------------------------------------------------------------
+# --- docstrings ---------------------------------------------------------------------------------------------
 
 
 @every_class
@@ -264,12 +264,12 @@ def at(message: Any, path: tuple[str, ...]) -> Any:
     return message
 
 
-def given(message: Any) -> set[str]:
+def set_fields(message: Any) -> set[str]:
     cls: Any = type(message)
     return {field.name for field in attrs.fields(cls) if getattr(message, field.name) != field.default}
 
 
-def test_there_is_a_place_for_every_option() -> None:
+def test_every_option_has_a_place() -> None:
     assert set(CONNECT_CONFIG_TO_SETUP) == set(OPTIONS)
     assert len(OPTIONS) == 25
 
@@ -293,25 +293,25 @@ def test_option_goes_to_its_place_and_nowhere_else(option: str) -> None:
     path = CONNECT_CONFIG_TO_SETUP[option]
     assert at(setup, path) == value
     assert setup.model == "models/m"
-    assert given(setup) == {"model", path[0]}
+    assert set_fields(setup) == {"model", path[0]}
     if len(path) == 2:
-        assert given(setup.generation_config) == {path[1]}
+        assert set_fields(setup.generation_config) == {path[1]}
 
 
 @pytest.mark.parametrize("value", [0, 0.0, False])
-def test_falsy_is_not_absent(value: float) -> None:
+def test_a_falsy_value_is_not_absent(value: float) -> None:
     setup = to_setup(LiveConnectConfig(temperature=value, explicit_vad_signal=False), "m")
     assert setup.generation_config == GenerationConfig(temperature=value)
     assert setup.explicit_vad_signal is False
 
 
-def test_nothing_given_is_nothing_set() -> None:
+def test_no_options_make_an_empty_setup() -> None:
     empty = LiveConnectConfig(tools=[], system_instruction="", response_modalities=[])
     for config in (LiveConnectConfig(), empty):
         assert to_setup(config, "m") == LiveClientSetup(model="m")
 
 
-def test_single_options_override_the_generation_config() -> None:
+def test_an_option_overrides_the_generation_config() -> None:
     base = GenerationConfig(temperature=0.1, top_p=0.2, extra={"newField": 1})
     config = LiveConnectConfig(generation_config=base, temperature=0.9, response_modalities=[Modality.AUDIO])
     assert to_setup(config, "m").generation_config == GenerationConfig(
@@ -320,7 +320,7 @@ def test_single_options_override_the_generation_config() -> None:
     assert base.temperature == 0.1
 
 
-def test_empty_generation_config_is_kept() -> None:
+def test_an_empty_generation_config_is_kept() -> None:
     assert to_setup(LiveConnectConfig(generation_config=GenerationConfig()), "m").generation_config is not None
 
 

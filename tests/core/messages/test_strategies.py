@@ -1,4 +1,4 @@
-"""The strategies are worth what they draw: valid messages of every class, and every field of it."""
+"""The strategies draw valid messages of every class, with every field."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPOKEN = [
     pytest.param(backend, cls, id=f"{backend}-{name}")
     for backend in Backend
     for name, cls in MESSAGES.items()
-    # A class whose every field is for the other backend is not spoken to this one.
+    # Some classes have fields of the other backend only.
     if not fields(cls) or any(field.metadata.get("only") in (None, backend) for field in fields(cls))
 ]
 
@@ -29,7 +29,9 @@ SPOKEN = [
 @pytest.mark.parametrize(("backend", "cls"), SPOKEN)
 @settings(CALM, max_examples=5)
 @given(data=st.data())
-def test_messages_are_valid_and_come_back(backend: Backend, cls: type[Any], data: st.DataObject) -> None:
+def test_drawn_messages_are_valid_and_survive_a_round_trip(
+    backend: Backend, cls: type[Any], data: st.DataObject
+) -> None:
     message = data.draw(messages_of(cls, RULES[backend], depth=2))
     choice = [getattr(message, member) for member in ONEOFS.get(cls.__name__, ())]
     assert sum(member is not None for member in choice) <= 1
@@ -47,7 +49,7 @@ def test_every_field_is_drawn(cls: type[Any]) -> None:
         find(messages_of(cls, Rules(most_fields=12), depth=1), is_set, settings=search)
 
 
-def test_rules_are_obeyed() -> None:
+def test_drawn_messages_obey_the_rules() -> None:
     rules = Rules(zeros=False, leave_out=frozenset({"LiveServerMessage.server_content"}))
 
     @settings(CALM, max_examples=30)
@@ -61,7 +63,7 @@ def test_rules_are_obeyed() -> None:
     check()
 
 
-def test_depth_is_bounded() -> None:
+def test_drawn_messages_have_bounded_depth() -> None:
     @settings(CALM, max_examples=30)
     @given(messages_of(LiveServerMessage, depth=1))
     def check(message: LiveServerMessage) -> None:

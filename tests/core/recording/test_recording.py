@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from core.recording.scenes import HANDLE_CANARY, KEY_CANARY
-from live_protocol import Observation
 from live_protocol import events as ev
 from live_protocol.connection import LiveConnection
 from live_protocol.endpoint import Endpoint
@@ -19,7 +18,7 @@ from live_protocol.messages import LiveServerContent, LiveServerMessage
 from live_protocol.reconnect import PersistentConnection
 from live_protocol.recording import Recorder, TraceFrame, TraceNote, TraceReader
 from live_protocol.testing import FakeClock, Pair
-from live_protocol.websocket import WebSocketLink
+from live_protocol.websocket import Observation, WebSocketLink
 from live_transports.recording import record_to
 
 ENDPOINT = Endpoint.gemini(api_key=KEY_CANARY)

@@ -262,7 +262,7 @@ def test_title_end_and_hint() -> None:
     assert "<title>A &lt;b&gt;</title>" in page
     assert "models/m · f" in page
     assert '<div class="end bad">' in page
-    assert "A fault of the service" in page
+    assert "The service failed" in page
     assert '<div class="end ok">' in render(begun(note(1.0, "closed", code=1000, clean=True)))
     assert '<div class="end open">' in render(begun())
 

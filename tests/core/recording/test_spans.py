@@ -378,7 +378,7 @@ def test_a_recorded_hint_and_odd_facts() -> None:
     assert (end.hint, end.clean, end.reason) == ("as it said", True, "")
     end = begun(note(1.0, "closed", code=10**30, error="text", clean="yes")).summary.end
     assert (end.recorded, end.code, end.clean, end.error) == (True, None, False, "")
-    assert "network was lost" in end.hint
+    assert "network failed" in end.hint
     rejected = mark(Timeline.from_records([note(0.0, "rejected", status=403)]), "rejected")
     assert (rejected.detail, rejected.problem) == ("HTTP 403", True)
 

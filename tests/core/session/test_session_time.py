@@ -18,17 +18,10 @@ from support.core import (
     tell,
 )
 
-from live_protocol import (
-    ConnectionFailed,
-    Deadline,
-    DeadlineExpired,
-    LiveSession,
-    Phase,
-    StallKind,
-    StallSuspected,
-    Timeouts,
-)
+from live_protocol import ConnectionFailed, DeadlineExpired, LiveSession, Phase, StallSuspected, Timeouts
+from live_protocol.events import StallKind
 from live_protocol.messages import AudioTranscriptionConfig, GenerationConfig
+from live_protocol.timing import Deadline
 
 AUDIO = {"serverContent": {"modelTurn": {"parts": [{"inlineData": {"mimeType": "audio/pcm", "data": "AAAA"}}]}}}
 STALL = Timeouts(setup=None, stall=5.0)

@@ -32,7 +32,6 @@ from live_protocol import (
     Endpoint,
     HandshakeFailed,
     IllegalInState,
-    Initiator,
     Limits,
     LiveProtocolError,
     LiveServerMessage,
@@ -44,6 +43,7 @@ from live_protocol import (
     TurnComplete,
     UpgradeRequested,
 )
+from live_protocol.close_info import Initiator
 from live_protocol.emulator import Emulator, EmulatorOptions
 from live_protocol.emulator.token_service import token_service
 from live_protocol.messages import Content, LiveServerContent, Part

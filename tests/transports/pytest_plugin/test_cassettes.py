@@ -96,7 +96,7 @@ def test_anew(cassettes: Cassettes, real: Endpoint) -> None:
         ask(server.endpoint, "Hi")
         ask(server.endpoint, "Hi")
     assert len(cassette_files(cassettes.folder, "x")) == 2
-    cassettes.anew = True
+    cassettes.rerecord = True
     with cassettes("x", endpoint=real) as server:
         ask(server.endpoint, "Ho")
     assert [path.name for path in cassettes.folder.iterdir()] == ["x.jsonl"]

@@ -14,8 +14,9 @@ from typing import Any, Self
 import attrs
 from support.patience import PATIENCE
 
-from live_protocol import Endpoint, GoAwayPolicy, ReconnectPolicy, Timeouts
+from live_protocol import Endpoint, ReconnectPolicy, Timeouts
 from live_protocol.emulator import Emulator, EmulatorOptions
+from live_protocol.reconnect import GoAwayPolicy
 from live_transports import asyncio as live_asyncio
 
 TEXT = {"response_modalities": ["TEXT"]}

@@ -14,8 +14,9 @@ import pytest
 from transports.reconnecting.service import EAGER, QUIET, TEXT, Cutter, Service, user
 from transports.runtimes.kit.kit import Kit
 
-from live_protocol import ConnectionClosed, ConnectionFailed, InputLost, LossReason, Reconnecting
+from live_protocol import ConnectionClosed, ConnectionFailed, InputLost, Reconnecting
 from live_protocol.emulator import Say, UserTurn
+from live_protocol.events import LossReason
 
 CUTS = 100
 

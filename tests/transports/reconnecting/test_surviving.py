@@ -20,17 +20,17 @@ from live_protocol import (
     InputLost,
     InvalidMessage,
     NotConnected,
-    OfflinePolicy,
     PersistentConnection,
     Phase,
     Reconnected,
     Reconnecting,
-    ReconnectReason,
     ServerClosed,
     SetupComplete,
     TransportFailed,
     TurnComplete,
 )
+from live_protocol.events import ReconnectReason
+from live_protocol.reconnect import OfflinePolicy
 
 
 def options(**more: Any) -> dict[str, Any]:

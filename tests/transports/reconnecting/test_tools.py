@@ -14,8 +14,8 @@ from transports.reconnecting.service import EAGER, QUIET, TEXT, until
 from transports.runtimes.kit.kit import Kit
 from transports.runtimes.kit.peer import Conn, Peer
 
-from live_protocol import Behavior, Reconnected, TextChunk, ToolCallCancelled, ToolCallRequested
-from live_protocol.messages import FunctionResponseScheduling
+from live_protocol import Reconnected, TextChunk, ToolCallCancelled, ToolCallRequested
+from live_protocol.messages import Behavior, FunctionResponseScheduling
 from live_protocol.tools import ToolRegistry
 from live_transports import asyncio as live_asyncio
 from live_transports.tools import ToolEnd, ToolOutcome, ToolResult

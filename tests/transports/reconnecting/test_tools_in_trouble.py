@@ -13,8 +13,8 @@ from transports.reconnecting.service import QUIET, until
 from transports.runtimes.kit.kit import Kit
 from transports.runtimes.kit.peer import Conn, Peer
 
-from live_protocol import Behavior, Endpoint, ToolCallCancelled, ToolCallRequested
-from live_protocol.messages import FunctionResponsePart, FunctionResponseScheduling
+from live_protocol import Endpoint, ToolCallCancelled, ToolCallRequested
+from live_protocol.messages import Behavior, FunctionResponsePart, FunctionResponseScheduling
 from live_protocol.session import profile_for
 from live_protocol.tools import ToolRegistry
 from live_transports.tools import ToolEnd, ToolResult

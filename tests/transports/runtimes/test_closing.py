@@ -19,12 +19,12 @@ from live_protocol import (
     ConnectionClosing,
     ConnectionState,
     DeadlineExpired,
-    Initiator,
     Limits,
     LiveProtocolError,
     Timeouts,
     TransportFailed,
 )
+from live_protocol.close_info import Initiator
 from live_protocol.events import ConnectionClosed, SetupComplete, TextChunk
 from live_protocol.timing import Deadline
 

@@ -13,7 +13,8 @@ from support.patience import PATIENCE, at_once
 from transports.runtimes.kit.kit import Kit
 from transports.runtimes.kit.peer import Conn, Peer
 
-from live_protocol import Initiator, LiveProtocolError, TransportFailed
+from live_protocol import LiveProtocolError, TransportFailed
+from live_protocol.close_info import Initiator
 from live_protocol.events import ConnectionClosed, ConnectionFailed
 
 

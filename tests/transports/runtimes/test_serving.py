@@ -23,10 +23,10 @@ from live_protocol import (
     ServerClosed,
     Timeouts,
     TransportFailed,
-    Wants,
 )
 from live_protocol.events import Event, SetupReceived, UpgradeRequested
 from live_protocol.messages import LiveServerContent, LiveServerMessage, LiveServerSetupComplete
+from live_protocol.websocket import Wants
 
 GEMINI = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
 

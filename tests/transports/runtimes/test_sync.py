@@ -40,7 +40,6 @@ from live_protocol.reconnect import PersistentConnection
 from live_protocol.session import ClientCommands
 from live_protocol.timing import Deadline
 from live_transports.sync import LiveClientSession, LiveServer, LiveServerSession, WaitTimeout, connect
-from live_transports.sync.client_and_server_session import SyncClientSession
 
 pytestmark = pytest.mark.usefixtures("fresh")
 
@@ -107,12 +106,12 @@ def test_sending_with_a_timeout(secure: bool) -> None:
 def test_every_send_takes_a_timeout() -> None:
     for name, _ in inspect.getmembers(ClientCommands, inspect.isfunction):
         if not name.startswith("_"):
-            ours = inspect.signature(getattr(SyncClientSession, name))
+            ours = inspect.signature(getattr(LiveClientSession, name))
             theirs = inspect.signature(getattr(PersistentConnection, name))
             names = list(theirs.parameters)
             assert list(ours.parameters) == [*names, "timeout"]
             assert [ours.parameters[n] for n in names] == [theirs.parameters[n] for n in names]
-    for owner, names in ((SyncClientSession, ["send", "ping"]), (LiveServerSession, ["send", "send_setup_complete"])):
+    for owner, names in ((LiveClientSession, ["send", "ping"]), (LiveServerSession, ["send", "send_setup_complete"])):
         for name in names:
             assert "timeout" in inspect.signature(getattr(owner, name)).parameters
 

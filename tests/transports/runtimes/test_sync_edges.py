@@ -36,6 +36,7 @@ from live_protocol import (
 from live_protocol.timing import Deadline
 from live_transports.shared import steps
 from live_transports.sync import connect
+from live_transports.sync import dialing as _dialing
 from live_transports.sync import sockets as _sockets
 
 pytestmark = pytest.mark.usefixtures("fresh")
@@ -184,24 +185,24 @@ def test_the_next_address_is_tried(broken: str, monkeypatch: pytest.MonkeyPatch)
 
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
         waiter, bell = watch()
-        sock = _sockets._connect_tcp("name.test", 1, waiter, None)
+        sock = _dialing._connect_tcp("name.test", 1, waiter, None)
         assert sock.getpeername() == good
         sock.close()
         addresses[:] = [dead, dead]
         with pytest.raises(ConnectionRefusedError):
-            _sockets._connect_tcp("name.test", 1, waiter, None)
+            _dialing._connect_tcp("name.test", 1, waiter, None)
         bell.close()
         addresses[:] = [stuck, stuck]
         waiter, bell = watch(0.1)
         with pytest.raises(_sockets.WaitExpired):
-            _sockets._connect_tcp("name.test", 1, waiter, None)
+            _dialing._connect_tcp("name.test", 1, waiter, None)
         bell.close()
 
 
 def test_addresses_take_turns() -> None:
     six, four = socket.AF_INET6, socket.AF_INET
     found = [(family, 1, 6, "", (str(index), 1)) for index, family in enumerate((six, six, six, four, four))]
-    assert [address[4][0] for address in _sockets._interleave_families(found)] == ["0", "3", "1", "4", "2"]
+    assert [address[4][0] for address in _dialing._interleave_families(found)] == ["0", "3", "1", "4", "2"]
 
 
 def test_a_resolver_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:

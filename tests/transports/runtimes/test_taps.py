@@ -19,7 +19,7 @@ TOOLS = {"tools": [{"function_declarations": [{"name": "time"}]}]}
 
 
 @pytest.mark.parametrize("policy", [None, ReconnectPolicy()], ids=["once", "reconnecting"])
-def test_tap_and_profile(kit: Kit, policy: ReconnectPolicy | None) -> None:
+def test_observer_and_profile(kit: Kit, policy: ReconnectPolicy | None) -> None:
     sink = io.BytesIO()
     options: dict[str, Any] = {"observer": Recorder(sink), "profile": ModelProfile(audio_during_calls=False)}
 
@@ -39,6 +39,6 @@ def test_tap_and_profile(kit: Kit, policy: ReconnectPolicy | None) -> None:
             await session.close()
 
     kit.run(scenario)
-    timeline = Timeline.of(TraceReader(sink.getvalue()).records())
+    timeline = Timeline.from_records(TraceReader(sink.getvalue()).records())
     assert [call.name for call in timeline.tools] == ["time"]
     assert timeline.end is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import select
 import socket
 import ssl as tls
@@ -18,12 +19,14 @@ import anyio.to_thread
 from anyio.streams.tls import TLSStream
 
 from live_transports.shared.listening import FATAL, RETRY, names
-from live_transports.structured.runtime import ByteStream, Runtime, unwrapped
-from live_transports.structured.server import Listeners
+from live_transports.structured.runtime import ByteStream, Listeners, Runtime, unwrapped, write_now
 
-__all__ = ["RUNTIME", "AnyioListeners", "AnyioStream", "listen"]
+__all__ = ["RUNTIME", "AnyioListeners", "AnyioStream"]
 
 _logger = logging.getLogger("live_transports")
+
+_KNOWN_SOCKETS: Final = frozenset({"asyncio.trsock", "trio._socket"})
+"""Modules whose sockets have the ``fileno()`` -1 once they are closed. uvloop's keep a number that gets reused."""
 
 
 async def _reenter(token: anyio.lowlevel.EventLoopToken, function: Callable[[], Awaitable[None]]) -> None:
@@ -49,10 +52,13 @@ class AnyioStream(ByteStream):
     def __init__(self, stream: anyio.abc.ByteStream) -> None:
         self.can_half_close = not isinstance(stream, TLSStream)
         self._stream = stream
+        self._socket: socket.socket | None = None
         self._hung_up: select.poll | None = None
         sock = stream.extra(anyio.abc.SocketAttribute.raw_socket, None)  # noqa: S610 - this is not Django's
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if os.name == "posix" and self.can_half_close and type(sock).__module__ in _KNOWN_SOCKETS:
+                self._socket = sock
             if hasattr(select, "POLLRDHUP"):
                 self._hung_up = select.poll()
                 self._hung_up.register(sock.fileno(), select.POLLRDHUP)
@@ -74,6 +80,9 @@ class AnyioStream(ByteStream):
         except anyio.EndOfStream:
             return b""
 
+    def send_now(self, data: bytes) -> int:
+        return 0 if self._socket is None else write_now(self._socket.fileno(), data)
+
     async def send(self, data: bytes) -> None:
         await self._stream.send(data)
 
@@ -94,24 +103,6 @@ class AnyioStream(ByteStream):
 async def _connect(host: str, port: int, local_addr: tuple[str, int] | None) -> AnyioStream:
     local_host, local_port = local_addr or (None, None)
     return AnyioStream(await anyio.connect_tcp(host, port, local_host=local_host, local_port=local_port))
-
-
-RUNTIME: Final = Runtime(
-    now=anyio.current_time,
-    event=anyio.Event,
-    scope=anyio.CancelScope,
-    nursery=anyio.create_task_group,
-    checkpoint=anyio.lowlevel.checkpoint,
-    sleep=anyio.sleep,
-    sleep_forever=anyio.sleep_forever,
-    in_thread=anyio.to_thread.run_sync,
-    task=lambda: anyio.get_current_task().id,
-    token=anyio.lowlevel.current_token,
-    reenter=_reenter,
-    broken=(anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream),
-    wrap_stream=AnyioStream,
-    connect=_connect,
-)
 
 
 # --- servers ----------------------------------------------------------------------------------------------------
@@ -153,7 +144,7 @@ class AnyioListeners(Listeners):
                     nursery.start_soon(connected, stream)
 
 
-async def listen(host: str | Sequence[str], port: int, backlog: int) -> AnyioListeners:
+async def _listen(host: str | Sequence[str], port: int, backlog: int) -> AnyioListeners:
     """Listen on every address.
 
     Raises:
@@ -169,3 +160,22 @@ async def listen(host: str | Sequence[str], port: int, backlog: int) -> AnyioLis
             await anyio.aclose_forcefully(listener)
         raise
     return AnyioListeners(listeners)
+
+
+RUNTIME: Final = Runtime(
+    now=anyio.current_time,
+    event=anyio.Event,
+    scope=anyio.CancelScope,
+    nursery=anyio.create_task_group,
+    checkpoint=anyio.lowlevel.checkpoint,
+    sleep=anyio.sleep,
+    sleep_forever=anyio.sleep_forever,
+    in_thread=anyio.to_thread.run_sync,
+    task=lambda: anyio.get_current_task().id,
+    token=anyio.lowlevel.current_token,
+    reenter=_reenter,
+    broken=(anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream),
+    wrap_stream=AnyioStream,
+    connect=_connect,
+    listen=_listen,
+)

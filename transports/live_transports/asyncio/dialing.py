@@ -9,6 +9,7 @@ from typing import cast, final
 from aiohappyeyeballs import start_connection
 
 from live_protocol.timing import Deadline
+from live_transports.asyncio.last_words import LastWords
 from live_transports.shared import steps
 from live_transports.shared.proxy import ConnectTunnel, ProxyFailed
 from live_transports.shared.steps import DialPlan
@@ -147,6 +148,8 @@ async def _open(
                 transport = await loop.start_tls(transport, candidate, dial.tls, server_hostname=dial.server_hostname)
             if transport is None or candidate.lost:
                 raise ConnectionResetError
+            if transport is not made:
+                LastWords(made)
     except (OSError, ValueError) as error:  # ValueError: a name that the resolver cannot encode
         if expiry.expired():
             raise steps.dial_expired(step, dial) from None

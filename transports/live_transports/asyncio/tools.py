@@ -24,12 +24,12 @@ class _Stream(ToolStream):
         self.tasks: set[asyncio.Task[None]] = set()
 
     def _start(self, tool_task: ToolTask) -> None:
-        tool_task.handle = asyncio_task = asyncio.get_running_loop().create_task(self._run(tool_task))
-        self.tasks.add(asyncio_task)
-        asyncio_task.add_done_callback(lambda _: self._task_done(tool_task, asyncio_task))
+        tool_task.handle = task = asyncio.get_running_loop().create_task(self._run(tool_task))
+        self.tasks.add(task)
+        task.add_done_callback(lambda _: self._task_done(tool_task, task))
 
-    def _task_done(self, tool_task: ToolTask, asyncio_task: asyncio.Task[None]) -> None:
-        self.tasks.discard(asyncio_task)
+    def _task_done(self, tool_task: ToolTask, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
         if tool_task in self._scheduler.tasks:  # it was cancelled before it began
             self._finished(tool_task, ToolEnd.ABANDONED, None)
 
@@ -46,8 +46,8 @@ class _Stream(ToolStream):
                 end, failure = await self._work(tool_task)
         except asyncio.CancelledError as error:
             failure = error
-            asyncio_task = asyncio.current_task()
-            if tool_task.stopped is None and asyncio_task is not None and not asyncio_task.cancelling():
+            task = asyncio.current_task()
+            if tool_task.stopped is None and task is not None and not task.cancelling():
                 end, failure = await self._failed(tool_task, RuntimeError("it was cancelled"))  # of its own making
         finally:
             if tool_task.watch is not None:
@@ -55,20 +55,20 @@ class _Stream(ToolStream):
             self._finished(tool_task, end, failure)
 
     def _on_timeout(self, tool_task: ToolTask) -> None:
-        asyncio_task = asyncio.get_running_loop().create_task(self._time_out(tool_task))
-        self.tasks.add(asyncio_task)
-        asyncio_task.add_done_callback(self.tasks.discard)
+        task = asyncio.get_running_loop().create_task(self._time_out(tool_task))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
-        asyncio_task = asyncio.get_running_loop().create_task(asyncio.to_thread(function, *args))
+        task = asyncio.get_running_loop().create_task(asyncio.to_thread(function, *args))
         try:
-            return await asyncio.shield(asyncio_task)
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
-            while not asyncio_task.done():
+            while not task.done():
                 with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.wait([asyncio_task])
-            if not asyncio_task.cancelled():
-                asyncio_task.exception()  # nobody else looks
+                    await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # nobody else looks
             raise
 
     async def stop(self) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
-from live_protocol.codec import Codec
-from live_protocol.connection import CloseWebSocket
+from live_protocol.connection import CloseWebSocket, SessionOptions
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import FrameViolation
 from live_protocol.limits import Limits
@@ -16,7 +15,6 @@ from live_protocol.session import ConfigInput
 from live_protocol.timing import Timeouts
 from live_transports.bridges.client import (
     Arguments,
-    ClientOptions,
     LiveClientSession,
     _over_tasks,
     credentials_url,
@@ -63,12 +61,7 @@ def over_aiohttp(
     websocket: ClientWebSocketResponse[Any],
     endpoint: Endpoint,
     config: ConfigInput | None = None,
-    *,
-    model: str | None = None,
-    limits: Limits | None = None,
-    timeouts: Timeouts | None = None,
-    strict: bool = False,
-    codec: Codec | None = None,
+    **options: Unpack[SessionOptions],
 ) -> ConnectContext[LiveClientSession]:
     """Open a live session over an open WebSocket of ``aiohttp``: use it in ``async with``, or ``await`` it.
 
@@ -81,23 +74,17 @@ def over_aiohttp(
         websocket: What ``ws_connect()`` gave.
         endpoint: Where it leads, for the dialect and the names of models.
         config: `LiveConnectConfig`, a dict in its shape, or a whole `LiveClientSetup`.
-        model: The model; needed unless ``config`` is a setup that names it.
-        limits: Bounds; the defaults if left out. The library has its own ``max_msg_size``.
-        timeouts: Durations; the defaults if left out. Those of pings and of the upgrade are the library's.
-        strict: End the session at the first message that is unknown, undecodable or out of place; for tests.
-        codec: Dialect, if not the endpoint's.
+        **options: See `SessionOptions`. Frames, pings and the upgrade are under the library's own bounds.
 
     Raises:
+        TypeError: There is no such option.
         InvalidMessage: An argument cannot be used, or the service would refuse the setup.
         TransportFailed: The connection broke.
         DeadlineExpired: The setup took too long.
         ServerClosed: The server refused the setup and said why.
-        RemoteProtocolError: The server broke the protocol. After all but the first the WebSocket is closed.
+        RemoteProtocolError: The server broke the protocol. After all but the first two the WebSocket is closed.
     """
-    client = ClientOptions(
-        endpoint=endpoint, config=config, model=model, limits=limits, timeouts=timeouts, codec=codec, strict=strict
-    )
-    return _over_tasks(client, lambda: _WebSocket(websocket), compression=bool(websocket.compress))
+    return _over_tasks(endpoint, config, options, lambda: _WebSocket(websocket), compression=bool(websocket.compress))
 
 
 class _WebSocket(WebSocket):

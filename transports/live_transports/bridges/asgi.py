@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Final, TypeAlias, final
+from typing import Any, Final, TypeAlias, Unpack, final
 from urllib.parse import quote
 
-from live_protocol.codec import Codec
 from live_protocol.connection import (
     AcceptUpgrade,
     CloseWebSocket,
+    ConnectionOptions,
     HttpHandler,
     HttpRequest,
     HttpResponse,
@@ -22,12 +21,11 @@ from live_protocol.connection import (
 from live_protocol.errors import IllegalInState, InvalidMessage
 from live_protocol.events import UpgradeRequested
 from live_protocol.limits import Limits
-from live_protocol.timing import Timeouts
 from live_transports.bridges.client import start_close
 from live_transports.bridges.driver import LOST, TaskDriver, WebSocket, WebSocketEnd
-from live_transports.shared import steps
-from live_transports.shared.async_sessions import AsyncServerSession
-from live_transports.shared.steps import Response
+from live_transports.shared.async_sessions import AsyncServerSession, drain
+from live_transports.shared.options import check_options
+from live_transports.shared.steps import Response, ServePlan, close_arguments
 
 __all__ = ["AsgiApp", "LiveServerSession", "asgi_app"]
 
@@ -64,13 +62,10 @@ class LiveServerSession(AsyncServerSession):
 def asgi_app(
     handler: Handler | None = None,
     *,
-    limits: Limits | None = None,
-    timeouts: Timeouts | None = None,
-    strict: bool = True,
-    codec: Codec | None = None,
     process_request: ProcessRequest | None = None,
     connection_factory: Callable[[], MessageServerConnection] | None = None,
     http: HttpHandler | None = None,
+    **options: Unpack[ConnectionOptions],
 ) -> AsgiApp:
     """An ASGI application that serves live sessions, under any server and inside any framework that runs on asyncio.
 
@@ -79,59 +74,43 @@ def asgi_app(
     server and its middleware, unless it is only the connection's own end (the stream's error, or `StaleOperation`).
 
     Args:
-        handler: Called with each `LiveServerSession`; None, where the machine drives itself, to drain its events.
-        limits: Bounds; the defaults if left out. The server has its own for messages and for the request.
-        timeouts: Durations; the defaults if left out. Those of pings are the server's.
-        strict: End a connection, as the service does, at a message that is unknown, undecodable or out of place.
-        codec: Dialect; the one that the requested path belongs to if left out.
+        handler: Called with each `LiveServerSession`; None drains the events of a machine that drives itself.
         process_request: Called with each `UpgradeRequested`, whose target is relative to where the application is
             mounted; gives None to accept, or status, header fields and body to refuse with; may be a coroutine
             function. By default the paths of the service are accepted and others refused with 404.
         connection_factory: Makes the state machine of each connection in place of `MessageConnection.server`, for
-            example ``Emulator().message_connection``, and makes the parameters from ``limits`` to ``codec`` void.
-            Unless ``process_request`` is given, that machine answers the upgrade itself, and the handler is called as
-            soon as there is a connection; it must drain the events.
+            example ``Emulator().message_connection``; the options have no effect then. Unless ``process_request`` is
+            given, that machine answers the upgrade itself, and the handler is called as soon as there is a connection;
+            it must drain the events.
         http: Answers plain HTTP requests, as `live_protocol.connection.HttpFallback` has it, for example
             `live_protocol.emulator.token_service`; ``Limits.max_body`` bounds what they carry. What it raises goes
             on to the server. Without it they get 426.
+        **options: See `ConnectionOptions`. The server has its own bounds for messages and requests, and its own pings.
 
     Raises:
+        TypeError: There is no such option.
         InvalidMessage: Neither ``handler`` nor ``connection_factory`` was given.
     """
-    if handler is None and connection_factory is None:
-        raise InvalidMessage("handler", "somebody has to answer: give a handler or a connection_factory")
-
-    def machine() -> MessageServerConnection:
-        return MessageConnection.server(limits=limits, timeouts=timeouts, codec=codec, strict=strict)
-
-    process = process_request
-    if process is None and connection_factory is None:
-        process = steps.answer_request
-    front = _upgrade_required if http is None else _http_app(http, limits or Limits())
-    return AsgiApp(handler or _drain, connection_factory or machine, process, front)
-
-
-async def _drain(session: LiveServerSession) -> None:
-    async for _ in session:
-        pass
+    check_options(ConnectionOptions, options)
+    plan = ServePlan.make(
+        handler,
+        process_request,
+        connection_factory,
+        drain=drain,
+        default_connection=lambda: MessageConnection.server(**options),
+        timeouts=None,
+    )
+    return AsgiApp(plan, _upgrade_required if http is None else _http_app(http, options.get("limits") or Limits()))
 
 
 @final
 class AsgiApp:
     """What `asgi_app` makes: an ASGI 3 application for the scopes ``websocket``, ``http`` and ``lifespan``."""
 
-    def __init__(
-        self,
-        handler: Handler,
-        machine: Callable[[], MessageServerConnection],
-        process_request: ProcessRequest | None,
-        http: HttpApp,
-    ) -> None:
+    def __init__(self, plan: ServePlan, http: HttpApp) -> None:
         """Use `asgi_app` instead."""
+        self._plan = plan
         self._http = http
-        self._handler = handler
-        self._machine = machine
-        self._process_request = process_request
         self._wires: set[TaskDriver] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -176,7 +155,7 @@ class AsgiApp:
                 return
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        machine = self._machine()
+        machine = self._plan.connection_factory()
         try:
             driver = TaskDriver(machine, _WebSocket(scope, receive, send))
         except RuntimeError:
@@ -187,31 +166,17 @@ class AsgiApp:
         machine.requested(_target(scope), _headers(scope))
         self._wires.add(driver)
         driver.start()
-        failure: Exception | None = None
         try:
-            if await self._admit(session):
-                await self._handler(session)
+            fault = await session._serve(self._plan)
         except asyncio.CancelledError:
             driver.abort()
             await driver.closed.wait()
             raise
-        except Exception as error:
-            if not steps.is_own_end(error, driver.event_queue.info):
-                failure = error
         finally:
             self._wires.discard(driver)
-        await driver.close(*((1000, "") if failure is None else (1011, "Internal error encountered.")))
-        if failure is not None:
-            raise failure
-
-    async def _admit(self, session: LiveServerSession) -> bool:
-        """Answer the upgrade; False where it was refused."""
-        if self._process_request is None:
-            return True
-        request = await session._requested()
-        answer = self._process_request(request)
-        refusal = await answer if inspect.isawaitable(answer) else answer
-        return await session._answer(refusal)
+        await driver.close(*close_arguments(fault))
+        if fault is not None:
+            raise fault
 
 
 # --- plain HTTP ---------------------------------------------------------------------------------------------------

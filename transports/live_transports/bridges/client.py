@@ -7,18 +7,14 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Final, final
 
-import attrs
-
-from live_protocol.codec import Codec
-from live_protocol.connection import CloseWebSocket, MessageConnection
+from live_protocol.connection import CloseWebSocket, MessageConnection, SessionOptions
 from live_protocol.endpoint import Endpoint
-from live_protocol.limits import Limits
 from live_protocol.session import ConfigInput
-from live_protocol.timing import Timeouts
 from live_transports.bridges.driver import BridgeDriver, TaskDriver, WebSocket
 from live_transports.shared.async_sessions import AsyncClientSession, ConnectContext
+from live_transports.shared.options import check_options
 
-__all__ = ["Arguments", "ClientOptions", "LiveClientSession", "connect_context", "credentials_url", "start_close"]
+__all__ = ["Arguments", "LiveClientSession", "connect_context", "credentials_url", "start_close"]
 
 
 @final
@@ -62,34 +58,10 @@ def credentials_url(endpoint: Endpoint) -> str:
     return f"{'wss' if endpoint.secure else 'ws'}://{endpoint.host_header}{endpoint.target}"
 
 
-@final
-@attrs.frozen(kw_only=True)
-class ClientOptions:
-    """What the ``over_`` functions have in common: all that `MessageConnection.client` takes."""
-
-    endpoint: Endpoint
-    config: ConfigInput | None
-    model: str | None
-    limits: Limits | None
-    timeouts: Timeouts | None
-    codec: Codec | None
-    strict: bool
-
-    def machine(self) -> MessageConnection:
-        """One for each session."""
-        return MessageConnection.client(
-            self.endpoint,
-            self.config,
-            model=self.model,
-            limits=self.limits,
-            timeouts=self.timeouts,
-            codec=self.codec,
-            strict=self.strict,
-        )
-
-
 def connect_context(
-    client: ClientOptions,
+    endpoint: Endpoint,
+    config: ConfigInput | None,
+    options: SessionOptions,
     attach: Callable[[MessageConnection], BridgeDriver],
     *,
     headers: Iterable[tuple[str, str]] = (),
@@ -98,14 +70,17 @@ def connect_context(
     """Open a session.
 
     Args:
-        client: What it is to be.
+        endpoint: As the ``over_`` functions have it.
+        config: As there.
+        options: As there.
         attach: Makes the driver of a machine and lets it start.
         headers: Of the response to the upgrade, as far as the library tells.
         compression: Whether the library compresses.
     """
+    check_options(SessionOptions, options)
 
     async def open_session() -> LiveClientSession:
-        machine = client.machine()
+        machine = MessageConnection.client(endpoint, config, **options)
         machine.advance(asyncio.get_running_loop().time())
         machine.connected(tuple(headers), compression=compression)
         driver = attach(machine)
@@ -123,20 +98,22 @@ def connect_context(
 
 
 def _over_tasks(
-    client: ClientOptions,
+    endpoint: Endpoint,
+    config: ConfigInput | None,
+    options: SessionOptions,
     socket: Callable[[], WebSocket],
     *,
     headers: Iterable[tuple[str, str]] = (),
     compression: bool = False,
 ) -> ConnectContext[LiveClientSession]:
-    """Open a session over a library of coroutines; see `opening`."""
+    """Open a session over a library of coroutines; see `connect_context`."""
 
     def attach(machine: MessageConnection) -> BridgeDriver:
         driver = TaskDriver(machine, socket())
         driver.start()
         return driver
 
-    return connect_context(client, attach, headers=headers, compression=compression)
+    return connect_context(endpoint, config, options, attach, headers=headers, compression=compression)
 
 
 _STEPS: Final = 2  # of the event loop: the task begins; what it writes is written

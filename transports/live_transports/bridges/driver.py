@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import abc
 import asyncio
-from collections import deque
-from collections.abc import Callable
-from typing import Any, Final, assert_never, final
+import math
+from typing import Final, assert_never, final
 
 import attrs
 
@@ -18,10 +17,8 @@ from live_protocol.connection import (
     WebSocketAction,
 )
 from live_protocol.errors import LiveProtocolError
-from live_transports.shared import steps
-from live_transports.shared.async_sessions import AsyncDriver
-from live_transports.shared.steps import EventQueue
-from live_transports.shared.threadsafe_close import close_threadsafe
+from live_transports.shared.loop_driver import LoopDriver
+from live_transports.shared.steps import HIGH_WATER, LOW_WATER, MAX_TIMER_DELAY
 
 __all__ = [
     "LOST",
@@ -51,74 +48,25 @@ class WebSocketEnd:
 
 
 LOST: Final = WebSocketEnd()
+_READ_FIRST: Final = 0.001
+"""Seconds that a late timer waits."""
 _END_TIMEOUT: Final = 1.0  # seconds after a send failed for the library to say how the WebSocket ended
 
 
-@final
-class _Timer:
-    """One timer, which can be set to any time, and gives a program that was held up a chance to read first."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-        self._loop = loop
-        self._callback = callback
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
-        self._late = False
-
-    def set(self, due: float | None) -> None:
-        """Fire no later than that; a time that moved back is found out when it comes."""
-        if due is None or self._late:
-            return
-        if self._timer is not None:
-            if self._due <= due:
-                return
-            self._timer.cancel()
-        self._due = due
-        self._timer = self._loop.call_at(due, self._fire)
-
-    def cancel(self) -> None:
-        """Never fire again."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._late = True
-
-    def _fire(self) -> None:
-        self._timer = None
-        if not self._late and self._loop.time() - self._due > steps.MAX_TIMER_DELAY:
-            self._late = True
-            self._timer = self._loop.call_later(0.001, self._fire)
-            return
-        self._late = False
-        self._callback()
-
-
-class BridgeDriver(AsyncDriver):
-    """One connection: the machine, its timer and those who wait. Where messages come from and go to is a subclass's.
+class BridgeDriver(LoopDriver):
+    """One connection over messages. A subclass moves them between the machine and a library.
 
     Args:
-        machine: What it drives.
-
-    Attributes:
-        machine: As given.
-        gone: Set when the WebSocket has ended and nothing of this runs any more.
+        machine: The connection to drive.
     """
 
-    def __init__(self, machine: MessageServerConnection) -> None:
-        self.machine = machine
-        self.event_queue: EventQueue[Any] = EventQueue(machine, self.flush)
-        self.closed: asyncio.Event = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._deadline_timer = _Timer(self._loop, self._on_deadline)
-        self._new_events: asyncio.Future[None] | None = None
-        self._senders: deque[asyncio.Future[None]] = deque()
-        self._full = False
-        self._burst = 0
+    machine: MessageServerConnection
 
     # --- what a subclass supplies -------------------------------------------------------------------------------
 
     @abc.abstractmethod
     def _perform(self) -> None:
-        """See to it that the machine's actions are taken and what is to be read is read."""
+        """Have the machine's actions taken, and messages read if it wants them."""
 
     @abc.abstractmethod
     def _drop(self) -> None:
@@ -126,16 +74,15 @@ class BridgeDriver(AsyncDriver):
 
     # --- steps --------------------------------------------------------------------------------------------------
 
-    def tick(self) -> None:
-        self.machine.tick(self._loop.time())
-
     def flush(self) -> None:
         if self.closed.is_set():
             return
         self._perform()
         if self.machine.wants.close:
             self._drop()
-        self._deadline_timer.set(self.machine.next_deadline())
+        due = self.machine.next_deadline()
+        if due is not None and due < self._due:
+            self._arm(due)
 
     def _arrived(self, data: bytes | str) -> None:
         """A message came."""
@@ -152,78 +99,39 @@ class BridgeDriver(AsyncDriver):
         if self.closed.is_set():
             return
         self.tick()
-        if end.cause is not None:
-            self.event_queue.cause = end.cause
         if end.fault is not None:
             self.machine.fail(end.fault)
         if end.cause is not None:
+            self.event_queue.cause = end.cause
             self.machine.transport_failed(end.cause)
         else:
             self.machine.closed(end.code, end.reason)
         self.closed.set()
-        self._deadline_timer.cancel()
+        self._disarm()
         self._wake()
         self._wake_senders()
 
+    def _on_timer(self) -> None:
+        """Before a program that was held up gives up on the peer, the library's tasks read what has waited."""
+        if self._loop.time() - self._due > MAX_TIMER_DELAY:
+            self._due = -math.inf
+            self._timer = self._loop.call_later(_READ_FIRST, super()._on_timer)
+        else:
+            super()._on_timer()
+
     def _on_deadline(self) -> None:
-        if not self.closed.is_set():
-            self.machine.advance(self._loop.time())
-            self.flush()
-            self._wake()
-
-    # --- waiting ------------------------------------------------------------------------------------------------
-
-    def _wake(self) -> None:
-        if self._new_events is not None and not self._new_events.done():
-            self._new_events.set_result(None)
-
-    def _wake_senders(self) -> None:
-        while self._senders and (self.closed.is_set() or not self._full):
-            sender = self._senders.popleft()
-            if not sender.done():
-                sender.set_result(None)
-
-    async def wait_for_events(self) -> None:
-        self._deadline_timer.set(self.machine.next_deadline())
-        self._new_events = self._loop.create_future()
-        try:
-            await self._new_events
-        finally:
-            self._new_events = None
-
-    async def wait_writable(self) -> None:
-        self._burst += 1
-        if not self._full:
-            if self._burst >= steps.BURST:
-                self._burst = 0
-                await asyncio.sleep(0)
-            return
-        sender = self._loop.create_future()
-        self._senders.append(sender)
-        await sender
-        if self.closed.is_set():
-            raise steps.send_error(self.event_queue)
+        self.machine.advance(self._loop.time())
+        self.flush()
+        self._wake()
 
     # --- the end ------------------------------------------------------------------------------------------------
 
-    async def close(self, code: int, reason: str) -> None:
-        if asyncio.get_running_loop() is not self._loop:
-            await close_threadsafe(self._loop, lambda: self.close(code, reason))
-            return
-        self.tick()
-        self.machine.close(code, reason)
-        self.event_queue.begin_close()
-        self.flush()
-        if not self.machine.wants.read:
-            self.event_queue.make_room()
+    async def _close(self, code: int, reason: str) -> None:
         try:
-            await self.closed.wait()
-        except BaseException as error:
-            self.abort()
-            if isinstance(error, asyncio.CancelledError):
-                await self.closed.wait()  # a few steps of the loop
+            await super()._close(code, reason)
+        except asyncio.CancelledError:
+            await self.closed.wait()  # a few steps of the loop
             raise
-        self.event_queue.drain()
 
     def abort(self) -> None:
         if not self.closed.is_set():
@@ -299,9 +207,9 @@ class TaskDriver(BridgeDriver):
 
     def _update_full(self) -> None:
         waiting = self.machine.buffered_out + self._in_hand
-        if waiting > steps.HIGH_WATER:
+        if waiting > HIGH_WATER:
             self._full = True
-        elif self._full and waiting <= steps.LOW_WATER:
+        elif self._full and waiting <= LOW_WATER:
             self._full = False
             self._wake_senders()
 

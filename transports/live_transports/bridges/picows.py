@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from live_protocol.codec import Codec
-from live_protocol.connection import CloseWebSocket, MessageConnection
+from live_protocol.connection import CloseWebSocket, MessageConnection, SessionOptions
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import (
     DeadlineExpired,
@@ -21,7 +20,7 @@ from live_protocol.errors import (
 from live_protocol.limits import Limits
 from live_protocol.session import ConfigInput
 from live_protocol.timing import Deadline, Timeouts
-from live_transports.bridges.client import Arguments, ClientOptions, LiveClientSession, connect_context, credentials_url
+from live_transports.bridges.client import Arguments, LiveClientSession, connect_context, credentials_url
 from live_transports.bridges.driver import LOST, BridgeDriver, WebSocketEnd
 from live_transports.shared import steps
 from live_transports.shared.async_sessions import ConnectContext
@@ -67,12 +66,7 @@ def over_picows(
     listener: WSListener,
     endpoint: Endpoint,
     config: ConfigInput | None = None,
-    *,
-    model: str | None = None,
-    limits: Limits | None = None,
-    timeouts: Timeouts | None = None,
-    strict: bool = False,
-    codec: Codec | None = None,
+    **options: Unpack[SessionOptions],
 ) -> ConnectContext[LiveClientSession]:
     """Open a live session over an open connection of ``picows``: use it in ``async with``, or ``await`` it.
 
@@ -85,23 +79,17 @@ def over_picows(
         listener: The second, made by `picows_listener`; one serves one session.
         endpoint: Where it leads, for the dialect and the names of models.
         config: `LiveConnectConfig`, a dict in its shape, or a whole `LiveClientSetup`.
-        model: The model; needed unless ``config`` is a setup that names it.
-        limits: Bounds; the defaults if left out. The library has its own ``max_frame_size``.
-        timeouts: Durations; the defaults if left out. Those of pings and of the upgrade are the library's.
-        strict: End the session at the first message that is unknown, undecodable or out of place; for tests.
-        codec: Dialect, if not the endpoint's.
+        **options: See `SessionOptions`. Frames, pings and the upgrade are under the library's own bounds.
 
     Raises:
+        TypeError: There is no such option.
         InvalidMessage: An argument cannot be used, or the service would refuse the setup.
         IllegalInState: The listener is not of `picows_listener`, or has served a session.
         TransportFailed: The connection broke.
         DeadlineExpired: The setup took too long.
         ServerClosed: The server refused the setup and said why.
-        RemoteProtocolError: The server broke the protocol. After all but the first two the connection is closed.
+        RemoteProtocolError: The server broke the protocol. After all but the first three the connection is closed.
     """
-    client = ClientOptions(
-        endpoint=endpoint, config=config, model=model, limits=limits, timeouts=timeouts, codec=codec, strict=strict
-    )
 
     def attach(machine: MessageConnection) -> BridgeDriver:
         if transport.response is None:  # the library takes the end of TCP for the end of the upgrade
@@ -109,12 +97,16 @@ def over_picows(
         ours: Any = listener if isinstance(listener, _listener_class()) else None
         if ours is None or ours.driver is not None:
             raise IllegalInState("over_picows", "the listener is of no use", "dial with picows_arguments()")
-        driver = _PicowsDriver(machine, transport, limits or Limits(), timeouts or Timeouts())
+        driver = _PicowsDriver(
+            machine, transport, options.get("limits") or Limits(), options.get("timeouts") or Timeouts()
+        )
         ours.attach(driver, gone=transport.is_disconnected)
         return driver
 
     response = transport.response
-    return connect_context(client, attach, headers=() if response is None else response.headers.items())
+    return connect_context(
+        endpoint, config, options, attach, headers=() if response is None else response.headers.items()
+    )
 
 
 class _PicowsDriver(BridgeDriver):

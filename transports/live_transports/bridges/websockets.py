@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Unpack
 
-from live_protocol.codec import Codec
-from live_protocol.connection import CloseWebSocket
+from live_protocol.connection import CloseWebSocket, SessionOptions
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import DeadlineExpired, FrameViolation
 from live_protocol.limits import Limits
@@ -14,7 +13,6 @@ from live_protocol.session import ConfigInput
 from live_protocol.timing import Deadline, Timeouts
 from live_transports.bridges.client import (
     Arguments,
-    ClientOptions,
     LiveClientSession,
     _over_tasks,
     credentials_url,
@@ -62,12 +60,7 @@ def over_websockets(
     connection: ClientConnection,
     endpoint: Endpoint,
     config: ConfigInput | None = None,
-    *,
-    model: str | None = None,
-    limits: Limits | None = None,
-    timeouts: Timeouts | None = None,
-    strict: bool = False,
-    codec: Codec | None = None,
+    **options: Unpack[SessionOptions],
 ) -> ConnectContext[LiveClientSession]:
     """Open a live session over an open connection of ``websockets``: use it in ``async with``, or ``await`` it.
 
@@ -79,26 +72,25 @@ def over_websockets(
         connection: What ``websockets.connect()`` gave.
         endpoint: Where it leads, for the dialect and the names of models.
         config: `LiveConnectConfig`, a dict in its shape, or a whole `LiveClientSetup`.
-        model: The model; needed unless ``config`` is a setup that names it.
-        limits: Bounds; the defaults if left out. The library has its own ``max_size``.
-        timeouts: Durations; the defaults if left out. Those of pings and of the upgrade are the library's.
-        strict: End the session at the first message that is unknown, undecodable or out of place; for tests.
-        codec: Dialect, if not the endpoint's.
+        **options: See `SessionOptions`. Frames, pings and the upgrade are under the library's own bounds.
 
     Raises:
+        TypeError: There is no such option.
         InvalidMessage: An argument cannot be used, or the service would refuse the setup.
         TransportFailed: The connection broke.
         DeadlineExpired: The setup took too long.
         ServerClosed: The server refused the setup and said why.
-        RemoteProtocolError: The server broke the protocol. After all but the first the connection is closed.
+        RemoteProtocolError: The server broke the protocol. After all but the first two the connection is closed.
     """
-    client = ClientOptions(
-        endpoint=endpoint, config=config, model=model, limits=limits, timeouts=timeouts, codec=codec, strict=strict
-    )
     response = connection.response
     headers = () if response is None else tuple(response.headers.raw_items())
     return _over_tasks(
-        client, lambda: _WebSocket(connection), headers=headers, compression=bool(connection.protocol.extensions)
+        endpoint,
+        config,
+        options,
+        lambda: _WebSocket(connection),
+        headers=headers,
+        compression=bool(connection.protocol.extensions),
     )
 
 

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, final
 
-from live_protocol import Observation
 from live_protocol.close_info import Initiator
-from live_protocol.connection import LiveConnection
+from live_protocol.connection import ByteServerConnection, LiveConnection
 from live_protocol.endpoint import Endpoint, credentials
 from live_protocol.errors import InvalidMessage, LiveProtocolError, ServerClosed
 from live_protocol.messages import LiveServerMessage
 from live_protocol.testing import PlaybookSequence
 from live_protocol.timing import Timeouts
+from live_protocol.websocket import Observation
 from live_transports import asyncio as live
 from live_transports.pytest_plugin.cassette_files import (
     Recording,
@@ -25,7 +25,6 @@ from live_transports.pytest_plugin.cassette_files import (
     save_cassette,
 )
 from live_transports.pytest_plugin.servers import STEP_TIMEOUT, LocalServer
-from live_transports.shared.steps import ByteServerConnection
 
 __all__ = ["Cassettes"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, final
 
-from live_protocol.connection import HttpFallback
+from live_protocol.connection import ByteServerConnection, HttpFallback
 from live_protocol.emulator import EmulatedConnection, Emulator
 from live_protocol.emulator.token_service import token_service
 from live_protocol.endpoint import Endpoint
@@ -25,7 +25,7 @@ from live_protocol.testing import Faults, FaultyConnection, Playbook, PlaybookCo
 from live_transports import asyncio as live
 from live_transports.shared.certificate import local_certificate
 from live_transports.shared.playbook_files import load_playbook
-from live_transports.shared.steps import GEMINI_PATH, ByteServerConnection, answer_request
+from live_transports.shared.steps import GEMINI_PATH, answer_request
 
 __all__ = ["STEP_TIMEOUT", "LocalServer", "Script", "Servers", "as_faults", "as_playbook"]
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, final
+from typing import Any, ClassVar, Generic, Self, TypeVar, final
 
 from live_protocol.close_info import CloseInfo
+from live_protocol.connection import Connection
 from live_protocol.errors import IllegalInState
 from live_protocol.events import Event
 from live_protocol.messages import LiveClientMessage, LiveServerMessage
 from live_protocol.states import Phase
-from live_transports.shared.steps import Connection, EndOfEvents, EventQueue, NoPublicConstructor
+from live_transports.shared.event_queue import EndOfEvents, EventQueue
+from live_transports.shared.steps import NoPublicConstructor
 
 __all__ = ["AsyncDriver", "AsyncSession", "ConnectContext"]
 
@@ -20,10 +22,14 @@ T = TypeVar("T")
 M = TypeVar("M", bound=LiveClientMessage | LiveServerMessage)
 K = TypeVar("K", bound=Connection)
 S = TypeVar("S")
+E = TypeVar("E", bound=Event)
 
 
 class AsyncDriver(abc.ABC):
     """One connection under one runtime: the machine, its transport and its timer."""
+
+    has_checkpoints: ClassVar[bool] = False
+    """Whether every operation of the runtime is a checkpoint."""
 
     event_queue: EventQueue[Any]
 
@@ -47,8 +53,8 @@ class AsyncDriver(abc.ABC):
     async def wait_for_events(self) -> None:
         """Wait until there may be events. One task at a time calls it; cancelling it loses nothing."""
 
-    async def checkpoint(self) -> None:  # noqa: B027 - nothing is a way to do it
-        """Before events are pulled: a checkpoint, where the runtime makes one of every operation."""
+    async def checkpoint(self) -> None:  # noqa: B027 - not every runtime has them
+        """A checkpoint before events are pulled; called only if `has_checkpoints`."""
 
     @abc.abstractmethod
     async def close(self, code: int, reason: str) -> None:
@@ -107,10 +113,22 @@ class AsyncSession(Generic[M, K], metaclass=NoPublicConstructor):
             IllegalInState: Another task is receiving. Nothing has changed.
             LiveProtocolError: The stream has ended otherwise: what `ConnectionFailed` said, on every further call.
         """
-        try:
-            return await self._take(self._driver.event_queue.next_event)
+        if self._receiving:
+            raise self._busy()
+        driver = self._driver
+        next_event = driver.event_queue.next_event
+        self._receiving = True
+        try:  # as `_take`, but this runs for every chunk of audio
+            if driver.has_checkpoints:
+                await driver.checkpoint()
+            driver.tick()
+            while (event := next_event()) is None:
+                await driver.wait_for_events()
+            return event
         except EndOfEvents:
             raise StopAsyncIteration from None
+        finally:
+            self._receiving = False
 
     async def receive(self) -> M | None:
         """The next whole message, where events are too fine; cancelling it loses nothing.
@@ -133,12 +151,17 @@ class AsyncSession(Generic[M, K], metaclass=NoPublicConstructor):
         except EndOfEvents:
             return None
 
+    @staticmethod
+    def _busy() -> IllegalInState:
+        return IllegalInState("receive", "another task receives", "let one task receive and hand on what it gets")
+
     async def _take(self, take: Callable[[], T | None]) -> T:
         if self._receiving:
-            raise IllegalInState("receive", "another task receives", "let one task receive and hand on what it gets")
+            raise self._busy()
         self._receiving = True
         try:
-            await self._driver.checkpoint()
+            if self._driver.has_checkpoints:
+                await self._driver.checkpoint()
             self._driver.tick()
             while (item := take()) is None:
                 await self._driver.wait_for_events()
@@ -146,7 +169,7 @@ class AsyncSession(Generic[M, K], metaclass=NoPublicConstructor):
         finally:
             self._receiving = False
 
-    async def _opened(self, kind: type[Event]) -> Event:
+    async def _opened(self, kind: type[E]) -> E:
         """Wait for the event that opens the session; whatever comes up to it is the beginning of the stream."""
         return await self._take(lambda: self._driver.event_queue.hold_until(kind))
 

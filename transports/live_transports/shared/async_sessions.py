@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
+from live_protocol.connection import ServerConnection
 from live_protocol.connection.base import BaseConnection
 from live_protocol.errors import IllegalInState
 from live_protocol.events import Event, SetupComplete, UpgradeRequested
@@ -18,10 +21,10 @@ from live_protocol.session import Resumption, Usage, requests
 from live_protocol.states import Phase, TurnState
 from live_transports.shared.async_session import AsyncDriver, AsyncSession, ConnectContext
 from live_transports.shared.reconnecting import ClientConnection, reconnecting
-from live_transports.shared.steps import Response, ServerConnection
+from live_transports.shared.steps import Response, ServePlan, handler_fault
 from live_transports.shared.turns import MAX_AUDIO, Turn, make_collector
 
-__all__ = ["AsyncClientSession", "AsyncDriver", "AsyncServerSession", "AsyncSession", "ConnectContext"]
+__all__ = ["AsyncClientSession", "AsyncDriver", "AsyncServerSession", "AsyncSession", "ConnectContext", "drain"]
 
 
 class AsyncClientSession(AsyncSession[LiveServerMessage, ClientConnection]):
@@ -260,8 +263,7 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, ClientConnection]):
         self._machine.ping(payload)
 
     async def _open(self) -> None:
-        event = await self._opened(SetupComplete)
-        self._session_id = event.session_id if isinstance(event, SetupComplete) else None
+        self._session_id = (await self._opened(SetupComplete)).session_id
 
 
 class AsyncServerSession(AsyncSession[LiveClientMessage, ServerConnection]):
@@ -307,14 +309,20 @@ class AsyncServerSession(AsyncSession[LiveClientMessage, ServerConnection]):
         """
         await self.send(LiveServerMessage(setup_complete=LiveServerSetupComplete(session_id=session_id)))
 
-    async def _requested(self) -> UpgradeRequested:
-        event = await self._opened(UpgradeRequested)
-        assert isinstance(event, UpgradeRequested)  # noqa: S101 - asked for
-        self._request = event
-        return event
+    async def _serve(self, plan: ServePlan) -> Exception | None:
+        """Answer the upgrade and run the handler; returns the handler's fault, if it has one."""
+        try:
+            if plan.process_request is None or await self._admit(plan.process_request):
+                await plan.handler(self)
+        except Exception as error:
+            return handler_fault(error, self.close_info)
+        return None
 
-    async def _answer(self, refusal: Response | None) -> bool:
+    async def _admit(self, process_request: Callable[[UpgradeRequested], Any]) -> bool:
         """Answer the upgrade; whether it was accepted."""
+        self._request = request = await self._opened(UpgradeRequested)
+        answer = process_request(request)
+        refusal: Response | None = await answer if inspect.isawaitable(answer) else answer
         self._driver.tick()
         if refusal is None:
             self._machine.accept()
@@ -327,3 +335,9 @@ class AsyncServerSession(AsyncSession[LiveClientMessage, ServerConnection]):
         if not isinstance(self._machine, BaseConnection):
             raise IllegalInState("ping", "the machine drives itself", "leave pings to its deadlines")
         self._machine.ping(payload)
+
+
+async def drain(session: AsyncServerSession) -> None:
+    """The handler for a machine that drives itself: take its events."""
+    async for _ in session:
+        pass

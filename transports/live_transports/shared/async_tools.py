@@ -63,11 +63,11 @@ class ToolStream(abc.ABC):
     # --- inside -------------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def _start(self, task: ToolTask) -> None:
+    def _start(self, task: ToolTask, /) -> None:
         """Begin a task for `_work`."""
 
     @abc.abstractmethod
-    def _cancel(self, task: ToolTask) -> None:
+    def _cancel(self, task: ToolTask, /) -> None:
         """Cancel its task."""
 
     @abc.abstractmethod

@@ -8,18 +8,16 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, TypeAlias, final
 
-from live_protocol.codec import Codec
-from live_protocol.connection import LiveConnection
+from live_protocol.connection import ConnectOptions, LiveConnection
 from live_protocol.connection.base import BaseConnection
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import IllegalInState, InvalidMessage, LiveProtocolError
-from live_protocol.limits import Limits
-from live_protocol.reconnect import EndpointSource, PersistentConnection, ReconnectPolicy, Snapshot
-from live_protocol.session import ConfigInput, ModelProfile
+from live_protocol.reconnect import EndpointSource, PersistentConnection
+from live_protocol.session import ConfigInput
 from live_protocol.states import ConnectionState
-from live_protocol.timing import Timeouts
-from live_protocol.websocket import Observer
 from live_transports.shared.dialing import DialPlan
+from live_transports.shared.options import DialOptions, options_of
+from live_transports.shared.steps import DIAL_TIMEOUT
 
 __all__ = ["ByteClientConnection", "ClientConnection", "MakeDialPlan", "Redialer", "make_client", "reconnecting"]
 
@@ -116,82 +114,45 @@ class Redialer:
 
 
 def make_client(
-    endpoint: EndpointSource,
-    config: ConfigInput | None,
-    plan: MakeDialPlan,
-    *,
-    reconnect: ReconnectPolicy | None,
-    snapshot: Snapshot | None,
-    given: str | None,
-    model: str | None,
-    limits: Limits | None,
-    timeouts: Timeouts | None,
-    codec: Codec | None,
-    compression: bool,
-    strict: bool,
-    observer: Observer | None,
-    profile: ModelProfile | None,
+    endpoint: EndpointSource, config: ConfigInput | None, options: DialOptions, *, open_transport: str | None
 ) -> tuple[LiveConnection, DialPlan] | Redialer:
-    """What ``connect()`` drives: one connection and where it goes to, or one session over as many as it takes.
+    """What ``connect()`` drives: one connection and where it goes to, or one session over all its connections.
 
     Args:
         endpoint: As there.
         config: As there.
-        plan: Makes the plan of a dial.
-        reconnect: As there.
-        snapshot: As there.
-        given: Name of the parameter that holds an open transport, None where none was given.
-        model: As there.
-        limits: As there.
-        timeouts: As there.
-        codec: As there.
-        compression: As there.
-        strict: As there.
-        observer: As there.
-        profile: As there.
+        options: As there.
+        open_transport: Name of the parameter that holds an open transport, None if there is none.
 
     Raises:
         InvalidMessage: An argument cannot be used, or the service would refuse the setup.
         MessageTooLarge: The setup is over ``Limits.max_send``.
     """
-    if reconnect is None:
+
+    def plan(endpoint: Endpoint) -> DialPlan:
+        return DialPlan.plan(
+            endpoint,
+            context=options.get("ssl"),
+            server_hostname=options.get("server_hostname"),
+            timeout=options.get("dial_timeout", DIAL_TIMEOUT),
+            proxy=options.get("proxy"),
+        )
+
+    policy, snapshot = options.get("reconnect"), options.get("snapshot")
+    machine_options = options_of(ConnectOptions, options)
+    if policy is None:
         if snapshot is not None:
             raise InvalidMessage("snapshot", "only a session that reconnects can go on with one: give reconnect= too")
         if not isinstance(endpoint, Endpoint):
             raise InvalidMessage("endpoint", "one dial takes one endpoint; what makes them needs reconnect= too")
         dial = plan(endpoint)
-        machine = LiveConnection.client(
-            endpoint,
-            config,
-            model=model,
-            limits=limits,
-            timeouts=timeouts,
-            codec=codec,
-            compression=compression,
-            strict=strict,
-            observer=observer,
-            profile=profile,
-        )
-        return machine, dial
-    if given is not None:
-        raise InvalidMessage(given, "is good for one connection only; leave it out, or reconnect=")
+        return LiveConnection.client(endpoint, config, **machine_options), dial
+    if open_transport is not None:
+        raise InvalidMessage(open_transport, "is good for one connection only; leave it out, or reconnect=")
     if isinstance(endpoint, Endpoint):
         plan(endpoint)  # what cannot be dialed is refused at once
-    return Redialer(
-        endpoint,
-        plan,
-        lambda source: PersistentConnection.client(
-            source,
-            config,
-            model=model,
-            policy=reconnect,
-            limits=limits,
-            timeouts=timeouts,
-            codec=codec,
-            compression=compression,
-            strict=strict,
-            observer=observer,
-            profile=profile,
-            snapshot=snapshot,
-        ),
-    )
+
+    def make(source: EndpointSource) -> PersistentConnection:
+        return PersistentConnection.client(source, config, policy=policy, snapshot=snapshot, **machine_options)
+
+    return Redialer(endpoint, plan, make)

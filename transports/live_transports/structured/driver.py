@@ -1,8 +1,28 @@
 """One connection over a byte stream under structured concurrency; trio and anyio differ in their `Runtime` only.
 
-Three tasks carry a connection: one owns what is read and runs no code of the user's, one owns what is written, one
-waits for the deadlines. They are shielded from the cancellation of whoever holds the session, so that no frame is ever
-torn and the end is an orderly one.
+Theory of operation
+-------------------
+
+A `StreamDriver` drives one machine for as long as the session lives. Under it a `StreamPump` owns one stream from its
+first byte to its last; a session that reconnects has one pump after the other.
+
+Tasks. The task that runs `StreamDriver.run` reads, and runs no code of the application. A second one waits for the
+machine's deadlines. A third writes what the stream does not take at once, and closes the stream in order. It starts
+with the first work for it: over plain TCP `ByteStream.send_now` takes nearly everything, so most connections never
+have one before they end. All of them live in one nursery, shielded from the cancellation of the task that holds the
+session. So no frame is ever torn, and the stream is closed in order.
+
+Steps. Every input, command and pull ends in `StreamDriver.flush`. It hands over bytes if the machine has some, looks
+at ``wants`` if that is another object than last time, and moves the alarm if the next deadline is earlier than the
+alarm. The alarm only ever moves forward: when it rings early because the deadline has moved back, the timer task sets
+it anew.
+
+Waiting. Each kind of wait has at most one waiter, and an event that exists only while that task waits: nobody waits,
+nothing is set. Nothing is awaited between a task's last look at the state and its wait, so no wake-up is lost. Senders
+are the exception: they queue up in order, and each admits the next.
+
+The end. ``run`` ends when the stream is closed, dropped or broken; then the machine is told, `closed` is set, and every
+waiter wakes up.
 """
 
 from __future__ import annotations
@@ -12,14 +32,15 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias, final
 
+from live_protocol.connection import ByteConnection
 from live_protocol.errors import LiveProtocolError
 from live_protocol.states import ConnectionState
 from live_protocol.websocket import Wants
-from live_transports.shared import steps
 from live_transports.shared.async_sessions import AsyncDriver
+from live_transports.shared.event_queue import EventQueue, send_error
 from live_transports.shared.reconnecting import Redialer
-from live_transports.shared.steps import ByteConnection, DialPlan, EventQueue
-from live_transports.structured.runtime import ByteStream, EventFlag, Runtime, Scope, Waker, unwrapped
+from live_transports.shared.steps import HIGH_WATER, LOW_WATER, MAX_TIMER_DELAY, DialPlan
+from live_transports.structured.runtime import ByteStream, EventFlag, Runtime, Scope, unwrapped
 
 __all__ = ["OpenStream", "StreamDriver"]
 
@@ -27,10 +48,10 @@ OpenStream: TypeAlias = Callable[[DialPlan], Awaitable[ByteStream]]
 """Opens a stream."""
 
 LINGER: Final = 0.05
-"""Seconds that bytes get to leave where nothing else bounds the wait: plenty, unless the peer does not read."""
+"""Seconds for the last bytes to leave if nothing else bounds the wait: plenty, unless the peer does not read."""
 _CHUNK: Final = 64 * 1024
 _ROUNDS: Final = 4
-"""Turns of the loop that a sender waits for its bytes to leave, below the high-water mark."""
+"""Turns of the loop that a sender waits for its bytes to leave, if the transport is not full."""
 
 
 # --- one stream -------------------------------------------------------------------------------------------------
@@ -38,107 +59,139 @@ _ROUNDS: Final = 4
 
 @final
 class StreamPump:
-    """One stream of a driver, from its first byte to its last: what waits to be written, and how it ends.
+    """One stream under a driver, from its first byte to its last.
 
     Args:
         byte_stream: The stream.
-        driver: Whom it tells what arrives.
-        runtime: Where.
+        driver: Is told what arrives.
+        runtime: The runtime.
 
     Attributes:
+        wants: The machine's wishes as they were applied last.
+        pending: Bytes that the stream has not taken yet.
         full: Whether senders have to wait.
+        paused: Whether the machine wants nothing to be read.
         closing: Whether the stream is closed as soon as everything is written.
-        abort_at: When it ends, whatever is still to be written.
+        abort_at: When the stream is dropped, written out or not.
     """
 
     def __init__(self, byte_stream: ByteStream, driver: StreamDriver, runtime: Runtime) -> None:
+        self.wants: Wants | None = None
+        self.pending = 0
         self.full = False
+        self.paused = False
         self.closing = False
         self.abort_at = math.inf
         self._byte_stream = byte_stream
         self._driver = driver
-        self._rt = runtime
+        self._runtime = runtime
         self._scope: Scope = runtime.scope()
+        self._nursery: Any = None
         self._unsent = bytearray()
-        self._sending = 0
         self._broken: BaseException | None = None
         self._listening = True
-        self._reading = True
         self._half_close = False
-        self._writable, self._readable = Waker(runtime.event), Waker(runtime.event)
+        self._has_writer = False
+        # Each is there while the task that it names waits.
+        self._reader: EventFlag | None = None
+        self._writer: EventFlag | None = None
 
-    async def run(self) -> BaseException | None:
-        """Carry bytes until it ends, then free the socket; gives what broke it, if it broke."""
+    async def run(self, watch: Callable[[StreamPump], Awaitable[None]]) -> BaseException | None:
+        """Carry bytes until the stream ends, then free the socket; returns the error that broke it, if one did."""
         try:
             with self._scope:
-                async with self._rt.nursery() as nursery:
-                    nursery.start_soon(self._write)
-                    await self._read()
+                async with self._runtime.nursery() as nursery:
+                    nursery.start_soon(watch, self)
+                    self._nursery = nursery
+                    if self._unsent or self._half_close or self.closing:
+                        self._wake_writer()
+                    try:
+                        while data := await self._byte_stream.receive():
+                            self._driver.receive_data(data)
+                            while self.paused:
+                                self._reader = self._runtime.event()
+                                await self._reader.wait()
+                        self._listening = False
+                        self._wake_writer()
+                        self._driver.receive_eof()
+                    except Exception as error:
+                        self.fail(error)
         finally:
+            self.closing = True
+            self._nursery = None
             await self._byte_stream.drop()
         return self._broken
 
-    async def _read(self) -> None:
-        try:
-            while data := await self._byte_stream.receive():
-                self._driver.receive_data(data)
-                while not self._reading:
-                    await self._readable.wait()
-            self._listening = False
-            self._writable.wake()
-            self._driver.receive_eof()
-        except Exception as error:
-            self.fail(error)
+    # --- the writer ---------------------------------------------------------------------------------------------
 
     async def _write(self) -> None:
         half_closed = False
         try:
             while not self.closing or self._unsent:
-                if self._unsent:
-                    if self._has_unread_end():
-                        await self._writable.wait()
-                    else:
-                        await self._write_some()
-                elif self._half_close and not half_closed:
+                if self._unsent and not self._has_unread_end():
+                    await self._write_some()
+                elif self._half_close and not half_closed and not self._unsent:
                     half_closed = True
                     await self._byte_stream.send_eof()
                 else:
-                    await self._writable.wait()
+                    self._writer = self._runtime.event()
+                    await self._writer.wait()
             await self._byte_stream.close()
             self._scope.cancel()
         except Exception as error:
-            # What the peer said last may lie unread, and says more than a broken pipe: the reader has a moment.
-            self._broken = unwrapped(error)
-            self._unsent.clear()
-            self.abort_soon()
+            self._write_failed(error)
 
     def _has_unread_end(self) -> bool:
-        """Whether the peer is gone and its last words are still to be read; then a write would fail and lose them."""
-        return self._listening and self._reading and self._byte_stream.peer_closed()
+        """Whether the peer is gone and its last words are still to be read; a write would fail and lose them."""
+        return self._listening and not self.paused and self._byte_stream.peer_closed()
 
     async def _write_some(self) -> None:
         data = bytes(self._unsent[:_CHUNK])
         del self._unsent[:_CHUNK]
-        self._sending = len(data)
         await self._byte_stream.send(data)
-        self._sending = 0
-        if self.full and len(self._unsent) <= steps.LOW_WATER:
+        self.pending -= len(data)
+        if self.full and self.pending <= LOW_WATER:
             self.full = False
             self._driver.flush()
             self._driver.wake_next_sender()
 
+    def _write_failed(self, error: BaseException) -> None:
+        """Give the reader a moment: the peer's last words may lie unread, and say more than a broken pipe."""
+        self._broken = unwrapped(error)
+        self._unsent.clear()
+        self.pending = 0
+        self.abort_soon()
+
+    def _wake_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.set()
+        elif not self._has_writer and self._nursery is not None:
+            self._has_writer = True
+            self._nursery.start_soon(self._write)
+
     # --- called by the driver -----------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        """Have it written, after what waits already."""
-        if data and not self.closing and self._broken is None:
-            self._unsent += data
-            if self._sending + len(self._unsent) > steps.HIGH_WATER:
-                self.full = True
-            self._writable.wake()
+        """Write it behind what waits already: at once as far as the stream takes it, the rest by the writer."""
+        if self.closing or self._broken is not None:
+            return
+        sent = 0
+        if not self.pending:
+            try:
+                sent = self._byte_stream.send_now(data)
+            except OSError as error:
+                self._write_failed(error)
+                return
+            if sent == len(data):
+                return
+        self._unsent += memoryview(data)[sent:]
+        self.full = self.full or self.pending + len(data) > HIGH_WATER
+        self.pending += len(data) - sent
+        self._wake_writer()
 
     def apply_wants(self, wants: Wants, *, bounded: bool) -> None:
-        """Do what the machine wants; ``bounded`` says whether a deadline of it ends a slow close."""
+        """Do what the machine wants; ``bounded`` says whether a deadline of the machine ends a slow close."""
+        self.wants = wants
         if self.closing:
             return
         if wants.close and not (wants.half_close and self._byte_stream.can_half_close):
@@ -146,39 +199,29 @@ class StreamPump:
             if not bounded:
                 self.abort_soon()
             return
-        self._reading = wants.read or wants.half_close
-        if self._reading:
-            self._readable.wake()
+        self.paused = not (wants.read or wants.half_close)
+        if self._reader is not None and not self.paused:
+            self._reader.set()
         if wants.half_close and not self._half_close:
             self._half_close = True
-            self._writable.wake()
-
-    @property
-    def idle(self) -> bool:
-        """Whether all has been written."""
-        return not self._unsent and not self._sending
-
-    @property
-    def paused(self) -> bool:
-        """Whether the machine wants nothing to be read."""
-        return not self._reading
+            self._wake_writer()
 
     def close(self) -> None:
         """Close in order."""
         self.closing = True
-        self._writable.wake()
+        self._wake_writer()
 
     def abort_soon(self) -> None:
-        """What still waits to be written has a moment."""
-        self.abort_at = min(self.abort_at, self._rt.now() + LINGER)
+        """Drop the stream in a moment; what waits to be written has that long to leave."""
+        self.abort_at = min(self.abort_at, self._runtime.now() + LINGER)
         self._driver.wake_by(self.abort_at)
 
     def abort(self) -> None:
-        """End now."""
+        """Drop the stream now."""
         self._scope.cancel()
 
     def fail(self, error: Exception) -> None:
-        """End now, because of this."""
+        """Drop the stream now, because of this error."""
         self._broken = unwrapped(error)
         self._scope.cancel()
 
@@ -191,16 +234,18 @@ class StreamDriver(AsyncDriver):
     """The one driver of a machine: its timer, its waiters, and the stream in hand.
 
     Args:
-        machine: What it drives.
-        runtime: Where.
-        redialer: Where further connections go to, if there are to be any; whoever waits for events opens them.
-        open: How to open one.
+        machine: The machine.
+        runtime: The runtime.
+        redialer: Says where further connections go to, if there are any. The task that waits for events opens them.
+        open: Opens them.
 
     Attributes:
         machine: As given.
-        gone: Set while there is no stream, and none is being opened.
+        closed: Set while there is no stream, and none is being opened.
         spawn: Starts a task that carries a connection.
     """
+
+    has_checkpoints = True
 
     def __init__(
         self,
@@ -214,34 +259,31 @@ class StreamDriver(AsyncDriver):
         self.machine = machine
         self.closed = runtime.event()
         self.spawn: Callable[[Callable[[], Awaitable[None]]], object] | None = None
-        self._rt = runtime
+        self._runtime = runtime
+        self._now = runtime.now
         self._token = runtime.token()
         self._redialer = redialer
         self._open = open
         self._dialing: Scope | None = None
         self._pump: StreamPump | None = None
         self._alarm: Scope | None = None
-        self._new_events = Waker(runtime.event)
+        self._alarm_at = -math.inf  # nothing is earlier while there is no alarm
+        self._receiver: EventFlag | None = None
         self._senders: deque[EventFlag] = deque()
 
     def start(self, byte_stream: ByteStream) -> None:
         """Let the machine speak; `run` has to follow."""
-        self._pump = StreamPump(byte_stream, self, self._rt)
-        self.machine.advance(self._rt.now())
+        self._pump = StreamPump(byte_stream, self, self._runtime)
+        self.machine.advance(self._now())
         self.flush()
 
     async def run(self) -> None:
-        """Carry the connection to its end, and close the stream. It takes no cancellation: `abort` it instead."""
-        pump = self._pump
-        assert pump is not None  # noqa: S101 - start() was called
+        """Carry the connection to its end. Cancelling has no effect: `abort` instead."""
+        assert self._pump is not None  # noqa: S101 - start() was called
         try:
-            with self._rt.scope(shield=True):
-                async with self._rt.nursery() as nursery:
-                    nursery.start_soon(self._watch, pump)
-                    self.event_queue.cause = await pump.run()
-                    nursery.cancel_scope.cancel()
+            with self._runtime.scope(shield=True):
+                self.event_queue.cause = await self._pump.run(self._watch)
         finally:
-            self._alarm = None
             self._ended()
 
     def _ended(self) -> None:
@@ -251,33 +293,38 @@ class StreamDriver(AsyncDriver):
         else:
             self.machine.transport_failed(self.event_queue.cause)
         self.closed.set()
-        self._new_events.wake()
+        self._wake_receiver()
         self.wake_next_sender()
 
+    # --- the timer ----------------------------------------------------------------------------------------------
+
     async def _watch(self, pump: StreamPump) -> None:
-        """The timer. Its alarm is only ever moved forward; a deadline that moved back is found out when it rings."""
         try:
             while True:
-                alarm = self._alarm = self._rt.scope(deadline=min(self._due(), pump.abort_at))
-                with alarm:
-                    await self._rt.sleep_forever()
-                if self._rt.now() >= pump.abort_at:
+                at = self._alarm_at = min(self._due(), pump.abort_at)
+                with self._runtime.scope(deadline=at) as self._alarm:
+                    await self._runtime.sleep_forever()
+                at, self._alarm_at = self._alarm_at, -math.inf
+                now = self._now()
+                if now >= pump.abort_at:
                     pump.abort()
                     return
-                if self._rt.now() - alarm.deadline > steps.MAX_TIMER_DELAY:
-                    await self._rt.sleep(0.001)  # so that the reader looks at what came meanwhile, once
+                if now - at > MAX_TIMER_DELAY:
+                    await self._runtime.sleep(0.001)  # the reader looks at the stream once more first
                 self._advance(pump)
         except Exception as error:
             pump.fail(error)
+        finally:
+            self._alarm, self._alarm_at = None, -math.inf
 
     def _advance(self, pump: StreamPump) -> None:
         was_closing = pump.closing
-        self.machine.advance(self._rt.now())
-        pump.write(self.machine.data_to_send())
-        if was_closing and self.machine.next_deadline() is None:
+        self.machine.advance(self._now())
+        pump.write(self.machine.data_to_send())  # full or not
+        if was_closing and self._due() == math.inf:
             pump.abort()  # it had its time to leave in order
         self.flush()
-        self._new_events.wake()
+        self._wake_receiver()
 
     def _due(self) -> float:
         due = self.machine.next_deadline()
@@ -285,14 +332,15 @@ class StreamDriver(AsyncDriver):
 
     def wake_by(self, moment: float) -> None:
         """Move the alarm forward."""
-        if self._alarm is not None and moment < self._alarm.deadline:
-            self._alarm.deadline = moment
+        if moment < self._alarm_at and self._alarm is not None:
+            self._alarm_at = self._alarm.deadline = moment
 
     # --- steps --------------------------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes) -> None:
         """Bytes arrived."""
-        steps.deliver_data(self.machine, self._rt.now(), data)
+        self.machine.tick(self._now())
+        self.machine.receive_data(data)
         self._received()
 
     def receive_eof(self) -> None:
@@ -305,20 +353,26 @@ class StreamDriver(AsyncDriver):
         self.flush()
         if self._pump is not None and self._pump.paused:
             self.event_queue.make_room()
-        self._new_events.wake()
+        if self._receiver is not None:
+            self._receiver.set()
 
     def tick(self) -> None:
-        self.machine.tick(self._rt.now())
+        self.machine.tick(self._now())
 
     def flush(self) -> None:
         pump = self._pump
         if pump is None or self.closed.is_set():
             return
-        if not pump.full:
-            pump.write(self.machine.data_to_send())
+        machine = self.machine
+        wants = machine.wants
+        if wants.write and not pump.full:
+            pump.write(machine.data_to_send())
+            wants = machine.wants
         due = self._due()
-        pump.apply_wants(self.machine.wants, bounded=due < math.inf)
-        self.wake_by(due)
+        if wants is not pump.wants:
+            pump.apply_wants(wants, bounded=due < math.inf)
+        if due < self._alarm_at:
+            self.wake_by(due)
 
     # --- waiting ------------------------------------------------------------------------------------------------
 
@@ -326,66 +380,72 @@ class StreamDriver(AsyncDriver):
         if self._redialer is not None and await self._reconnect_if_due(self._redialer):
             return
         due = self._due()
-        self.wake_by(due)  # what was pulled meanwhile may have been what the session waited for
-        if self.closed.is_set():  # nobody else looks at the clock
-            with self._rt.scope(deadline=due):
-                await self._new_events.wait()
-        else:
-            await self._new_events.wait()
+        receiver = self._receiver = self._runtime.event()
+        try:
+            if self.closed.is_set():  # nobody else looks at the clock
+                with self._runtime.scope(deadline=due):
+                    await receiver.wait()
+            else:
+                if due < self._alarm_at:  # a pull may have armed a deadline
+                    self.wake_by(due)
+                await receiver.wait()
+        finally:
+            self._receiver = None
+
+    def _wake_receiver(self) -> None:
+        if self._receiver is not None:
+            self._receiver.set()
 
     async def wait_writable(self) -> None:
-        if not self._is_full():
+        if not self._senders and not self._is_full():
             for _ in range(_ROUNDS):
-                await self._rt.checkpoint()
-                if self._pump is None or self._pump.idle or self._pump.full:
+                await self._runtime.checkpoint()
+                pump = self._pump
+                if pump is None or not pump.pending or pump.full:
                     break
             return
-        ticket = self._rt.event()
+        ticket = self._runtime.event()
         self._senders.append(ticket)
         try:
             await ticket.wait()
-        except BaseException:
-            if ticket.is_set():
-                self.wake_next_sender()
-            else:
-                self._senders.remove(ticket)
-            raise
-        self.wake_next_sender()
+        finally:
+            self._senders.remove(ticket)
+            self.wake_next_sender()
         if self._finished:
-            raise steps.send_error(self.event_queue)
+            raise send_error(self.event_queue)
 
     def _is_full(self) -> bool:
         return self._pump is not None and self._pump.full and not self.closed.is_set()
 
     def wake_next_sender(self) -> None:
-        """Let the sender go on that waits longest; it admits the next one, so that they go on in their order."""
+        """Let the sender go on that waits longest. It leaves the queue and calls this again, so all go on in order."""
         if self._senders and not self._is_full():
-            self._senders.popleft().set()
+            self._senders[0].set()
 
     async def checkpoint(self) -> None:
-        await self._rt.checkpoint()
+        await self._runtime.checkpoint()
 
     # --- the next connection ------------------------------------------------------------------------------------
 
     @property
     def _finished(self) -> bool:
-        """Whether there is no stream and will be none."""
+        """Whether there is no stream, and none will come."""
         return self.closed.is_set() and (self._redialer is None or self.machine.state is ConnectionState.CLOSED)
 
     async def _reconnect_if_due(self, redialer: Redialer) -> bool:
-        """Open the next stream if it is time for that; whether there may be something to tell then."""
+        """Open the next stream if it is due; whether there may be events then."""
         if self.closed.is_set():
-            self.machine.advance(self._rt.now())
-        where, told = redialer.next()
-        if where is None:
-            return told
+            self.machine.advance(self._now())
+        dial, has_news = redialer.next()
+        if dial is None:
+            return has_news
         if self._pump is not None and not self.closed.is_set():
             self._pump.abort()
             await self.closed.wait()
         self._pump = None
-        self.closed = self._rt.event()
+        self.closed = self._runtime.event()
         try:
-            await self._reconnect(redialer, where)
+            await self._reconnect(redialer, dial)
         except LiveProtocolError as error:
             self.tick()
             redialer.failed(error)
@@ -395,14 +455,14 @@ class StreamDriver(AsyncDriver):
                 self.closed.set()
         return True
 
-    async def _reconnect(self, redialer: Redialer, where: DialPlan) -> None:
-        """Whoever closes interrupts it."""
+    async def _reconnect(self, redialer: Redialer, dial: DialPlan) -> None:
+        """Open the next stream. Closing interrupts the dial."""
         assert self._open is not None  # noqa: S101 - comes with the rest
         assert self.spawn is not None  # noqa: S101 - likewise
         byte_stream: ByteStream | None = None
-        self._dialing = self._rt.scope()
+        self._dialing = self._runtime.scope()
         with self._dialing:
-            byte_stream = await self._open(where)
+            byte_stream = await self._open(dial)
         if byte_stream is None:
             return
         self.tick()
@@ -414,18 +474,18 @@ class StreamDriver(AsyncDriver):
         self.spawn(self.run)
 
     def _interrupt(self) -> None:
-        """Nobody wants the connection any more that is being opened."""
+        """End a dial under way; its connection is not wanted any more."""
         if self._dialing is not None:
             self._dialing.cancel()
-        self._new_events.wake()
+        self._wake_receiver()
 
     # --- the end ------------------------------------------------------------------------------------------------
 
     def begin_close(self, code: int, reason: str) -> None:
-        """Close in order, and wait for nothing.
+        """Close in order, without waiting.
 
         Raises:
-            InvalidMessage: Code or reason may not be sent; nothing has changed.
+            InvalidMessage: Code or reason may not be sent. Nothing has changed.
         """
         self.tick()
         self.machine.close(code, reason)
@@ -434,8 +494,8 @@ class StreamDriver(AsyncDriver):
         self._interrupt()
 
     async def close(self, code: int, reason: str) -> None:
-        if not self._rt.is_here(self._token):
-            await self._rt.reenter(self._token, lambda: self.close(code, reason))
+        if not self._runtime.is_here(self._token):
+            await self._runtime.reenter(self._token, lambda: self.close(code, reason))
             return
         self.begin_close(code, reason)
         try:

@@ -1,17 +1,18 @@
-"""What trio and anyio differ in: the names of a handful of things, and their streams."""
+"""The differences between trio and anyio: a handful of names, and their streams."""
 
 from __future__ import annotations
 
 import abc
+import os
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Protocol, final
 
 import attrs
 
-__all__ = ["ByteStream", "EventFlag", "Runtime", "Scope", "Waker", "unwrapped"]
+__all__ = ["ByteStream", "EventFlag", "Listeners", "Runtime", "Scope", "unwrapped", "write_now"]
 
 
 class EventFlag(Protocol):
@@ -45,7 +46,7 @@ class Scope(Protocol):
 @final
 @attrs.frozen(kw_only=True)
 class Runtime:
-    """The handful of things that differ in name.
+    """The handful of functions that differ in name.
 
     Attributes:
         now: Reading of the runtime's clock.
@@ -57,11 +58,12 @@ class Runtime:
         sleep_forever: Waits to be cancelled.
         in_thread: Calls a function on a thread, and waits for it in any case.
         task: Identifies the task that calls.
-        token: Identifies the run that calls; what else `reenter` takes.
+        token: Identifies the run that calls; `reenter` takes it.
         reenter: Runs a coroutine function in the run of a token, from another thread or another run in it.
-        broken: What streams raise besides `OSError`.
-        wrap_stream: Takes over a stream of the runtime's.
+        broken: Errors that streams raise besides `OSError`.
+        wrap_stream: Takes over a stream of the runtime.
         connect: Opens a TCP connection to a host and port, from a local address if one is given.
+        listen: Listens on every address of a host, or of several, at a port, with a backlog.
     """
 
     now: Callable[[], float]
@@ -78,6 +80,7 @@ class Runtime:
     broken: tuple[type[Exception], ...]
     wrap_stream: Callable[[Any], ByteStream]
     connect: Callable[[str, int, tuple[str, int] | None], Awaitable[ByteStream]]
+    listen: Callable[[str | Sequence[str], int, int], Awaitable[Listeners]]
 
     def is_here(self, token: object) -> bool:
         """Whether the caller is in the run of this token."""
@@ -88,17 +91,25 @@ class Runtime:
 
 
 class ByteStream(abc.ABC):
-    """A byte stream. Whatever its methods raise is the end of it."""
+    """A byte stream. Any error of its methods is the end of it."""
 
     can_half_close: bool
 
     @abc.abstractmethod
     async def secure(self, context: ssl.SSLContext, *, hostname: str | None = None) -> ByteStream:
-        """TLS over this stream, as a client if there is a hostname, else as a server."""
+        """TLS over this stream: with a hostname as the client, without one as the server."""
 
     @abc.abstractmethod
-    async def receive(self) -> bytes:
-        """Some bytes; none at the end."""
+    def receive(self) -> Awaitable[bytes]:
+        """Wait for some bytes; none at the end."""
+
+    def send_now(self, data: bytes) -> int:
+        """Send what can be sent at once, while no `send` is under way; returns the number of bytes.
+
+        Raises:
+            OSError: Nothing can be sent any more.
+        """
+        return 0
 
     @abc.abstractmethod
     async def send(self, data: bytes) -> None:
@@ -113,38 +124,40 @@ class ByteStream(abc.ABC):
         """Close in order."""
 
     def peer_closed(self) -> bool:
-        """Whether the peer sends no more, as far as that can be told before all it sent is read."""
+        """Whether the peer is known to send no more, although its last bytes are still to be read."""
         return False
 
     @abc.abstractmethod
     async def drop(self) -> None:
-        """Free the socket at once; does not wait, works where everything is cancelled, and never fails."""
+        """Free the socket at once. It does not wait, works in a cancelled scope, and never fails."""
+
+
+class Listeners(abc.ABC):
+    """The listening sockets of a server."""
+
+    sockets: tuple[Any, ...]
+
+    @abc.abstractmethod
+    async def serve(self, connected: Callable[[Any], Coroutine[Any, Any, None]], nursery: Any) -> None:
+        """Start a task in the nursery for each stream that is accepted, until cancelled; then close the sockets."""
+
+
+def write_now(fileno: int, data: bytes) -> int:
+    """Write what a non-blocking socket takes; returns the number of bytes.
+
+    Raises:
+        OSError: The socket is closed or broken.
+    """
+    try:
+        return os.write(fileno, data)
+    except BlockingIOError:
+        return 0
 
 
 def unwrapped(error: BaseException) -> BaseException:
-    """What the OS or TLS said, under what a runtime wraps it in."""
+    """The error of the system or of TLS, under the runtime's own error."""
     while error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, BaseExceptionGroup):
         return unwrapped(error.exceptions[0])
     return error
-
-
-@final
-class Waker:
-    """Wakes the one task that waits for it; where nobody waits, the next wait ends at once."""
-
-    __slots__ = ("_event", "_make")
-
-    def __init__(self, make: Callable[[], EventFlag]) -> None:
-        self._make = make
-        self._event = make()
-
-    def wake(self) -> None:
-        """Wake."""
-        self._event.set()
-
-    async def wait(self) -> None:
-        """Wait for the next `wake`; cancelling it loses none."""
-        await self._event.wait()
-        self._event = self._make()

@@ -8,8 +8,8 @@ from typing import Any, TypeVar, final
 
 from live_transports.shared.async_sessions import AsyncClientSession
 from live_transports.shared.async_tools import ToolStream
+from live_transports.structured.nursery import hidden_nursery
 from live_transports.structured.runtime import Runtime
-from live_transports.structured.server import hidden_nursery
 from live_transports.tools import ToolEnd, ToolRunnerBase, ToolScheduler, ToolTask
 
 __all__ = ["StructuredToolRunner"]
@@ -64,26 +64,26 @@ class _Stream(ToolStream):
 
 
 class StructuredToolRunner(ToolRunnerBase):
-    """Runs the functions that the model calls, beside the session's stream of events.
+    """Runs the functions that the model calls, while you read the session's events.
 
-    Each call gets a task, and each function that is no coroutine function a thread, so reading waits for none of them.
-    What a function returns is sent as its response; what it raises, as an error. An async or plain generator of a
-    non-blocking function gives one response after the other; of a blocking one, or on Vertex, all in one. A call that
-    the server cancels is cancelled, and its answer never sent; so is one that was lost with its connection. A function
-    on a thread cannot be cancelled: it goes on and keeps its place, and its result is dropped.
+    Each call has a task, and a plain function a thread, so reading never waits for one. The return value is sent as the
+    response, an exception as an error. A generator, async or plain, of a non-blocking function sends one response after
+    the other; of a blocking one, or on Vertex, all in one. A call is cancelled, and never answered, if the server
+    cancels it or if its connection ends. A function on a thread cannot be cancelled: it goes on and keeps its place,
+    and its result is dropped.
     """
 
     _runtime: Runtime
 
     @asynccontextmanager
     async def attach(self, session: AsyncClientSession) -> AsyncIterator[ToolStream]:
-        """Answer calls for the length of an ``async with`` block; ``async for event in`` what it gives.
+        """Answer calls during an ``async with`` block. Iterate over the stream that it returns.
 
-        When the block is left, or the session ends, calls that are not answered are cancelled. Leaving waits for their
+        After the block, or after the session's end, unanswered calls are cancelled. Leaving the block waits for their
         tasks and threads.
 
         Args:
-            session: The session; take its events from what this gives, and only there.
+            session: The session. Take its events from the stream only.
         """
         async with hidden_nursery(self._runtime) as nursery:
             stream = _Stream(session, self._scheduler(session.connection.tool_calls), self._runtime, nursery)

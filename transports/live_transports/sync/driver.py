@@ -1,8 +1,26 @@
-"""One session on threads: a thread that owns the socket, and whoever sends, receives and closes.
+"""One session on threads: a thread that owns the socket, and threads that send, receive and close.
 
-One lock guards machine and stream. Nobody holds it while waiting, and no event is handed out under it. Whoever has
-changed the machine also writes what that left behind, as far as the system takes it at once; reading, deadlines and the
-rest of the writing are the I/O thread's, so that pings are answered while the application is slow.
+Theory of operation
+-------------------
+
+One lock guards the machine, the stream and the event queue. Nobody holds it while waiting, and no event is handed out
+under it.
+
+The I/O thread owns the socket. It sleeps in a selector, reads, fires deadlines, and writes what the system did not take
+at once. It runs no code of the application, so pings are answered while the application is slow.
+
+Any thread that changes the machine also writes what that left behind, as far as the system takes it (`flush`). So a
+send is one system call in the thread that sends, and the I/O thread sleeps on.
+
+Before it sleeps the I/O thread notes what it waits for: events of the socket, and a moment. A thread that changes the
+machine compares with that note, and wakes the I/O thread through a socket pair if it waits for the wrong events or too
+long. An awake I/O thread needs no such call: it looks at everything anew, under the lock, before it sleeps.
+
+Two conditions on the same lock stand for the two waits of an application: for events, and for room to write. One thread
+at a time waits for events. It also begins a reconnect: it starts the next I/O thread, which dials first.
+
+The end: the I/O thread leaves its loop, closes the socket, tells the machine, sets `closed`, and wakes everybody. If it
+crashed, every wait ends with its error.
 """
 
 from __future__ import annotations
@@ -15,38 +33,43 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias, TypeVar, final
 
+from live_protocol.connection import ByteConnection
 from live_protocol.errors import IllegalInState, InvalidMessage, LiveProtocolError, TransportFailed
 from live_protocol.states import ConnectionState
-from live_transports.shared import steps
+from live_transports.shared.event_queue import EventQueue, send_error
 from live_transports.shared.reconnecting import Redialer
-from live_transports.shared.steps import ByteConnection, DialPlan, EventQueue
+from live_transports.shared.steps import HIGH_WATER, LOW_WATER, MAX_TIMER_DELAY, DialPlan
 from live_transports.shared.timeouts import Countdown, WaitTimeout
 from live_transports.sync.sockets import SelectorWaker, SocketWaiter, Stream, WaitInterrupted
 
 __all__ = ["OpenSocket", "SyncDriver"]
 
+_READ: Final = selectors.EVENT_READ
+_WRITE: Final = selectors.EVENT_WRITE
+
 OpenSocket: TypeAlias = Callable[[DialPlan, SocketWaiter], Stream]
-"""Opens a stream; waits by the watch."""
+"""Opens a stream; the waiter does its waiting."""
 T = TypeVar("T")
 
 _JOIN_TIMEOUT: Final = 1.0
-"""Seconds to wait for the I/O thread where all it has to do is to leave."""
+"""Seconds to wait for an I/O thread that only has to leave."""
 
 
 @final
 class SyncDriver:
-    """The one driver of a machine and the owner of its socket, and of those that follow it.
+    """The one driver of a machine and the owner of its sockets, one after the other.
 
     Args:
-        machine: What it drives.
-        redialer: Where further connections go to, if there are to be any; whoever waits for events has them opened.
-        open: How to open one.
+        machine: The machine.
+        redialer: Says where further connections go to, if there are any. The thread that waits for events has them
+            opened.
+        open: Opens them.
 
     Attributes:
-        machine: As given; to be used under `lock` only.
-        event_queue: Where its events come out; likewise.
+        machine: As given. Use it under `lock` only.
+        event_queue: The machine's events. Use it under `lock` only.
         lock: Guards both.
-        gone: Set while there is no socket, and none is being opened.
+        closed: Set while there is no socket, and none is being opened.
     """
 
     def __init__(
@@ -78,15 +101,15 @@ class SyncDriver:
         self._close_now = False  # the socket is closed at once
         self._aborted = False
         self._crash: BaseException | None = None
-        # What the I/O thread waits for in its selector; while it is awake nobody has to wake it.
+        # What the I/O thread waits for in its selector.
         self._awake = True
         self._selected = 0
         self._wakes_at = math.inf
 
     # --- opening ------------------------------------------------------------------------------------------------
 
-    def watch(self, timeout: float | None) -> SocketWaiter:
-        """What waits for the steps before there is a stream; `abort` ends it."""
+    def waiter(self, timeout: float | None) -> SocketWaiter:
+        """Waits in the steps of a dial. `abort` ends the wait."""
         return SocketWaiter(timeout, self._waker, lambda: self._aborted or self.machine.state is ConnectionState.CLOSED)
 
     def start(self, stream: Stream) -> None:
@@ -103,7 +126,7 @@ class SyncDriver:
         thread = threading.Thread(target=self._run, args=(stream,), name="live connection", daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # the system allows no more of them
+        except RuntimeError:  # the system allows no more threads
             with self.lock:
                 self._end(stream)
             raise
@@ -127,14 +150,14 @@ class SyncDriver:
             self.lock.acquire()
 
     def _reconnect_if_due(self, redialer: Redialer) -> bool:
-        """Open the next stream if it is time for that; whether there is something to tell instead."""
+        """Open the next stream if it is due; whether there may be events instead."""
         if self._dialing:
             return False
         if self.closed.is_set():
-            self.machine.advance(time.monotonic())  # nobody else does
-        where, told = redialer.next()
-        if where is None:
-            return told
+            self.machine.advance(time.monotonic())  # no I/O thread does
+        dial, has_news = redialer.next()
+        if dial is None:
+            return has_news
         if self._stream is not None and not self.closed.is_set():
             self._close_now = True
             self._waker.wake()
@@ -142,23 +165,23 @@ class SyncDriver:
         self._stream = None
         self._dialing = True
         self.closed.clear()
-        thread = threading.Thread(target=self._dial, args=(redialer, where), name="live connection", daemon=True)
+        thread = threading.Thread(target=self._dial, args=(redialer, dial), name="live connection", daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # the system allows no more of them
+        except RuntimeError:  # the system allows no more threads
             self._dialing = False
             self.closed.set()
             raise
         self._thread = thread
         return False
 
-    def _dial(self, redialer: Redialer, where: DialPlan) -> None:
-        """The I/O thread of a further connection; whoever closes interrupts the dial."""
+    def _dial(self, redialer: Redialer, dial: DialPlan) -> None:
+        """The I/O thread of a further connection. Closing interrupts the dial."""
         assert self._open is not None  # noqa: S101 - comes with the rest
         stream = failure = None
         try:
             with contextlib.suppress(WaitInterrupted):
-                stream = self._open(where, self.watch(where.timeout))
+                stream = self._open(dial, self.waiter(dial.timeout))
         except LiveProtocolError as error:
             failure = error
         except BaseException as error:
@@ -166,8 +189,8 @@ class SyncDriver:
             raise
         finally:
             with self.lock:
-                begun = self._dial_finished(redialer, stream, failure)
-        if begun and stream is not None:
+                started = self._dial_finished(redialer, stream, failure)
+        if started and stream is not None:
             self._run(stream)
 
     def _dial_finished(self, redialer: Redialer, stream: Stream | None, failure: LiveProtocolError | None) -> bool:
@@ -192,7 +215,7 @@ class SyncDriver:
                 selector.register(self._waker.reader, selectors.EVENT_READ)
                 self._serve_stream(stream, selector)
         except BaseException as error:
-            self._crash = error  # a bug, or of a machine that is not ours: nobody may wait for ever
+            self._crash = error  # a bug, here or in a machine that is not ours; nobody may wait for ever
             raise
         finally:
             with self.lock:
@@ -201,49 +224,47 @@ class SyncDriver:
     def _serve_stream(self, stream: Stream, selector: selectors.BaseSelector) -> None:
         registered = 0
         late = False
+        sock = stream.socket
         with self.lock:
-            self._read(stream)  # the handshake of TLS may have brought something along
+            self._read(stream)  # the TLS handshake may have brought bytes along
         while True:
             with self.lock:
                 if self._is_done(stream):
                     return
-                self._selected = events = self._events(stream)
-                self._wakes_at = due = self._due()
+                events = self._selected = (_READ if self._reading else 0) | (_WRITE if stream.unsent else 0)
+                due = self._wakes_at = self._due()
                 self._awake = False
             if events != registered:
                 if not registered:
-                    selector.register(stream.socket, events)
+                    selector.register(sock, events)
                 elif events:
-                    selector.modify(stream.socket, events)
+                    selector.modify(sock, events)
                 else:
-                    selector.unregister(stream.socket)
+                    selector.unregister(sock)
                 registered = events
             ready = selector.select(None if due == math.inf else max(0.0, due - time.monotonic()))
             with self.lock:
                 self._awake = True
                 for key, mask in ready:
-                    if key.fileobj is not stream.socket:
+                    if key.fileobj is not sock:
                         self._waker.clear()
                         continue
-                    if mask & selectors.EVENT_WRITE:
+                    if mask & _WRITE:
                         stream.flush()
-                    if mask & selectors.EVENT_READ:
+                    if mask & _READ:
                         self._read(stream)
-                self._resume_senders(stream)
+                if self._full:
+                    self._resume_senders(stream)
                 now = time.monotonic()
                 if now < due:
                     late = False
-                elif now - due > steps.MAX_TIMER_DELAY and not late:
-                    late = True  # look at the socket once more before anybody is given up
+                elif now - due > MAX_TIMER_DELAY and not late:
+                    late = True  # look at the socket once more before giving up on the peer
                 else:
                     late = False
                     self.machine.advance(now)
                     self.flush(force=True)
                     self._new_events.notify_all()
-
-    def _events(self, stream: Stream) -> int:
-        reading = selectors.EVENT_READ if self._reading else 0
-        return reading | (selectors.EVENT_WRITE if stream.unsent else 0)
 
     def _due(self) -> float:
         due = self.machine.next_deadline()
@@ -254,7 +275,8 @@ class SyncDriver:
             return
         data = stream.read()
         if data:
-            steps.deliver_data(self.machine, time.monotonic(), data)
+            self.machine.tick(time.monotonic())
+            self.machine.receive_data(data)
         if stream.error is not None:
             self._fail(stream.error)
         elif stream.ended:
@@ -276,8 +298,8 @@ class SyncDriver:
         self._close_now = True
 
     def _resume_senders(self, stream: Stream) -> None:
-        """Let senders go on, where there is room again."""
-        if self._full and stream.unsent <= steps.LOW_WATER:
+        """Let senders go on if there is room again."""
+        if len(stream.unsent) <= LOW_WATER:
             self._full = False
             self.flush()
             if not self._full:
@@ -288,16 +310,17 @@ class SyncDriver:
             self._write_failed(stream, stream.broken)
         if self._aborted or self._close_now:
             return True
-        # Where nothing bounds the wait for a peer that does not read, what it has not taken is dropped.
+        # If nothing bounds the wait for a peer that does not read, the bytes that it has not taken are dropped.
         return self._closing and (not stream.unsent or self.machine.next_deadline() is None)
 
     def _write_failed(self, stream: Stream, broken: OSError) -> None:
-        """Nothing can be written any more, but the peer's last words may lie unread."""
+        """Writing is over, but the peer's last words may lie unread."""
         while self._reading and not stream.ended and stream.error is None:
             data = stream.read()
             if not data:
                 break
-            steps.deliver_data(self.machine, time.monotonic(), data)
+            self.machine.tick(time.monotonic())
+            self.machine.receive_data(data)
             self.flush()
         self._fail(stream.error or broken)
 
@@ -322,7 +345,7 @@ class SyncDriver:
 
     @property
     def finished(self) -> bool:
-        """Whether there is no socket and will be none."""
+        """Whether there is no socket, and none will come."""
         return self.closed.is_set() and (
             self._redialer is None
             or self._crash is not None
@@ -341,15 +364,16 @@ class SyncDriver:
         self.machine.tick(time.monotonic())
 
     def flush(self, *, force: bool = False) -> None:
+        """Write the machine's bytes, apply its wants, and wake the I/O thread if it has to wait for something else."""
         stream = self._stream
         if stream is None or self.closed.is_set():
             return
-        if force or not self._full:
-            data = self.machine.data_to_send()
-            if data:
-                stream.write(data)
-                self._full = stream.unsent > steps.HIGH_WATER
-        wants = self.machine.wants
+        machine = self.machine
+        wants = machine.wants
+        if wants.write and (force or not self._full):
+            stream.write(machine.data_to_send())
+            self._full = len(stream.unsent) > HIGH_WATER
+            wants = machine.wants
         if wants.half_close:
             if not self._half_closed:
                 self._half_closed = True
@@ -357,32 +381,26 @@ class SyncDriver:
         elif wants.close:
             self._closing = True
         self._reading = (wants.read or wants.half_close) and not self._closing
-        self._wake_if_needed()
+        if not self._awake:
+            self._wake_if_needed(stream)
 
-    def _wake_if_needed(self) -> None:
-        """Wake the I/O thread if it waits for the wrong thing, or too long: a pull may arm a deadline, too."""
-        stream = self._stream
-        if self._awake or stream is None:
-            return
-        if (
-            self._closing
-            or stream.broken is not None
-            or self._events(stream) != self._selected
-            or self._due() < self._wakes_at
-        ):
+    def _wake_if_needed(self, stream: Stream) -> None:
+        """Wake the I/O thread if it waits for the wrong thing, or too long."""
+        events = (_READ if self._reading else 0) | (_WRITE if stream.unsent else 0)
+        if self._closing or stream.broken is not None or events != self._selected or self._due() < self._wakes_at:
             self._awake = True
             self._waker.wake()
 
     # --- called by any thread -----------------------------------------------------------------------------------
 
     def take(self, operation: str, take: Callable[[], T | None], timeout: float | None) -> T:
-        """Wait for what ``take`` finds.
+        """Wait until ``take`` returns an item.
 
         Raises:
-            IllegalInState: Another thread waits here.
-            WaitTimeout: It took too long.
+            IllegalInState: Another thread waits.
+            WaitTimeout: There was none in time.
         """
-        left = Countdown(timeout)
+        left = None if timeout is None else Countdown(timeout)
         with self.lock:
             if self._receiving:
                 raise IllegalInState(operation, "another thread receives", "let one receive and hand on what it gets")
@@ -390,25 +408,36 @@ class SyncDriver:
             try:
                 self.tick()
                 while (item := take()) is None:
-                    if self.finished:
-                        raise TransportFailed("the I/O thread failed") from self._crash
-                    if self._redialer is not None and self._reconnect_if_due(self._redialer):
-                        continue
-                    self._wake_if_needed()
-                    if not left.wait(self._new_events, self._due() if self.closed.is_set() else math.inf):
-                        raise WaitTimeout(operation, queued=False)
-                self._wake_if_needed()
+                    self._wait_for_events(operation, left)
+                # A pull may arm a deadline.
+                if not self._awake and self._stream is not None and self._due() < self._wakes_at:
+                    self._wake_if_needed(self._stream)
                 return item
             finally:
                 self._receiving = False
-                self._release()
+                if self.closed.is_set():
+                    self._release()
+
+    def _wait_for_events(self, operation: str, left: Countdown | None) -> None:
+        closed = self.closed.is_set()
+        if closed and self.finished:
+            raise TransportFailed("the I/O thread failed") from self._crash
+        if self._redialer is not None and self._reconnect_if_due(self._redialer):
+            return
+        if not self._awake and self._stream is not None and self._due() < self._wakes_at:
+            self._wake_if_needed(self._stream)
+        due = self._due() if self.closed.is_set() else math.inf  # nobody else looks at the clock
+        if left is None and due == math.inf:
+            self._new_events.wait()
+        elif not (left or Countdown(None)).wait(self._new_events, due):
+            raise WaitTimeout(operation, queued=False)
 
     def call(self, operation: str, command: Callable[[], None], timeout: float | None) -> None:
-        """Run a command on the machine, write what it left behind, then wait while the transport is full.
+        """Run a command on the machine, write what it leaves behind, then wait while the transport is full.
 
         Raises:
-            WaitTimeout: It stayed full; the command was carried out.
-            LiveProtocolError: The command was refused, or the connection ended meanwhile.
+            WaitTimeout: It stayed full. The command took effect.
+            LiveProtocolError: The command was refused, or the connection ended while this waited.
         """
         with self.lock:
             self.tick()
@@ -421,15 +450,15 @@ class SyncDriver:
                 if not left.wait(self._writable):
                     raise WaitTimeout(operation, queued=True)
             if self.finished:
-                raise steps.send_error(self.event_queue)
+                raise send_error(self.event_queue)
 
     # --- the end ------------------------------------------------------------------------------------------------
 
     def begin_close(self, code: int, reason: str) -> None:
-        """Close in order, and wait for nothing.
+        """Close in order, without waiting.
 
         Raises:
-            InvalidMessage: Code or reason may not be sent; nothing has changed.
+            InvalidMessage: Code or reason may not be sent. Nothing has changed.
         """
         with self.lock:
             self.tick()
@@ -442,7 +471,7 @@ class SyncDriver:
                 self._interrupt()
 
     def close(self, code: int, reason: str, timeout: float | None = None) -> None:
-        """`begin_close`, then wait for the end; where that is interrupted or takes too long, `abort`."""
+        """`begin_close`, then wait for the end. On an interrupt or after the timeout, `abort`."""
         try:
             self.begin_close(code, reason)
             if not self.closed.wait(timeout):
@@ -457,7 +486,7 @@ class SyncDriver:
             self.event_queue.drain()
 
     def abort(self) -> None:
-        """End the connection at once, and wait for nothing that the peer would have to do."""
+        """End the connection at once, without waiting for the peer."""
         with self.lock:
             self._abort()
         self.join(_JOIN_TIMEOUT)
@@ -474,21 +503,21 @@ class SyncDriver:
         self._interrupt()
 
     def _interrupt(self) -> None:
-        """Nobody wants the connection any more that is being opened, or is to be."""
+        """End a dial under way; its connection is not wanted any more."""
         if self._dialing:
             self._waker.wake()
         self._release()
         self._new_events.notify_all()
 
     def discard(self) -> None:
-        """There will be no stream: free what it was waited for with."""
+        """No stream will come: free the sockets of the waker."""
         with self.lock:
             if self._stream is None and not self.closed.is_set():
                 self._aborted = True
                 self._mark_closed()
 
     def abort_from_finalizer(self) -> None:
-        """`abort`, for the collector of garbage, which may strike anywhere, under our lock too; so it takes none."""
+        """`abort` for the garbage collector. It may strike while we hold the lock, so this takes none."""
         self._aborted = True
         self._waker.wake()
         if self.closed.is_set():

@@ -14,7 +14,7 @@ from live_protocol.errors import LiveProtocolError
 from live_protocol.events import Event
 from live_protocol.messages import FunctionResponse
 from live_transports.shared.turns import MAX_AUDIO, SyncTurn
-from live_transports.sync.client_and_server_session import SyncClientSession
+from live_transports.sync.client import LiveClientSession
 from live_transports.tools import END, ToolEnd, ToolRunnerBase, ToolScheduler, ToolTask, end_of, may_answer
 
 __all__ = ["SyncToolStream", "ToolRunner"]
@@ -22,23 +22,23 @@ __all__ = ["SyncToolStream", "ToolRunner"]
 
 @final
 class SyncToolStream:
-    """The events of a session, with the calls among them being answered; iterate over it in place of the session."""
+    """The events of a session while its tool calls are answered. Iterate over this instead of the session."""
 
-    def __init__(self, session: SyncClientSession, scheduler: ToolScheduler) -> None:
+    def __init__(self, session: LiveClientSession, scheduler: ToolScheduler) -> None:
         self._session = session
         self._scheduler = scheduler
-        self._lock = threading.RLock()  # outcomes are told under it, and may lead back here
+        self._lock = threading.RLock()  # outcomes are reported under it, and may lead back here
         self._threads: set[threading.Thread] = set()
 
     def __iter__(self) -> Self:
-        """The session's events, every one of them."""
+        """All events of the session."""
         return self
 
     def __next__(self) -> Event:
-        """The next event of the session; a call in it has been begun, and waits for nothing here.
+        """The next event of the session. A call in it runs already, on another thread.
 
         Raises:
-            StopIteration: The session has ended in peace.
+            StopIteration: The session has ended after a clean close.
             LiveProtocolError: As for the session's own iteration.
         """
         event = self.next_event()
@@ -47,16 +47,16 @@ class SyncToolStream:
         return event
 
     def next_event(self, timeout: float | None = None) -> Event | None:
-        """The next event of the session, as the session's ``next_event`` gives it; a call in it has been begun.
+        """The next event, as the session's ``next_event`` returns it. A call in it runs already.
 
         Args:
-            timeout: Seconds to wait at most; 0 takes only what is there.
+            timeout: Most seconds to wait; 0 does not wait.
 
         Returns:
-            The event, or None where the session has ended in peace.
+            The event, or None after a clean close.
 
         Raises:
-            WaitTimeout: There was none in time; nothing is lost.
+            WaitTimeout: None came in time. Nothing is lost.
             LiveProtocolError: As for the session's own iteration.
         """
         event = self._session.next_event(timeout)
@@ -67,11 +67,11 @@ class SyncToolStream:
         return event
 
     def turn(self, *, keep_audio: bool = False, max_audio: int = MAX_AUDIO) -> SyncTurn:
-        """One turn of these events, as the session's ``turn`` gives it, with the calls in it being answered.
+        """One turn, as the session's ``turn`` returns it, while its tool calls are answered.
 
         Args:
-            keep_audio: Whether the view holds the audio; otherwise it is only measured.
-            max_audio: Most bytes of audio it holds.
+            keep_audio: Keep the audio in the view; otherwise only its length is known.
+            max_audio: Most bytes of audio to keep.
 
         Raises:
             ValueError: ``max_audio`` is less than 1.
@@ -80,7 +80,7 @@ class SyncToolStream:
 
     @property
     def running(self) -> int:
-        """How many calls are not over yet, those that wait for their turn included."""
+        """Number of calls that have not ended, waiting ones included."""
         return len(self._scheduler.tasks)
 
     # --- inside -------------------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ class SyncToolStream:
                 self._threads.discard(threading.current_thread())
 
     def _time_out(self, task: ToolTask) -> None:
-        """Its time is up: tell the model; the thread goes on, for nothing."""
+        """Tell the model that the call took too long. Its thread goes on, and its result is dropped."""
         with self._lock:
             response = self._scheduler.timed_out(task)
         if response is None:
@@ -128,7 +128,7 @@ class SyncToolStream:
             failure = error
             if not may_answer(error):
                 return end_of(error), error
-        except Exception as error:  # of a generator that was left early and cleaned up
+        except Exception as error:  # raised by a generator that is closed early
             failure = error
         if failure is None:
             return ToolEnd.ANSWERED, None
@@ -139,7 +139,7 @@ class SyncToolStream:
         return ToolEnd.FAILED, failure
 
     def _results(self, task: ToolTask) -> Exception | None:
-        """Send what the function gives; gives what it raised."""
+        """Send the function's results; returns the exception it raised, if any."""
         with contextlib.ExitStack() as stack:
             try:
                 result = task.bind(self._scheduler.registry)()
@@ -156,7 +156,7 @@ class SyncToolStream:
         return None
 
     def _stream(self, task: ToolTask, results: Iterator[Any]) -> Exception | None:
-        """Send one response after the other, or all in one where the model waits or takes no series."""
+        """Send one response after the other, or all in one if the model waits or takes no series."""
         gathered: list[Any] = []
         while task.stopped is None:
             try:
@@ -177,7 +177,7 @@ class SyncToolStream:
             self._answer(task, response)
 
     def _answer(self, task: ToolTask, response: FunctionResponse) -> None:
-        task.responses += 1  # before it is waited for room, as the peer may be quicker
+        task.responses += 1  # before the wait for room, since the peer may be quicker
         try:
             self._session.send_tool_response(response, epoch=task.epoch or None)
         except LiveProtocolError:
@@ -207,22 +207,22 @@ def _blocking(runner: asyncio.Runner, results: Any) -> Iterator[Any]:
 
 @final
 class ToolRunner(ToolRunnerBase):
-    """Runs the functions that the model calls, beside the session's stream of events.
+    """Runs the functions that the model calls, while you read the session's events.
 
-    Each call gets a thread, so reading waits for none of them; a coroutine function gets an event loop there. What a
-    function returns is sent as its response; what it raises, as an error. A generator of a non-blocking function gives
-    one response after the other; of a blocking one, or on Vertex, all in one. A thread cannot be cancelled: the answer
-    to a call that the server cancels, that was lost with its connection, or that comes too late, is dropped.
+    Each call has a thread, so reading never waits for one. A coroutine function runs in an event loop there. The return
+    value is sent as the response, an exception as an error. A generator of a non-blocking function sends one response
+    after the other; of a blocking one, or on Vertex, all in one. A thread cannot be cancelled: if the server cancels
+    the call, if its connection ends, or if it takes too long, its answer is dropped.
     """
 
     @contextmanager
-    def attach(self, session: SyncClientSession) -> Iterator[SyncToolStream]:
-        """Answer calls for the length of a ``with`` block; ``for event in`` what it gives.
+    def attach(self, session: LiveClientSession) -> Iterator[SyncToolStream]:
+        """Answer calls during a ``with`` block. Iterate over the stream that it returns.
 
-        When the block is left, or the session ends, no more answers are sent. Leaving waits for the threads.
+        After the block, or after the session's end, no more answers are sent. Leaving the block waits for the threads.
 
         Args:
-            session: The session; take its events from what this gives, and only there.
+            session: The session. Take its events from the stream only.
         """
         stream = SyncToolStream(session, self._scheduler(session.connection.tool_calls))
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import ssl as tls
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, final
@@ -11,10 +12,9 @@ import trio
 
 from live_protocol.errors import InvalidMessage
 from live_transports.shared.listening import names
-from live_transports.structured.runtime import ByteStream, Runtime, unwrapped
-from live_transports.structured.server import Listeners
+from live_transports.structured.runtime import ByteStream, Listeners, Runtime, unwrapped, write_now
 
-__all__ = ["RUNTIME", "TrioListeners", "TrioStream", "listen"]
+__all__ = ["RUNTIME", "TrioListeners", "TrioStream"]
 
 
 async def _reenter(token: trio.lowlevel.TrioToken, function: Callable[[], Awaitable[None]]) -> None:
@@ -37,6 +37,7 @@ class TrioStream(ByteStream):
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.can_half_close = isinstance(stream, trio.abc.HalfCloseableStream)
         self._stream = stream
+        self._socket = stream.socket if isinstance(stream, trio.SocketStream) and os.name == "posix" else None
 
     async def secure(self, context: tls.SSLContext, *, hostname: str | None = None) -> TrioStream:
         # Peers leave without a close_notify; that nothing was cut off, WebSocket itself makes sure.
@@ -46,8 +47,14 @@ class TrioStream(ByteStream):
         await secured.do_handshake()
         return TrioStream(secured)
 
-    async def receive(self) -> bytes:
+    def receive(self) -> Awaitable[bytes]:
+        return self._stream.receive_some() if isinstance(self._stream, trio.SocketStream) else self._receive_bytes()
+
+    async def _receive_bytes(self) -> bytes:
         return bytes(await self._stream.receive_some())
+
+    def send_now(self, data: bytes) -> int:
+        return 0 if self._socket is None else write_now(self._socket.fileno(), data)
 
     async def send(self, data: bytes) -> None:
         await self._stream.send_all(data)
@@ -72,24 +79,6 @@ async def _connect(host: str, port: int, local_addr: tuple[str, int] | None) -> 
         raise unwrapped(group) from None  # the cancellation of its nursery
 
 
-RUNTIME: Final = Runtime(
-    now=trio.current_time,
-    event=trio.Event,
-    scope=trio.CancelScope,
-    nursery=trio.open_nursery,
-    checkpoint=trio.lowlevel.checkpoint,
-    sleep=trio.sleep,
-    sleep_forever=trio.sleep_forever,
-    in_thread=trio.to_thread.run_sync,
-    task=trio.lowlevel.current_task,
-    token=trio.lowlevel.current_trio_token,
-    reenter=_reenter,
-    broken=(trio.BrokenResourceError, trio.ClosedResourceError),
-    wrap_stream=TrioStream,
-    connect=_connect,
-)
-
-
 # --- servers ----------------------------------------------------------------------------------------------------
 
 
@@ -105,7 +94,7 @@ class TrioListeners(Listeners):
         await trio.serve_listeners(connected, list(self._listeners), handler_nursery=nursery)
 
 
-async def listen(host: str | Sequence[str], port: int, backlog: int) -> TrioListeners:
+async def _listen(host: str | Sequence[str], port: int, backlog: int) -> TrioListeners:
     """Listen on every address.
 
     Raises:
@@ -120,3 +109,22 @@ async def listen(host: str | Sequence[str], port: int, backlog: int) -> TrioList
             await trio.aclose_forcefully(listener)
         raise
     return TrioListeners(listeners)
+
+
+RUNTIME: Final = Runtime(
+    now=trio.current_time,
+    event=trio.Event,
+    scope=trio.CancelScope,
+    nursery=trio.open_nursery,
+    checkpoint=trio.lowlevel.checkpoint,
+    sleep=trio.sleep,
+    sleep_forever=trio.sleep_forever,
+    in_thread=trio.to_thread.run_sync,
+    task=trio.lowlevel.current_task,
+    token=trio.lowlevel.current_trio_token,
+    reenter=_reenter,
+    broken=(trio.BrokenResourceError, trio.ClosedResourceError),
+    wrap_stream=TrioStream,
+    connect=_connect,
+    listen=_listen,
+)

@@ -19,7 +19,7 @@ from live_protocol import (
 from live_protocol.events import RealtimeInputReceived, SetupReceived
 from live_protocol.messages import LiveServerContent, LiveServerMessage
 from live_transports.structured.driver import StreamDriver
-from live_transports.structured.server import hosted
+from live_transports.structured.nursery import hosted
 from live_transports.trio import LiveServerSession
 from live_transports.trio.runtime import RUNTIME, TrioStream
 
@@ -57,8 +57,7 @@ async def server_end(stream: trio.abc.Stream, **options: Any) -> AsyncIterator[L
     wire = StreamDriver(machine, RUNTIME)
     session = LiveServerSession._create(machine, wire)
     async with hosted(RUNTIME, wire, TrioStream(stream)):
-        await session._requested()
-        await session._answer(None)
+        await session._admit(lambda _: None)
         yield session
 
 

@@ -15,7 +15,6 @@ from typing import Any, Final, final
 
 import attrs
 
-from live_protocol import Observation
 from live_protocol.emulator import EmulatorOptions
 from live_protocol.events import (
     AudioChunk,
@@ -28,6 +27,7 @@ from live_protocol.events import (
 from live_protocol.messages import AudioFormat, Content, FunctionResponse, Part
 from live_protocol.reconnect import ReconnectPolicy
 from live_protocol.recording import Timeline, TraceReader
+from live_protocol.websocket import Observation
 from live_transports.cli.argument_types import add_path
 from live_transports.cli.commands.trace import write_page
 from live_transports.cli.conversation import Conversation, converse

@@ -15,21 +15,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, final
 
-from live_protocol import Observation
-from live_protocol.connection import HttpFallback
+from live_protocol.connection import ByteServerConnection, HttpFallback
 from live_protocol.emulator import EmulatedConnection, Emulator, EmulatorOptions
 from live_protocol.emulator.token_service import token_service
 from live_protocol.errors import InvalidMessage
 from live_protocol.events import ConnectionClosed
 from live_protocol.recording import Recorder
 from live_protocol.testing import Faults, FaultyConnection, InvalidPlaybook, Playbook, PlaybookConnection
-from live_protocol.websocket import Observer
+from live_protocol.websocket import Observation, Observer
 from live_transports import asyncio as live
 from live_transports.cli.argument_types import add_path, number, whole
 from live_transports.cli.exit import BAD_INPUT, FAILED, OK, USAGE, CommandFailed
 from live_transports.shared.certificate import local_certificate
 from live_transports.shared.playbook_files import load_playbook
-from live_transports.shared.steps import ByteServerConnection
 
 __all__ = ["configure", "run"]
 

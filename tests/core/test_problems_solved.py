@@ -1,4 +1,4 @@
-"""What hurts those who build on the Live API, one test each: whole messages in, assembled answers out."""
+"""Problems of programs on the Live API, one test each: whole messages in, assembled answers out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import sys
 from typing import Annotated, Any
 
 import pytest
-from support.assembly import Server, content, level, sine, voice
+from support.signals import level, sine
+from support.speech import ReadyClient, content, voice
 
 from live_protocol.audio import Chunker, DropReason, PlaybackBuffer, PreRoll, Resampler
 from live_protocol.codec import Codec
@@ -28,16 +29,16 @@ TENTH = bytes(4800)
 """A tenth of a second at 24 kHz."""
 
 
-def said(assembler: TranscriptAssembler, server: Server, *messages: dict[str, Any]) -> list[Utterance]:
-    return [update for event in server.says(*messages) for update in assembler.feed(event)]
+def said(assembler: TranscriptAssembler, server: ReadyClient, *messages: dict[str, Any]) -> list[Utterance]:
+    return [update for event in server.receive(*messages) for update in assembler.feed(event)]
 
 
-def turns(collector: TurnCollector, server: Server, *messages: dict[str, Any]) -> list[TurnView]:
-    return [view for event in server.says(*messages) if (view := collector.feed(event)) is not None]
+def turns(collector: TurnCollector, server: ReadyClient, *messages: dict[str, Any]) -> list[TurnView]:
+    return [view for event in server.receive(*messages) if (view := collector.feed(event)) is not None]
 
 
 def test_p17_nothing_bundled_in_one_message_is_lost() -> None:
-    server, collector, buffer = Server(), TurnCollector(keep_audio=True), PlaybackBuffer(AudioFormat(24_000))
+    server, collector, buffer = ReadyClient(), TurnCollector(keep_audio=True), PlaybackBuffer(AudioFormat(24_000))
     assembler, ledger = TranscriptAssembler(), UsageLedger()
     bundle = {
         **content(
@@ -50,7 +51,7 @@ def test_p17_nothing_bundled_in_one_message_is_lost() -> None:
         "toolCall": {"functionCalls": [{"id": "1", "name": "f", "args": {}}, {"id": "2", "name": "f", "args": {}}]},
         "usageMetadata": {"totalTokenCount": 9},
     }
-    events = server.says(bundle)
+    events = server.receive(bundle)
     (view,) = [view for event in events if (view := collector.feed(event)) is not None]
     assert (view.input_transcript, view.output_transcript, view.audio) == ("Hello.", "Hi.", TENTH)
     assert [call.id for call in view.tool_calls] == ["1", "2"]
@@ -65,38 +66,38 @@ def test_p17_nothing_bundled_in_one_message_is_lost() -> None:
 
 
 def test_p18_after_barge_in_no_stale_audio_plays_and_the_position_is_known() -> None:
-    server, buffer = Server(), PlaybackBuffer(AudioFormat(24_000))
-    for event in server.says(content(**voice(TENTH)), content(**voice(TENTH))):
+    server, buffer = ReadyClient(), PlaybackBuffer(AudioFormat(24_000))
+    for event in server.receive(content(**voice(TENTH)), content(**voice(TENTH))):
         buffer.feed(event)
     buffer.read_seconds(0.05)
     cut = content(interrupted=True, **voice(b"\1" * 4800))  # the flush comes first, whatever shares its message
-    dropped = [drop for event in server.says(cut) if (drop := buffer.feed(event)) is not None]
+    dropped = [drop for event in server.receive(cut) if (drop := buffer.feed(event)) is not None]
     assert [drop.reason for drop in dropped] == [DropReason.INTERRUPTED, DropReason.STALE]
     assert [drop.seconds for drop in dropped] == [pytest.approx(0.15), pytest.approx(0.1)]
     assert dropped[0].played == pytest.approx(0.05)
     assert buffer.read_seconds(0.1) == TENTH
     assert buffer.queued == 0
-    for event in server.says(content(turnComplete=True), content(**voice(b"\2" * 4800))):
+    for event in server.receive(content(turnComplete=True), content(**voice(b"\2" * 4800))):
         buffer.feed(event)
     assert buffer.read_seconds(0.1) == b"\2" * 4800
 
 
 def test_p18_a_long_answer_overflows_by_the_stated_policy() -> None:
-    server, buffer = Server(), PlaybackBuffer(AudioFormat(24_000), max_seconds=0.25)
-    drops = [buffer.feed(event) for event in server.says(*[content(**voice(TENTH))] * 3)]
+    server, buffer = ReadyClient(), PlaybackBuffer(AudioFormat(24_000), max_seconds=0.25)
+    drops = [buffer.feed(event) for event in server.receive(*[content(**voice(TENTH))] * 3)]
     assert [drop.seconds for drop in drops if drop is not None] == [pytest.approx(0.05)]
     assert buffer.dropped == pytest.approx(0.05)
 
 
 def test_p18_an_interruption_of_nothing_does_not_end_the_next_turn() -> None:
-    server, collector = Server(), TurnCollector()
+    server, collector = ReadyClient(), TurnCollector()
     assert turns(collector, server, content(interrupted=True), content(turnComplete=True)) == []
     (view,) = turns(collector, server, content(outputTranscription={"text": "Yes"}), content(turnComplete=True))
     assert (view.output_transcript, view.interrupted) == ("Yes", False)
 
 
 def test_p19_generation_turn_and_interaction_end_apart() -> None:
-    server, collector = Server(), TurnCollector()
+    server, collector = ReadyClient(), TurnCollector()
     seen: list[tuple[bool, bool, bool]] = []
     views: list[TurnView] = []
     for message in (
@@ -119,8 +120,8 @@ def test_p19_generation_turn_and_interaction_end_apart() -> None:
     assert [view.generation for view in views] == [1, 2]
 
 
-def test_p20_whatever_the_microphone_gives_the_service_takes() -> None:
-    server, chunker = Server(), Chunker(AudioFormat(16_000))
+def test_p20_the_service_accepts_audio_of_any_microphone() -> None:
+    server, chunker = ReadyClient(), Chunker(AudioFormat(16_000))
     sent = 0
     for size in (1, 3, 1279, 2000, 5001):
         for chunk in chunker.push(bytes(size)):
@@ -134,9 +135,9 @@ def test_p20_whatever_the_microphone_gives_the_service_takes() -> None:
         server.session.send_realtime_input(audio=bytes(4))
 
 
-def test_p20_a_rate_from_the_wire_cannot_blow_up() -> None:
-    server, buffer = Server(), PlaybackBuffer(AudioFormat(48_000))
-    hostile, extreme = server.says(content(**voice(TENTH, rate=1)), content(**voice(TENTH, rate=4_000)))[-2:]
+def test_p20_a_bad_rate_from_the_wire_does_no_harm() -> None:
+    server, buffer = ReadyClient(), PlaybackBuffer(AudioFormat(48_000))
+    hostile, extreme = server.receive(content(**voice(TENTH, rate=1)), content(**voice(TENTH, rate=4_000)))[-2:]
     assert isinstance(hostile, InlineDataChunk)
     assert buffer.feed(hostile) is None
     assert isinstance(extreme, AudioChunk)
@@ -144,7 +145,7 @@ def test_p20_a_rate_from_the_wire_cannot_blow_up() -> None:
     assert buffer.queued < 0.61  # 0.6 seconds at 4 kHz stay 0.6 seconds
 
 
-def test_p20_telephony_at_8_khz() -> None:
+def test_p20_telephone_audio_at_8_khz_is_resampled() -> None:
     to_service = Resampler(AudioFormat(8_000), AudioFormat(16_000))
     to_phone = Resampler(AudioFormat(24_000), AudioFormat(8_000))
     up = to_service.push(sine(8_000, 1_000, 1_600)) + to_service.flush()
@@ -156,7 +157,7 @@ def test_p20_telephony_at_8_khz() -> None:
 
 def test_p21_pre_roll_keeps_the_onset_and_the_legal_order() -> None:
     manual = RealtimeInputConfig(automatic_activity_detection=AutomaticActivityDetection(disabled=True))
-    session = Server(LiveClientSetup(model="models/test", realtime_input_config=manual)).session
+    session = ReadyClient(LiveClientSetup(model="models/test", realtime_input_config=manual)).session
     roll = PreRoll(AudioFormat(16_000), 0.3)
     for number in range(100):  # silence at first; speech is noticed a little after it began
         roll.push(bytes([number]) * 320)
@@ -176,7 +177,7 @@ def test_p21_pre_roll_keeps_the_onset_and_the_legal_order() -> None:
 def test_p23_fragments_become_utterances_on_piecewise_models() -> None:
     updates = said(
         TranscriptAssembler(),
-        Server(),
+        ReadyClient(),
         content(inputTranscription={"text": "What's"}),
         content(inputTranscription={"text": " up?"}),
         content(outputTranscription={}),
@@ -192,10 +193,10 @@ def test_p23_fragments_become_utterances_on_piecewise_models() -> None:
     ]
 
 
-def test_p23_one_final_sentence_and_interim_guesses() -> None:
+def test_p23_interim_transcripts_precede_one_final_sentence() -> None:
     updates = said(
         TranscriptAssembler(),
-        Server(),
+        ReadyClient(),
         content(interimInputTranscription={"text": "What"}),
         content(interimInputTranscription={"text": "What sub"}),
         content(inputTranscription={"text": "What's up?", "finished": True}),
@@ -209,10 +210,10 @@ def test_p23_one_final_sentence_and_interim_guesses() -> None:
     assert (updates[-1].text, updates[-1].final, updates[-1].interrupted) == ("Not much.", True, True)
 
 
-def test_p23_the_transcription_model() -> None:
+def test_p23_the_transcription_model_is_assembled_too() -> None:
     updates = said(
         TranscriptAssembler(),
-        Server(),
+        ReadyClient(),
         content(inputTranscription={"text": "One sentence."}),
         content(generationComplete=True),
         {**content(), "voiceActivity": {"type": "ACTIVITY_END"}},
@@ -225,8 +226,8 @@ def weather(city: Annotated[str, "Name of the city."], days: int = 1) -> dict[st
     return {"city": city, "days": days}
 
 
-def test_p24_declared_called_and_answered_in_parallel() -> None:
-    server, tools = Server(), ToolRegistry(weather)
+def test_p24_tools_are_declared_called_and_answered_in_parallel() -> None:
+    server, tools = ReadyClient(), ToolRegistry(weather)
     properties = (tools["weather"].declaration.parameters or pytest.fail("no parameters")).properties or {}
     assert list(properties) == ["city", "days"]  # in the plain schema, which every model reads
     calls = [
@@ -237,7 +238,7 @@ def test_p24_declared_called_and_answered_in_parallel() -> None:
     ]
     requested = [
         event.call
-        for event in server.says({"toolCall": {"functionCalls": calls}}, {"toolCallCancellation": {"ids": ["4"]}})
+        for event in server.receive({"toolCall": {"functionCalls": calls}}, {"toolCallCancellation": {"ids": ["4"]}})
         if isinstance(event, ToolCallRequested)
     ]
     answers = []
@@ -268,8 +269,8 @@ def test_p24_calls_without_an_id_are_answered_by_name() -> None:
     assert b'"name":"weather"' in session.messages_to_send()[-1]
 
 
-def test_p26_usage_is_per_turn_wherever_the_report_stands() -> None:
-    server, ledger = Server(), UsageLedger()
+def test_p26_usage_is_per_turn_wherever_the_report_comes() -> None:
+    server, ledger = ReadyClient(), UsageLedger()
 
     def report(prompt: int, response: int) -> dict[str, Any]:
         detail = [{"modality": "AUDIO", "tokenCount": response}]
@@ -280,7 +281,7 @@ def test_p26_usage_is_per_turn_wherever_the_report_stands() -> None:
             "responseTokensDetails": detail,
         }
 
-    for event in server.says(
+    for event in server.receive(
         content(**voice(TENTH)),
         {**content(turnComplete=True), "usageMetadata": report(100, 10)},
         content(**voice(TENTH)),
@@ -304,8 +305,8 @@ def test_p26_usage_is_per_turn_wherever_the_report_stands() -> None:
 @pytest.mark.parametrize(
     "message", [content(outputTranscription={"text": "Yes."}), content(modelTurn={"parts": [{"text": "Yes."}]})]
 )
-def test_p40_the_answer_is_text_whatever_the_modality(message: dict[str, Any]) -> None:
-    (view,) = turns(TurnCollector(), Server(), message, content(turnComplete=True))
+def test_p40_the_answer_is_text_in_any_modality(message: dict[str, Any]) -> None:
+    (view,) = turns(TurnCollector(), ReadyClient(), message, content(turnComplete=True))
     assert view.answer == "Yes."
 
 

@@ -1,0 +1,31 @@
+"""The part of a session that outlives its connection."""
+
+from __future__ import annotations
+
+from typing import final
+
+import attrs
+
+from live_protocol.session.resumption import Resumption
+from live_protocol.session.tool_calls import ToolCallTracker
+from live_protocol.session.usage import Usage
+
+__all__ = ["CarriedState"]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class CarriedState:
+    """What a client's session takes over from the one before it.
+
+    Attributes:
+        calls: The table of tool calls. The sessions share it: there is one for all of them.
+        generation: Number of the newest generation; the next one is one higher.
+        usage: Tokens so far.
+        resumption: How the session can be resumed, until the first update comes.
+    """
+
+    calls: ToolCallTracker
+    generation: int = 0
+    usage: Usage = Usage()
+    resumption: Resumption = Resumption()

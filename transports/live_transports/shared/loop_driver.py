@@ -1,0 +1,149 @@
+"""What every driver on asyncio has in common: the one timer, the tasks that wait, and the close."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import math
+from collections import deque
+from typing import Any
+
+from live_protocol.connection import Connection
+from live_transports.shared.async_session import AsyncDriver
+from live_transports.shared.event_queue import EventQueue, send_error
+from live_transports.shared.steps import BURST
+from live_transports.shared.threadsafe_close import close_threadsafe
+
+__all__ = ["LoopDriver"]
+
+
+class LoopDriver(AsyncDriver):
+    """One connection on one event loop. A subclass moves the bytes or messages.
+
+    The timer is one handle that only ever moves forward. A deadline that moved back is noticed when the timer fires, so
+    the usual step, which pushes a deadline back, costs one comparison.
+
+    Args:
+        machine: The connection to drive.
+
+    Attributes:
+        machine: As given.
+        closed: Set while there is no transport.
+    """
+
+    machine: Any
+
+    def __init__(self, machine: Connection) -> None:
+        self.machine = machine
+        self.event_queue: EventQueue[Any] = EventQueue(machine, self.flush)
+        self.closed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = math.inf  # when the timer fires; inf without one, -inf once there will be none
+        self._full = False  # senders wait
+        self._burst = 0
+        self._new_events: asyncio.Future[None] | None = None
+        self._senders: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def _finished(self) -> bool:
+        """Whether there is no transport and will be none."""
+        return self.closed.is_set()
+
+    def tick(self) -> None:
+        self.machine.tick(self._loop.time())
+
+    # --- the timer ----------------------------------------------------------------------------------------------
+
+    def _arm(self, due: float) -> None:
+        """Move the timer forward; the caller has compared ``due`` with `_due`."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = due
+        self._timer = self._loop.call_at(due, self._on_timer)
+
+    def _disarm(self) -> None:
+        """Cancel the timer. It is never armed again."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._due = -math.inf
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._due = math.inf
+        self._on_deadline()
+
+    @abc.abstractmethod
+    def _on_deadline(self) -> None:
+        """Advance the machine and do what follows."""
+
+    # --- tasks that wait ----------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        """Wake the task that waits for events."""
+        waiter = self._new_events
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def wait_for_events(self) -> None:
+        due = self.machine.next_deadline()  # pulling events may have armed one
+        if due is not None and due < self._due:
+            self._arm(due)
+        self._new_events = waiter = self._loop.create_future()
+        try:
+            await waiter
+        finally:
+            self._new_events = None
+
+    def _wake_senders(self) -> None:
+        if self._full and not self.closed.is_set():
+            return
+        while self._senders:
+            sender = self._senders.popleft()
+            if not sender.done():
+                sender.set_result(None)
+
+    async def wait_writable(self) -> None:
+        self._burst += 1
+        if not self._full:
+            if self._burst >= BURST:
+                self._burst = 0
+                await asyncio.sleep(0)
+            return
+        sender = self._loop.create_future()
+        self._senders.append(sender)
+        await sender
+        if self._finished:
+            raise send_error(self.event_queue)
+
+    # --- the close ----------------------------------------------------------------------------------------------
+
+    def begin_close(self, code: int, reason: str) -> None:
+        """Close in order, and wait for nothing.
+
+        Raises:
+            InvalidMessage: Code or reason may not be sent; nothing has changed.
+        """
+        self.tick()
+        self.machine.close(code, reason)
+        self.event_queue.begin_close()
+        self.flush()
+        wants = self.machine.wants
+        if not wants.read and not wants.half_close:
+            self.event_queue.make_room()
+
+    async def close(self, code: int, reason: str) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            await close_threadsafe(self._loop, lambda: self._close(code, reason))
+        else:
+            await self._close(code, reason)
+
+    async def _close(self, code: int, reason: str) -> None:
+        self.begin_close(code, reason)
+        try:
+            await self.closed.wait()
+        except BaseException:
+            self.abort()
+            raise
+        self.event_queue.drain()

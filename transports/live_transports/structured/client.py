@@ -1,0 +1,88 @@
+"""The client's end under structured concurrency: one dial, and a session from its first dial to its end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from live_protocol.reconnect import EndpointSource
+from live_protocol.session import ConfigInput
+from live_protocol.timing import Deadline
+from live_transports.shared import steps
+from live_transports.shared.async_sessions import AsyncClientSession
+from live_transports.shared.options import DialOptions
+from live_transports.shared.reconnecting import Redialer, make_client
+from live_transports.shared.steps import DialPlan
+from live_transports.structured.driver import StreamDriver
+from live_transports.structured.nursery import hosted
+from live_transports.structured.runtime import ByteStream, Runtime, unwrapped
+
+__all__ = ["connected"]
+
+S = TypeVar("S", bound=AsyncClientSession)
+
+
+async def _dial(
+    runtime: Runtime, dial: DialPlan, local_addr: tuple[str, int] | None, stream: object | None
+) -> ByteStream:
+    """Connect, go through the proxy and shake hands, under one deadline. Errors name the step."""
+    step, byte_stream = Deadline.DIAL, None
+    with runtime.scope(deadline=math.inf if dial.timeout is None else runtime.now() + dial.timeout):
+        try:
+            hop = dial.hop
+            byte_stream = (
+                await runtime.connect(hop.host, hop.port, local_addr) if stream is None else runtime.wrap_stream(stream)
+            )
+            if dial.proxy is not None:
+                step = Deadline.PROXY
+                if hop.tls is not None:
+                    byte_stream = await byte_stream.secure(hop.tls, hostname=hop.server_hostname)
+                tunnel = dial.tunnel()
+                await byte_stream.send(tunnel.data_to_send())
+                while not tunnel.receive_data(await byte_stream.receive()):
+                    pass
+            if dial.tls is not None:
+                step = Deadline.TLS
+                byte_stream = await byte_stream.secure(dial.tls, hostname=dial.server_hostname)
+        except BaseException as error:
+            if byte_stream is not None:
+                await byte_stream.drop()
+            if isinstance(error, (OSError, ValueError, *runtime.broken)):
+                cause = unwrapped(error)
+                if not isinstance(cause, OSError | ValueError):
+                    cause = ConnectionResetError()
+                raise steps.step_failed(step, cause, dial) from cause
+            raise
+        return byte_stream
+    raise steps.dial_expired(step, dial)
+
+
+@asynccontextmanager
+async def connected(
+    runtime: Runtime,
+    cls: type[S],
+    endpoint: EndpointSource,
+    config: ConfigInput | None,
+    options: DialOptions,
+    *,
+    stream: object | None,
+) -> AsyncIterator[S]:
+    """A client's session from its first dial to its end: the block of a ``connect()``."""
+    client = make_client(endpoint, config, options, open_transport=None if stream is None else "stream")
+    local_addr = options.get("local_addr")
+    byte_stream: ByteStream | None = None
+    if isinstance(client, Redialer):
+        driver = StreamDriver(
+            client.machine, runtime, redialer=client, open=lambda dial: _dial(runtime, dial, local_addr, None)
+        )
+    else:
+        machine, dial = client
+        driver = StreamDriver(machine, runtime)
+        byte_stream = await _dial(runtime, dial, local_addr, stream)
+    session = cls._create(driver.machine, driver)
+    async with hosted(runtime, driver, byte_stream):
+        await session._open()
+        async with session:
+            yield session
