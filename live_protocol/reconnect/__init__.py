@@ -1,12 +1,12 @@
-"""One session over many connections: when to leave, what to send again, what was lost.
+"""One session over many connections: when to leave one, what to send again, what was lost.
 
-Knows connections and drives them one after the other; it dials nothing and waits for nothing. Begin reading in
-``persistent``.
+Knows connections and drives them one after the other; it opens no transport and waits for nothing. Begin reading in
+``persistent``, then the theory of operation in ``lifecycle`` and ``outbox``.
 """
 
 from live_protocol.reconnect.memory_store import MemoryStore
 from live_protocol.reconnect.outbox import MessageCounts, Outbox, OutboxEntry
-from live_protocol.reconnect.persistent import DialRequest, EndpointSource, PersistentConnection
+from live_protocol.reconnect.persistent import DialRequest, EndpointSource, PersistentConnection, PersistentOptions
 from live_protocol.reconnect.policy import GoAwayPolicy, LateToolResults, NoHandlePolicy, OfflinePolicy, ReconnectPolicy
 from live_protocol.reconnect.reconnector import DialAgain, GiveUp, Reconnector, Verdict, verdict
 from live_protocol.reconnect.snapshot import VERSION, Snapshot, setup_digest
@@ -28,6 +28,7 @@ __all__ = [
     "Outbox",
     "OutboxEntry",
     "PersistentConnection",
+    "PersistentOptions",
     "ReconnectPolicy",
     "Reconnector",
     "Snapshot",

@@ -43,20 +43,6 @@ class ClientInput:
         context: The context updates in force, merged; None without any.
     """
 
-    __slots__ = (
-        "_at_close",
-        "_encoder",
-        "_losses",
-        "_manual",
-        "_media",
-        "_operation",
-        "_policy",
-        "calls",
-        "context",
-        "offline",
-        "outbox",
-    )
-
     def __init__(
         self,
         policy: ReconnectPolicy,

@@ -136,30 +136,6 @@ class Lifecycle:
         events: Events that come before those of the connection.
     """
 
-    __slots__ = (
-        "_codec",
-        "_decision",
-        "_draining",
-        "_endpoint",
-        "_held",
-        "_input",
-        "_options",
-        "_orphans",
-        "_request",
-        "_source",
-        "closing",
-        "connection",
-        "dialed",
-        "ended",
-        "epoch",
-        "events",
-        "live",
-        "muted",
-        "reconnector",
-        "setup",
-        "started",
-    )
-
     def __init__(
         self,
         source: EndpointSource,

@@ -17,7 +17,7 @@ class MemoryStore:
 
     Args:
         clock: Gives the reading of any monotonic clock, in seconds.
-        max_snapshots: Snapshots that are kept; the ones that were saved longest ago are forgotten beyond it (a count).
+        max_snapshots: Number of snapshots that are kept. Beyond it the one that was saved longest ago is forgotten.
     """
 
     def __init__(self, clock: Callable[[], float], *, max_snapshots: int = 10_000) -> None:
@@ -40,9 +40,9 @@ class MemoryStore:
     ) -> int:
         """See `SnapshotStore.save`."""
         self._check_claim(key, owner)
-        found = self._current(key)
-        if found != expected:
-            raise StaleSnapshot(key, expected, found)
+        version = self._current(key)
+        if version != expected:
+            raise StaleSnapshot(key, expected, version)
         self._version += 1
         self._entries.pop(key, None)
         self._entries[key] = (self._version, snapshot.to_json(), self._clock() + ttl)

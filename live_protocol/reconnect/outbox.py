@@ -152,15 +152,13 @@ class _Ledger:
     Beyond `_MAX_ROWS` the oldest become one sum, which counts as having left with the newest of them.
     """
 
-    __slots__ = ("_lasts", "_sizes", "_sum", "_sum_at", "_sum_last", "_times", "_what")
-
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
         self._lasts = array("q")  # number or index of the newest message of the row
         self._times = array("d")  # when it left
-        self._sizes = array("q")
+        self._sizes = array("I")
         self._what: list[str | MessageCounts] = []  # the kind, if the row is one message and ``last`` is its number
         self._sum = MessageCounts()
         self._sum_last, self._sum_at = 0, float("-inf")
@@ -219,24 +217,6 @@ class Outbox:
         media_size: The part of them that is audio or video.
         window_open: Whether an activity window is open, as far as messages have left.
     """
-
-    __slots__ = (
-        "_ledger",
-        "_max_sent",
-        "_media",
-        "_queued",
-        "_returned",
-        "_sent",
-        "_sent_size",
-        "_waiting",
-        "accepted",
-        "kept",
-        "media_size",
-        "newest_sent",
-        "transparent",
-        "waiting_size",
-        "window_open",
-    )
 
     def __init__(self, *, transparent: bool, max_sent: int) -> None:
         self.transparent: bool = transparent

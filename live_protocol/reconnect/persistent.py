@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Final, Self, Unpack, final
 
@@ -39,7 +40,7 @@ from live_protocol.session.usage import Usage
 from live_protocol.states import ConnectionState, Phase, TurnState
 from live_protocol.websocket.link import Wants
 
-__all__ = ["DialRequest", "EndpointSource", "PersistentConnection"]
+__all__ = ["DialRequest", "EndpointSource", "PersistentConnection", "PersistentOptions"]
 
 
 @final
@@ -55,6 +56,18 @@ _CLOSE: Final = Wants(read=False, write=False, half_close=False, close=True)
 _BEFORE: Final = _Facts(Wants(read=False, write=False, half_close=False, close=False))
 _FLUSH: Final = _Facts(Wants(read=False, write=True, half_close=False, close=False))
 _BETWEEN: Final = _Facts(_CLOSE)
+
+
+class PersistentOptions(ConnectOptions, total=False):
+    """Options of a session that outlives its connections.
+
+    Attributes:
+        policy: When and how to reconnect; `ReconnectPolicy` with its defaults if left out.
+        jitter: Source of random numbers from 0 to 1, below 1, for the delays.
+    """
+
+    policy: ReconnectPolicy | None
+    jitter: Callable[[], float]
 
 
 @final
@@ -110,8 +123,7 @@ class PersistentConnection(ClientCommands):
         """A new session, or one that goes on; `dial` says at once where to connect.
 
         Args:
-            endpoint: As for `LiveConnection.client`, or a callable that makes one for each dial. The
-                first one is made here.
+            endpoint: As for `LiveConnection.client`, or a callable that makes one for each dial, the first one now.
             config: As for `LiveConnection.client`; with ``session_resumption.handle`` the first connection resumes.
             policy: When and how to reconnect; the defaults if left out.
             jitter: Source of random numbers from 0 to 1, below 1, for the delays.
@@ -165,10 +177,7 @@ class PersistentConnection(ClientCommands):
         snapshot: Snapshot,
         endpoint: EndpointSource,
         config: requests.ConfigInput | None = None,
-        *,
-        policy: ReconnectPolicy | None = None,
-        jitter: Callable[[], float] = system_random,
-        **options: Unpack[ConnectOptions],
+        **options: Unpack[PersistentOptions],
     ) -> Self:
         """Go on with the session of another process; its connection has to be closed first (wire.md#resuming).
 
@@ -176,15 +185,13 @@ class PersistentConnection(ClientCommands):
             snapshot: The result of `snapshot` there.
             endpoint: See `client`; credentials are never part of a snapshot.
             config: The same as there.
-            policy: See `client`; it has to make the same setup as there.
-            jitter: See `client`.
-            **options: See `client`; the model is the same as there.
+            **options: See `client`; model and policy have to make the same setup as there.
 
         Raises:
             InvalidMessage: As for `client`; also if backend or setup are not those of the snapshot.
             MessageTooLarge: As for `client`.
         """
-        return cls.client(endpoint, config, policy=policy, jitter=jitter, snapshot=snapshot, **options)
+        return cls.client(endpoint, config, snapshot=snapshot, **options)
 
     def __repr__(self) -> str:
         return f"<PersistentConnection {self.state} {self.phase} epoch={self.epoch} turn={self.turn}>"
@@ -235,6 +242,8 @@ class PersistentConnection(ClientCommands):
     def tick(self, now: float) -> None:
         """See `LiveConnection.tick`."""
         lifecycle = self._lifecycle
+        if not lifecycle.live and (due := self.next_deadline()) is not None and now >= due:
+            now = math.nextafter(due, -math.inf)  # only `advance` lets the time for the next dial come
         if self._now is None or now > self._now:
             self._now = now
         if lifecycle.dialed:
@@ -424,8 +433,7 @@ class PersistentConnection(ClientCommands):
         "_facts.wants", "What to do with the transport in hand; between two connections: write the rest, then close it."
     )
     state: ConnectionState = forward(
-        "_facts.state",
-        "State of the WebSocket: CONNECTING between two connections, CLOSED only at the very end.",
+        "_facts.state", "State of the WebSocket: CONNECTING between two connections, CLOSED only at the very end."
     )
 
     @property
@@ -441,59 +449,29 @@ class PersistentConnection(ClientCommands):
         return self._lifecycle.connection.turn if self._lifecycle.live else TurnState.IDLE
 
     @property
-    def generation(self) -> int:
-        """Number of the newest generation of the session, from 1; 0 before the first."""
-        return self._lifecycle.connection.generation
-
-    @property
-    def epoch(self) -> int:
-        """Number of the newest connection, from 1; 0 before the first dial."""
-        return self._lifecycle.epoch
-
-    @property
-    def accepted(self) -> int:
-        """Number of the newest message that a command accepted, from 1; see ``InputLost.numbers``."""
-        return self._input.outbox.accepted
-
-    @property
-    def pending_tool_calls(self) -> tuple[FunctionCall, ...]:
-        """Calls that await a response, of all connections, oldest first."""
-        return self._input.calls.pending()
-
-    @property
-    def tool_calls(self) -> ToolCallTracker:
-        """The table of calls of all connections; `ToolCallTracker.get` tells the state of each."""
-        return self._input.calls
-
-    @property
-    def resumption(self) -> Resumption:
-        """How the session could be resumed."""
-        return self._lifecycle.connection.resumption
-
-    @property
-    def usage(self) -> Usage:
-        """Tokens of the session so far."""
-        return self._lifecycle.connection.usage
-
-    @property
-    def close_info(self) -> CloseInfo | None:
-        """The report of the `ConnectionClosed` event, None before it."""
-        return self._close_info
-
-    @property
-    def buffered_in(self) -> int:
-        """Bytes received that no event has told of yet."""
-        return self._lifecycle.connection.buffered_in
-
-    @property
     def buffered_out(self) -> int:
         """Bytes that wait in `data_to_send`; without messages that wait for a connection."""
         return 0 if self._lifecycle.muted else self._lifecycle.connection.buffered_out
 
-    @property
-    def latency(self) -> float | None:
-        """Seconds the newest pong of the present connection took, None before the first."""
-        return self._lifecycle.connection.latency
+    generation: int = forward(
+        "_lifecycle.connection.generation",
+        "Number of the session's newest generation, from 1; 0 before the first.",
+    )
+    epoch: int = forward("_lifecycle.epoch", "Number of the newest connection, from 1; 0 before the first dial.")
+    accepted: int = forward(
+        "_input.outbox.accepted", "Number of the newest message that a command accepted; see ``InputLost.numbers``."
+    )
+    pending_tool_calls: tuple[FunctionCall, ...] = forward(
+        "_lifecycle.connection.pending_tool_calls", "Calls of all connections that await a response, oldest first."
+    )
+    tool_calls: ToolCallTracker = forward("_input.calls", "The table of calls of all connections.")
+    resumption: Resumption = forward("_lifecycle.connection.resumption", "How the session could be resumed.")
+    usage: Usage = forward("_lifecycle.connection.usage", "Tokens of the session so far.")
+    close_info: CloseInfo | None = forward("_close_info", "The report of the `ConnectionClosed` event, None before it.")
+    buffered_in: int = forward("_lifecycle.connection.buffered_in", "Bytes received that no event has told of yet.")
+    latency: float | None = forward(
+        "_lifecycle.connection.latency", "Seconds the newest pong of the connection took, None before the first."
+    )
 
     # --- inside -------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""How a session goes on over several connections: the choices."""
+"""The choices: when to reconnect, and what happens to input meanwhile."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ __all__ = ["GoAwayPolicy", "LateToolResults", "NoHandlePolicy", "OfflinePolicy",
 
 
 class OfflinePolicy(enum.StrEnum):
-    """What becomes of input while there is no connection.
+    """What happens to input while there is no connection.
 
-    Audio and video are worth nothing when they come late, so outside transparent mode they always give way to other
-    input, are dropped when they are too old (``ReconnectPolicy.media_max_age``), and never make a command raise in
-    `BUFFER`.
+    Late audio and video are worthless. So outside transparent mode they always give way to other input, are dropped
+    when they are too old (``ReconnectPolicy.media_max_age``), and never make a command raise in `BUFFER`.
     """
 
     BUFFER = "BUFFER"
@@ -28,7 +27,7 @@ class OfflinePolicy(enum.StrEnum):
 
 
 class NoHandlePolicy(enum.StrEnum):
-    """What to do where the session cannot be resumed: no handle ever came, it is dead, or it keeps failing."""
+    """What to do if the session cannot be resumed: no handle ever came, it is dead, or it keeps failing."""
 
     FRESH = "FRESH"
     """Begin a new session, which knows nothing of the old one; `Reconnected` says so."""
@@ -37,16 +36,16 @@ class NoHandlePolicy(enum.StrEnum):
 
 
 class LateToolResults(enum.StrEnum):
-    """What becomes of the response to a tool call that was made on an earlier connection.
+    """What happens to the response to a tool call of an earlier connection.
 
-    On a new session that did not resume, it is always refused with `ToolCallOrphaned`.
+    A new session that did not resume always refuses it with `ToolCallOrphaned`.
     """
 
     DELIVER = "DELIVER"
-    """It is sent, because a resumed session still waits for it (wire.md#resuming); a model whose call is never
-    answered can stay "in progress" for ever. `Reconnected.open_calls` names the calls."""
+    """Send it: a resumed session still waits for it (wire.md#resuming), and a model whose call is never answered can
+    stay "in progress" for ever. `Reconnected.open_calls` names the calls."""
     REFUSE = "REFUSE"
-    """It is refused with `ToolCallOrphaned`."""
+    """Refuse it with `ToolCallOrphaned`."""
 
 
 def _at_least(least: float) -> Callable[[object, attrs.Attribute[Any], float | None], None]:
@@ -67,12 +66,12 @@ def _fraction(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
 class GoAwayPolicy:
     """When to leave a connection whose end the server has announced (wire.md#go-away).
 
-    A moment is safe where no turn is running or awaited, no tool call awaits a response, no activity window is open,
+    A moment is safe if no turn is running or awaited, no tool call awaits a response, no activity window is open,
     and the newest update says that the session is resumable.
 
     Attributes:
         margin: Seconds before the announced end at which to leave at the latest, safe or not.
-        assumed_time_left: Seconds to assume where the server does not say how much time is left.
+        assumed_time_left: Seconds to assume if the server does not say how much time is left.
         wait_for_safe_moment: Whether to wait for a safe moment at all; False leaves at once.
     """
 
@@ -95,29 +94,29 @@ class ReconnectPolicy:
         stable_after: How long a connection must have been ready for the count of tries to start anew.
         resume_conflict_delay: Delay at least after a resumption that was refused while the old connection still seemed
             to live (wire.md#resuming).
-        resume_conflict_window: Time after the loss of the connection for which such refusals are put down to that, and
-            do not count as tries; after it they mean that the handle is no good.
-        max_handle_failures: Resumed connections in a row which the server ends before they are stable, after which the
-            handle is given up. Refused upgrades, and ends that the service puts down to
-            itself (it restarts, it is overloaded), do not count.
-        no_handle: What to do where the session cannot be resumed.
-        retry_first: Whether the very first connection is retried too; otherwise its failure is final, so that a wrong
+        resume_conflict_window: Time after the loss of the connection in which such refusals are expected and do not
+            count as tries; after it they mean that the handle cannot be used.
+        max_handle_failures: Number of resumed connections in a row that the server ends before they are stable, after
+            which the handle is given up. Refused upgrades do not count, nor do ends for which the service blames
+            itself (it restarts, it is overloaded).
+        no_handle: What to do if the session cannot be resumed.
+        retry_first: Whether the very first connection is retried too. If not, its failure is final, so that a wrong
             address or setup shows at once.
         after_normal_close: Whether to reconnect after the server closed normally (1000, or no code) without having
             announced it.
         go_away: When to leave a connection whose end was announced.
-        resumption: Switch resumption on where the setup does not say; without it nothing can be resumed.
-        transparent: Transparent mode, Vertex only: every message reaches the session exactly once, in order. None: as
-            the setup says.
-        offline: What becomes of input while there is no connection.
+        resumption: Whether to switch resumption on if the setup says nothing; without it nothing can be resumed.
+        transparent: Transparent mode, Vertex only: every message reaches the session exactly once, in order. None
+            leaves it to the setup.
+        offline: What happens to input while there is no connection.
         offline_bytes: Bound on that input, in bytes of JSON.
-        media_max_age: Age beyond which audio and video from such a time is dropped; not in transparent mode.
+        media_max_age: Age beyond which audio and video that waits is dropped; not in transparent mode.
         outbox_bytes: Transparent mode: bound on messages kept until the server has them, in bytes of JSON. The oldest
             beyond it cannot be sent again; `InputLost` reports them if the connection breaks before the server has
             them.
-        in_flight_window: Without transparent mode: how long a message may be on its way. One that left later than this
-            before a handle came does not count as included in it.
-        late_tool_results: What becomes of responses to tool calls of earlier connections.
+        in_flight_window: Without transparent mode: how long a message may be on its way. A handle includes only
+            messages that left earlier than this before it came.
+        late_tool_results: What happens to responses to tool calls of earlier connections.
     """
 
     max_attempts: int = attrs.field(default=8, validator=_at_least(1))

@@ -17,38 +17,34 @@ __all__ = ["DialAgain", "GiveUp", "Reconnector", "Verdict", "verdict"]
 
 
 class Verdict(enum.StrEnum):
-    """What the end of a connection means for the next one."""
+    """The meaning of a connection's end for the next one."""
 
     RETRY = "RETRY"
     """Another connection can help."""
     CONFLICT = "CONFLICT"
     """The old connection still seems to live: the same again, a little later."""
     BAD_HANDLE = "BAD_HANDLE"
-    """The handle is no good."""
+    """The handle cannot be used."""
     ENDED = "ENDED"
-    """The server ended it in peace."""
+    """The server closed normally."""
     FATAL = "FATAL"
     """Dialing again would fail in the same way."""
 
 
 _DEAD_HANDLE: Final = ("invalid session handle", "session not found", "requested entity was not found")
 _TRANSIENT: Final = ("requested entity was not found", "operation is not implemented")
-
-
 _CONFLICT: Final = "internal error"
 _OUTAGE: Final = "currently unavailable"
-
-
 _UNSPECIFIC: Final = ("", "request contains an invalid argument")
 
 
 def verdict(info: CloseInfo, *, resumed: bool, ready: bool, accepted: bool = False) -> Verdict:
-    """What the end of a connection means (wire.md#close-codes).
+    """Classify the end of a connection (wire.md#close-codes).
 
     Args:
-        info: How it ended.
-        resumed: Whether its setup had a handle.
-        ready: Whether it got as far as ``setupComplete``.
+        info: The end.
+        resumed: Whether the setup had a handle.
+        ready: Whether ``setupComplete`` came.
         accepted: Whether the same setup was accepted before, so that a refusal without a reason is the handle's fault.
     """
     text = info.reason.lower()
@@ -67,9 +63,9 @@ def verdict(info: CloseInfo, *, resumed: bool, ready: bool, accepted: bool = Fal
 
 
 def _blames_handle(info: CloseInfo, *, ready: bool) -> bool:
-    """Whether such an end of a resumed connection can be the handle's fault: the server closed it, and not for itself.
+    """Whether the handle can be the cause: the server closed the connection, and not because of a fault of its own.
 
-    A refused upgrade cannot be, for the handle only comes after it.
+    A refused upgrade does not count: the handle is only sent after it.
     """
     outage = not ready and _OUTAGE in info.reason.lower()
     return info.initiator is Initiator.REMOTE and info.code in (1007, 1008, 1011) and not outage
@@ -83,9 +79,9 @@ class DialAgain:
     Attributes:
         at: Clock reading at which to do it.
         delay: The same as seconds from now.
-        handle: What to resume from; None begins a new session.
-        attempt: Which try in a row it is, from 1.
-        reason: Why.
+        handle: Handle to resume from; None begins a new session.
+        attempt: Number of tries in a row, this one included.
+        reason: The cause.
     """
 
     at: float
@@ -98,10 +94,10 @@ class DialAgain:
 @final
 @attrs.frozen(kw_only=True)
 class GiveUp:
-    """There is to be no other connection.
+    """Make no other connection.
 
     Attributes:
-        why: Why, for a person; empty where the server ended the session in peace.
+        why: The reason, for a person; empty if the server closed normally.
     """
 
     why: str
@@ -116,7 +112,7 @@ def system_random() -> float:
 
 
 class Reconnector:
-    """Decides, from events, drops and the clock, what happens between two connections. Does nothing itself.
+    """Decides, from events, drops and the clock, when to make the next connection and how. Does nothing itself.
 
     Args:
         policy: The rules.
@@ -126,8 +122,8 @@ class Reconnector:
 
     Attributes:
         policy: The rules.
-        handle: Newest handle; None where there is nothing to resume from.
-        attempt: Tries in a row so far; 0 while all is well.
+        handle: Newest handle; None if there is none to resume from.
+        attempt: Tries in a row so far; 0 while the connection is healthy.
         ready: Whether the present connection has completed its setup.
         leave_at: Clock reading at which to leave the present connection at the latest; None while there is no need.
     """
@@ -148,12 +144,12 @@ class Reconnector:
         self._jitter = jitter
         self._dialed_handle = handle
         self._accepted = accepted
-        self._had_session = handle is not None  # there is, or was, a session worth going on with
+        self._had_session = handle is not None
         self._failing_since: float | None = None
         self._lost_at: float | None = None
         self._ready_at = 0.0
         self._handle_failures = 0
-        self._conflicts = 0  # tries among ``attempt`` that only found the old connection alive
+        self._conflicts = 0  # tries among ``attempt`` that met the old connection alive
         self._left = False
 
     def __repr__(self) -> str:
@@ -168,10 +164,10 @@ class Reconnector:
         self.leave_at = None
 
     def event_received(self, event: object, now: float) -> None:
-        """Something happened on the present connection; what does not matter here is ignored.
+        """Something happened on the present connection.
 
         Args:
-            event: Any event.
+            event: Any event; most are ignored.
             now: Clock reading.
         """
         if isinstance(event, SetupComplete):
@@ -186,10 +182,10 @@ class Reconnector:
             self.leave_by(now + max(0.0, left - rules.margin) if rules.wait_for_safe_moment else now)
 
     def leave_by(self, at: float) -> None:
-        """The present connection is to be left by then, before that at the first safe moment; the earliest time counts.
+        """Leave the present connection at the first safe moment, and by ``at`` at the latest.
 
         Args:
-            at: Clock reading.
+            at: Clock reading; of several, the earliest counts.
         """
         self.leave_at = at if self.leave_at is None else min(at, self.leave_at)
 
@@ -218,7 +214,7 @@ class Reconnector:
         """The present connection ended.
 
         Args:
-            info: How.
+            info: The end.
             now: Clock reading.
         """
         policy, ready = self.policy, self.ready
@@ -228,21 +224,21 @@ class Reconnector:
         self._lost(now)
         if self.leave_at is not None and (self._left or info.clean or info.retryable):
             return self._dial(now, ReconnectReason.GO_AWAY, None if self.attempt else 0.0)
-        found = verdict(info, resumed=self._dialed_handle is not None, ready=ready, accepted=self._accepted)
-        if found is Verdict.ENDED and policy.after_normal_close:
-            found = Verdict.RETRY
-        if found in (Verdict.ENDED, Verdict.FATAL):
-            return GiveUp(why="" if found is Verdict.ENDED else "dialing again would not help")
+        outcome = verdict(info, resumed=self._dialed_handle is not None, ready=ready, accepted=self._accepted)
+        if outcome is Verdict.ENDED and policy.after_normal_close:
+            outcome = Verdict.RETRY
+        if outcome in (Verdict.ENDED, Verdict.FATAL):
+            return GiveUp(why="" if outcome is Verdict.ENDED else "dialing again would not help")
         if not self._had_session and not policy.retry_first:
             return GiveUp(why="the first connection failed, and ReconnectPolicy.retry_first is off")
-        if found is Verdict.CONFLICT:
+        if outcome is Verdict.CONFLICT:
             if self.downtime(now) < policy.resume_conflict_window:
                 self._conflicts += 1
                 return self._dial(now, ReconnectReason.CONFLICT, policy.resume_conflict_delay)
-            found = Verdict.BAD_HANDLE
+            outcome = Verdict.BAD_HANDLE
         if self._dialed_handle is not None and _blames_handle(info, ready=ready):
             self._handle_failures += 1
-        if found is Verdict.BAD_HANDLE or self._handle_failures >= policy.max_handle_failures:
+        if outcome is Verdict.BAD_HANDLE or self._handle_failures >= policy.max_handle_failures:
             self.handle, self._handle_failures = None, 0
             return self._dial(now, ReconnectReason.HANDLE_REFUSED, 0.0)
         return self._dial(now, ReconnectReason.DROPPED)
@@ -252,7 +248,7 @@ class Reconnector:
 
         Args:
             now: Clock reading.
-            retryable: False where another try must fail in the same way.
+            retryable: False if another try is bound to fail in the same way.
         """
         self._lost(now)
         if not retryable:
@@ -275,7 +271,7 @@ class Reconnector:
         self.ready = False
 
     def _dial(self, now: float, reason: ReconnectReason, least: float | None = None) -> Decision:
-        """The next try; without ``least`` after the usual delay, with 0 at once, otherwise after the longer one."""
+        """The next try: after the usual delay or ``least``, whichever is longer; at once if ``least`` is 0."""
         policy = self.policy
         if self.handle is None and self._had_session and policy.no_handle is NoHandlePolicy.GIVE_UP:
             return GiveUp(why="there is no handle to resume from, and ReconnectPolicy.no_handle says so")

@@ -1,4 +1,4 @@
-"""A session as JSON, from which another process goes on: `PersistentConnection.snapshot` and ``restore``."""
+"""A session as JSON that another process can continue: `PersistentConnection.snapshot` and ``restore``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _USAGE: Final = tuple(field.name for field in attrs.fields(Usage) if field.name 
 
 
 def setup_digest(setup: LiveClientSetup, codec: Codec) -> str:
-    """SHA-256 of a setup, in hexadecimal, without what changes from connection to connection: its handle.
+    """SHA-256 of a setup, in hexadecimal, without the handle, which changes from connection to connection.
 
     Args:
         setup: The setup.
@@ -45,22 +45,22 @@ def setup_digest(setup: LiveClientSetup, codec: Codec) -> str:
 class Snapshot:
     """A session at one moment, without any credential.
 
-    Its JSON holds the resumption handle, which lets whoever has it, and a credential of the project, go on with the
-    conversation, and messages that were not delivered. Store it as you would store the conversation.
+    Its JSON has the resumption handle and the messages that were not delivered. With the handle and a credential of the
+    project, anybody can go on with the conversation. Store it as you would store the conversation.
 
     Attributes:
-        handle: What to resume from; out of ``repr``.
+        handle: Handle to resume from; out of ``repr``.
         backend: The dialect.
-        setup_digest: Of the setup, see `setup_digest`; restoring needs the same one.
+        setup_digest: Digest of the setup, see `setup_digest`; restoring needs the same setup.
         epoch: Number of the newest connection.
         generation: Number of the newest generation.
         accepted: Number of the newest message that a command accepted.
-        outbox: Messages that are to go out on the next connection, oldest first.
+        outbox: Messages that go out on the next connection, oldest first.
         kept: Messages that the session has.
-        unconfirmed: Messages that it may lack; whoever restores it is told.
+        unconfirmed: Messages that it may lack; `InputLost` reports them after the restore.
         calls: Calls that await a response, with the connection they came on.
         usage: Tokens so far.
-        context: Text of the context updates in force, as a ``contextUpdate`` member; None without any.
+        context: JSON of the context updates in force, as a ``contextUpdate`` member; None without any.
         created: Clock reading at which it was made; it means nothing in another process.
     """
 
@@ -137,7 +137,7 @@ class Snapshot:
         """Read what `to_json` wrote.
 
         Raises:
-            InvalidMessage: It is no snapshot, or one of another version. The text does not hold the snapshot.
+            InvalidMessage: It is not a snapshot, or one of another version. The error does not quote the text.
         """
         try:
             value = json.loads(text)
@@ -197,7 +197,7 @@ def _text(value: Any) -> str | None:
 
 
 def _message(value: str) -> bytes:
-    if not isinstance(json.loads(value), dict):  # or the server would be the one to find out
+    if not isinstance(json.loads(value), dict):  # found here, not by the server
         raise ValueError
     return value.encode()
 

@@ -1,4 +1,4 @@
-"""The interface of a store of snapshots, and what it refuses."""
+"""The interface of a store of snapshots, and its errors."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from live_protocol.reconnect.snapshot import Snapshot
 __all__ = ["SNAPSHOT_TTL", "SnapshotClaimed", "SnapshotStore", "StaleSnapshot"]
 
 SNAPSHOT_TTL: Final = 2 * 3600.0
-"""Seconds for which a handle stays good after the end of its connection on Gemini (wire.md#handles)."""
+"""Seconds for which a handle can be used after the end of its connection on Gemini (wire.md#handles)."""
 
 
 class StaleSnapshot(StaleOperation):
-    """Somebody else has saved or deleted the snapshot meanwhile; nothing was saved.
+    """Another worker has saved or deleted the snapshot meanwhile; nothing was saved.
 
     Attributes:
-        key: Which.
-        expected: The version that was to be replaced; None: there was to be none.
-        found: The version there is; None: there is none.
+        key: Key of the snapshot.
+        expected: Version to replace; None if none was expected.
+        found: Version in the store; None if there is none.
     """
 
     def __init__(self, key: str, expected: int | None, found: int | None) -> None:
@@ -33,7 +33,7 @@ class SnapshotClaimed(StaleOperation):
     """Another worker has claimed the session; nothing was done.
 
     Attributes:
-        key: Which.
+        key: Key of the snapshot.
     """
 
     def __init__(self, key: str) -> None:
@@ -43,18 +43,18 @@ class SnapshotClaimed(StaleOperation):
 
 @runtime_checkable
 class SnapshotStore(Protocol):
-    """Snapshots by key, of which only one worker at a time may make a session.
+    """Snapshots by key. Only one worker at a time may make a session of a snapshot.
 
     The order of a worker: `claim`, `load`, `PersistentConnection.restore`, `save` with the version it has loaded
-    whenever there is something new, and finally `release`, or `delete` where the session is over. Every operation is
-    atomic; all times are in seconds. A store that does I/O raises its own errors besides.
+    whenever there is something new, and finally `release`, or `delete` if the session is over. Every operation is
+    atomic; all times are in seconds. A store that does I/O also raises its own errors.
     """
 
     def load(self, key: str) -> tuple[Snapshot, int] | None:
-        """The snapshot and its version; None where there is none, or it has expired.
+        """The snapshot and its version; None if there is none, or if it has expired.
 
         Raises:
-            InvalidMessage: What is stored is no snapshot that this version reads.
+            InvalidMessage: This version of the library cannot read the stored snapshot.
         """
         ...
 
@@ -64,11 +64,11 @@ class SnapshotStore(Protocol):
         """Replace the snapshot; gives its new version.
 
         Args:
-            key: Which.
+            key: Key of the snapshot.
             snapshot: The new one.
-            expected: Version that it replaces; None where there is to be none.
-            owner: Who saves; needed where the session is claimed.
-            ttl: Until it expires.
+            expected: Version that it replaces; None if there is none yet.
+            owner: Name of the worker; needed if the session is claimed.
+            ttl: Time until it expires.
 
         Raises:
             StaleSnapshot: There is another version. Nothing was saved.
@@ -77,12 +77,12 @@ class SnapshotStore(Protocol):
         ...
 
     def claim(self, key: str, owner: str, *, ttl: float) -> None:
-        """Take the session, or go on holding it; there need be no snapshot.
+        """Claim the session, or renew the claim; it works without a snapshot too.
 
         Args:
-            key: Which.
+            key: Key of the snapshot.
             owner: Name of the worker, different for each.
-            ttl: Until the claim expires, unless it is renewed.
+            ttl: Time until the claim expires, unless it is renewed.
 
         Raises:
             SnapshotClaimed: Another owner has a claim. Nothing has changed.
@@ -90,9 +90,9 @@ class SnapshotStore(Protocol):
         ...
 
     def release(self, key: str, owner: str) -> None:
-        """Let go of the session; where the claim is another's, or there is none, nothing happens."""
+        """Give up the claim; does nothing if it is another worker's, or if there is none."""
         ...
 
     def delete(self, key: str) -> None:
-        """Forget snapshot and claim; where there is none, nothing happens."""
+        """Forget snapshot and claim; does nothing if there is none."""
         ...

@@ -18,7 +18,7 @@ from live_protocol.errors import (
     TransportFailed,
 )
 from live_protocol.events import LossReason, ReconnectReason
-from live_protocol.reconnect import PersistentConnection
+from live_protocol.reconnect import PersistentConnection, ReconnectPolicy
 from live_protocol.states import ConnectionState, Phase, TurnState
 from live_protocol.timing import Deadline
 from live_protocol.websocket import Wants
@@ -310,3 +310,25 @@ def test_the_first_connection_fails_at_once_unless_told_otherwise() -> None:
 def test_a_refused_upgrade_shows_at_the_end_only() -> None:
     world = World(EAGER, endpoint=Endpoint.custom("ws://test/nowhere"))
     assert kinds(world.events) == ["UpgradeRejected", "ConnectionFailed", "ConnectionClosed"]
+
+
+def test_a_tick_fires_nothing_and_leaves_what_is_due() -> None:
+    world = World(ReconnectPolicy(base_delay=2.0, jitter=0.0))
+    world.machine.tick(world.clock.now + 1.0)
+    world.cut()
+    (left,) = of(world.run(), ev.Reconnecting)
+    due = world.machine.next_deadline()
+    assert (left.delay, due) == (2.0, world.clock.now + 3.0)
+    world.machine.tick(world.clock.now + 10.0)
+    assert (world.machine.dial, world.machine.next_deadline()) == (None, due)
+    world.machine.advance(world.clock.now + 10.0)
+    assert world.machine.dial is not None
+    assert world.machine.next_deadline() is None
+
+
+def test_a_tick_before_the_first_dial_moves_the_clock() -> None:
+    machine = PersistentConnection.client(GEMINI, TEXT, model="m")
+    machine.tick(5.0)
+    assert machine.snapshot().created == 5.0
+    machine.tick(4.0)
+    assert machine.snapshot().created == 5.0

@@ -14,24 +14,24 @@ def entry(number: int, kind: str = "client_content") -> OutboxEntry:
 
 
 def counts(numbers: list[int]) -> MessageCounts:
-    made = MessageCounts()
+    total = MessageCounts()
     for number in numbers:
-        made.add(entry(number))
-    return made
+        total.add(entry(number))
+    return total
 
 
 def ranges(numbers: set[int]) -> list[tuple[int, int]]:
-    found: list[tuple[int, int]] = []
+    merged: list[tuple[int, int]] = []
     for number in sorted(numbers):
-        if found and found[-1][1] + 1 == number:
-            found[-1] = (found[-1][0], number)
+        if merged and merged[-1][1] + 1 == number:
+            merged[-1] = (merged[-1][0], number)
         else:
-            found.append((number, number))
-    return found
+            merged.append((number, number))
+    return merged
 
 
 @given(st.lists(st.sets(st.integers(1, 30)), min_size=1, max_size=5))
-def test_tallies_count_and_keep_ranges(groups: list[set[int]]) -> None:
+def test_counts_keep_ranges(groups: list[set[int]]) -> None:
     seen: set[int] = set()
     total = MessageCounts()
     for group in groups:
@@ -45,9 +45,9 @@ def test_tallies_count_and_keep_ranges(groups: list[set[int]]) -> None:
 
 
 def test_a_report() -> None:
-    made = counts([3, 1, 2, 7])
-    made.add(entry(8, "tool_response"))
-    assert made.report(LossReason.UNCONFIRMED, certain=False) == InputLost(
+    total = counts([3, 1, 2, 7])
+    total.add(entry(8, "tool_response"))
+    assert total.report(LossReason.UNCONFIRMED, certain=False) == InputLost(
         count=5,
         kinds={"client_content": 4, "tool_response": 1},
         size=10,
@@ -77,6 +77,36 @@ def test_the_life_of_a_message() -> None:
     assert outbox.kept.ranges == ((1, 1),)
     assert outbox.session_abandoned().ranges == ((1, 1),)
     assert outbox.kept.count == 0
+
+
+def test_messages_that_left_are_counted_one_by_one_for_a_while() -> None:
+    """Those that left long ago are one sum, which a handle includes as a whole or not at all."""
+    outbox = Outbox(transparent=False, max_sent=1000)
+    for number in range(1, 201):
+        outbox.add("realtime_input.audio", b"{}", 0.0, media=True, waits=False)
+        outbox.take(float(number))
+    outbox.confirm(200, 20.0)
+    assert outbox.kept.count == 0
+    outbox.confirm(20, 200.0)
+    assert outbox.kept.count == 0
+    outbox.confirm(200, 150.0)
+    assert outbox.kept.ranges == ((1, 150),)
+    outbox.confirm(160, 200.0)
+    assert outbox.kept.ranges == ((1, 160),)
+    lost = outbox.connection_lost()
+    assert (lost.ranges, lost.kinds, lost.size) == (((161, 200),), {"realtime_input.audio": 40}, 80)
+    assert outbox.unconfirmed().count == 0
+
+
+def test_messages_that_left_together_are_confirmed_together() -> None:
+    outbox = Outbox(transparent=False, max_sent=1000)
+    for kind in ("client_content", "realtime_input.text"):
+        outbox.add(kind, b"{}", 0.0, waits=False)
+    outbox.take(1.0)
+    outbox.confirm(1, 2.0)
+    assert outbox.kept.count == 0
+    outbox.confirm(2, 2.0)
+    assert outbox.kept.kinds == {"client_content": 1, "realtime_input.text": 1}
 
 
 def test_no_content_in_texts() -> None:

@@ -19,8 +19,8 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias, cast, final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeAlias, cast, final
 
 from live_protocol.connection import ByteConnection
 from live_protocol.errors import LiveProtocolError
@@ -229,7 +229,12 @@ class RedialingDriver(AsyncioDriver):
     def _finished(self) -> bool:
         return self.closed.is_set() and self.machine.state is ConnectionState.CLOSED
 
-    async def wait_for_events(self) -> None:
+    def wait_for_events(self) -> Coroutine[Any, Any, None]:
+        if self.machine.state is ConnectionState.CONNECTING:
+            return self._dial_or_wait()
+        return super().wait_for_events()
+
+    async def _dial_or_wait(self) -> None:
         where, told = self._redialer.next()
         if where is not None:
             await self._reconnect(where)
