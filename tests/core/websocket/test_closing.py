@@ -84,7 +84,7 @@ def test_a_close_with_another_code_is_the_peers_verdict(role: str, code: int) ->
     assert isinstance(error, ServerClosed if role == "client" else ClientClosed)
     assert (error.code, error.reason) == (info.code, info.reason) == (code, "You exceeded your current quota")
     assert (info.clean, info.retryable, info.initiator) == (False, False, Initiator.REMOTE)
-    assert "Quota" in info.hint
+    assert "quota" in info.hint
     assert error.hint == info.hint
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import live_protocol
 import live_transports
+from live_protocol import Endpoint
 from live_transports import anyio, asyncio, sync, trio
 
 MODULES = {"asyncio": asyncio, "trio": trio, "anyio": anyio, "sync": sync}
@@ -79,6 +80,15 @@ def test_every_call_that_waits_takes_a_timeout_on_threads(cls: type) -> None:
     }
     assert {key for key in waits if not _has_timeout(getattr(cls, key))} == set()
     assert _has_timeout(sync.connect)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_an_unknown_option_is_refused_at_the_call(name: str) -> None:
+    """And not when the call is awaited, or its block entered."""
+    with pytest.raises(TypeError, match="unexpected keyword argument 'modle'"):
+        MODULES[name].connect(Endpoint.gemini(api_key="any"), modle="test")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sll'"):
+        MODULES[name].serve(None, sll=None)
 
 
 # --- weight -----------------------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -102,5 +104,42 @@ def test_an_interrupt_in_one_of_our_tasks(monkeypatch: pytest.MonkeyPatch) -> No
                         await session.receive()
             await session.close()
             peer.join()
+
+    trio.run(main)
+
+
+# --- writing at once --------------------------------------------------------------------------------------------
+
+
+def test_plain_tcp_needs_no_writer_before_the_end(kit: Kit) -> None:
+    async def scenario() -> None:
+        with Peer(lambda conn: (conn.open(), conn.farewell())) as peer:
+            async with kit.connect(peer.endpoint()) as session:
+                for _ in range(10):
+                    await session.send_realtime_input(text="x")
+                pump = session._driver._pump
+                assert pump.pending == 0
+                assert pump._has_writer is (kit.name == "anyio-uvloop")  # its sockets do not tell that they are closed
+            assert session.close_info.clean
+            await kit.join(peer)
+
+    kit.run(scenario)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere the writer writes everything")
+def test_what_a_socket_takes_at_once() -> None:
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        stream = TrioStream(trio.SocketStream(trio.socket.from_stdlib_socket(ours)))
+        with theirs:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            assert stream.send_now(b"x") == 1
+            assert 0 < stream.send_now(bytes(10_000_000)) < 10_000_000
+            assert stream.send_now(b"x") == 0
+        with pytest.raises(OSError, match="Broken pipe"):
+            stream.send_now(b"x")
+        await stream.drop()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            stream.send_now(b"x")
 
     trio.run(main)

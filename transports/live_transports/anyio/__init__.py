@@ -20,7 +20,7 @@ from live_protocol.reconnect import EndpointSource
 from live_protocol.session import ConfigInput
 from live_transports.anyio.runtime import RUNTIME
 from live_transports.shared.async_sessions import AsyncClientSession, AsyncServerSession
-from live_transports.shared.options import DialOptions, ListenOptions, check_options
+from live_transports.shared.options import DialOptions, ListenOptions
 from live_transports.shared.proxy import Proxy, ProxyFailed
 from live_transports.shared.steps import Response
 from live_transports.structured.client import connected
@@ -104,7 +104,6 @@ def connect(
         LiveProtocolError: As `live_transports.asyncio.connect` raises them. Unless it is an `InvalidMessage`, the
             socket is closed.
     """
-    check_options(DialOptions, options)
     return connected(RUNTIME, LiveClientSession, endpoint, config, options, stream=stream)
 
 
@@ -137,13 +136,4 @@ def serve(
         TypeError: There is no such option.
         InvalidMessage: Neither ``handler`` nor ``connection_factory`` was given.
     """
-    check_options(ListenOptions, options)
-    return serving(
-        LiveServer,
-        handler,
-        host,
-        port,
-        options,
-        process_request=process_request,
-        connection_factory=connection_factory,
-    )
+    return serving(LiveServer, (handler, process_request, connection_factory), (host, port), options)

@@ -8,6 +8,7 @@ import os
 import select
 import socket
 import ssl as tls
+from asyncio.trsock import TransportSocket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, cast, final
 
@@ -24,9 +25,6 @@ from live_transports.structured.runtime import ByteStream, Listeners, Runtime, u
 __all__ = ["RUNTIME", "AnyioListeners", "AnyioStream"]
 
 _logger = logging.getLogger("live_transports")
-
-_KNOWN_SOCKETS: Final = frozenset({"asyncio.trsock", "trio._socket"})
-"""Modules whose sockets have the ``fileno()`` -1 once they are closed. uvloop's keep a number that gets reused."""
 
 
 async def _reenter(token: anyio.lowlevel.EventLoopToken, function: Callable[[], Awaitable[None]]) -> None:
@@ -50,14 +48,15 @@ class AnyioStream(ByteStream):
     """An `anyio.abc.ByteStream`."""
 
     def __init__(self, stream: anyio.abc.ByteStream) -> None:
-        self.can_half_close = not isinstance(stream, TLSStream)
+        self.can_half_close: bool = not isinstance(stream, TLSStream)
         self._stream = stream
         self._socket: socket.socket | None = None
         self._hung_up: select.poll | None = None
         sock = stream.extra(anyio.abc.SocketAttribute.raw_socket, None)  # noqa: S610 - this is not Django's
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if os.name == "posix" and self.can_half_close and type(sock).__module__ in _KNOWN_SOCKETS:
+            # These have the fileno() -1 once they are closed. A socket of uvloop keeps a number that gets reused.
+            if os.name == "posix" and self.can_half_close and isinstance(sock, socket.socket | TransportSocket):
                 self._socket = sock
             if hasattr(select, "POLLRDHUP"):
                 self._hung_up = select.poll()

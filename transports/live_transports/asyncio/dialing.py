@@ -19,11 +19,11 @@ __all__ = ["Candidate", "connect_tcp", "open_transport"]
 
 @final
 class Candidate(asyncio.Protocol):
-    """Holds a transport until it is open all the way; then somebody takes it over.
+    """Holds a transport until it is open all the way; then a driver takes it over.
 
     Attributes:
         transport: The one below TLS, once there is one; it owns the socket.
-        early: What the peer has said too early.
+        early: Bytes that arrived before the driver took over.
         lost: Whether the transport has ended.
     """
 
@@ -44,10 +44,10 @@ class Candidate(asyncio.Protocol):
 
 @final
 class Tunneling(asyncio.Protocol):
-    """What is said to a proxy, before the candidate takes the transport over.
+    """Opens a tunnel through a proxy, before the candidate takes the transport over.
 
     Args:
-        tunnel: What to say.
+        tunnel: The dialogue.
         candidate: Which frees the transport if this goes wrong.
     """
 
@@ -55,7 +55,7 @@ class Tunneling(asyncio.Protocol):
         self._tunnel = tunnel
         self._candidate = candidate
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # Nobody may wait for it.
+        # Its error is retrieved even if nothing waits for it.
         self._opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -99,10 +99,10 @@ class Tunneling(asyncio.Protocol):
 async def open_transport(
     dial: DialPlan, local_addr: tuple[str, int] | None = None, sock: socket.socket | None = None
 ) -> tuple[asyncio.Transport, bytes]:
-    """A transport without a protocol to speak of, and what the peer has said on it already.
+    """An open transport, for a driver to take over, and the bytes that have arrived on it.
 
-    It is opened under one deadline; every failure is one of ours, and names the step. Whatever goes wrong, the socket
-    is freed.
+    It is opened under one deadline; every failure is an error of ours that names the step. Each of them frees the
+    socket.
 
     Args:
         dial: Where.

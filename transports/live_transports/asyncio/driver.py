@@ -6,9 +6,9 @@ order of `live_transports.shared.steps`: tell the machine the time, give it its 
 the machine has to say, does what it wants of the transport if that has changed, and moves the timer forward if a
 deadline has come closer. In mid-turn the last two are one comparison each.
 
-Whoever receives pulls events out of the machine, in the receiving task, and waits for one future when there are none.
-A sender waits for a future of its own while the transport is full. Nothing is awaited between a command and the write
-of what it left behind, so cancelling a send never tears a frame.
+The receiving task pulls events out of the machine, and waits for one future when there are none. A sender waits for a
+future of its own while the transport is full. Nothing is awaited between a command and the write of what it left
+behind, so cancelling a send never tears a frame.
 
 `RedialingDriver` opens one transport after the other for a session that reconnects. The receiving task does that, in
 `wait_for_events`: there is still no task of ours.
@@ -19,8 +19,8 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeAlias, cast, final
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias, cast, final
 
 from live_protocol.connection import ByteConnection
 from live_protocol.errors import LiveProtocolError
@@ -34,7 +34,7 @@ from live_transports.shared.steps import HIGH_WATER, LOW_WATER, DialPlan
 __all__ = ["AsyncioDriver", "OpenTransport", "RedialingDriver"]
 
 OpenTransport: TypeAlias = Callable[[DialPlan], Awaitable[tuple[asyncio.Transport, bytes]]]
-"""Opens a transport; gives it with what the peer has said on it already."""
+"""Opens a transport; returns it with the bytes that have arrived on it."""
 
 
 class AsyncioDriver(asyncio.Protocol, LoopDriver):
@@ -183,7 +183,7 @@ class AsyncioDriver(asyncio.Protocol, LoopDriver):
             transport.write_eof()
 
     def _on_deadline(self) -> None:
-        # Both loops look at sockets before they run timers, so whatever has waited was read, however late this is.
+        # Both loops look at sockets before they run timers, so all that has waited was read, however late this is.
         self.machine.advance(self._loop.time())
         if self.machine.wants.write:
             self._write()
@@ -219,7 +219,7 @@ class RedialingDriver(AsyncioDriver):
         open: Opens a transport.
     """
 
-    def __init__(self, redialer: Redialer, open: OpenTransport) -> None:  # noqa: A002 - it is what it does
+    def __init__(self, redialer: Redialer, open: OpenTransport) -> None:  # noqa: A002 - the verb
         super().__init__(redialer.machine)
         self._redialer = redialer
         self._open = open
@@ -229,19 +229,20 @@ class RedialingDriver(AsyncioDriver):
     def _finished(self) -> bool:
         return self.closed.is_set() and self.machine.state is ConnectionState.CLOSED
 
-    def wait_for_events(self) -> Coroutine[Any, Any, None]:
+    def wait_for_events(self) -> Awaitable[None]:
+        # No coroutine of its own: it would be one frame more for every event.
         if self.machine.state is ConnectionState.CONNECTING:
             return self._dial_or_wait()
         return super().wait_for_events()
 
     async def _dial_or_wait(self) -> None:
-        where, told = self._redialer.next()
-        if where is not None:
-            await self._reconnect(where)
-        elif not told:
+        plan, has_events = self._redialer.next()
+        if plan is not None:
+            await self._reconnect(plan)
+        elif not has_events:
             await super().wait_for_events()
 
-    async def _reconnect(self, where: DialPlan) -> None:
+    async def _reconnect(self, plan: DialPlan) -> None:
         """Open the next transport, once the last one has ended; a close interrupts it."""
         if self._transport is not None and not self.closed.is_set():
             self._transport.abort()
@@ -250,7 +251,7 @@ class RedialingDriver(AsyncioDriver):
         self.closed.clear()
         try:
             async with asyncio.timeout(None) as self._dialing:
-                transport, early = await self._open(where)
+                transport, early = await self._open(plan)
             self.tick()
             if self._redialer.wanted:
                 self._redialer.machine.dial_succeeded()

@@ -129,12 +129,12 @@ class LiveServer(ListeningServer):
 
     async def _listen(self, host: str | Sequence[str], port: int, backlog: int) -> None:
         loop = asyncio.get_running_loop()
-        found = [
+        addresses = [
             address
             for name in names(host)
             for address in await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         ]
-        self._listeners = bind_listeners(found, backlog)
+        self._listeners = bind_listeners(addresses, backlog)
         self._acceptors = {loop.create_task(self._accept(listener)) for listener in self._listeners}
 
     async def _accept(self, listener: socket.socket) -> None:

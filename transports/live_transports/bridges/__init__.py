@@ -1,4 +1,4 @@
-"""Live sessions over a WebSocket that somebody else owns: ``websockets``, ``aiohttp``, ``picows``, and ASGI servers.
+"""Live sessions over the WebSocket of ``websockets``, ``aiohttp``, ``picows``, or an ASGI server.
 
 Client role: dial with the library and put a session on top. Each library is needed only where it is used. `dialing` is
 for errors of ours in place of the library's, which can show the API key. ::
@@ -23,7 +23,7 @@ that put a message on the wire whole. What the layer below makes of it is anothe
 - A close frame is the library's to write and to wait for; `Timeouts.close` bounds it, then the connection is dropped.
 - Compression is agreed on by the library. There is no reconnecting.
 - Under ASGI the client's answer to our close frame is not told, hypercorn reports every end of a client as a lost
-  connection (1006), an abrupt end is whatever the server does when its application returns, and a refused upgrade
+  connection (1006), an abrupt end is what the server makes of an application that returns, and a refused upgrade
   carries status and body only where the server offers ``websocket.http.response``; otherwise it is a 403.
 
 Back-pressure: a send returns at once while at most 64 KiB wait for the library; above that it waits until no more than

@@ -122,8 +122,8 @@ class _WebSocket(WebSocket):
     async def close(self, code: int, reason: str) -> WebSocketEnd:
         self._closing = True
         await self._websocket.close(code=code, message=reason.encode())
-        found = self._websocket.close_code
-        return WebSocketEnd(cause=self._websocket.exception()) if found == 1006 else WebSocketEnd(code=found or 1005)
+        answer = self._websocket.close_code
+        return WebSocketEnd(cause=self._websocket.exception()) if answer == 1006 else WebSocketEnd(code=answer or 1005)
 
     async def drop(self, close_frame: CloseWebSocket | None) -> None:
         await start_close(self.close, close_frame or CloseWebSocket(code=1000))

@@ -257,7 +257,9 @@ class _WebSocket(WebSocket):
         return WebSocketEnd(code=code)  # the server does not tell what the peer answered
 
     async def drop(self, close_frame: CloseWebSocket | None) -> None:
-        await start_close(self.close, close_frame)  # where there is none, the server ends what the application leaves
+        await start_close(
+            self.close, close_frame
+        )  # without one, the server ends the WebSocket when the application returns
 
     async def accept(self, action: AcceptUpgrade) -> None:
         await self._send({"type": "websocket.accept", "headers": _encoded(action.headers)})

@@ -102,20 +102,20 @@ class Dialing(Generic[T]):
 
 def _typed(error: Exception, endpoint: Endpoint, after: float) -> LiveProtocolError | None:
     """What a library's exception means; None where it is no failure to connect."""
-    found: BaseException = error
+    cause: BaseException = error
     if type(error).__module__.startswith("aiohttp"):  # it wraps them
-        found = getattr(error, "os_error", None) or (error.__cause__ if isinstance(error.__cause__, OSError) else error)
+        cause = getattr(error, "os_error", None) or (error.__cause__ if isinstance(error.__cause__, OSError) else error)
     name = f"{endpoint.host}:{endpoint.port}"
-    if isinstance(found, ssl.SSLError | ssl.CertificateError):
-        return step_failed(Deadline.TLS, found, _dial(endpoint))
-    if isinstance(found, TimeoutError) and not found.errno:
+    if isinstance(cause, ssl.SSLError | ssl.CertificateError):
+        return step_failed(Deadline.TLS, cause, _dial(endpoint))
+    if isinstance(cause, TimeoutError) and not cause.errno:
         return DeadlineExpired(Deadline.OPEN, after, f"no WebSocket was opened with {name}")
-    if isinstance(found, ConnectionResetError | BrokenPipeError):
+    if isinstance(cause, ConnectionResetError | BrokenPipeError):
         failed = _ended(endpoint)
-        failed.__cause__ = found
+        failed.__cause__ = cause
         return failed
-    if isinstance(found, OSError):
-        return step_failed(Deadline.DIAL, found, _dial(endpoint))
+    if isinstance(cause, OSError):
+        return step_failed(Deadline.DIAL, cause, _dial(endpoint))
     library = type(error).__module__.partition(".")[0]
     if library not in _LIBRARIES:
         return None

@@ -1,4 +1,15 @@
-"""A session over a WebSocket that another library runs on asyncio: the timer, the order of steps, and who waits."""
+"""A session over a WebSocket that another library runs on asyncio.
+
+The machine works on whole messages. It asks for actions (send this message, close, accept, refuse) and is told what
+the library received and how the WebSocket ended. `BridgeDriver` keeps the order of steps and the timer. `picows` calls
+back, so its driver is a `BridgeDriver` without a task. The other libraries have coroutines: `TaskDriver` has one task
+that awaits the library's receive and one that takes the machine's actions, one at a time. Neither runs code of users.
+
+The end has one owner. The reader outlives the writer and reports the `WebSocketEnd` to the machine, once. A send that
+fails only sets the reader free to read on, because the peer's last words say more than a broken pipe; `_END_TIMEOUT`
+bounds that. An abort cancels the reader, which then ends the WebSocket at once and sends the close frame if that does
+not cut a message in two.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +46,10 @@ class WebSocketEnd:
     """How a WebSocket ended.
 
     Attributes:
-        code: Code of the peer's close frame; 1005 for one without a code, 1006 where there was none.
+        code: Code of the peer's close frame; 1005 for one without a code, 1006 without one.
         reason: Its reason.
-        fault: What the library found wrong with the peer, where that is what ended it.
-        cause: What the library raised, where the transport failed; the code says nothing then.
+        fault: The peer's violation that made the library end it, if any.
+        cause: The exception of the library if the transport failed; the code says nothing then.
     """
 
     code: int = 1006
@@ -95,7 +106,7 @@ class BridgeDriver(LoopDriver):
         self._wake()
 
     def _ended(self, end: WebSocketEnd) -> None:
-        """The WebSocket is over, and so is everything of ours."""
+        """The WebSocket has ended: report it to the machine, and wake every task."""
         if self.closed.is_set():
             return
         self.tick()
@@ -141,7 +152,7 @@ class BridgeDriver(LoopDriver):
 
 
 class WebSocket(abc.ABC):
-    """What a bridge with tasks needs of a library. Whatever its methods raise is the end of it."""
+    """The operations of a library that `TaskDriver` needs. An exception from one of them ends the WebSocket."""
 
     @abc.abstractmethod
     async def receive(self) -> bytes | str | WebSocketEnd:
@@ -170,19 +181,16 @@ class WebSocket(abc.ABC):
 
 @final
 class TaskDriver(BridgeDriver):
-    """A driver over coroutines: one task reads, one writes, and neither runs code of users.
-
-    The reader is what ends: it outlives the writer, and when it is done so is everything.
-    """
+    """A driver for a library with coroutines: one task reads, one writes."""
 
     def __init__(self, machine: MessageServerConnection, socket: WebSocket) -> None:
         super().__init__(machine)
         self._socket = socket
-        self._in_hand = 0  # bytes of the message that is being sent
-        self._broken = False  # nothing can be sent any more; what came before is still to be read
-        self._close_sent: CloseWebSocket | None = None  # the library was told so
+        self._in_hand = 0  # bytes of the message being sent
+        self._broken = False  # a send has failed; the reader reads on
+        self._close_sent: CloseWebSocket | None = None  # handed to the library
         self._begun = False
-        self._stopped = False  # nothing is to be read any more
+        self._stopped = False  # the reader reads no more
         self._dropped = False
         self._end = LOST
         self._end_timer: asyncio.TimerHandle | None = None
@@ -219,7 +227,7 @@ class TaskDriver(BridgeDriver):
             self._stop()
 
     def _stop(self) -> None:
-        """Nothing is to be read any more."""
+        """Let the reader read no more."""
         if not self._stopped:
             self._stopped = True
             if self._begun and self._reader is not None:  # one that was cancelled before would never run
@@ -256,10 +264,10 @@ class TaskDriver(BridgeDriver):
     async def _receive(self) -> WebSocketEnd:
         while not self._stopped:
             if self.machine.wants.read or self._broken:
-                found = await self._socket.receive()
-                if isinstance(found, WebSocketEnd):
-                    return found
-                self._arrived(found)
+                received = await self._socket.receive()
+                if isinstance(received, WebSocketEnd):
+                    return received
+                self._arrived(received)
             else:
                 self._to_read.clear()
                 await self._to_read.wait()
@@ -275,7 +283,7 @@ class TaskDriver(BridgeDriver):
                 self._to_write.clear()
                 await self._to_write.wait()
         except Exception as error:
-            # The reader learns why, behind what can still be read.
+            # The reader reports this, after what it can still read.
             self._end = WebSocketEnd(cause=error)
             self._broken = True
             self._to_read.set()

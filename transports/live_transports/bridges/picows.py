@@ -153,9 +153,9 @@ class _PicowsDriver(BridgeDriver):
             return
         self._parts.append(data)
         self._size += len(data)
-        for which, found in (("max_message", self._size), ("max_fragments", len(self._parts))):
+        for which, size in (("max_message", self._size), ("max_fragments", len(self._parts))):
             limit = getattr(self._limits, which)
-            if found > limit:
+            if size > limit:
                 self._parts.clear()
                 self._size = 0
                 self._fail(LimitExceeded(which, limit))
@@ -187,7 +187,7 @@ class _PicowsDriver(BridgeDriver):
         return WebSocketEnd(fault=FrameViolation(f"the peer broke the protocol: {what}", close_code=int(code)))
 
     async def _finish(self) -> None:
-        """The library keeps what it found wrong in a future, which complains if nobody asks for it."""
+        """The library keeps its exception in a future, which logs an error unless it is retrieved."""
         with contextlib.suppress(Exception):
             await self._transport.wait_disconnected()
         self._ended(self._outcome())
@@ -237,8 +237,8 @@ def _listener_class() -> Any:
             self.driver = driver
             if not gone:
                 driver.start()
-            for found in self._early:
-                driver.frame(*found)
+            for frame in self._early:
+                driver.frame(*frame)
             if gone:
                 driver.disconnected()
 
@@ -247,11 +247,11 @@ def _listener_class() -> Any:
 
         def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
             reserved = frame.rsv1 or frame.rsv2 or frame.rsv3
-            found = (frame.msg_type, frame.get_payload_as_bytes(), frame.fin, reserved)
+            parts = (frame.msg_type, frame.get_payload_as_bytes(), frame.fin, reserved)
             if self.driver is None:
-                self._early.append(found)  # it came in one piece with the upgrade
+                self._early.append(parts)  # it came in one piece with the upgrade
             else:
-                self.driver.frame(*found)
+                self.driver.frame(*parts)
 
         def on_ws_disconnected(self, transport: WSTransport) -> None:
             if self.driver is not None:

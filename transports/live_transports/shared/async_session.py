@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Self, TypeVar, final
 
@@ -50,7 +50,7 @@ class AsyncDriver(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def wait_for_events(self) -> None:
+    def wait_for_events(self) -> Awaitable[None]:
         """Wait until there may be events. One task at a time calls it; cancelling it loses nothing."""
 
     async def checkpoint(self) -> None:  # noqa: B027 - not every runtime has them
@@ -170,7 +170,7 @@ class AsyncSession(Generic[M, K], metaclass=NoPublicConstructor):
             self._receiving = False
 
     async def _opened(self, kind: type[E]) -> E:
-        """Wait for the event that opens the session; whatever comes up to it is the beginning of the stream."""
+        """Wait for the event that opens the session; the events up to it begin the stream."""
         return await self._take(lambda: self._driver.event_queue.hold_until(kind))
 
     # --- sending ------------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, ClientConnection]):
     error if that ended while the message waited to leave.
 
     Where it reconnects, all of this holds across connections: between two of them a message waits for the next one, as
-    ``ReconnectPolicy.offline`` says, and `NotConnected` is raised where that keeps no more.
+    ``ReconnectPolicy.offline`` says, and `NotConnected` is raised if that keeps no more.
     """
 
     __slots__ = ("_session_id",)
@@ -79,7 +79,7 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, ClientConnection]):
 
     @property
     def epoch(self) -> int:
-        """Number of the newest connection, from 1; 0 where there is only one."""
+        """Number of the newest connection, from 1; 0 if the session does not reconnect."""
         return self._machine.epoch if isinstance(self._machine, PersistentConnection) else 0
 
     def snapshot(self) -> Snapshot:
@@ -116,7 +116,7 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, ClientConnection]):
         """The session's events up to the end of the turn that comes next, or is under way, gathered as they pass.
 
         ``async for event in turn`` gives them, ``turn.view`` is what is known so far, ``await turn.finish()`` takes the
-        rest. Whatever comes after the turn stays in the session's stream. A turn that was under way and is cut, before
+        rest. What comes after the turn stays in the session's stream. A turn that was under way and is cut, before
         this call or after it, is passed over: the turn is the one that follows.
 
         Args:
@@ -209,8 +209,8 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, ClientConnection]):
         Raises:
             InvalidMessage: None given, an id that is missing (Gemini) or unknown, or a field that does not fit.
             ToolCallWasCancelled: The server has cancelled one of the calls; safe to ignore.
-            ToolCallOrphaned: Nobody waits for the answer any more, as its connection has ended; safe to ignore.
-            IllegalInState: A call was answered for good.
+            ToolCallOrphaned: The connection of the call has ended, so no answer is expected; safe to ignore.
+            IllegalInState: A call was answered before.
             MessageTooLarge: Over ``Limits.max_send``. In each case nothing was sent.
             LiveProtocolError: See the class.
         """

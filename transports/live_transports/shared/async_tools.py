@@ -72,7 +72,7 @@ class ToolStream(abc.ABC):
 
     @abc.abstractmethod
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
-        """Call it on a thread; where that is cancelled, wait for it all the same."""
+        """Call it on a thread. If cancelled, still wait for its end."""
 
     async def _close(self, results: Generator[Any, Any, Any]) -> None:
         """Let a generator clean up, on a thread, also where its call was cancelled."""

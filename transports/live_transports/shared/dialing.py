@@ -1,4 +1,4 @@
-"""Where and how to connect, and what to say where that fails: shared by all adapters, and no I/O in here."""
+"""Where and how to connect, and the errors of a dial that fails; no I/O."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ class DialPlan:
         return cls(host=host, port=port, tls=context, server_hostname=name, timeout=timeout, proxy=via)
 
     def within(self, timeout: float | None) -> DialPlan:
-        """The same in so many seconds at most; None for no other bound."""
+        """The same plan in ``timeout`` seconds at most; None adds no bound."""
         bounds = [bound for bound in (self.timeout, timeout) if bound is not None]
         return attrs.evolve(self, timeout=min(bounds, default=None))
 
     @property
     def hop(self) -> DialPlan:
-        """Where TCP goes to: the proxy, to which TLS may be spoken first, or without one this."""
+        """The plan of the TCP connection: to the proxy if there is one, which may have TLS of its own."""
         proxy = self.proxy
         if proxy is None:
             return self
@@ -102,7 +102,7 @@ class DialPlan:
         )
 
     def tunnel(self) -> ConnectTunnel:
-        """What is to be said to the proxy."""
+        """The dialogue with the proxy."""
         assert self.proxy is not None  # noqa: S101 - the adapter has looked
         return ConnectTunnel(self.proxy, self.host, self.port)
 

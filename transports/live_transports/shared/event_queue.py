@@ -1,4 +1,4 @@
-"""The stream of events of one session, whatever the adapter's colour."""
+"""The stream of events of one session, for adapters of every colour."""
 
 from __future__ import annotations
 

@@ -21,25 +21,25 @@ __all__ = ["BACKLOG", "FATAL", "RETRY", "ListeningServer", "bind_listeners", "na
 BACKLOG: Final = 100
 """Connections that may wait to be accepted, if nothing else is said."""
 RETRY: Final = 0.1
-"""Seconds until another accept() is tried where one has failed: somebody has to leave first."""
+"""Seconds between an accept() that failed and the next: a connection has to end first."""
 FATAL: Final = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
-"""Failures of an accept() that no further one will get over."""
+"""Failures of an accept() that are permanent."""
 
 
 def names(host: str | Sequence[str]) -> list[str | None]:
-    """What to resolve for the ``host`` of a ``serve()``; None is every address there is."""
+    """The names to resolve for the ``host`` of a ``serve()``; None means every address."""
     return [name or None for name in ([host] if isinstance(host, str) else host)]
 
 
-def bind_listeners(found: Iterable[tuple[Any, Any, Any, Any, Any]], backlog: int) -> list[socket.socket]:
-    """Listen on every address that was resolved; none of the sockets blocks.
+def bind_listeners(resolved: Iterable[tuple[Any, Any, Any, Any, Any]], backlog: int) -> list[socket.socket]:
+    """Listen on every resolved address, with sockets that do not block.
 
     Raises:
-        OSError: One of them cannot be used; none is then.
+        OSError: An address cannot be used. No socket is left open.
     """
     listeners: list[socket.socket] = []
     try:
-        for family, address in sorted({(family, address[:2]) for family, _, _, _, address in found}):
+        for family, address in sorted({(family, address[:2]) for family, _, _, _, address in resolved}):
             sock = socket.socket(family, socket.SOCK_STREAM)
             listeners.append(sock)
             if os.name == "posix":  # elsewhere it lets another program take the port over

@@ -6,6 +6,7 @@ import abc
 import asyncio
 import math
 from collections import deque
+from collections.abc import Awaitable
 from typing import Any
 
 from live_protocol.connection import Connection
@@ -86,15 +87,12 @@ class LoopDriver(AsyncDriver):
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    async def wait_for_events(self) -> None:
+    def wait_for_events(self) -> Awaitable[None]:
         due = self.machine.next_deadline()  # pulling events may have armed one
         if due is not None and due < self._due:
             self._arm(due)
         self._new_events = waiter = self._loop.create_future()
-        try:
-            await waiter
-        finally:
-            self._new_events = None
+        return waiter
 
     def _wake_senders(self) -> None:
         if self._full and not self.closed.is_set():

@@ -1,4 +1,4 @@
-"""What `connect` and `serve` can be told, whatever the runtime: documented here once.
+"""The options of every `connect` and `serve`, documented once.
 
 Each takes these as keyword arguments, so editors and type checkers show them one by one.
 """
@@ -23,7 +23,7 @@ class DialOptions(ConnectOptions, total=False):
         ssl: TLS context; for ``wss://`` one that verifies the server against the system's authorities if left out.
         dial_timeout: Seconds for name, TCP, proxy and TLS together; None for no bound; `DIAL_TIMEOUT` if left out.
         server_hostname: Name that the certificate must be for, if not the endpoint's host.
-        local_addr: Address to dial from; on trio and anyio its port must be 0.
+        local_addr: Address to dial from; on trio its port must be 0.
         proxy: HTTP proxy to go through: a `Proxy`, a URL such as ``http://user:password@host:port``, or
             ``"environment"`` for what the variables ``https_proxy``, ``all_proxy`` and ``no_proxy`` say. By default
             none is used, whatever those say.

@@ -1,4 +1,4 @@
-"""What ``connect()`` needs for a session that outlives its connections; no I/O in here."""
+"""The machine behind a ``connect()``, with one connection or with many; no I/O."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def reconnecting(machine: ClientConnection, operation: str) -> PersistentConnect
     """The machine behind a session that reconnects.
 
     Raises:
-        IllegalInState: It does not.
+        IllegalInState: The session does not reconnect.
     """
     if not isinstance(machine, PersistentConnection):
         raise IllegalInState(operation, "the session ends with its connection", "connect with reconnect=")
@@ -42,16 +42,16 @@ def reconnecting(machine: ClientConnection, operation: str) -> PersistentConnect
 
 @final
 class Redialer:
-    """Where the connections of a session go to, one after the other.
+    """The destinations of a session's connections.
 
     Args:
-        endpoint: Where, or what makes an endpoint for each dial.
+        endpoint: The endpoint, or a function that makes one for each dial.
         plan: Makes the plan of a dial.
         make: Makes the machine.
 
     Attributes:
-        machine: Which says when.
-        callback_context: Makes what surrounds the caller's code, which may take its time.
+        machine: Says when to dial.
+        callback_context: Makes a context for the call of the caller's function, which may block.
     """
 
     machine: PersistentConnection
@@ -92,9 +92,9 @@ class Redialer:
         return self.machine.dial is not None
 
     def next(self) -> tuple[DialPlan | None, bool]:
-        """Where to dial now, if anywhere; and whether that failed at once, so that the machine has something to tell.
+        """Where to dial now, if anywhere, and whether the machine has events instead.
 
-        It can do so where the caller's code makes the endpoint.
+        It has some if the caller's function was called and gave no usable endpoint.
         """
         before = self._asked
         request = self.machine.dial
@@ -107,7 +107,7 @@ class Redialer:
             return None, True
 
     def failed(self, error: LiveProtocolError) -> None:
-        """The dial failed; a certificate that is refused will be so again."""
+        """The dial failed. A refused certificate is refused again, so that is final."""
         if self.wanted:
             hopeless = isinstance(error.__cause__, ssl.SSLCertVerificationError)
             self.machine.dial_failed(error, retryable=not hopeless)

@@ -30,7 +30,7 @@ class WaitTimeout(LiveProtocolError, TimeoutError):
 
 @final
 class Countdown:
-    """What is left of a timeout."""
+    """The rest of a timeout."""
 
     __slots__ = ("_until",)
 
@@ -39,11 +39,11 @@ class Countdown:
 
     @property
     def left(self) -> float | None:
-        """Seconds that are left, None where there is no bound."""
+        """Seconds left, or None without a bound."""
         return None if self._until is None else max(0.0, self._until - time.monotonic())
 
     def wait(self, condition: threading.Condition, due: float = math.inf) -> bool:
-        """Wait for a notification, or until something is due; False where there is no time left for that."""
+        """Wait for a notification, or until something is due; False if no time is left."""
         now = time.monotonic()
         if self._until is not None and self._until <= now:
             return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
 
 from live_protocol.reconnect import EndpointSource
@@ -12,7 +12,7 @@ from live_protocol.session import ConfigInput
 from live_protocol.timing import Deadline
 from live_transports.shared import steps
 from live_transports.shared.async_sessions import AsyncClientSession
-from live_transports.shared.options import DialOptions
+from live_transports.shared.options import DialOptions, check_options
 from live_transports.shared.reconnecting import Redialer, make_client
 from live_transports.shared.steps import DialPlan
 from live_transports.structured.driver import StreamDriver
@@ -59,8 +59,22 @@ async def _dial(
     raise steps.dial_expired(step, dial)
 
 
+def connected(
+    runtime: Runtime,
+    cls: type[S],
+    endpoint: EndpointSource,
+    config: ConfigInput | None,
+    options: DialOptions,
+    *,
+    stream: object | None,
+) -> AbstractAsyncContextManager[S]:
+    """The block of a ``connect()``: a client's session from its first dial to its end."""
+    check_options(DialOptions, options)
+    return _connected(runtime, cls, endpoint, config, options, stream=stream)
+
+
 @asynccontextmanager
-async def connected(
+async def _connected(
     runtime: Runtime,
     cls: type[S],
     endpoint: EndpointSource,
@@ -69,7 +83,6 @@ async def connected(
     *,
     stream: object | None,
 ) -> AsyncIterator[S]:
-    """A client's session from its first dial to its end: the block of a ``connect()``."""
     client = make_client(endpoint, config, options, open_transport=None if stream is None else "stream")
     local_addr = options.get("local_addr")
     byte_stream: ByteStream | None = None

@@ -77,11 +77,11 @@ class StreamPump:
 
     def __init__(self, byte_stream: ByteStream, driver: StreamDriver, runtime: Runtime) -> None:
         self.wants: Wants | None = None
-        self.pending = 0
-        self.full = False
-        self.paused = False
-        self.closing = False
-        self.abort_at = math.inf
+        self.pending: int = 0
+        self.full: bool = False
+        self.paused: bool = False
+        self.closing: bool = False
+        self.abort_at: float = math.inf
         self._byte_stream = byte_stream
         self._driver = driver
         self._runtime = runtime
@@ -257,7 +257,7 @@ class StreamDriver(AsyncDriver):
     ) -> None:
         self.event_queue: EventQueue[Any] = EventQueue(machine, self.flush)
         self.machine = machine
-        self.closed = runtime.event()
+        self.closed: EventFlag = runtime.event()
         self.spawn: Callable[[Callable[[], Awaitable[None]]], object] | None = None
         self._runtime = runtime
         self._now = runtime.now

@@ -15,7 +15,7 @@ from live_protocol.events import UpgradeRequested
 from live_transports.shared import steps
 from live_transports.shared.async_sessions import AsyncServerSession, drain
 from live_transports.shared.listening import BACKLOG, ListeningServer, serve_plan
-from live_transports.shared.options import ListenOptions
+from live_transports.shared.options import ListenOptions, check_options
 from live_transports.shared.steps import ServePlan
 from live_transports.structured.driver import StreamDriver
 from live_transports.structured.nursery import hidden_nursery, hosted
@@ -210,19 +210,27 @@ class ServeContext(Generic[V]):
 
 def serving(
     server: type[V],
-    handler: Callable[[Any], Awaitable[object]] | None,
-    host: str | Sequence[str],
-    port: int,
+    answers: tuple[
+        Callable[[Any], Awaitable[object]] | None,
+        Callable[[UpgradeRequested], Any] | None,
+        Callable[[], ByteServerConnection] | None,
+    ],
+    address: tuple[str | Sequence[str], int],
     options: ListenOptions,
-    *,
-    process_request: Callable[[UpgradeRequested], Any] | None,
-    connection_factory: Callable[[], ByteServerConnection] | None,
 ) -> ServeContext[V]:
-    """The server of a ``serve()``."""
+    """The result of a ``serve()``.
+
+    Args:
+        server: The class of the server.
+        answers: ``handler``, ``process_request`` and ``connection_factory``.
+        address: ``host`` and ``port``.
+        options: The options.
+    """
+    check_options(ListenOptions, options)
 
     async def open_server() -> V:
-        plan = serve_plan(handler, process_request, connection_factory, options, drain=drain)
-        listeners = await server._runtime.listen(host, port, options.get("backlog", BACKLOG))
+        plan = serve_plan(*answers, options, drain=drain)
+        listeners = await server._runtime.listen(*address, options.get("backlog", BACKLOG))
         return server._create(plan, options.get("ssl"), listeners)
 
     return ServeContext(open_server)

@@ -182,7 +182,7 @@ class Stream:
         self.error: OSError | None = None
         self.broken: OSError | None = None
         self._layers: list[_Tls] = []
-        self.unsent = bytearray()
+        self.unsent: bytearray = bytearray()
         self._discard_input = False
         self._eof_queued = False  # the unsent bytes are the last
         self._eof_sent = False
@@ -224,15 +224,8 @@ class Stream:
             except ssl.SSLError as error:
                 self.broken = error
                 return
-        if data and not self.unsent:
-            try:
-                data = data[self.socket.send(data) :]
-            except (BlockingIOError, InterruptedError):
-                pass
-            except OSError as error:
-                self.broken = error
-                return
         self.unsent += data
+        self.flush()
 
     def flush(self) -> None:
         """Send more of the unsent bytes, then the end of the stream if it is due."""

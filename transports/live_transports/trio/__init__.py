@@ -19,7 +19,7 @@ from live_protocol.events import UpgradeRequested
 from live_protocol.reconnect import EndpointSource
 from live_protocol.session import ConfigInput
 from live_transports.shared.async_sessions import AsyncClientSession, AsyncServerSession
-from live_transports.shared.options import DialOptions, ListenOptions, check_options
+from live_transports.shared.options import DialOptions, ListenOptions
 from live_transports.shared.proxy import Proxy, ProxyFailed
 from live_transports.shared.steps import Response
 from live_transports.structured.client import connected
@@ -97,14 +97,13 @@ def connect(
         config: `LiveConnectConfig`, a dict in its shape, or a whole `LiveClientSetup`.
         stream: A connected stream to use instead of dialing: to the server, or to the proxy if there is one. TLS runs
             over it for ``wss://``. It is closed in any case, unless an argument is refused.
-        **options: See `DialOptions` and `ConnectOptions`.
+        **options: See `DialOptions` and `ConnectOptions`. The port of ``local_addr`` must be 0.
 
     Raises:
         TypeError: There is no such option.
         LiveProtocolError: As `live_transports.asyncio.connect` raises them. Unless it is an `InvalidMessage`, the
             socket is closed.
     """
-    check_options(DialOptions, options)
     return connected(RUNTIME, LiveClientSession, endpoint, config, options, stream=stream)
 
 
@@ -137,13 +136,4 @@ def serve(
         TypeError: There is no such option.
         InvalidMessage: Neither ``handler`` nor ``connection_factory`` was given.
     """
-    check_options(ListenOptions, options)
-    return serving(
-        LiveServer,
-        handler,
-        host,
-        port,
-        options,
-        process_request=process_request,
-        connection_factory=connection_factory,
-    )
+    return serving(LiveServer, (handler, process_request, connection_factory), (host, port), options)

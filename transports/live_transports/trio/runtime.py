@@ -35,7 +35,7 @@ class TrioStream(ByteStream):
     """A `trio.abc.Stream`."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
-        self.can_half_close = isinstance(stream, trio.abc.HalfCloseableStream)
+        self.can_half_close: bool = isinstance(stream, trio.abc.HalfCloseableStream)
         self._stream = stream
         self._socket = stream.socket if isinstance(stream, trio.SocketStream) and os.name == "posix" else None
 
