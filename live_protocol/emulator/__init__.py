@@ -1,7 +1,7 @@
-"""The service's end, emulated: for tests, demos and gateways, without I/O like the rest.
+"""An emulated Live service for tests, demos and gateways.
 
-Knows the protocol's rooms but ``reconnect``; only ``testing`` knows this one. Begin reading in ``emulator``; a model of
-your own is a class with the three methods of `Model` in ``actions``.
+Knows connections and everything below them; only test tools and adapters know it. Begin reading in ``emulator``, then
+``session``. Models are in ``actions``: a model is a class with three methods that return actions.
 """
 
 from live_protocol.emulator.actions import (

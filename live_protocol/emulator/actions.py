@@ -1,4 +1,4 @@
-"""What a simulated model is asked, and what it can do: the whole interface of an own model."""
+"""The interface of a simulated model: the turns it answers and the actions it can take."""
 
 from __future__ import annotations
 
@@ -24,48 +24,28 @@ from live_protocol.messages import (
 )
 from live_protocol.messages.audio_format import OUTPUT_RATE
 
-__all__ = [
-    "Call",
-    "Cancel",
-    "Close",
-    "Drop",
-    "EndTurn",
-    "Model",
-    "ModelAction",
-    "Say",
-    "Send",
-    "SendGoAway",
-    "Show",
-    "Speak",
-    "Stall",
-    "UserTurn",
-    "Wait",
-    "as_model",
-    "text_of",
-]
-
 
 def text_of(content: Content | None) -> str:
-    """The text of all parts, one after the other."""
+    """The text of all parts, joined."""
     return "".join(part.text or "" for part in content.parts) if content is not None else ""
 
 
 @final
 @attrs.frozen(kw_only=True)
 class UserTurn:
-    """What a model is asked.
+    """A turn of the user, which the model answers.
 
     Attributes:
-        text: What the user wrote, or the transcript of what was said.
-        speech: What the user said: PCM, 16-bit signed little-endian, mono.
+        text: The user's text, or the transcript of the speech.
+        speech: The user's speech: PCM, 16-bit signed little-endian, mono.
         rate: Sample rate of ``speech``, in Hz.
         response: The result of a call.
-        call: The call it answers, None where it answers none (Vertex lets clients do that).
+        call: The call that it answers; None if it answers no call, which Vertex allows.
         history: Everything before this turn.
-        pending: Calls that await a response.
-        images: The newest video frame, where there is one.
-        interrupted: Whether this cut the turn before it short; the history has what was said of that.
-        setup: The session's configuration, with later context updates in it.
+        pending: Calls without a response.
+        images: The newest video frame, if any.
+        interrupted: Whether this interrupted the turn before it; the history has the part that was said.
+        setup: The session's configuration, including later context updates.
         backend: The dialect.
     """
 
@@ -83,17 +63,17 @@ class UserTurn:
 
     @property
     def system_instruction(self) -> str:
-        """Text of the system instruction now in force."""
+        """Text of the current system instruction."""
         return text_of(self.setup.system_instruction)
 
     @property
     def functions(self) -> Mapping[str, FunctionDeclaration]:
-        """The functions now declared, by name."""
-        return declared(self.setup)
+        """The currently declared functions, by name."""
+        return declared_functions(self.setup)
 
     @property
     def thinks(self) -> bool:
-        """Whether the client wants to see thoughts, which `Say` with ``thought=True`` gives."""
+        """Whether the client wants to see thoughts; send them with ``Say(..., thought=True)``."""
         generation = self.setup.generation_config
         thinking = generation and generation.thinking_config
         return bool(thinking and thinking.include_thoughts)
@@ -104,21 +84,21 @@ class UserTurn:
         return speaks(self.setup)
 
 
-def declared(setup: LiveClientSetup) -> dict[str, FunctionDeclaration]:
+def declared_functions(setup: LiveClientSetup) -> dict[str, FunctionDeclaration]:
     """The functions that a setup declares, by name."""
     return {item.name or "": item for tool in setup.tools for item in tool.function_declarations}
 
 
 def blocks(setup: LiveClientSetup, name: str, *, otherwise: bool) -> bool:
-    """Whether the model waits while this function runs (wire.md#blocking); ``otherwise`` where nobody says so."""
-    function = declared(setup).get(name)
+    """Whether the model waits while this function runs (wire.md#blocking); ``otherwise`` if the setup does not say."""
+    function = declared_functions(setup).get(name)
     if function is None or function.behavior in (None, Behavior.UNSPECIFIED):
         return otherwise
     return function.behavior == Behavior.BLOCKING
 
 
 def speaks(setup: LiveClientSetup) -> bool:
-    """Whether a session answers with audio; it does where the setup does not say (wire.md#modalities)."""
+    """Whether a session answers with audio, which is the default (wire.md#modalities)."""
     generation = setup.generation_config
     return generation is None or Modality.TEXT not in generation.response_modalities
 
@@ -129,11 +109,11 @@ def speaks(setup: LiveClientSetup) -> bool:
 @final
 @attrs.frozen
 class Say:
-    """Say a text, in several pieces: as text, or with the voice and its transcript.
+    """Say a text in several pieces: as text, or as audio with a transcript.
 
     Attributes:
         text: The text.
-        thought: Whether it is a summary of thoughts, which is always text.
+        thought: Whether it is a summary of thoughts, which is always sent as text.
     """
 
     text: str
@@ -143,12 +123,12 @@ class Say:
 @final
 @attrs.frozen
 class Speak:
-    """Play audio; where the session answers with text, its transcript is said instead.
+    """Play audio; a session that answers with text says the transcript instead.
 
     Attributes:
         pcm: 16-bit signed little-endian, mono.
         rate: Its sample rate, in Hz.
-        transcript: What is said in it.
+        transcript: Its transcript.
     """
 
     pcm: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
@@ -159,10 +139,10 @@ class Speak:
 @final
 @attrs.frozen
 class Show:
-    """Put parts of any kind into the answer.
+    """Send parts of any kind, in one message.
 
     Attributes:
-        parts: The parts; they make one message.
+        parts: The parts.
     """
 
     parts: Sequence[Part]
@@ -171,9 +151,9 @@ class Show:
 @final
 @attrs.frozen
 class Call:
-    """Call a function of the client; calls right after one another make one message.
+    """Call a function of the client; consecutive calls share one message.
 
-    While a call of a blocking function runs, the turn stays open, and `Model.on_tool_response` continues it.
+    While a blocking function runs, the turn stays open, and `Model.on_tool_response` continues it.
 
     Attributes:
         name: Name of the function.
@@ -190,7 +170,7 @@ class Cancel:
     """Cancel calls.
 
     Attributes:
-        ids: Their ids; empty means all that are pending.
+        ids: Their ids; all pending calls if empty.
     """
 
     ids: Sequence[str] = ()
@@ -202,7 +182,7 @@ class Wait:
     """Do nothing for some time.
 
     Attributes:
-        seconds: How long.
+        seconds: Duration.
     """
 
     seconds: float
@@ -223,10 +203,10 @@ class Send:
 @final
 @attrs.frozen
 class EndTurn:
-    """End the turn here, whatever follows.
+    """End the turn; later actions are discarded.
 
     Attributes:
-        reason: Why, where that is not normal.
+        reason: The reason, unless the turn ends normally.
     """
 
     reason: TurnCompleteReason | None = None
@@ -235,13 +215,13 @@ class EndTurn:
 @final
 @attrs.frozen
 class Stall:
-    """Never say anything again in this turn, not even that it is over."""
+    """Send nothing more in this turn, not even its end."""
 
 
 @final
 @attrs.frozen
 class SendGoAway:
-    """Announce the end of the connection, and end it then.
+    """Announce the end of the connection, and end it at that time.
 
     Attributes:
         seconds: Time left.
@@ -257,7 +237,7 @@ class Close:
 
     Attributes:
         code: Close code (RFC 6455 section 7.4).
-        reason: Reason; cut at 123 bytes as the service does.
+        reason: Reason; cut at 123 bytes, as in the service.
     """
 
     code: int = 1000
@@ -267,61 +247,57 @@ class Close:
 @final
 @attrs.frozen
 class Drop:
-    """End the connection without a close frame, as a lost network does; what was sent before still arrives."""
+    """End the connection without a close frame, as a lost network does; earlier messages still arrive."""
 
 
 ModelAction: TypeAlias = Say | Speak | Show | Call | Cancel | Wait | Send | EndTurn | Stall | SendGoAway | Close | Drop
-"""Everything a model can do. A turn ends by itself after its last action."""
+"""An action of a model. The turn ends after its last action."""
 
 
 class Model(Protocol):
-    """A simulated model. Its methods may be generators: an action is asked for when it is due.
+    """A simulated model. Its methods may be generators; the emulator then asks for an action when it is due.
 
-    A generator whose turn is cut short, by the user or by the end of the connection, is closed where it stands, so that
-    its ``finally`` runs. What a method raises comes out of whatever drove the connection there.
+    If the user or the end of the connection interrupts a turn, the emulator closes the generator, so its ``finally``
+    runs. Exceptions of a model propagate out of the connection's `next_event` or `advance`.
     """
 
     def on_text(self, turn: UserTurn) -> Iterable[ModelAction]:
-        """The user wrote ``turn.text``, or asked to go on where that is empty."""
+        """Answer ``turn.text``; an empty text asks the model to go on."""
         ...
 
     def on_speech(self, turn: UserTurn) -> Iterable[ModelAction]:
-        """The user said ``turn.speech``."""
+        """Answer ``turn.speech``."""
         ...
 
     def on_tool_response(self, turn: UserTurn) -> Iterable[ModelAction]:
-        """The client answered ``turn.call`` with ``turn.response``."""
+        """React to ``turn.response``, the client's answer to ``turn.call``."""
         ...
 
 
 @final
 class _FunctionModel:
-    """A model made of one function, which is asked everything.
-
-    Args:
-        function: Gives what to do; `UserTurn.speech` and `UserTurn.response` tell what it is about.
-    """
+    """A model that calls one function for everything."""
 
     def __init__(self, function: Callable[[UserTurn], Iterable[ModelAction]]) -> None:
         self._function = function
 
     def on_text(self, turn: UserTurn) -> Iterable[ModelAction]:
-        """Ask the function."""
+        """Call the function."""
         return self._function(turn)
 
     on_speech = on_text
     on_tool_response = on_text
 
 
-def as_model(given: Model | Callable[[UserTurn], Iterable[ModelAction]]) -> Model:
-    """A model, or what is made of a function.
+def as_model(model: Model | Callable[[UserTurn], Iterable[ModelAction]]) -> Model:
+    """Return a model; a function becomes one.
 
     Raises:
-        InvalidMessage: It is neither; found here rather than at the first word.
+        InvalidMessage: The object is neither a model nor a function.
     """
-    missing = [name for name in ("on_text", "on_speech", "on_tool_response") if not hasattr(given, name)]
+    missing = [name for name in ("on_text", "on_speech", "on_tool_response") if not hasattr(model, name)]
     if not missing:
-        return cast("Model", given)
-    if len(missing) == 3 and callable(given):
-        return _FunctionModel(given)
-    raise InvalidMessage("model", f"{type(given).__name__} has no {', '.join(missing)}")
+        return cast("Model", model)
+    if len(missing) == 3 and callable(model):
+        return _FunctionModel(model)
+    raise InvalidMessage("model", f"{type(model).__name__} has no {', '.join(missing)}")

@@ -1,4 +1,4 @@
-"""The user's audio stream: its format, its activity, manual or detected (wire.md#realtime-input and wire.md#audio)."""
+"""The user's audio: its format, and speech activity, manual or detected (wire.md#realtime-input and wire.md#audio)."""
 
 from __future__ import annotations
 
@@ -18,17 +18,11 @@ from live_protocol.messages import (
 )
 from live_protocol.messages.audio_format import INPUT_RATE, AudioFormat
 
-__all__ = ["IncomingAudio", "SessionRefused"]
-
 _MS: Final = 0.001
 
 
 class SessionRefused(Exception):
-    """Something the service refuses; never leaves the emulator.
-
-    Attributes:
-        refusal: How.
-    """
+    """The service would refuse the client's message; the session catches this and closes the connection."""
 
     def __init__(self, refusal: SessionRefusal) -> None:
         super().__init__(refusal.reason)
@@ -36,15 +30,15 @@ class SessionRefused(Exception):
 
 
 class IncomingAudio:
-    """Hears a session's audio.
+    """Receives a session's audio.
 
     Args:
         setup: The session's configuration.
-        options: Defaults for what it leaves open.
+        options: Defaults for values that the setup does not set.
 
     Attributes:
         manual: Whether the client marks activity itself.
-        pause_at: Clock reading at which a stream that stopped has ended the speech, None while nobody speaks.
+        pause_at: Clock reading at which speech ends unless more audio arrives; None while the user is silent.
     """
 
     def __init__(self, setup: LiveClientSetup, options: EmulatorOptions) -> None:
@@ -65,29 +59,29 @@ class IncomingAudio:
 
     @property
     def position(self) -> float:
-        """Seconds heard so far, with automatic detection."""
+        """Seconds of audio so far, with automatic detection."""
         return 0.0 if self._detector is None else self._detector.position
 
     @property
     def listening(self) -> bool:
-        """Whether input is held that belongs to no turn yet."""
+        """Whether there is input that belongs to no turn yet."""
         return self._window is not None or (self._detector is not None and self._detector.listening)
 
     @property
     def busy(self) -> bool:
-        """Whether the user has the floor."""
+        """Whether the user is speaking."""
         return self._window is not None or (self._detector is not None and self._detector.speaking)
 
     @property
     def in_window(self) -> bool:
-        """Whether the client has marked the start of an activity, and not its end."""
+        """Whether the client has marked the start of an activity but not its end."""
         return self._window is not None
 
     def receive(self, blob: Blob, now: float) -> list[SpeechActivity]:
-        """Take audio in.
+        """Receive audio, and return the activity in it.
 
         Raises:
-            SessionRefused: It is no PCM, or has another rate than before.
+            SessionRefused: It is not PCM, or its rate has changed.
         """
         audio = AudioFormat.parse(blob.mime_type or "", default_rate=INPUT_RATE)
         if audio is None or audio.channels != 1:
@@ -98,14 +92,14 @@ class IncomingAudio:
         pcm = blob.data or b""
         if self.manual:
             if self._window is not None:
-                room = audio.size(self._options.max_speech) - len(self._window)
-                self._window += pcm[: max(0, room)]
+                space = audio.size(self._options.max_speech) - len(self._window)
+                self._window += pcm[: max(0, space)]
             return []
         if self._detector is None:
             self._detector = self._new_detector(audio.rate)
-        found = list(self._detector.feed(pcm))
+        activity = list(self._detector.feed(pcm))
         self.pause_at = now + self._options.stream_pause if self._detector.speaking else None
-        return found
+        return activity
 
     def _new_detector(self, rate: int) -> SpeechDetector:
         config, options = self._config, self._options
@@ -126,12 +120,12 @@ class IncomingAudio:
         )
 
     def stream_ended(self) -> list[SpeechActivity]:
-        """The microphone paused; with manual activity this means nothing."""
+        """End speech: the stream paused. With manual activity this does nothing."""
         self.pause_at = None
         return [] if self._detector is None else list(self._detector.flush())
 
     def activity_started(self) -> list[SpeechActivity]:
-        """The client marked a start; a second one changes nothing.
+        """Start an activity, marked by the client; a second start does nothing.
 
         Raises:
             SessionRefused: Detection is automatic.
@@ -144,7 +138,7 @@ class IncomingAudio:
         return [SpeechStarted(0.0)]
 
     def activity_ended(self) -> list[SpeechActivity]:
-        """The client marked an end; one without a start changes nothing.
+        """End an activity, marked by the client; an end without a start does nothing.
 
         Raises:
             SessionRefused: Detection is automatic.

@@ -1,16 +1,15 @@
-"""What the emulated service does on one connection, whatever carries its messages."""
+"""One connection of the emulated service: upgrade, setup, and the hand-over to a session."""
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import attrs
 
 from live_protocol.connection.base import BaseConnection
 from live_protocol.connection.wrappers import AutomaticConnection
-from live_protocol.emulator.context import ServerContext
+from live_protocol.emulator.context import Port, ServerContext
 from live_protocol.emulator.memory import ConversationMemory
 from live_protocol.emulator.session import ClientEvent, EmulatedSession
 from live_protocol.emulator.store import StoredToken, TokenStore
@@ -26,7 +25,6 @@ from live_protocol.emulator.validation import (
     validate_setup,
 )
 from live_protocol.endpoint import Credentials, Route, credentials, match_target
-from live_protocol.errors import MessageTooLarge
 from live_protocol.events import (
     ClientContentReceived,
     ConnectionClosed,
@@ -37,48 +35,22 @@ from live_protocol.events import (
     ToolResponseReceived,
     UpgradeRequested,
 )
-from live_protocol.messages import Backend, LiveClientSetup, LiveServerMessage
+from live_protocol.messages import Backend, LiveClientSetup
 from live_protocol.states import ConnectionState
-
-__all__ = ["BaseEmulatedConnection"]
 
 _JSON = (("Content-Type", "application/json; charset=UTF-8"),)
 
 M = TypeVar("M", bound=BaseConnection[Any])
 
 
-class _Port:
-    """How a session reaches its connection; once that is over, nothing here does anything."""
-
-    __slots__ = ("_drop", "_inner")
-
-    def __init__(self, inner: BaseConnection[Any], drop: Callable[[], None]) -> None:
-        self._inner = inner
-        self._drop = drop
-
-    def send(self, message: LiveServerMessage) -> None:
-        if self._inner.state is ConnectionState.OPEN:
-            try:
-                self._inner.send(message)
-            except MessageTooLarge:
-                self._inner.close(1011, "Internal error occurred.")
-
-    def refuse(self, refusal: SessionRefusal) -> None:
-        if self._inner.state is ConnectionState.OPEN:
-            self._inner.close(refusal.code, refusal.reason)
-
-    def drop(self) -> None:
-        self._drop()
-
-
 @attrs.frozen(kw_only=True)
 class _Accepted:
-    """A setup that was accepted and not yet answered.
+    """An accepted setup without an answer yet.
 
     Attributes:
-        setup: The setup that counts.
-        conversation: What it goes on with.
-        ready_at: Clock reading at which it is answered; None means never.
+        setup: The setup, after a token has replaced its locked fields.
+        conversation: The conversation that it begins or resumes.
+        ready_at: Clock reading of the answer; None means never.
     """
 
     setup: LiveClientSetup
@@ -87,18 +59,14 @@ class _Accepted:
 
 
 class BaseEmulatedConnection(AutomaticConnection[M]):
-    """The server's end of one connection; it answers by itself.
-
-    Drive it like any connection. `next_event` lets the emulation react to the event it gives, so an event that nobody
-    takes is not answered; `advance` does what the emulation has planned. What a model raises comes out of these two.
-    """
+    """The common part of `EmulatedConnection` and `EmulatedMessageConnection`."""
 
     def __init__(self, inner: M, context: ServerContext, tokens: TokenStore) -> None:
         """Use `Emulator` instead."""
         super().__init__(inner)
         self._context = context
         self._tokens = tokens
-        self._port = _Port(inner, self._drop)
+        self._port = Port(inner, self._drop)
         self._now: float | None = None
         self._route = Route(backend=Backend.GEMINI, version="v1beta", method="BidiGenerateContent", prefix="")
         self._credentials = Credentials()
@@ -111,15 +79,15 @@ class BaseEmulatedConnection(AutomaticConnection[M]):
 
     @abc.abstractmethod
     def _drop(self) -> None:
-        """Let the transport break; what was sent before still leaves."""
+        """Break the transport; earlier messages still leave."""
 
     # --- inputs -------------------------------------------------------------------------------------------------
 
     def advance(self, now: float) -> None:
-        """Tell the time; what the emulation has planned up to it happens.
+        """Move the clock, and do everything that is due by then.
 
         Args:
-            now: Reading of any monotonic clock, in seconds. A reading before the last one counts as the last one.
+            now: Reading of any monotonic clock, in seconds. An earlier reading than the last one changes nothing.
         """
         self.machine.advance(now)
         if self._now is None:
@@ -132,7 +100,7 @@ class BaseEmulatedConnection(AutomaticConnection[M]):
             self._session.advance(now)
 
     def _start_clock(self, now: float) -> None:
-        """What was planned before the first reading was planned from 0."""
+        """Shift the times that were set before the first reading, when the clock stood at 0."""
         if self._accepted is not None and self._accepted.ready_at is not None:
             self._accepted = attrs.evolve(self._accepted, ready_at=self._accepted.ready_at + now)
         if self._session is not None:
@@ -141,7 +109,7 @@ class BaseEmulatedConnection(AutomaticConnection[M]):
     # --- outputs ------------------------------------------------------------------------------------------------
 
     def next_deadline(self) -> float | None:
-        """When `advance` has something to do at the latest: of the connection, or of the emulation."""
+        """The time of the next `advance` that the connection or the emulation needs, or None."""
         times = [self.machine.next_deadline()]
         if self._now is not None and self._open:
             times.append(self._accepted.ready_at if self._accepted is not None else None)
@@ -183,20 +151,20 @@ class BaseEmulatedConnection(AutomaticConnection[M]):
 
     def _set_up(self, setup: LiveClientSetup) -> None:
         now, delay = self._now or 0.0, self._context.options.setup_delay
-        judged = self._judged(setup, now)
-        if isinstance(judged, SessionRefusal):
-            self._port.refuse(judged)
+        decision = self._decide(setup, now)
+        if isinstance(decision, SessionRefusal):
+            self._port.refuse(decision)
             return
-        setup, conversation = judged
+        setup, conversation = decision
         ready_at = None if delay is None else now + delay
         self._accepted = _Accepted(setup=setup, conversation=conversation, ready_at=ready_at)
         if delay == 0:
             self._begin(self._accepted, now)
 
-    def _judged(
+    def _decide(
         self, setup: LiveClientSetup, now: float
     ) -> tuple[LiveClientSetup, ConversationMemory] | SessionRefusal:
-        """What becomes of a setup: credential first, then its content, then what it wants to resume."""
+        """Check a setup: the credential first, then the content, then the session to resume."""
         options = self._context.options
         token: StoredToken | None = None
         handle = setup.session_resumption.handle if setup.session_resumption is not None else None
@@ -213,13 +181,13 @@ class BaseEmulatedConnection(AutomaticConnection[M]):
         if refused is not None:
             return refused
         if handle:
-            resumed = self._resumed(setup, handle)
+            resumed = self._resume(setup, handle)
             return resumed if isinstance(resumed, SessionRefusal) else (setup, resumed)
         if token is not None:
             token.use()
         return setup, ConversationMemory(model=setup.model or "", alive=self._is_alive, max_history=options.max_history)
 
-    def _resumed(self, setup: LiveClientSetup, handle: str) -> ConversationMemory | SessionRefusal:
+    def _resume(self, setup: LiveClientSetup, handle: str) -> ConversationMemory | SessionRefusal:
         conversation = self._context.store.find(handle)
         if conversation is None:
             return NO_SESSION
@@ -235,7 +203,7 @@ class BaseEmulatedConnection(AutomaticConnection[M]):
         return self._open
 
     def _begin(self, accepted: _Accepted, now: float) -> None:
-        """Complete the setup, then take up what came in the meantime."""
+        """Complete the setup, then react to messages that came in the meantime."""
         self._accepted = None
         if not self._open:
             return

@@ -1,4 +1,4 @@
-"""The default model: it gives back what it hears, and obeys commands that tests write into their text."""
+"""The default model: it repeats its input, and obeys commands in the text."""
 
 from __future__ import annotations
 
@@ -42,8 +42,6 @@ from live_protocol.messages import (
     Part,
 )
 
-__all__ = ["EchoModel"]
-
 _LONGEST_WAIT: Final = 86_400.0
 _MAX_ARGS: Final = 65_536
 _MAX_DEPTH: Final = 32
@@ -62,23 +60,23 @@ def _png() -> bytes:
 
 @final
 class EchoModel:
-    """Answers text with the same text, speech with the same speech, and a function's result with that result.
+    """Answers text with the same text, speech with the same speech, and a function's result with that result as JSON.
 
-    It shows a thought before it repeats a text, where the setup asks for thoughts.
+    If the setup asks for thoughts, it sends one before it repeats a text.
 
-    A text whose first line begins with a command is read line by line; a line that is no command is said:
+    If the first line of a text begins with a command, every line is a command or a text to say:
 
     =====================  =========================================================================
-    ``/call NAME JSON``    call a declared function; its result is said when it comes
-    ``/cancel``            cancel the calls that are pending
+    ``/call NAME JSON``    call a declared function, and say its result when it comes
+    ``/cancel``            cancel all pending calls
     ``/slow S [TEXT]``     say a text word by word, spread over S seconds
     ``/wait S``            say nothing for S seconds
-    ``/history``           say everything that was said before
-    ``/system``            say the system instruction in force
+    ``/history``           say the history
+    ``/system``            say the current system instruction
     ``/goaway S``          announce the end of the connection in S seconds, and end it then
     ``/drop``              end the connection without a close frame
     ``/close CODE TEXT``   close the connection
-    ``/unknown``           send a message and a field that no version knows
+    ``/unknown``           send an unknown message and an unknown field
     ``/error``             send an in-band error object
     ``/stall``             never finish this turn
     ``/image``             show a small PNG image
@@ -88,7 +86,7 @@ class EchoModel:
     """
 
     def on_text(self, turn: UserTurn) -> Iterable[ModelAction]:
-        """Say it, or obey."""
+        """Repeat the text, or run its commands."""
         lines = turn.text.splitlines()
         if lines and _command(lines[0]):
             return self._obey(lines, turn)
@@ -96,11 +94,11 @@ class EchoModel:
         return [*thoughts, Say(turn.text or "Go on.")]
 
     def on_speech(self, turn: UserTurn) -> Iterable[ModelAction]:
-        """Play it."""
+        """Repeat the speech."""
         return [Speak(turn.speech, turn.rate, turn.text)]
 
     def on_tool_response(self, turn: UserTurn) -> Iterable[ModelAction]:
-        """Say it as JSON."""
+        """Say the result as JSON."""
         response = turn.response.response if turn.response is not None else None
         return [Say(json.dumps(response, ensure_ascii=False))]
 
@@ -122,7 +120,7 @@ def _call(rest: str, turn: UserTurn) -> Iterable[ModelAction]:
     if name not in turn.functions:
         return [Say(f"No function {name!r} is declared.")]
     args: Any = None
-    # Nested in a message the arguments must stay within the depth and size that every client takes.
+    # The message around the arguments must stay within every client's limits of depth and size.
     if len(text) <= _MAX_ARGS and text.count("{") + text.count("[") <= _MAX_DEPTH:
         with contextlib.suppress(orjson.JSONDecodeError):
             args = orjson.loads(text or "{}")

@@ -1,4 +1,4 @@
-"""The emulated service: one `Emulator` for a server, one connection of it for each client."""
+"""The emulated service: an `Emulator` for a server, and a connection for each client."""
 
 from __future__ import annotations
 
@@ -23,11 +23,9 @@ from live_protocol.messages import AuthToken, AuthTokenCreateRequest
 from live_protocol.timing import Timeouts
 from live_protocol.websocket.link import Observer, Wants
 
-__all__ = ["EmulatedConnection", "EmulatedMessageConnection", "Emulator", "describe_speech"]
-
 
 def describe_speech(pcm: bytes, rate: int) -> str:
-    """The default transcript: how long it was, for example ``[2.4 s of speech]``.
+    """The default transcriber: returns the length, for example ``[2.4 s of speech]``.
 
     Args:
         pcm: Mono 16-bit PCM.
@@ -38,25 +36,25 @@ def describe_speech(pcm: bytes, rate: int) -> str:
 
 @final
 class Emulator:
-    """What all connections of one emulated server share: handles, tokens, counters, behaviour.
+    """An emulated server. Its connections share handles, tokens, counters and behaviour.
 
-    It is pure: no socket, no clock, no thread. Use it and its connections from one thread.
+    It has no socket, clock or thread. Use it and its connections from one thread.
 
     Args:
-        model: Who answers: an object with the methods of `Model`, or a function that is asked everything; an
-            `EchoModel` if left out, unless ``options.echo`` is off.
-        options: Behaviour; the defaults if left out.
-        transcriber: Makes the transcript of an utterance from mono 16-bit PCM and its rate in Hz.
+        model: The model: an object with the methods of `Model`, or one function for everything; an `EchoModel` by
+            default, unless ``options.echo`` is False.
+        options: Behaviour.
+        transcriber: Returns the transcript of an utterance, from mono 16-bit PCM and its rate in Hz.
         entropy: Source of random bytes for ids, handles and tokens; without it they count up, the same in every run.
         limits: Bounds of each connection.
-        timeouts: Durations of each connection; the service itself sends no pings (wire.md#keepalive).
+        timeouts: Durations of each connection; by default without pings, as in the service (wire.md#keepalive).
         compression: Whether to accept permessage-deflate.
 
     Attributes:
         options: Behaviour.
 
     Raises:
-        InvalidMessage: From the constructor: ``model`` is no model.
+        InvalidMessage: ``model`` is not a model.
     """
 
     def __init__(
@@ -86,10 +84,10 @@ class Emulator:
         self._compression = compression
 
     def connection(self, *, observer: Observer | None = None) -> EmulatedConnection:
-        """The server's end of one more connection.
+        """Return the server's end of a new connection.
 
         Args:
-            observer: Told of everything that passes, for example a `live_protocol.recording.Recorder`.
+            observer: Called with everything that passes, for example a `live_protocol.recording.Recorder`.
         """
         inner = LiveConnection.server(
             limits=self._limits, timeouts=self._timeouts, compression=self._compression, observer=observer
@@ -97,7 +95,7 @@ class Emulator:
         return EmulatedConnection(inner, self._context, self._tokens)
 
     def message_connection(self, *, observer: Observer | None = None) -> EmulatedMessageConnection:
-        """The server's end of one more connection, over a WebSocket that another library runs.
+        """Return the server's end of a new connection, over a WebSocket of another library.
 
         Args:
             observer: As for `connection`.
@@ -110,15 +108,15 @@ class Emulator:
 
         Args:
             request: Body of the REST call.
-            now: Reading of the clock that the connections' `advance` is told.
-            wall: What time it is at that reading; needed where the request names times.
+            now: Reading of the clock that the connections' `advance` gets.
+            wall: Time of day at that reading; required if the request has times.
 
         Returns:
-            The reply; its name is the credential.
+            The reply; its ``name`` is the credential.
 
         Raises:
-            InvalidMessage: A time that is not ahead, or by more than 20 hours, or without ``wall``; negative uses; a
-                mask of unknown fields, or without a setup. Nothing was minted.
+            InvalidMessage: A time is in the past, more than 20 hours ahead, or ``wall`` is missing; ``uses`` is
+                negative; the mask has unknown fields or there is no setup for it. Nothing was minted.
         """
         return self._tokens.mint(request, now, wall)
 
@@ -127,8 +125,8 @@ class Emulator:
 class EmulatedConnection(BaseEmulatedConnection[LiveConnection], ByteConnectionWrapper[LiveConnection]):
     """The server's end of one connection, with the commands of `LiveConnection`; it answers by itself.
 
-    Drive it like any connection. `next_event` lets the emulation react to the event it gives, so an event that nobody
-    takes is not answered; `advance` does what the emulation has planned. What a model raises comes out of these two.
+    Drive it like any connection. It reacts to an event when `next_event` returns it, so take all events. `advance` does
+    everything that is due. Exceptions of the model propagate out of these two.
     """
 
     def _drop(self) -> None:
@@ -137,12 +135,12 @@ class EmulatedConnection(BaseEmulatedConnection[LiveConnection], ByteConnectionW
 
 @final
 class EmulatedMessageConnection(BaseEmulatedConnection[MessageConnection]):
-    """The same over a WebSocket that another library runs, with the commands of `MessageConnection`."""
+    """An emulated connection over a WebSocket of another library, with the commands of `MessageConnection`."""
 
     def __init__(self, inner: MessageConnection, context: ServerContext, tokens: TokenStore) -> None:
         """Use `Emulator.message_connection` instead."""
         super().__init__(inner, context, tokens)
-        self._tail: deque[MessageAction] = deque()  # from before a drop, and not yet taken
+        self._tail: deque[MessageAction] = deque()  # actions from before a drop
 
     def requested(self, target: str, headers: Sequence[tuple[str, str]] = ()) -> None:
         """See `MessageConnection.requested`."""
@@ -172,12 +170,12 @@ class EmulatedMessageConnection(BaseEmulatedConnection[MessageConnection]):
 
     @property
     def wants(self) -> Wants:
-        """See `MessageConnection.wants`; after a drop: drop the WebSocket, without a close frame."""
+        """See `MessageConnection.wants`; after a drop, drop the WebSocket without a close frame."""
         return WRITE_ONLY if self._tail else self.machine.wants
 
     @property
     def buffered_out(self) -> int:
-        """Bytes of messages that wait in `next_action`."""
+        """Bytes of messages waiting in `next_action`."""
         return sum(len(action) for action in self._tail if isinstance(action, bytes)) + self.machine.buffered_out
 
     def _drop(self) -> None:

@@ -1,4 +1,4 @@
-"""What a session knows and a later connection may take over: history, open calls, size of the context."""
+"""The memory of a session, which a later connection can resume: history, pending calls, size of the context."""
 
 from __future__ import annotations
 
@@ -19,17 +19,15 @@ from live_protocol.messages import (
     UsageMetadata,
 )
 
-__all__ = ["ConversationMemory", "PendingCall"]
-
-_AUDIO_RATE: Final = 25  # tokens a second (wire.md#session-limits)
-_IMAGE: Final = 258  # tokens a frame
-_LETTERS: Final = 4  # a token, roughly
-_REMEMBERED: Final = 1024
+_AUDIO_TOKENS: Final = 25  # per second (wire.md#session-limits)
+_IMAGE_TOKENS: Final = 258  # per frame
+_LETTERS: Final = 4  # per token, roughly
+_MAX_CANCELLED: Final = 1024
 
 
 @attrs.frozen(kw_only=True)
 class PendingCall:
-    """A call that awaits a response.
+    """A call without a response.
 
     Attributes:
         call: Id, name, arguments.
@@ -46,14 +44,14 @@ class ConversationMemory:
 
     Attributes:
         model: The model, which resuming cannot change.
-        alive: Tells whether the connection that holds it still lives.
-        max_history: Entries of the history that are remembered.
-        history: What was said, in order, without the oldest that were forgotten.
-        forgotten: Entries that were forgotten.
-        pending: Calls that await a response, by id, oldest first.
-        cancelled: Ids of cancelled calls whose responses may still be on their way.
+        alive: Returns whether the connection that uses it is still open.
+        max_history: Maximum number of entries in the history.
+        history: The newest entries, oldest first.
+        forgotten: Number of older entries.
+        pending: Calls without a response, by id, oldest first.
+        cancelled: Ids of cancelled calls whose responses may still arrive.
         tokens: Size of the context, by modality.
-        audio: Seconds of audio heard so far.
+        audio: Seconds of audio received so far.
     """
 
     model: str
@@ -66,19 +64,19 @@ class ConversationMemory:
     tokens: dict[MediaModality, int] = attrs.Factory(dict)
     audio: float = 0.0
 
-    # --- what was said ------------------------------------------------------------------------------------------
+    # --- history ------------------------------------------------------------------------------------------------
 
     @property
     def length(self) -> int:
-        """How many entries there have been."""
+        """Number of entries so far, including forgotten ones."""
         return self.forgotten + len(self.history)
 
     def until(self, length: int) -> tuple[Content, ...]:
-        """The history as it was when it had so many entries."""
+        """The history as it was at an earlier length."""
         return tuple(self.history[: max(0, length - self.forgotten)])
 
     def back_to(self, length: int) -> None:
-        """Forget everything that came after so many entries."""
+        """Remove all entries after an earlier length."""
         del self.history[max(0, length - self.forgotten) :]
 
     def _add(self, content: Content) -> None:
@@ -88,42 +86,42 @@ class ConversationMemory:
             self.forgotten += 1
 
     def remember(self, content: Content) -> int:
-        """Add to the history; gives how long it was before."""
+        """Add to the history, and return its length before."""
         before = self.length
         self._add(content)
         self._count(MediaModality.TEXT, sum(_tokens(len(part.text or "")) for part in content.parts))
         return before
 
-    def heard(self, seconds: float) -> None:
-        """Count speech of the user."""
-        self._count(MediaModality.AUDIO, round(seconds * _AUDIO_RATE))
+    def count_speech(self, seconds: float) -> None:
+        """Count the tokens of the user's speech."""
+        self._count(MediaModality.AUDIO, round(seconds * _AUDIO_TOKENS))
 
-    def saw(self) -> None:
-        """Count a frame of video."""
-        self._count(MediaModality.IMAGE, _IMAGE)
+    def count_image(self) -> None:
+        """Count the tokens of a video frame."""
+        self._count(MediaModality.IMAGE, _IMAGE_TOKENS)
 
-    def note(self, playback: TurnPlayback) -> None:
-        """Add what the model said so far: after an interruption only that stays (wire.md#turn-state)."""
-        if playback.said:
-            self._add(Content(role="model", parts=[Part(text=playback.said)]))
-        playback.said = ""
+    def add_answer(self, playback: TurnPlayback) -> None:
+        """Add the model's text so far; after an interruption only that stays (wire.md#turn-state)."""
+        if playback.new_text:
+            self._add(Content(role="model", parts=[Part(text=playback.new_text)]))
+        playback.new_text = ""
 
     # --- calls --------------------------------------------------------------------------------------------------
 
-    def called(self, key: str, entry: PendingCall) -> None:
-        """Enter a call."""
+    def add_call(self, key: str, entry: PendingCall) -> None:
+        """Add a pending call."""
         self.pending[key] = entry
         self.remember(Content(role="model", parts=[Part(function_call=entry.call)]))
 
     def cancel(self, keys: Iterable[str]) -> list[str]:
-        """Forget calls; gives the ids of those that were pending and have one."""
+        """Cancel calls, and return the ids of those that were pending and have one."""
         ids: list[str] = []
         for key in keys:
             entry = self.pending.pop(key, None)
             if entry is not None and entry.call.id:
                 ids.append(entry.call.id)
                 self.cancelled[key] = None
-                if len(self.cancelled) > _REMEMBERED:
+                if len(self.cancelled) > _MAX_CANCELLED:
                     del self.cancelled[next(iter(self.cancelled))]
         return ids
 
@@ -134,27 +132,27 @@ class ConversationMemory:
             self.tokens[modality] = self.tokens.get(modality, 0) + tokens
 
     def usage(self, playback: TurnPlayback) -> UsageMetadata:
-        """The report of a turn (wire.md#usage); its answer belongs to the context from then on."""
+        """Return the report of a turn (wire.md#usage), and add its answer to the context."""
         prompt = _details(self.tokens)
         size = sum(self.tokens.values())
         turn = playback.turn
         kind = MediaModality.AUDIO if turn.speaks else MediaModality.TEXT
-        made = round(playback.played * _AUDIO_RATE) if turn.speaks else _tokens(playback.letters)
+        answer = round(playback.played * _AUDIO_TOKENS) if turn.speaks else _tokens(playback.letters)
         thought = _tokens(playback.thoughts)
-        self._count(kind, made)
+        self._count(kind, answer)
         return UsageMetadata(
             prompt_token_count=size,
-            response_token_count=made,
+            response_token_count=answer,
             thoughts_token_count=thought or None,
-            total_token_count=size + made + thought,
+            total_token_count=size + answer + thought,
             prompt_tokens_details=prompt,
-            response_tokens_details=_details({kind: made}),
+            response_tokens_details=_details({kind: answer}),
             traffic_type=TrafficType.ON_DEMAND if turn.backend is Backend.VERTEX else None,
         )
 
 
 def _details(counts: Mapping[MediaModality, int]) -> Sequence[ModalityTokenCount]:
-    """Counts by modality; like the service, nothing where there is nothing to count."""
+    """Counts by modality, without zeros, as in the service."""
     return tuple(ModalityTokenCount(modality=kind, token_count=count) for kind, count in counts.items() if count)
 
 

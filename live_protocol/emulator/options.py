@@ -1,4 +1,4 @@
-"""What an emulated server is like; everything has a default that needs no clock and no key."""
+"""Options of an emulated server; the defaults need no clock and no key."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Callable, Collection
 from typing import Any, Final, final
 
 import attrs
-
-__all__ = ["EmulatorOptions", "VoiceOptions"]
 
 _NAMESPACE: Final = uuid.UUID("9b7c31de-3a0e-5d53-8f39-6a1c4c8f0f10")
 
@@ -48,33 +46,33 @@ class VoiceOptions:
 @final
 @attrs.frozen(kw_only=True)
 class EmulatorOptions:
-    """How the emulated service behaves; all times are in seconds unless the name says otherwise.
+    """The behaviour of the emulated service. Times are in seconds unless the name says otherwise.
 
     Attributes:
-        echo: Whether text and speech are answered at all where no model is given; off, only the rules of the
-            protocol are emulated and whoever drives the connection answers with `EmulatedConnection.send`.
-        api_keys: Keys that are valid; None takes every key but the words ``invalid``, ``expired`` and ``exhausted``,
-            which are refused in the service's words in any case.
-        missing_models: A model whose name begins with this is refused as unknown.
-        session_id: Makes the session id that Vertex sends from the number of the session, which counts from 1.
-        setup_delay: From ``setup`` to ``setupComplete``; None means it never comes.
-        lifetime: From ``setupComplete`` to the end of the connection (the service: about 600); None means no end.
-        go_away_notice: How long before that end ``goAway`` announces it; None means not at all.
-        speed: How many times faster than it plays audio is sent: 1 is real time, None at once.
+        echo: Whether an `EchoModel` answers if no model is given. If False, the emulator only enforces the protocol,
+            and your program answers with `EmulatedConnection.send`.
+        api_keys: The valid keys; None accepts every key. The keys ``invalid``, ``expired`` and ``exhausted`` are always
+            refused, in the service's words.
+        missing_models: Prefix of model names that are refused as unknown.
+        session_id: Returns the session id that Vertex sends, for the number of the session, from 1.
+        setup_delay: Time from ``setup`` to ``setupComplete``; None means never.
+        lifetime: Time from ``setupComplete`` to the end of the connection, about 600 in the service; None means no end.
+        go_away_notice: Time from ``goAway`` to that end; None sends no ``goAway``.
+        speed: Speed at which audio is sent: 1 is real time, 2 is twice as fast, None sends it at once.
         hold_turn_complete: Whether ``turnComplete`` waits until the audio would have been played (wire.md#turn-state).
-        silence_ms: Silence that ends speech, in milliseconds, where the setup does not say.
-        prefix_padding_ms: Speech before its start counts, in milliseconds, where the setup does not say.
+        silence_ms: Silence that ends speech, in milliseconds, unless the setup sets it.
+        prefix_padding_ms: Minimum length of speech, in milliseconds, unless the setup sets it.
         threshold: Peak above which audio is speech, from 1 to 32,767; low sensitivity doubles it.
-        stream_pause: After this much time without audio, speech has ended without ``audioStreamEnd`` too.
-        max_speech: Longest utterance, and longest audio for one piece of text; what is beyond is cut.
-        interaction_status: Whether ``turnComplete`` carries ``interactionStatus``, as on newer models.
-        blocking_calls: Whether the model waits for a function whose declaration does not say; 3.8 models go on
+        stream_pause: Time without audio that ends speech, as ``audioStreamEnd`` does.
+        max_speech: Maximum length of an utterance, and of the audio for one piece of text; longer ones are cut.
+        interaction_status: Whether ``turnComplete`` has ``interactionStatus``, as on newer models.
+        blocking_calls: Whether the model waits for a function unless its declaration says otherwise; 3.8 models do not
             (wire.md#blocking).
         announce_calls: Whether Gemini shows a call as ``executableCode`` first, as 2.x models do (wire.md#tool-calls).
         vertex_call_ids: Whether calls on Vertex have ids; some models send none.
-        withhold_handles: Whether an empty ``sessionResumptionUpdate`` tells that a running turn cannot be resumed.
-        max_handles: Resumption handles that are remembered (a count); the oldest are forgotten.
-        max_history: Entries of a session's history that are remembered (a count); the oldest are forgotten.
+        withhold_handles: Whether an empty ``sessionResumptionUpdate`` marks a running turn as not resumable.
+        max_handles: Number of resumption handles to keep; the oldest are forgotten.
+        max_history: Number of entries to keep in a session's history; the oldest are forgotten.
         voice: The voice that reads text.
     """
 

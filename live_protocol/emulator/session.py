@@ -1,4 +1,20 @@
-"""One emulated session after its setup: what becomes of input, whose turn it is (wire.md#turn-state)."""
+"""One emulated session after its setup (wire.md#turn-state).
+
+Theory of operation. `handle` gets the client's messages, `advance` the time. Input becomes a `Prompt` when it is
+complete: text with ``turn_complete``, an utterance when it ends, a tool response at once. `_ask` starts a turn for it,
+or queues it behind the running turn. `TurnPlayback` plays a turn; `_run` carries out its effects as they become due,
+and starts the next queued prompt between turns.
+
+Interruptions come from three sides: client content and urgent tool responses always interrupt, text and speech only if
+the setup lets them (`_barge_in`). An interrupted turn is stopped, its open calls are cancelled, and its
+history keeps only what has been said.
+
+All activity in one message is handled together (`_activities`): utterances that end in one piece of audio are one
+prompt, and if the user speaks again within it, the prompt waits in `_unanswered` until that ends too.
+
+Resumption: each end of a turn offers a handle. `_consumed` is the index of the newest client message that is inside it;
+it stops moving while audio is pending that belongs to no turn yet.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +35,7 @@ from live_protocol.emulator.actions import (
 from live_protocol.emulator.audio_input import IncomingAudio, SessionRefused
 from live_protocol.emulator.context import Port, Prompt, ServerContext
 from live_protocol.emulator.memory import ConversationMemory
-from live_protocol.emulator.tool_calls import called, pending_key
+from live_protocol.emulator.tool_calls import make_calls, pending_key
 from live_protocol.emulator.turn_player import Done, Effect, TurnPlayback
 from live_protocol.emulator.validation import INVALID, LIFETIME, SCHEDULING, SessionRefusal, check_fields, thinks_on
 from live_protocol.emulator.voice_activity import SpeechActivity, SpeechStarted
@@ -53,8 +69,6 @@ from live_protocol.messages import (
     VoiceActivityType,
 )
 
-__all__ = ["ClientEvent", "EmulatedSession"]
-
 ClientEvent = ClientContentReceived | RealtimeInputReceived | ToolResponseReceived | ContextUpdateReceived
 
 
@@ -64,8 +78,8 @@ class EmulatedSession:
     Args:
         setup: Its configuration.
         backend: Its dialect.
-        conversation: What it knows already.
-        context: What it shares with others.
+        conversation: Its memory, possibly of an earlier connection.
+        context: State shared with the server's other sessions.
         port: Its connection.
         now: Clock reading.
     """
@@ -88,22 +102,22 @@ class EmulatedSession:
         self._port = port
         self._now = now
         self._audio = IncomingAudio(setup, context.options)
-        self._heard_before = conversation.audio
+        self._earlier_audio = conversation.audio
         self._seeding = bool(setup.history_config and setup.history_config.initial_history_in_client_content)
-        self._open: list[str] | None = None  # user text since turn_complete was false
+        self._open: list[str] | None = None  # user text while turn_complete is false
         self._open_from = 0
         self._window_text: list[str] = []
-        self._unanswered: Prompt | None = None  # ended in a message in which the user already went on
-        self._cut = False  # a turn was cut short, and the next has not begun
+        self._unanswered: Prompt | None = None  # ended, but the same message began more speech
+        self._interrupted = False  # a turn was interrupted, and the next has not begun
         self._images: tuple[Blob, ...] = ()
         self._playback: TurnPlayback | None = None
         self._queue: deque[Prompt] = deque()
         self._consumed: int | None = None
-        self._go_away: tuple[float, float] | None = None  # when, and how much time is left then
+        self._go_away: tuple[float, float] | None = None  # time of goAway, and the time left then
         self._close_at: float | None = None
 
     def start(self) -> None:
-        """The setup was accepted."""
+        """Start the session: the setup was accepted."""
         options = self._options
         if options.lifetime is not None:
             self._close_at = self._now + options.lifetime
@@ -114,7 +128,7 @@ class EmulatedSession:
         self._run()
 
     def stop(self) -> None:
-        """The connection is over: nothing is due any more."""
+        """Stop everything: the connection has ended."""
         playback, self._playback = self._playback, None
         if playback is not None:
             playback.stop()
@@ -125,14 +139,14 @@ class EmulatedSession:
 
     @property
     def due(self) -> float | None:
-        """When `advance` has something to do."""
+        """Clock reading at which `advance` has something to do."""
         playing = self._playback.due if self._playback is not None else None
         announced = self._go_away[0] if self._go_away is not None else None
         times = (playing, self._audio.pause_at, announced, self._close_at)
         return min((time for time in times if time is not None), default=None)
 
     def shift(self, by: float) -> None:
-        """Move everything in time: the clock was not known before."""
+        """Move all times: the clock has its first reading."""
         self._now += by
         if self._playback is not None:
             self._playback.shift(by)
@@ -144,7 +158,7 @@ class EmulatedSession:
             self._close_at += by
 
     def advance(self, now: float) -> None:
-        """Do what is due, each thing at its own time, so that it does not matter how the clock ticks."""
+        """Do everything that is due, each at its own time, so that the size of the clock's steps does not matter."""
         while (due := self.due) is not None and due <= now:
             self._now = max(self._now, due)
             self._fire()
@@ -160,7 +174,7 @@ class EmulatedSession:
             self._refuse(LIFETIME)
         self._run()
 
-    # --- what the client sends ----------------------------------------------------------------------------------
+    # --- messages of the client ---------------------------------------------------------------------------------
 
     def handle(self, event: ClientEvent) -> None:
         """React to a message of the client."""
@@ -204,9 +218,8 @@ class EmulatedSession:
                 self._ask(Prompt(kind="text", text=text, before=before))
 
     def _realtime_input(self, realtime: LiveClientRealtimeInput) -> None:
-        ears = self._audio
         if realtime.activity_start is not None:
-            self._activities(ears.activity_started())
+            self._activities(self._audio.activity_started())
         audio = realtime.audio or next(iter(realtime.media_chunks), None)
         if audio is not None:
             self._media(audio)
@@ -215,20 +228,20 @@ class EmulatedSession:
         if realtime.text is not None:
             self._text(realtime.text)
         if realtime.activity_end is not None:
-            self._activities(ears.activity_ended())
+            self._activities(self._audio.activity_ended())
         if realtime.audio_stream_end:
-            self._activities(ears.stream_ended())
+            self._activities(self._audio.stream_ended())
 
     def _media(self, blob: Blob) -> None:
         if (blob.mime_type or "").lower().startswith("image/"):
             self._see(blob)
             return
         self._activities(self._audio.receive(blob, self._now))
-        self._conversation.audio = self._heard_before + self._audio.position
+        self._conversation.audio = self._earlier_audio + self._audio.position
 
     def _see(self, blob: Blob) -> None:
         self._images = (blob,)
-        self._conversation.saw()
+        self._conversation.count_image()
 
     def _text(self, text: str) -> None:
         if self._audio.in_window:
@@ -239,25 +252,22 @@ class EmulatedSession:
         self._ask(Prompt(kind="text", text=text, before=before))
 
     def _activities(self, activities: Iterable[SpeechActivity]) -> None:
-        """React to what was found in one message; nobody can answer in the middle of it, so it gets one answer.
-
-        The recorded service does the same: utterances in one piece of audio are one turn, and none interrupts another.
-        """
-        said: list[Prompt] = []
+        """React to the activity in one message; as in the service, all utterances in it get one answer."""
+        prompts: list[Prompt] = []
         for activity in activities:
             if isinstance(activity, SpeechStarted):
                 self._voice(VoiceActivityType.ACTIVITY_START, activity.at)
                 self._barge_in()
             else:
                 self._voice(VoiceActivityType.ACTIVITY_END, activity.at)
-                said += self._spoken(activity.pcm)
-        if said and self._unanswered is not None:
-            said.insert(0, self._unanswered)
+                prompts += self._spoken(activity.pcm)
+        if prompts and self._unanswered is not None:
+            prompts.insert(0, self._unanswered)
             self._unanswered = None
-        if len(said) > 1:
-            text = " ".join(prompt.text for prompt in said)
-            said = [attrs.evolve(said[0], text=text, speech=b"".join(prompt.speech for prompt in said))]
-        for prompt in said:
+        if len(prompts) > 1:
+            text = " ".join(prompt.text for prompt in prompts)
+            prompts = [attrs.evolve(prompts[0], text=text, speech=b"".join(prompt.speech for prompt in prompts))]
+        for prompt in prompts:
             if self._audio.busy:
                 self._unanswered = prompt
             else:
@@ -265,7 +275,7 @@ class EmulatedSession:
 
     def _voice(self, kind: VoiceActivityType, at: float) -> None:
         if self._setup.explicit_vad_signal and not self._audio.manual:
-            offset = round(self._heard_before + at, 3)
+            offset = round(self._earlier_audio + at, 3)
             self._port.send(
                 LiveServerMessage(
                     server_content=LiveServerContent(),
@@ -274,22 +284,22 @@ class EmulatedSession:
             )
 
     def _spoken(self, pcm: bytes) -> Sequence[Prompt]:
-        """An utterance ended, or a window that may hold text too: what is to be answered, if anything."""
+        """Return the prompt for an utterance, or for an activity that may also contain text."""
         text, self._window_text = "".join(self._window_text), []
-        heard = ""
+        transcript = ""
         if pcm:
-            heard = self._context.transcriber(pcm, self._audio.rate)
+            transcript = self._context.transcriber(pcm, self._audio.rate)
             if self._setup.input_audio_transcription is not None:
-                transcription = Transcription(text=heard)
+                transcription = Transcription(text=transcript)
                 self._port.send(LiveServerMessage(server_content=LiveServerContent(input_transcription=transcription)))
-            self._conversation.heard(len(pcm) / 2 / self._audio.rate)
+            self._conversation.count_speech(len(pcm) / 2 / self._audio.rate)
         if not pcm and not text:
             return ()
-        parts = [Part(text=item) for item in (heard, text) if item]
+        parts = [Part(text=item) for item in (transcript, text) if item]
         before = self._conversation.remember(Content(role="user", parts=parts))
         if text:
             return (Prompt(kind="text", text=text, speech=pcm, before=before),)
-        return (Prompt(kind="speech", text=heard, speech=pcm, before=before),)
+        return (Prompt(kind="speech", text=transcript, speech=pcm, before=before),)
 
     def _context_update(self, update: LiveClientContextUpdate) -> None:
         self._check(update, "context_update")
@@ -319,7 +329,7 @@ class EmulatedSession:
     def _responded(self, response: FunctionResponse) -> None:
         conversation, playback = self._conversation, self._playback
         if response.id in conversation.cancelled:
-            return  # it was on its way
+            return  # the client sent it before it saw the cancellation
         key = pending_key(response, conversation, self._backend)
         entry = None if key is None else conversation.pending[key]
         if key is not None and not response.will_continue:
@@ -342,7 +352,7 @@ class EmulatedSession:
     # --- turns --------------------------------------------------------------------------------------------------
 
     def _ask(self, prompt: Prompt) -> None:
-        """Have something answered, now or after the running turn; not while more client content is to come."""
+        """Answer a prompt now or after the running turn, but not while client content is incomplete."""
         if not self._context.answers or self._open is not None:
             return
         if self._playback is None:
@@ -373,8 +383,8 @@ class EmulatedSession:
     def _begin(self, prompt: Prompt) -> None:
         if self._options.withhold_handles and self._setup.session_resumption is not None:
             self._port.send(LiveServerMessage(session_resumption_update=LiveServerSessionResumptionUpdate()))
-        turn = attrs.evolve(self._turn(prompt), interrupted=self._cut)
-        self._cut = False
+        turn = attrs.evolve(self._turn(prompt), interrupted=self._interrupted)
+        self._interrupted = False
         self._playback = TurnPlayback(self._answer(prompt, turn), turn, self._options, self._now)
 
     def _barge_in(self) -> None:
@@ -386,7 +396,7 @@ class EmulatedSession:
         playback, self._playback = self._playback, None
         if playback is None:
             return
-        self._cut = True
+        self._interrupted = True
         playback.stop()
         self._port.send(
             LiveServerMessage(
@@ -397,7 +407,7 @@ class EmulatedSession:
         self._end_turn(playback)
 
     def _end_turn(self, playback: TurnPlayback) -> None:
-        self._conversation.note(playback)
+        self._conversation.add_answer(playback)
         status = None
         if self._options.interaction_status:
             busy = bool(self._conversation.pending or self._queue)
@@ -415,7 +425,7 @@ class EmulatedSession:
         self._offer_resumption()
 
     def _run(self) -> None:
-        """Do everything that is due now; what waits to be answered gets its turn while nobody else has it."""
+        """Do everything that is due, and start a queued prompt when no turn is running and the user is silent."""
         while True:
             playback = self._playback
             if playback is None:
@@ -450,8 +460,8 @@ class EmulatedSession:
                 self.stop()
                 self._port.drop()
             case calls:
-                self._conversation.note(playback)
-                for message in called(calls, playback, self._conversation, self._context):
+                self._conversation.add_answer(playback)
+                for message in make_calls(calls, playback, self._conversation, self._context):
                     self._port.send(message)
 
     # --- the end, resumption ------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What outlives one connection: conversations by resumption handle, ephemeral tokens, and counters for ids."""
+"""State that outlives a connection: conversations by resumption handle, ephemeral tokens, and counters for ids."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from live_protocol.emulator.memory import ConversationMemory, PendingCall
 from live_protocol.errors import InvalidMessage
 from live_protocol.messages import AuthToken, AuthTokenCreateRequest, LiveClientSetup
 
-__all__ = ["IdGenerator", "SessionStore", "StoredToken", "TokenStore"]
-
 _HORIZON: Final = 20 * 3600.0  # wire.md#ephemeral-tokens
 _EXPIRES: Final = 30 * 60.0
 _NEW_SESSION: Final = 60.0
@@ -24,10 +22,10 @@ _NAMESPACE: Final = uuid.UUID("1d7b7f36-47c5-5cb5-9a53-0a7a1f2f6a52")
 
 
 class IdGenerator:
-    """Makes ids.
+    """Generates ids.
 
     Args:
-        entropy: Gives so many random bytes; None makes the ids follow from counters, the same in every run.
+        entropy: Returns this many random bytes; without it ids count up, the same in every run.
     """
 
     def __init__(self, entropy: Callable[[int], bytes] | None) -> None:
@@ -54,12 +52,12 @@ class IdGenerator:
 
 @attrs.frozen
 class _Checkpoint:
-    """What a handle stands for.
+    """The state of a conversation when its handle was issued.
 
     Attributes:
-        conversation: Which conversation.
-        length: How many entries its history had had.
-        pending: The calls that were open.
+        conversation: The conversation.
+        length: Length of its history.
+        pending: Its pending calls.
     """
 
     conversation: ConversationMemory
@@ -71,41 +69,41 @@ class SessionStore:
     """Conversations by handle.
 
     Args:
-        ids: Makes the handles.
-        most: Handles that are remembered.
+        ids: Source of handles.
+        max_handles: Number of handles to keep.
     """
 
-    def __init__(self, ids: IdGenerator, most: int) -> None:
+    def __init__(self, ids: IdGenerator, max_handles: int) -> None:
         self._ids = ids
-        self._most = most
+        self._max_handles = max_handles
         self._handles: OrderedDict[str, _Checkpoint] = OrderedDict()
 
     def issue(self, conversation: ConversationMemory) -> str:
-        """A handle for a conversation as it is now."""
+        """Return a handle for the conversation's current state."""
         handle = self._ids.name("handle")
         self._handles[handle] = _Checkpoint(conversation, conversation.length, dict(conversation.pending))
-        if len(self._handles) > self._most:
+        if len(self._handles) > self._max_handles:
             self._handles.popitem(last=False)
         return handle
 
     def find(self, handle: str) -> ConversationMemory | None:
-        """The conversation of a handle, as it is now."""
-        moment = self._handles.get(handle)
-        return None if moment is None else moment.conversation
+        """Return the conversation of a handle, in its current state."""
+        checkpoint = self._handles.get(handle)
+        return None if checkpoint is None else checkpoint.conversation
 
     def rewind(self, handle: str) -> None:
-        """Take a conversation back to the moment of its handle.
+        """Restore a conversation to the state of a handle.
 
-        What was said since is forgotten, answers to calls too. Calls that were made since stay open: the old ids may
-        be answered on another connection (wire.md#resuming).
+        Later history is forgotten, including answers to calls. Later calls stay pending, since a client may answer them
+        on another connection (wire.md#resuming).
         """
-        moment = self._handles[handle]
-        conversation = moment.conversation
-        conversation.back_to(moment.length)
-        since = conversation.pending
+        checkpoint = self._handles[handle]
+        conversation = checkpoint.conversation
+        conversation.back_to(checkpoint.length)
+        later = conversation.pending
         conversation.pending = {
-            key: entry for key, entry in moment.pending.items() if key not in conversation.cancelled
-        } | since
+            key: entry for key, entry in checkpoint.pending.items() if key not in conversation.cancelled
+        } | later
 
 
 # --- ephemeral tokens: wire.md#ephemeral-tokens -----------------------------------------------------------------
@@ -116,11 +114,11 @@ class StoredToken:
     """A minted token.
 
     Attributes:
-        uses: Sessions that it may still start; None is any number.
-        expires: Clock reading after which it is void.
-        new_session_expires: Clock reading after which it starts no session.
-        setup: The setup its sessions are tied to.
-        mask: Paths of it that are locked, in snake_case; None locks everything.
+        uses: Number of sessions that it may still start; None is unlimited.
+        expires: Clock reading at which it expires.
+        new_session_expires: Clock reading from which it starts no new session.
+        setup: The setup of its sessions.
+        mask: Paths of the setup's locked fields, in snake_case; None locks everything.
     """
 
     uses: int | None
@@ -139,9 +137,9 @@ class StoredToken:
             self.uses -= 1
 
     def locked(self, setup: LiveClientSetup) -> LiveClientSetup:
-        """The setup that counts: the token's own, or the client's with the locked fields replaced.
+        """Return the effective setup: the token's own, or the client's with the locked fields replaced.
 
-        What the client says about resumption stays where a whole setup is locked: the handle cannot be in the token.
+        A setup that is locked as a whole still takes the client's resumption, since a token cannot contain the handle.
         """
         if self.setup is None:
             return setup
@@ -163,25 +161,21 @@ def _replace(target: Any, source: Any, path: tuple[str, ...]) -> Any:
 
 
 class TokenStore:
-    """Mints tokens and knows them.
-
-    Args:
-        ids: Makes their names.
-    """
+    """Mints tokens and keeps them."""
 
     def __init__(self, ids: IdGenerator) -> None:
         self._ids = ids
         self._tokens: dict[str, StoredToken] = {}
 
     def find(self, name: str) -> StoredToken | None:
-        """A token by its name."""
+        """Return a token by its name."""
         return self._tokens.get(name)
 
     def mint(self, request: AuthTokenCreateRequest, now: float, wall: datetime | None) -> AuthToken:
         """See `Emulator.mint_token`."""
         uses = 1 if request.uses is None else request.uses
         if uses < 0:
-            raise InvalidMessage("uses", "must not be negative; 0 is any number")
+            raise InvalidMessage("uses", "must not be negative; 0 is unlimited")
         expires = _ahead("expire_time", request.expire_time, wall, _EXPIRES)
         new_session = _ahead("new_session_expire_time", request.new_session_expire_time, wall, _NEW_SESSION)
         setup = request.bidi_generate_content_setup
@@ -202,7 +196,7 @@ def _ahead(path: str, time: datetime | None, wall: datetime | None, otherwise: f
     if time is None:
         return otherwise
     if wall is None:
-        raise InvalidMessage(path, "is a time of day; tell what time it is with wall=")
+        raise InvalidMessage(path, "is a time of day; pass the current one as wall=")
     ahead = (time - wall).total_seconds()
     if not 0 < ahead <= _HORIZON:
         raise InvalidMessage(path, "must lie ahead, by 20 hours at most")
@@ -215,14 +209,14 @@ def _paths(mask: str, setup: LiveClientSetup | None) -> tuple[tuple[str, ...], .
         names: list[str] = []
         cls: type | None = LiveClientSetup
         for key in text.split("."):
-            found = {name: field for field in fields(cls) for name in (field.name, field.json)} if cls else {}
-            if key not in found:
+            members = {name: field for field in fields(cls) for name in (field.name, field.json)} if cls else {}
+            if key not in members:
                 raise InvalidMessage("field_mask", f"{text!r} is not a field of the setup")
-            names.append(found[key].name)
-            cls = _message_class(found[key].hint)
+            names.append(members[key].name)
+            cls = _message_class(members[key].hint)
         paths.append(tuple(names))
     if setup is None and paths:
-        raise InvalidMessage("field_mask", "there is no setup whose fields it could lock")
+        raise InvalidMessage("field_mask", "locks fields, but there is no setup")
     return tuple(paths)
 
 

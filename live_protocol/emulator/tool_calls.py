@@ -1,4 +1,4 @@
-"""Function calls on the wire: ids, messages, and which response belongs to which call (wire.md#function-calling)."""
+"""Function calls: their ids and messages, and the call that a response answers (wire.md#function-calling)."""
 
 from __future__ import annotations
 
@@ -23,23 +23,21 @@ from live_protocol.messages import (
     Part,
 )
 
-__all__ = ["called", "pending_key"]
 
-
-def called(
+def make_calls(
     calls: Sequence[Call], playback: TurnPlayback, conversation: ConversationMemory, context: ServerContext
 ) -> Iterator[LiveServerMessage]:
-    """Enter calls into a conversation; gives the messages that make them.
+    """Add calls to a conversation, and yield the messages for them.
 
     Args:
-        calls: What to call.
-        playback: The turn they belong to; it stays open for those that block.
-        conversation: Where they are pending.
+        calls: The calls.
+        playback: Their turn, which blocking calls keep open.
+        conversation: The conversation.
         context: Ids and options.
     """
     turn = playback.turn
     waits = context.options.blocking_calls and not thinks_on(turn.setup)
-    made: list[FunctionCall] = []
+    function_calls: list[FunctionCall] = []
     for call in calls:
         call_id = _new_id(turn.backend, context)
         key = call_id or f"#{context.ids.count('anonymous')}"
@@ -47,16 +45,16 @@ def called(
             call=FunctionCall(id=call_id, name=call.name, args=call.args),
             blocking=blocks(turn.setup, call.name, otherwise=waits),
         )
-        conversation.called(key, entry)
+        conversation.add_call(key, entry)
         if entry.blocking:
             playback.awaiting.add(key)
-        made.append(entry.call)
+        function_calls.append(entry.call)
         if turn.backend is Backend.GEMINI and context.options.announce_calls:
             args = ", ".join(f"{name}={value!r}" for name, value in call.args.items())
             code = ExecutableCode(language=Language.PYTHON, code=f"print(default_api.{call.name}({args}))")
             content = Content(parts=[Part(executable_code=code)])
             yield LiveServerMessage(server_content=LiveServerContent(model_turn=content))
-    yield LiveServerMessage(tool_call=LiveServerToolCall(function_calls=made))
+    yield LiveServerMessage(tool_call=LiveServerToolCall(function_calls=function_calls))
 
 
 def _new_id(backend: Backend, context: ServerContext) -> str | None:
@@ -66,10 +64,10 @@ def _new_id(backend: Backend, context: ServerContext) -> str | None:
 
 
 def pending_key(response: FunctionResponse, conversation: ConversationMemory, backend: Backend) -> str | None:
-    """The pending call that a response answers; None where nobody asked, which Vertex takes (recorded).
+    """Return the key of the pending call that a response answers; None if there is none, which Vertex accepts.
 
     Raises:
-        SessionRefused: It names no pending call, or on Gemini no call at all.
+        SessionRefused: Its id is not that of a pending call, or it has no id on Gemini.
     """
     if response.id in conversation.pending:
         return response.id

@@ -1,4 +1,19 @@
-"""Plays the actions of one turn by the clock: what is due, in which messages (wire.md#turn-order)."""
+"""Plays one turn of the model by the clock (wire.md#turn-order).
+
+Theory of operation. A turn is a pipeline of three stages, driven by `TurnPlayback.take`:
+
+1. Sources: iterators of actions. The model's answer is the first; each answer to a tool response adds one.
+2. Steps: messages with the time at which they leave. `_pull` takes one action and turns it into steps, or into an
+   effect for the session to carry out. It runs only when all steps have left, so a generator produces
+   its next action no earlier than the action is due.
+3. Effects: `take` returns one at a time, and None when the clock must move first. `due` is the time of the next one.
+
+`_at` is the time up to which the turn is planned. Waits and the pace of audio move it ahead; `_play_until` is the time
+at which a client would have played everything. Consecutive calls are collected in `_calls` and leave as one effect.
+
+The turn ends when the sources are exhausted and no blocking call is open: first ``generationComplete``, then `Done`,
+which waits for `_play_until` if `EmulatorOptions.hold_turn_complete` is set.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +51,6 @@ from live_protocol.messages import (
     Transcription,
 )
 
-__all__ = ["Done", "Effect", "TurnPlayback"]
-
 _FIRST_CHUNK: Final = OUTPUT.size(0.2)  # wire.md#audio
 _CHUNK: Final = OUTPUT.size(0.24)
 
@@ -49,23 +62,23 @@ class Done:
 
 
 Effect: TypeAlias = LiveServerMessage | tuple[Call, ...] | Cancel | SendGoAway | Close | Drop | Done
-"""What a turn makes the session do."""
+"""Something for the session to carry out."""
 
 
 @attrs.define
 class _Step:
-    """Something to send at a time.
+    """A message and the time at which it leaves.
 
     Attributes:
         at: Clock reading.
-        message: The message; None where the text is only heard.
-        said: Text that counts as said from then on.
+        message: The message; None for speech without a transcript.
+        text: Text that enters the history then.
         plays: Seconds of audio in the message.
     """
 
     at: float
     message: LiveServerMessage | None
-    said: str = ""
+    text: str = ""
     plays: float = 0.0
 
 
@@ -73,24 +86,24 @@ class TurnPlayback:
     """One turn of the model, from its first action to `Done`.
 
     Args:
-        actions: What to do; taken one by one, when they are due.
-        turn: What was asked.
+        actions: The model's answer; taken one by one, when due.
+        turn: The user's turn.
         options: Pace and voice.
         now: Clock reading.
 
     Attributes:
-        turn: What was asked.
-        said: Text said and not yet noted in the history.
+        turn: The user's turn.
+        new_text: Text said, but not yet in the history.
         letters: Letters said in the whole turn.
-        thoughts: Letters of the thoughts that were shown.
+        thoughts: Letters of thoughts in the whole turn.
         played: Seconds of audio sent so far.
         awaiting: Ids of calls that keep the turn open.
-        end: How the turn ends, where the model said so.
+        end: The model's `EndTurn`, if any.
     """
 
     def __init__(self, actions: Iterable[ModelAction], turn: UserTurn, options: EmulatorOptions, now: float) -> None:
         self.turn = turn
-        self.said: str = ""
+        self.new_text: str = ""
         self.letters: int = 0
         self.thoughts: int = 0
         self.played: float = 0.0
@@ -115,7 +128,7 @@ class TurnPlayback:
 
     @property
     def due(self) -> float | None:
-        """When `take` has something, None where the clock changes nothing."""
+        """Clock reading at which `take` has an effect; None if the clock alone brings none."""
         if self._steps:
             return self._steps[0].at
         if self._stalled or (self._exhausted and not self._calls and self.awaiting):
@@ -125,28 +138,28 @@ class TurnPlayback:
         return self._at
 
     def shift(self, by: float) -> None:
-        """Move everything in time: the clock was not known before."""
+        """Move all times: the clock has its first reading."""
         self._at += by
         self._play_until += by
         for step in self._steps:
             step.at += by
 
     def go_on(self, actions: Iterable[ModelAction], now: float) -> None:
-        """Add what follows the response of a call."""
+        """Add the model's reaction to a tool response."""
         self._at = max(self._at, now)
         self._sources.append(iter(actions))
         self._exhausted = False
 
     def take(self, now: float) -> Effect | None:
-        """The next thing to do, None where nothing is due."""
+        """Return the next effect that is due, or None."""
         while True:
             due = self.due
             if due is None or due > now:
                 return None
             if self._steps:
                 step = self._steps.popleft()
-                self.said += step.said
-                self.letters += len(step.said)
+                self.new_text += step.text
+                self.letters += len(step.text)
                 if step.plays:
                     self.played += step.plays
                     self._play_until = max(self._play_until, step.at) + step.plays
@@ -162,7 +175,7 @@ class TurnPlayback:
     # --- actions ------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Ask for no further action; generators end where they stand."""
+        """Discard all further actions, and close the generators."""
         while self._sources:
             source = self._sources.popleft()
             if isinstance(source, Generator):
@@ -218,15 +231,15 @@ class TurnPlayback:
             self.thoughts += len(text) if thought else 0
             for piece in fragments(text):
                 part = Part(text=piece, thought=thought or None)
-                self._steps.append(_Step(self._at, self._content(part), said="" if thought else piece))
+                self._steps.append(_Step(self._at, self._content(part), text="" if thought else piece))
             return
-        room = OUTPUT.size(self._options.max_speech)
+        space = OUTPUT.size(self._options.max_speech)
         for piece in fragments(text):
             self._transcribe(piece)
-            if room > 0:
-                pcm = speak(piece, self._options.voice)[:room]
-                room -= len(pcm)
-                self._sound(pcm)
+            if space > 0:
+                pcm = speak(piece, self._options.voice)[:space]
+                space -= len(pcm)
+                self._add_audio(pcm)
         self._flush()
 
     def _speak(self, action: Speak) -> None:
@@ -235,7 +248,7 @@ class TurnPlayback:
             return
         for piece in fragments(action.transcript):
             self._transcribe(piece)
-        self._sound(convert_rate(action.pcm, action.rate))
+        self._add_audio(convert_rate(action.pcm, action.rate))
         self._flush()
 
     def _transcribe(self, piece: str) -> None:
@@ -245,9 +258,9 @@ class TurnPlayback:
                 self._steps.append(_Step(self._at, _transcript(None)))  # as recorded (wire.md#turn-order)
             self._transcribed = True
             message = _transcript(piece)
-        self._steps.append(_Step(self._at, message, said=piece))
+        self._steps.append(_Step(self._at, message, text=piece))
 
-    def _sound(self, pcm: bytes) -> None:
+    def _add_audio(self, pcm: bytes) -> None:
         self._audio += pcm
         while len(self._audio) >= self._chunk:
             self._emit(self._chunk)
@@ -260,7 +273,7 @@ class TurnPlayback:
     def _emit(self, size: int) -> None:
         data = bytes(self._audio[:size])
         del self._audio[:size]
-        # A bare audio/pcm is what Vertex writes (wire.md#audio).
+        # Vertex sends a bare audio/pcm (wire.md#audio).
         mime_type = OUTPUT.mime_type if self.turn.backend is Backend.GEMINI else "audio/pcm"
         message = self._content(Part(inline_data=Blob(mime_type=mime_type, data=data)))
         seconds = OUTPUT.seconds(len(data))

@@ -1,4 +1,4 @@
-"""What the service refuses, and in which words (wire.md#close-reasons)."""
+"""The service's refusals: their conditions and their words (wire.md#close-reasons)."""
 
 from __future__ import annotations
 
@@ -13,39 +13,26 @@ from live_protocol.codec.schema import enum_of, fields
 from live_protocol.emulator.options import EmulatorOptions
 from live_protocol.endpoint import Credentials, Route
 from live_protocol.messages import Backend, Behavior, GenerationConfig, LiveClientSetup, Modality
-
-__all__ = [
-    "INVALID",
-    "HttpRefusal",
-    "SessionRefusal",
-    "check_fields",
-    "check_key",
-    "check_request",
-    "cut",
-    "thinks_on",
-    "validate_setup",
-]
-
-_MAX_REASON: Final = 123  # RFC 6455 section 5.5, less the code
+from live_protocol.websocket.endings import MAX_REASON
 
 
-def cut(reason: str) -> str:
-    """A close reason as the service sends it: 123 bytes of UTF-8 at most, never half a character."""
-    return reason.encode()[:_MAX_REASON].decode(errors="ignore")
+def cut_reason(reason: str) -> str:
+    """Cut a close reason to the 123 bytes that fit, as the service does, but never inside a character."""
+    return reason.encode()[:MAX_REASON].decode(errors="ignore")
 
 
 @final
 @attrs.frozen
 class SessionRefusal:
-    """A close frame that says no.
+    """A refusal in a close frame.
 
     Attributes:
         code: Close code.
-        reason: The service's text, cut as the service cuts it.
+        reason: The service's text, cut to fit.
     """
 
     code: int
-    reason: str = attrs.field(converter=cut)
+    reason: str = attrs.field(converter=cut_reason)
 
 
 @final
@@ -63,7 +50,7 @@ class HttpRefusal:
 
 
 INVALID: Final = SessionRefusal(1007, "Request contains an invalid argument.")
-"""The unspecific refusal."""
+"""The general refusal."""
 
 NO_SESSION: Final = SessionRefusal(1008, "BidiGenerateContent session not found")
 STILL_ALIVE: Final = SessionRefusal(1011, "Internal error encountered.")
@@ -87,7 +74,7 @@ _PREFIXES: Final = {
     Backend.VERTEX: ("projects/", "publishers/", "models/"),
 }
 _OLD: Final = "-2."
-"""In the name of a model that knows no ``additionalProperties`` in schemas (wire.md#schemas)."""
+"""Part of the names of models that do not know ``additionalProperties`` in schemas (wire.md#schemas)."""
 _NOT_LIVE: Final = (
     "response_logprobs",
     "logprobs",
@@ -101,7 +88,7 @@ _NOT_LIVE: Final = (
 
 
 def sample_rate_changed(before: int, now: int) -> SessionRefusal:
-    """The refusal of another sample rate."""
+    """The refusal of a changed sample rate."""
     return SessionRefusal(1007, f"Sample rate changed from previously {before} to {now}, which is not supported.")
 
 
@@ -114,53 +101,58 @@ def _unknown_name(name: str, path: str) -> SessionRefusal:
 # --- the upgrade ------------------------------------------------------------------------------------------------
 
 
+def error_body(code: int, status: str, message: str) -> bytes:
+    """Google's JSON error."""
+    error = {"code": code, "message": message, "status": status}
+    return (json.dumps({"error": error}, indent=2) + "\n").encode()
+
+
 def _error(code: int, status: str, message: str) -> HttpRefusal:
-    body = {"error": {"code": code, "message": message, "status": status}}
-    return HttpRefusal(code, (json.dumps(body, indent=2) + "\n").encode())
+    return HttpRefusal(code, error_body(code, status, message))
 
 
-def check_request(route: Route | None, given: Credentials) -> Route | HttpRefusal:
-    """The route of an upgrade, or its refusal. Gemini takes every credential at this point, Vertex does not."""
+def check_request(route: Route | None, sent: Credentials) -> Route | HttpRefusal:
+    """Return the route of an upgrade, or its refusal. Gemini checks credentials later, Vertex does here."""
     if route is None:
         return _error(404, "NOT_FOUND", "Requested entity was not found.")
     if route.method == "BidiGenerateMusic":
         return _error(404, "NOT_FOUND", "BidiGenerateMusic is not emulated.")
     if route.backend is Backend.VERTEX:
-        if given.kind is None or given.kind == "ephemeral_token":
+        if sent.kind is None or sent.kind == "ephemeral_token":
             return _error(
                 401,
                 "UNAUTHENTICATED",
                 "Request is missing required authentication credential. Expected OAuth 2 access token.",
             )
-        if given.value in _BAD_KEYS:
+        if sent.value in _BAD_KEYS:
             return _error(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")
     return route
 
 
-def check_key(given: Credentials, options: EmulatorOptions) -> SessionRefusal | None:
-    """What Gemini says about a credential, after setup; ephemeral tokens are not looked at here."""
-    if given.value is None:
+def check_key(sent: Credentials, options: EmulatorOptions) -> SessionRefusal | None:
+    """Check an API key as Gemini does after the setup. Ephemeral tokens are checked elsewhere."""
+    if sent.value is None:
         return _NO_KEY
-    if given.kind != "api_key":
+    if sent.kind != "api_key":
         return None
-    known = options.api_keys is None or given.value in options.api_keys
-    return _BAD_KEYS.get(given.value) or (None if known else _BAD_KEYS["invalid"])
+    valid = options.api_keys is None or sent.value in options.api_keys
+    return _BAD_KEYS.get(sent.value) or (None if valid else _BAD_KEYS["invalid"])
 
 
 # --- the setup --------------------------------------------------------------------------------------------------
 
 
 def check_fields(message: Any, backend: Backend, path: str, *, strict_schemas: bool = False) -> SessionRefusal | None:
-    """The refusal of the first member, anywhere in a message, that the service does not have or cannot read.
+    """Return the refusal of the first member, at any depth, that the service does not know or cannot read.
 
-    That is a field of the other backend, which is unknown here (in which spelling it came is not known any more), and
-    a name that an enum does not have: our codec keeps it, since servers may be newer than we are, the service does not.
+    The service refuses fields of the other backend and unknown enum names. Our codec accepts both; the original
+    spelling of a field is lost by then.
 
     Args:
         message: The message.
-        backend: Whose fields count.
-        path: Where the message stands, in snake_case.
-        strict_schemas: Whether ``additionalProperties`` is unknown to schemas.
+        backend: The backend whose fields are allowed.
+        path: Path of the message, in snake_case.
+        strict_schemas: Whether schemas do not know ``additionalProperties``.
     """
     cls: type = type(message)
     for field in fields(cls):
@@ -174,24 +166,24 @@ def check_fields(message: Any, backend: Backend, path: str, *, strict_schemas: b
         names = enum_of(field.hint)
         for index, item in enumerate(items):
             at = f"{step}[{index}]" if items is value else step
-            found = None
-            if names is not None and not _reads(names, item):
-                found = SessionRefusal(1007, f"Invalid value at '{at}', \"{item}\"")
+            refusal = None
+            if names is not None and not _is_known(names, item):
+                refusal = SessionRefusal(1007, f"Invalid value at '{at}', \"{item}\"")
             elif attrs.has(type(item)):
-                found = check_fields(item, backend, at, strict_schemas=strict_schemas)
-            if found is not None:
-                return found
+                refusal = check_fields(item, backend, at, strict_schemas=strict_schemas)
+            if refusal is not None:
+                return refusal
     return None
 
 
-def _reads(names: type[enum.Enum], value: object) -> bool:
-    """Whether the service reads a value of an enum: a name in either case, or a number, which nobody has published."""
+def _is_known(names: type[enum.Enum], value: object) -> bool:
+    """Whether the service accepts an enum value: a name in either case, or any number (they are unpublished)."""
     text = str(value)
     return isinstance(value, names) or text.upper() in names.__members__ or text.removeprefix("-").isdigit()
 
 
 def _preview(setup: LiveClientSetup, version: str) -> SessionRefusal | None:
-    """Gemini: what only v1alpha knows (wire.md#api-versions)."""
+    """Check for fields that Gemini has only in v1alpha (wire.md#api-versions)."""
     if version == "v1alpha":
         return None
     if setup.proactivity is not None:
@@ -237,7 +229,7 @@ def _generation(name: str, generation: GenerationConfig) -> SessionRefusal | Non
 
 
 def thinks_on(setup: LiveClientSetup) -> bool:
-    """Whether the model goes on thinking while calls run, whatever it is asked (wire.md#thinking)."""
+    """Whether the model keeps thinking while calls run, whatever their behaviour (wire.md#thinking)."""
     return "extended-thinking" in (setup.model or "")
 
 
@@ -250,16 +242,13 @@ def _extended_thinking(setup: LiveClientSetup) -> SessionRefusal | None:
 
 
 def validate_setup(setup: LiveClientSetup, route: Route, options: EmulatorOptions) -> SessionRefusal | None:
-    """What the service would say against a setup whose fields it knows."""
+    """Return the service's refusal of a setup, or None."""
+    model = setup.model or ""
     gemini = route.backend is Backend.GEMINI
-    refused = _preview(setup, route.version) if gemini else None
-    if refused is None:
-        old = gemini and _OLD in (setup.model or "")
-        refused = check_fields(setup, route.backend, "setup", strict_schemas=old)
-    if refused is None:
-        refused = _model(setup, route, options)
-    if refused is None:
-        refused = _generation(setup.model or "", setup.generation_config or GenerationConfig())
-    if refused is None and thinks_on(setup):
-        refused = _extended_thinking(setup)
-    return refused
+    return (
+        (_preview(setup, route.version) if gemini else None)
+        or check_fields(setup, route.backend, "setup", strict_schemas=gemini and _OLD in model)
+        or _model(setup, route, options)
+        or _generation(model, setup.generation_config or GenerationConfig())
+        or (_extended_thinking(setup) if thinks_on(setup) else None)
+    )

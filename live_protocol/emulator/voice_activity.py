@@ -1,4 +1,4 @@
-"""Where speech begins and ends in a stream of audio, by its loudness (wire.md#activity)."""
+"""Finds the beginning and the end of speech in a stream of audio, by loudness (wire.md#activity)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from typing import Final, TypeAlias, final
 
 import attrs
 
-__all__ = ["SpeechActivity", "SpeechDetector", "SpeechEnded", "SpeechStarted"]
-
 _FRAMES: Final = 50  # a second
-_DIP: Final = 0.1  # seconds of quiet that a word may have in it before its start counts
+_DIP: Final = 0.1  # seconds of quiet allowed inside a word before it counts as speech
 
 
 @final
@@ -34,7 +32,7 @@ class SpeechEnded:
 
     Attributes:
         at: Seconds from the start of this stream.
-        pcm: What was said.
+        pcm: The speech.
     """
 
     at: float
@@ -45,56 +43,56 @@ SpeechActivity: TypeAlias = SpeechStarted | SpeechEnded
 
 
 class SpeechDetector:
-    """Cuts a stream of mono 16-bit PCM into utterances. Time is counted in samples; no clock is involved.
+    """Splits a stream of mono 16-bit PCM into utterances. It counts time in samples and needs no clock.
 
     Args:
         rate: Sample rate, in Hz.
-        silence: Quiet that ends speech, in seconds.
-        padding: Speech before its start counts, in seconds.
-        threshold: Peak above which a frame of 20 ms is speech.
-        longest: Length at which an utterance is cut, in seconds.
-        whole: Whether what was heard since the last utterance belongs to the next one, however quiet.
+        silence: Silence that ends speech, in seconds.
+        padding: Minimum length of speech, in seconds.
+        threshold: Peak above which a frame of 20 ms is loud.
+        longest: Maximum length of an utterance, in seconds.
+        whole: Whether an utterance includes the silence before it.
 
     Attributes:
-        speaking: Whether an utterance has begun and not ended.
+        speaking: Whether an utterance has begun but not ended.
     """
 
     def __init__(
         self, rate: int, *, silence: float, padding: float, threshold: int, longest: float, whole: bool = False
     ) -> None:
         self._samples = rate // _FRAMES
-        self._length = self._samples / rate  # of a frame, in seconds: not all rates have whole samples in 20 ms
+        self._length = self._samples / rate  # of a frame in seconds: 20 ms need not be a whole number of samples
         self._silence = max(1, round(silence * _FRAMES))
         self._padding = max(1, round(padding * _FRAMES))
         self._threshold = threshold
         self._longest = max(1, round(longest * _FRAMES))
         self._rest = b""
         self._frame = 0
-        self._run: list[bytes] = []  # since the first loud frame; empty where it is quiet
+        self._run: list[bytes] = []  # frames since the first loud one
         self._before: deque[bytes] = deque(maxlen=self._longest if whole else 0)
-        self._quiet = 0  # frames of it at the end of the run
+        self._quiet = 0  # quiet frames at the end of the run
         self.speaking: bool = False
 
     @property
     def position(self) -> float:
-        """Seconds heard so far."""
+        """Seconds of audio so far."""
         return self._frame * self._length
 
     @property
     def listening(self) -> bool:
-        """Whether there is audio that may turn out to be speech."""
+        """Whether there is audio that may become speech."""
         return bool(self._run)
 
     def feed(self, pcm: bytes) -> Iterator[SpeechActivity]:
-        """Hear more audio; take all that it gives, in order."""
+        """Add audio, and yield the activity in it; exhaust the iterator."""
         size = 2 * self._samples
         data = self._rest + pcm
         whole = len(data) - len(data) % size
         self._rest = data[whole:]
         for at in range(0, whole, size):
-            yield from self._hear(data[at : at + size])
+            yield from self._add_frame(data[at : at + size])
 
-    def _hear(self, frame: bytes) -> Iterator[SpeechActivity]:
+    def _add_frame(self, frame: bytes) -> Iterator[SpeechActivity]:
         self._frame += 1
         samples = struct.unpack(f"<{self._samples}h", frame)
         loud = max(samples) > self._threshold or min(samples) < -self._threshold
@@ -114,7 +112,7 @@ class SpeechDetector:
             yield from self.flush()
 
     def flush(self) -> Iterator[SpeechActivity]:
-        """End the utterance here, if there is one; take what it gives."""
+        """End the utterance, if there is one; exhaust the iterator."""
         run, quiet, spoke = self._run, self._quiet, self.speaking
         self._run, self._quiet, self.speaking = [], 0, False
         speech = run[: len(run) - quiet]

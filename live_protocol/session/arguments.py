@@ -201,7 +201,7 @@ def _declarations(item: Any, path: str) -> Sequence[FunctionDeclaration] | None:
     if type(item) is dict:
         return None
     # Few need it, and it takes longer to import than most of the rest.
-    from live_protocol.tools.declare import DeclaredFunction, ToolRegistry, declare  # noqa: PLC0415
+    from live_protocol.tools import DeclaredFunction, ToolRegistry, declare  # noqa: PLC0415
 
     if isinstance(item, ToolRegistry):
         return item.tool().function_declarations

@@ -1,6 +1,6 @@
-"""Tools for tests: two ends joined in memory, a clock, scripted servers, faults on the wire.
+"""Test tools: a client and a server joined in memory, a fake clock, scripted servers, and network faults.
 
-May know everything; nothing knows it. Begin reading in ``pair``, then ``playbook``.
+May import everything in this package; nothing imports it. Begin reading in ``pair``, then ``playbook``.
 """
 
 from live_protocol.testing.faults import Faults, FaultyConnection

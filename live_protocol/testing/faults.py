@@ -1,7 +1,19 @@
-"""Faults on purpose: what a network, or a server that misbehaves, does to a client, on the clock and without chance.
+"""Injects faults of the network or the server into a connection, by the clock and reproducibly.
 
-`FaultyConnection` stands between a server's machine and whoever drives it, and disturbs what the machine says. It reads
-the frames that pass, so faults of messages work with any machine; for them leave compression off.
+Theory of operation. `FaultyConnection` wraps a server's connection and is driven in its place. Bytes that the server
+sends pass three stages, each with its own faults:
+
+1. `_disturbed` sees messages and frames. A `FrameSplitter` finds them in the byte stream, so any server works, but
+   compression must be off. Frames are dropped, truncated, duplicated or added here.
+2. `_let_through` sees bytes and counts them. They are changed or cut off here, then queued with the time at which they
+   leave.
+3. `_due_data` releases queued bytes that are due, in pieces if `Faults.split` says so.
+
+`_pull` moves bytes through the first two stages. Every output calls it first, so that `wants`, `next_deadline` and
+`buffered_out` describe the queue, not the server inside.
+
+Some faults keep the transport open although the server is done with it (`_holds`). The wrapper then also holds back the
+events that report the end; otherwise the driver would close the transport.
 """
 
 from __future__ import annotations
@@ -22,8 +34,6 @@ from live_protocol.testing.suggestions import suggest
 from live_protocol.websocket.frames import BINARY, CLOSE, PONG, TEXT, frame
 from live_protocol.websocket.link import Wants
 
-__all__ = ["Faults", "FaultyConnection"]
-
 
 def _count(_: object, attribute: attrs.Attribute[Any], value: int | None) -> None:
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
@@ -38,27 +48,27 @@ def _seconds(_: object, attribute: attrs.Attribute[Any], value: float | None) ->
 @final
 @attrs.frozen(kw_only=True)
 class Faults:
-    """What goes wrong. Bytes are counted from 1 over all that the server sends, from its answer to the upgrade on.
+    """The faults of one connection. Byte numbers start at 1 with the server's response to the upgrade.
 
     Attributes:
-        cut: The connection ends after so many bytes, without a close frame, as a lost network does.
-        mute: Nothing leaves after so many bytes; the connection stays open.
-        corrupt: The byte of this number arrives changed.
-        drop: The connection ends so many seconds after its beginning, without a close frame.
-        split: Everything leaves in pieces of so many bytes.
-        delay: Everything leaves so many seconds late; the order stays.
-        seed: Makes what is regular irregular: pieces of 1 to ``split`` bytes, delays of 0 to ``delay`` seconds, and
-            which bits are changed. The same seed gives the same run.
-        truncate: The message of this number, setupComplete being 1, loses its second half; its frame is whole.
-        oversize: A message of so many bytes comes right after setupComplete.
-        duplicate: Every message comes twice.
-        unknown: A message that nobody knows comes right after setupComplete.
-        no_upgrade: The upgrade is never answered.
-        no_setup_complete: The setup is never answered.
-        no_pong: Pings are never answered.
-        no_close: Close frames are neither sent nor answered, and the connection stays open until the client ends it,
-            or until whoever runs the server closes it.
-        deaf: What comes after the upgrade is never read.
+        cut: The connection ends after this many bytes, without a close frame, as a lost network does.
+        mute: The server sends nothing after this many bytes; the connection stays open.
+        corrupt: Number of a byte that is changed.
+        drop: Seconds after which the connection ends, without a close frame.
+        split: The server's bytes arrive in pieces of this size.
+        delay: Seconds by which everything is late; the order stays.
+        seed: Randomizes pieces (1 to ``split`` bytes), delays (0 to ``delay`` seconds) and changed bits. The same seed
+            repeats the same run.
+        truncate: Number of a message that loses its second half; setupComplete is 1. Its frame is valid.
+        oversize: Size in bytes of an extra message after setupComplete.
+        duplicate: Every message is sent twice.
+        unknown: An unknown message follows setupComplete.
+        no_upgrade: The server never answers the upgrade.
+        no_setup_complete: The server never answers the setup.
+        no_pong: The server never answers pings.
+        no_close: The server neither sends nor answers close frames. The connection stays open until the client ends it
+            or the server's program calls `FaultyConnection.close`.
+        deaf: The server reads nothing after the upgrade.
     """
 
     cut: int | None = attrs.field(default=None, validator=_count)
@@ -80,40 +90,37 @@ class Faults:
 
     @classmethod
     def from_string(cls, text: str) -> Self:
-        """Faults in one line, for example ``"cut=120, split=1, delay=0.5, no-pong"``.
+        """Parse faults from one line, for example ``"cut=120, split=1, delay=0.5, no-pong"``.
 
         Args:
-            text: Names of attributes, with hyphens or underscores, separated by commas; with a value unless they are
-                switches. Nothing means no faults.
-
-        Returns:
-            The faults.
+            text: Names of attributes, with hyphens or underscores, separated by commas; each has a value unless it is a
+                switch. May be empty.
 
         Raises:
-            InvalidMessage: A name is unknown or comes twice, or a value does not fit.
+            InvalidMessage: A name is unknown or repeated, or a value is not allowed.
         """
-        known = attrs.fields_dict(cls)
-        found: dict[str, Any] = {}
+        names = attrs.fields_dict(cls)
+        values: dict[str, Any] = {}
         for item in filter(None, (part.strip() for part in text.split(","))):
             name, equals, value = (part.strip() for part in item.partition("="))
             key = name.replace("-", "_").lower()
-            if key not in known:
-                raise InvalidMessage("faults", f"unknown fault {name!r}; {suggest(key, known)}")
-            if key in found:
+            if key not in names:
+                raise InvalidMessage("faults", f"unknown fault {name!r}; {suggest(key, names)}")
+            if key in values:
                 raise InvalidMessage(f"faults.{key}", "is given twice")
-            if known[key].default is False:
+            if names[key].default is False:
                 if equals:
                     raise InvalidMessage(f"faults.{key}", "takes no value")
-                found[key] = True
+                values[key] = True
                 continue
             try:
-                found[key] = float(value) if key in ("delay", "drop") else int(value)
+                values[key] = float(value) if key in ("delay", "drop") else int(value)
             except ValueError:
                 failure = InvalidMessage(f"faults.{key}", f"needs a number, got {value!r}")
             else:
                 continue
             raise failure
-        return cls(**found)
+        return cls(**values)
 
 
 M = TypeVar("M", bound=ByteServerConnection)
@@ -121,32 +128,32 @@ M = TypeVar("M", bound=ByteServerConnection)
 
 @final
 class FaultyConnection(ByteConnectionWrapper[M]):
-    """A server's machine with faults, to be driven in its place.
+    """A server's connection with faults; drive it in place of that one.
 
     Args:
-        machine: The machine; it is driven by this one alone.
-        faults: What goes wrong.
+        machine: The server's connection; nothing else may drive it.
+        faults: The faults.
 
     Attributes:
-        machine: The machine, for its facts.
-        faults: What goes wrong.
+        machine: The server's connection, for its state.
+        faults: The faults.
     """
 
     def __init__(self, machine: M, faults: Faults) -> None:
         super().__init__(machine)
         self.faults = faults
         self._splitter = FrameSplitter()
-        self._chance = None if faults.seed is None else _Random(faults.seed)
+        self._random = None if faults.seed is None else _Random(faults.seed)
         self._queue: deque[tuple[float | None, bytes]] = deque()
         self._now: float | None = None
         self._drop_at: float | None = None
-        self._passed = 0  # bytes that were let through
+        self._passed = 0  # bytes let through
         self._messages = 0
         self._ready = False  # setupComplete has passed
         self._cut = False  # the connection ends with what is queued
         self._mute = faults.no_upgrade
-        self._released = False  # the end of the connection is no longer held up
-        self._kept: deque[Event] = deque()  # what tells of that end
+        self._released = False  # nothing keeps the transport open any longer
+        self._kept: deque[Event] = deque()  # events that report the end
 
     # --- inputs -------------------------------------------------------------------------------------------------
 
@@ -180,7 +187,7 @@ class FaultyConnection(ByteConnectionWrapper[M]):
     # --- outputs ------------------------------------------------------------------------------------------------
 
     def next_event(self) -> Event | None:
-        """See `LiveConnection.next_event`; while the end is held up, nobody is told of it, for they would hang up."""
+        """See `LiveConnection.next_event`; while a fault keeps the transport open, the end is not reported."""
         if self._kept and not self._holds:
             return self._kept.popleft()
         event = super().next_event()
@@ -190,7 +197,7 @@ class FaultyConnection(ByteConnectionWrapper[M]):
         return event
 
     def data_to_send(self) -> bytes:
-        """What leaves now: everything that is due, or one piece of it."""
+        """Return everything that is due, or one piece of it."""
         self._pull()
         piece = b"".join(self._due_data())
         if self._cut and not self._queue:
@@ -200,7 +207,7 @@ class FaultyConnection(ByteConnectionWrapper[M]):
         return piece
 
     def next_deadline(self) -> float | None:
-        """See `LiveConnection.next_deadline`; or when the next piece leaves."""
+        """See `LiveConnection.next_deadline`; the time of the next piece counts too."""
         self._pull()
         times = [super().next_deadline(), self._drop_at]
         if self._queue and self._now is not None:
@@ -209,7 +216,7 @@ class FaultyConnection(ByteConnectionWrapper[M]):
 
     @property
     def wants(self) -> Wants:
-        """What the transport should do now; it is kept open while something is on its way, or nothing may end it."""
+        """See `LiveConnection.wants`; queued bytes and faults keep the transport open."""
         self._pull()
         wants = super().wants
         if self._queue:
@@ -217,7 +224,7 @@ class FaultyConnection(ByteConnectionWrapper[M]):
         return _WAITS if self._holds and (wants.close or wants.half_close) else wants
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """See `LiveConnection.close`: whoever runs the server may always end the connection."""
+        """See `LiveConnection.close`; it ends the connection in spite of `Faults.no_close`."""
         super().close(code, reason)
         self._pull()
         self._released = True
@@ -232,23 +239,23 @@ class FaultyConnection(ByteConnectionWrapper[M]):
 
     @property
     def _holds(self) -> bool:
-        """Whether the transport stays open even though it is over."""
+        """Whether a fault keeps the transport open."""
         return (self._mute or self.faults.no_close) and not self._released
 
     def _lose(self) -> None:
-        """The transport is gone, for both ends."""
+        """Break the transport, for both ends."""
         self._released = True
         self.machine.transport_failed("dropped by a fault")
 
     def _pull(self) -> None:
-        """Take what the machine says, and disturb it."""
-        while said := self.machine.data_to_send():
-            for item in self._splitter.feed(said):
+        """Queue what the server sends, with its faults."""
+        while output := self.machine.data_to_send():
+            for item in self._splitter.feed(output):
                 for data in self._disturbed(item):
                     self._let_through(data)
 
     def _disturbed(self, item: Item) -> Iterator[bytes]:
-        """Faults of messages and frames."""
+        """Apply the faults of messages and frames."""
         faults = self.faults
         if isinstance(item, HttpBytes):
             yield item.data
@@ -277,13 +284,13 @@ class FaultyConnection(ByteConnectionWrapper[M]):
             yield frame(BINARY, _OVERSIZE % (b"x" * room), None)
 
     def _let_through(self, data: bytes) -> None:
-        """Faults of bytes."""
+        """Apply the faults of bytes."""
         if self._mute or self._cut:
             return
         faults, start = self.faults, self._passed
         if faults.corrupt is not None and start < faults.corrupt <= start + len(data):
             at = faults.corrupt - 1 - start
-            bits = 0xFF if self._chance is None else 1 + self._chance.below(255)
+            bits = 0xFF if self._random is None else 1 + self._random.below(255)
             data = data[:at] + bytes((data[at] ^ bits,)) + data[at + 1 :]
         for bound, ends in ((faults.cut, True), (faults.mute, False)):
             if bound is not None and start + len(data) >= bound:
@@ -293,12 +300,12 @@ class FaultyConnection(ByteConnectionWrapper[M]):
         self._queue.append((self._arrival(), data))
 
     def _arrival(self) -> float | None:
-        """When what is said now leaves; not before what was said earlier."""
+        """The time at which bytes queued now leave: not before the bytes ahead of them."""
         if not self.faults.delay or self._now is None:
             return None
-        share = 1.0 if self._chance is None else self._chance.below(1001) / 1000
+        fraction = 1.0 if self._random is None else self._random.below(1001) / 1000
         before = self._queue[-1][0] if self._queue else None
-        return max(self._now + self.faults.delay * share, before or self._now)
+        return max(self._now + self.faults.delay * fraction, before or self._now)
 
     def _is_due(self) -> bool:
         due = self._queue[0][0]
@@ -309,7 +316,7 @@ class FaultyConnection(ByteConnectionWrapper[M]):
         while self._queue and self._is_due():
             due, data = self._queue.popleft()
             if split is not None:
-                size = split if self._chance is None else 1 + self._chance.below(split)
+                size = split if self._random is None else 1 + self._random.below(split)
                 if data[size:]:
                     self._queue.appendleft((due, data[size:]))
                 yield data[:size]
@@ -318,7 +325,7 @@ class FaultyConnection(ByteConnectionWrapper[M]):
 
 
 class _Random:
-    """A sequence of numbers that looks irregular and is the same for the same seed (Knuth's MMIX generator)."""
+    """Knuth's MMIX generator: the same numbers for the same seed in every version of Python."""
 
     def __init__(self, seed: int) -> None:
         self._state = seed

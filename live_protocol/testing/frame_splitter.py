@@ -1,4 +1,4 @@
-"""Takes a server's byte stream apart again: the HTTP answer, then frames (RFC 6455 section 5.2)."""
+"""Splits a server's byte stream into the HTTP response and frames (RFC 6455 section 5.2)."""
 
 from __future__ import annotations
 
@@ -7,32 +7,20 @@ from typing import Final, TypeAlias
 
 import attrs
 
-__all__ = ["Frame", "FrameSplitter", "HttpBytes", "Item"]
-
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _UPGRADED: Final = b"HTTP/1.1 101 "
 
 
 @attrs.frozen
 class HttpBytes:
-    """The answer to the upgrade, or a piece of a refusal.
-
-    Attributes:
-        data: Its bytes.
-    """
+    """The response to the upgrade, or a piece of it if it refuses."""
 
     data: bytes
 
 
 @attrs.frozen
 class Frame:
-    """One frame.
-
-    Attributes:
-        opcode: Its opcode.
-        payload: Its payload.
-        data: The whole frame as it was.
-    """
+    """One frame; ``data`` is the whole frame."""
 
     opcode: int
     payload: bytes
@@ -43,7 +31,7 @@ Item: TypeAlias = HttpBytes | Frame
 
 
 class FrameSplitter:
-    """Bytes in, items out; frames of a server have no mask."""
+    """Splits bytes into items. A server's frames have no mask."""
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -51,7 +39,7 @@ class FrameSplitter:
         self._refused = False
 
     def feed(self, data: bytes) -> Iterator[Item]:
-        """Take bytes; gives every item that is whole."""
+        """Add bytes, and yield every item that is complete."""
         self._buffer += data
         if not self._framing:
             yield from self._http()

@@ -1,4 +1,4 @@
-"""Tools for tests of what is built on this library: a clock that obeys, and a wire without sockets."""
+"""A client and a server joined in memory, and a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from live_protocol.endpoint import Endpoint
 from live_protocol.events import Event, UpgradeRequested
 from live_protocol.websocket.link import Wants
 
-__all__ = ["FakeClock", "Pair", "PairEnd", "chunks"]
-
 
 class PairEnd(Protocol):
-    """What a wire needs of its two ends: `LiveConnection`, or anything with its surface."""
+    """One end of a `Pair`: a `LiveConnection`, or an object with these members of it."""
 
     @property
     def wants(self) -> Wants:
@@ -48,7 +46,7 @@ class PairEnd(Protocol):
 
 @final
 class FakeClock:
-    """A clock that stands still until it is told otherwise.
+    """A clock that moves only when told to.
 
     Attributes:
         now: The reading, in seconds.
@@ -62,19 +60,19 @@ class FakeClock:
         return self.now
 
     def advance(self, seconds: float) -> float:
-        """Move on; gives the new reading.
+        """Move forward, and return the new reading.
 
         Raises:
             ValueError: ``seconds`` is negative.
         """
         if seconds < 0:
-            raise ValueError("a clock does not run backwards")
+            raise ValueError("a clock cannot run backwards")
         self.now += seconds
         return self.now
 
 
 def chunks(data: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
-    """Cut ``data`` into pieces of the given sizes, used over and over; sizes below 1 count as 1."""
+    """Cut ``data`` into pieces of these sizes, repeating the list; sizes below 1 count as 1."""
     steps = [max(1, size) for size in sizes] or [len(data) or 1]
     start = index = 0
     while start < len(data):
@@ -86,10 +84,10 @@ def chunks(data: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
 
 @final
 class Pair:
-    """A client and a server joined by a wire in memory.
+    """A client and a server joined in memory.
 
     Args:
-        client: The client's end, for example ``LiveConnection.client(Endpoint.custom("ws://test/"), model="m")``.
+        client: The client's end; by default ``LiveConnection.client(Endpoint.custom("ws://test/"), model="test")``.
         server: The server's end; `LiveConnection.server()` if left out.
         clock: Shared by both ends.
 
@@ -97,8 +95,8 @@ class Pair:
         client: The client's end.
         server: The server's end.
         clock: The clock; move it with `wait`.
-        client_events: What the client's end has told so far.
-        server_events: What the server's end has told so far.
+        client_events: Events of the client's end so far.
+        server_events: Events of the server's end so far.
     """
 
     def __init__(
@@ -121,7 +119,7 @@ class Pair:
         self.server.advance(self.clock.now)
 
     def pump(self) -> None:
-        """Carry bytes and events until nothing moves any more; an end that wants to close is heard as EOF."""
+        """Move bytes and collect events until nothing moves; an end that wants to close becomes EOF for the other."""
         moving = True
         while moving:
             moving = self._collect(self.client, self.client_events)
@@ -153,7 +151,7 @@ class Pair:
         return moved
 
     def wait(self, seconds: float) -> None:
-        """Let time pass, deadline by deadline, with everything that happens on the way."""
+        """Let time pass, stopping at every deadline to pump."""
         end = self.clock.now + seconds
         self.pump()
         while True:

@@ -1,9 +1,11 @@
-"""Functions of the application, declared to the model, checked and answered.
+"""Declares Python functions to the model, checks its calls against them, and builds the answers.
 
-Knows messages and the codec, no session: running a tool is the adapters' part. Begin reading in ``declare``.
+Knows messages and the codec, but no session: running a function is the adapters' part. Begin reading in ``declare``.
 """
 
-from live_protocol.tools.declare import DeclaredFunction, InvalidToolCall, ToolRegistry, declare, respond
+from live_protocol.tools.declare import DeclaredFunction, declare
+from live_protocol.tools.registry import ToolRegistry
+from live_protocol.tools.respond import InvalidToolCall, respond
 
 __all__ = [
     "DeclaredFunction",

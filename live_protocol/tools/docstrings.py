@@ -1,4 +1,4 @@
-"""What a docstring says about a function and its arguments, in the three styles in common use."""
+"""Reads descriptions from docstrings in Google, NumPy and reStructuredText style."""
 
 from __future__ import annotations
 
@@ -6,40 +6,15 @@ import inspect
 import re
 from typing import Final, NamedTuple
 
-__all__ = ["Documented", "read_docstring"]
-
-_ITEMS: Final = frozenset(
-    {
-        "args",
-        "arguments",
-        "attributes",
-        "keyword args",
-        "keyword arguments",
-        "other parameters",
-        "parameters",
-        "params",
-    }
-)
-_OTHERS: Final = frozenset(
-    {
-        "example",
-        "examples",
-        "methods",
-        "note",
-        "notes",
-        "raises",
-        "references",
-        "return",
-        "returns",
-        "see also",
-        "todo",
-        "warning",
-        "warnings",
-        "warns",
-        "yield",
-        "yields",
-    }
-)
+# fmt: off
+_ITEMS: Final = frozenset({
+    "args", "arguments", "attributes", "keyword args", "keyword arguments", "other parameters", "parameters", "params",
+})
+_OTHERS: Final = frozenset({
+    "example", "examples", "methods", "note", "notes", "raises", "references", "return", "returns", "see also", "todo",
+    "warning", "warnings", "warns", "yield", "yields",
+})
+# fmt: on
 _RULE: Final = re.compile(r"-{3,}")
 _FIELD: Final = re.compile(r":(\w+)(?:\s+([^:]*))?:\s*(.*)")
 _FIELD_ITEMS: Final = frozenset({"param", "parameter", "arg", "argument", "key", "keyword", "ivar", "var", "attribute"})
@@ -47,12 +22,12 @@ _GOOGLE_ITEM: Final = re.compile(r"\*{0,2}(\w+)\s*(?:\(.*?\))?\s*:\s*(.*)")
 _NUMPY_ITEM: Final = re.compile(r"(\*{0,2}\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?::.*)?")
 
 
-class Documented(NamedTuple):
-    """A docstring, understood.
+class Docstring(NamedTuple):
+    """The parts of a docstring.
 
     Attributes:
-        description: The text before the first section; empty where there is none.
-        items: What is said about each argument or attribute.
+        description: The text before the first section; may be empty.
+        items: Description of each argument or attribute, by name.
     """
 
     description: str
@@ -60,7 +35,7 @@ class Documented(NamedTuple):
 
 
 class _Reader:
-    """Reads line by line; what it does not understand it leaves out, as a docstring is prose and never wrong."""
+    """Reads line by line and skips what it does not recognize: a docstring is prose and cannot be wrong."""
 
     def __init__(self) -> None:
         self.description: list[str] = []
@@ -132,11 +107,11 @@ class _Reader:
             self._text(text, indent)
 
 
-def read_docstring(docstring: object) -> Documented:
-    """Read Google, NumPy or reStructuredText style; any mixture of them, and none."""
+def read_docstring(docstring: object) -> Docstring:
+    """Read a docstring; the styles may be mixed."""
     lines = inspect.cleandoc(docstring if isinstance(docstring, str) else "").splitlines()
     reader = _Reader()
     for line, following in zip(lines, [*lines[1:], ""], strict=False):
         reader.line(line, following)
     items = {name: " ".join(piece for piece in pieces if piece) for name, pieces in reader.items.items()}
-    return Documented("\n".join(reader.description).strip(), items)
+    return Docstring("\n".join(reader.description).strip(), items)

@@ -1,4 +1,4 @@
-"""From type hints to the schema of an argument, and to the check of a value that came for it (wire.md#schemas)."""
+"""Turns type hints into the schema of an argument and a check for its values (wire.md#schemas)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,14 @@ from live_protocol.codec.schema import Hook, Mismatch, at, expected, json_kind, 
 from live_protocol.messages import Schema, Type
 from live_protocol.tools.docstrings import read_docstring
 
-__all__ = ["Shape", "described", "is_alias", "object_check", "shape_of"]
-
 
 class Shape(NamedTuple):
-    """A hint, understood.
+    """The meaning of a type hint.
 
     Attributes:
-        schema: What the model is told.
-        check: Gives the value as the hint means it, still made of JSON's types; raises `Mismatch`.
-        note: What the schema has no key for; it ends the description, whoever writes that.
+        schema: The schema that the model sees.
+        check: Validates a JSON value and normalizes it, still as JSON types; raises `Mismatch`.
+        note: A constraint that the schema cannot express; every description ends with it.
     """
 
     schema: Schema
@@ -56,7 +54,7 @@ _MAPPINGS: Final = (dict, collections.abc.Mapping, collections.abc.MutableMappin
 
 
 def _read_int(value: Any) -> int:
-    # Numbers of a call may come as doubles, whatever was declared.
+    # The service may send any number as a double, whatever was declared.
     if type(value) is float and value.is_integer():
         return int(value)
     if type(value) is not int:
@@ -86,7 +84,7 @@ def _read_as(parse: Callable[[str], object], example: str) -> Hook:
 
 
 def _text_of(parse: Callable[[str], object], what: str, example: str) -> Shape:
-    # In words: as a format of a string the service takes only date-time everywhere.
+    # In words, because date-time is the only string format that every model accepts.
     note = f"{what}, for example {example}."
     return Shape(Schema(type=Type.STRING, description=note), _read_as(parse, example), note)
 
@@ -105,19 +103,19 @@ _PLAIN: Final[Mapping[Any, Shape]] = {
 
 
 def is_alias(hint: Any) -> bool:
-    """Whether a hint was made by a ``type`` statement of Python 3.12, or its backport."""
+    """Whether a ``type`` statement (Python 3.12) or its backport made this hint."""
     return type(hint).__name__ == "TypeAliasType"
 
 
 def shape_of(hint: Any, within: tuple[Any, ...] = ()) -> Shape:
-    """What a hint means.
+    """Return schema and check for a hint.
 
     Args:
-        hint: As `typing.get_type_hints` gives it, with its extras.
-        within: The classes it is found in.
+        hint: A hint from `typing.get_type_hints` with ``include_extras=True``.
+        within: The classes that contain it, outermost first.
 
     Raises:
-        Mismatch: It has no meaning in JSON, or none that the service knows.
+        Mismatch: JSON or the service's schemas cannot express it.
     """
     while True:
         if is_alias(hint):
@@ -165,7 +163,7 @@ def _note(hint: Any) -> str:
 
 
 def described(hint: Any, shape: Shape, text: str) -> Shape:
-    """A shape with what a docstring says about it, unless its hint says something itself."""
+    """Add the docstring's text as description, unless the hint has its own."""
     return shape if any(_note(option) for option in (hint, *plain(hint))) else _with_text(shape, text)
 
 
@@ -220,10 +218,10 @@ def _choice(values: collections.abc.Sequence[Any]) -> Shape:
     check = _PLAIN[kind].check
 
     def check_choice(value: Any) -> Any:
-        found = check(value)
-        if found not in values:
+        checked = check(value)
+        if checked not in values:
             raise Mismatch(f"expected one of {', '.join(map(repr, values))}")
-        return found
+        return checked
 
     return Shape(schema, check_choice, note)
 
@@ -236,7 +234,7 @@ def _list(hint: Any, origin: Any, within: tuple[Any, ...]) -> Shape:
     elif origin is tuple:
         length = len(options)
     if not options or any(option != options[0] for option in options):
-        raise Mismatch("say what is in it, one type for all: list[str], tuple[float, float]")
+        raise Mismatch("name one type for all items: list[str], tuple[float, float]")
     try:
         item = shape_of(options[0], within)
     except Mismatch as mismatch:
@@ -256,21 +254,21 @@ def _mapping(hint: Any, within: tuple[Any, ...]) -> Shape:
     key, value = get_args(hint) or (str, Any)
     if key is not str:
         raise Mismatch("the keys of a JSON object are strings: dict[str, ...]")
-    # The type of the values is checked here and not declared: additionalProperties ends the session on 2.x models.
+    # The values' type is checked but not declared: additionalProperties makes 2.x models end the session.
     check = (lambda each: each) if value in (Any, object) else shape_of(value, within).check
     return Shape(
         Schema(type=Type.OBJECT),
-        lambda found: {name: _step(check, name, each) for name, each in _read_object(found).items()},
+        lambda value: {name: _step(check, name, each) for name, each in _read_object(value).items()},
     )
 
 
 def _members(cls: type[Any]) -> list[_Member] | None:
-    """The fields of a class that JSON can fill, or None where it is no such class."""
+    """The fields of a dataclass, attrs class or TypedDict, or None for another class."""
     required: dict[str, bool]
     if attrs.has(cls):
         required = {field.name: field.default is attrs.NOTHING for field in attrs.fields(cls) if field.init}
     elif dataclasses.is_dataclass(cls):
-        # Without a default both are the same marker.
+        # If a field has neither, both attributes are the same marker.
         required = {
             field.name: field.default is field.default_factory for field in dataclasses.fields(cls) if field.init
         }
@@ -279,7 +277,7 @@ def _members(cls: type[Any]) -> list[_Member] | None:
     else:
         return None
     hints = _hints(cls)
-    # Postponed annotations hide Required and NotRequired from __required_keys__.
+    # With postponed annotations, __required_keys__ ignores Required and NotRequired.
     wrappers = {name: get_origin(hint) for name, hint in hints.items()}
     return [
         _Member(name, hints[name], wrappers[name] is Required or (needed and wrappers[name] is not NotRequired))
@@ -297,7 +295,7 @@ def _hints(cls: type[Any]) -> dict[str, Any]:
 
 def _object(cls: Any, members: list[_Member], within: tuple[Any, ...]) -> Shape:
     if cls in within:
-        raise Mismatch(f"{cls.__name__} contains itself; the service takes no recursive schema")
+        raise Mismatch(f"{cls.__name__} contains itself; the service does not accept recursive schemas")
     generated = (cls.__doc__ or "").startswith(f"{cls.__name__}(")  # by dataclass
     description, items = read_docstring(None if generated else cls.__doc__)
     shapes: dict[str, Shape] = {}
@@ -317,7 +315,7 @@ def _object(cls: Any, members: list[_Member], within: tuple[Any, ...]) -> Shape:
 
 
 def object_check(checks: Mapping[str, Hook], required: frozenset[str]) -> Callable[[Any], dict[str, Any]]:
-    """The check of an object with these members and no others."""
+    """Return a check for an object with these members and no others."""
 
     def check(value: Any) -> dict[str, Any]:
         members = dict(_read_object(value))

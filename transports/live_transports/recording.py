@@ -1,4 +1,4 @@
-"""Recording a session to a file, under whatever runtime."""
+"""Records a session to a file, in any runtime."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ def record_to(
     secrets: Iterable[str] = (),
     info: Mapping[str, object] | None = None,
 ) -> Iterator[Recorder]:
-    """Record to a file: put it around the session, and give what it yields as ``observer=``.
+    """Record to a file: enter this around the session, and pass the recorder as ``observer=``.
 
-    One recorder serves one session, however many connections that takes. Writing is buffered; a slow disk holds the
-    session up for as long as the write takes, a full one ends the recording and nothing else.
+    A recorder serves one session, over any number of connections. Writes are buffered. A slow disk blocks the session
+    during the write; a full disk ends the recording, but not the session.
 
     Args:
-        path: The file; one that exists is replaced.
-        redact: Take secrets out.
-        secrets: Further exact strings to take out.
-        info: Anything JSON that describes the recording.
+        path: The file; an existing one is replaced.
+        redact: Whether to remove secrets.
+        secrets: More exact strings to remove.
+        info: JSON data that describes the recording.
 
     Yields:
-        The observer; its ``error`` tells afterwards whether the recording is whole.
+        The recorder. If its ``error`` is None at the end, the recording is complete.
 
     Raises:
         OSError: The file cannot be opened.
         InvalidMessage: ``info`` is not JSON, or ``secrets`` is a single str.
     """
     recorder = None
-    file = Path(path).open("wb")  # noqa: SIM115 - closing it may fail, and that must not fail the session
+    file = Path(path).open("wb")  # noqa: SIM115 - a failing close must not fail the session
     try:
         recorder = Recorder(file, redact=redact, secrets=secrets, info=info)
         yield recorder

@@ -1,6 +1,6 @@
-"""Stores of snapshots that do I/O: files on one machine, and Redis for many. Both are `SnapshotStore`s and block.
+"""Snapshot stores with I/O: files for one machine, Redis for many. Both implement `SnapshotStore` and block.
 
-From an event loop call them in a thread. Both keep the resumption handle, so keep both as private as the conversations.
+In an event loop, call them in a thread. Stored snapshots contain resumption handles; protect them like conversations.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ __all__ = ["FileStore", "RedisClient", "RedisStore"]
 class FileStore:
     """A `SnapshotStore` with one file for each key, for workers on one machine that share a directory.
 
-    Files are replaced whole and readable by their owner only; a lock file keeps two processes from interleaving. A
-    small file stays of each key that was ever used.
+    Files are replaced atomically, and only their owner can read them. A lock file for each key serializes processes;
+    it stays after `delete`. Every method raises OSError if a file cannot be read or written; nothing has changed then.
 
     Args:
-        directory: Where; made if missing.
-        clock: Gives the time of day in seconds; all workers have to agree about it.
+        directory: The directory; created if missing.
+        clock: Returns the time of day in seconds, the same for all workers.
 
     Raises:
-        OSError: The directory cannot be made.
+        OSError: The directory cannot be created.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, clock: Callable[[], float] = time.time) -> None:
@@ -50,8 +50,7 @@ class FileStore:
         """See `SnapshotStore.load`.
 
         Raises:
-            InvalidMessage: What is stored is no snapshot that this version reads.
-            OSError: The file cannot be read.
+            InvalidMessage: This version cannot read the stored snapshot.
         """
         with self._locked(key):
             state = self._read(key)
@@ -65,16 +64,15 @@ class FileStore:
         """See `SnapshotStore.save`.
 
         Raises:
-            StaleSnapshot: There is another version. Nothing was saved.
+            StaleSnapshot: The stored version is not ``expected``. Nothing was saved.
             SnapshotClaimed: Another owner has a claim. Nothing was saved.
-            OSError: The file cannot be written. Nothing was saved.
         """
         with self._locked(key):
             state = self._read(key)
             self._check_claim(key, state, owner)
-            found = state["version"] if state.get("snapshot") is not None else None
-            if found != expected:
-                raise StaleSnapshot(key, expected, found)
+            current = state["version"] if state.get("snapshot") is not None else None
+            if current != expected:
+                raise StaleSnapshot(key, expected, current)
             state["version"] = version = int(state.get("version", 0)) + 1
             state["snapshot"] = snapshot.to_json()
             state["expires"] = self._clock() + ttl
@@ -85,8 +83,7 @@ class FileStore:
         """See `SnapshotStore.claim`.
 
         Raises:
-            SnapshotClaimed: Another owner has a claim. Nothing has changed.
-            OSError: The file cannot be written. Nothing has changed.
+            SnapshotClaimed: Another owner has a claim. Nothing changed.
         """
         with self._locked(key):
             state = self._read(key)
@@ -95,11 +92,7 @@ class FileStore:
             self._write(key, state)
 
     def release(self, key: str, owner: str) -> None:
-        """See `SnapshotStore.release`.
-
-        Raises:
-            OSError: The file cannot be written. Nothing has changed.
-        """
+        """See `SnapshotStore.release`."""
         with self._locked(key):
             state = self._read(key)
             if state.get("claim") is not None and state["claim"][0] == owner:
@@ -107,11 +100,7 @@ class FileStore:
                 self._write(key, state)
 
     def delete(self, key: str) -> None:
-        """See `SnapshotStore.delete`. The version goes on counting, so that a late `save` is noticed.
-
-        Raises:
-            OSError: The file cannot be written. Nothing has changed.
-        """
+        """See `SnapshotStore.delete`. Versions continue to count, so a late `save` fails."""
         with self._locked(key):
             state = self._read(key)
             if state:
@@ -120,7 +109,7 @@ class FileStore:
     # --- inside -------------------------------------------------------------------------------------------------
 
     def _path(self, key: str) -> Path:
-        # Any text is a key, and on some systems names have a bound, or their case does not count.
+        # A key is any text, but file names may be limited in length or ignore case.
         return self._directory / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
 
     @contextlib.contextmanager
@@ -130,7 +119,7 @@ class FileStore:
             _lock(descriptor)
             yield
         finally:
-            os.close(descriptor)  # which also unlocks
+            os.close(descriptor)  # also unlocks
 
     def _read(self, key: str) -> dict[str, Any]:
         try:
@@ -140,14 +129,14 @@ class FileStore:
         except ValueError:
             state = None
         if not isinstance(state, dict):
-            raise InvalidMessage("snapshot", f"the file of {key!r} is not one of this store")
+            raise InvalidMessage("snapshot", f"the file for {key!r} is damaged")
         if state.get("expires", 0.0) <= self._clock():
             state["snapshot"] = None
         return state
 
     def _write(self, key: str, state: dict[str, Any]) -> None:
         path = self._path(key)
-        name = path.with_suffix(".tmp")  # one for each key, so that a crash here leaves no more than one behind
+        name = path.with_suffix(".tmp")  # a fixed name, so that crashes leave one file at most
         descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
@@ -182,21 +171,21 @@ def _lock(descriptor: int) -> None:
 
 
 class RedisClient(Protocol):
-    """What `RedisStore` needs of a client of redis-py, with or without ``decode_responses``."""
+    """The part of a redis-py client that `RedisStore` uses, with or without ``decode_responses``."""
 
     def eval(self, script: str, numkeys: int, /, *keys_and_args: Any) -> Any:
         """Run a Lua script."""
         ...
 
 
-# KEYS: state, claim, counter of versions. A script is atomic. Times are Redis's own, in milliseconds. The counter
-# outlives the state by a day, so that a worker that was asleep does not find its version again.
+# KEYS: state, claim, counter of versions. Scripts are atomic. Times are in milliseconds, by Redis's clock. The counter
+# outlives the state by a day: a worker that slept meanwhile must not meet its old version number again.
 _LOAD: Final = "return redis.call('HMGET', KEYS[1], 'version', 'snapshot')"
 _SAVE: Final = """
 local holder = redis.call('GET', KEYS[2])
 if holder and holder ~= ARGV[1] then return {'claimed', ''} end
-local found = redis.call('HGET', KEYS[1], 'version') or ''
-if found ~= ARGV[2] then return {'stale', found} end
+local current = redis.call('HGET', KEYS[1], 'version') or ''
+if current ~= ARGV[2] then return {'stale', current} end
 local version = redis.call('INCR', KEYS[3])
 redis.call('PEXPIRE', KEYS[3], ARGV[4] + 86400000)
 redis.call('HSET', KEYS[1], 'version', version, 'snapshot', ARGV[3])
@@ -215,11 +204,11 @@ _DELETE: Final = "redis.call('DEL', KEYS[1], KEYS[2]) return 1"
 
 @final
 class RedisStore:
-    """A `SnapshotStore` in Redis; every operation is one script, so it is atomic, in a cluster too.
+    """A `SnapshotStore` in Redis. Operations are atomic scripts, also in a cluster; errors of the client propagate.
 
     Args:
-        client: A client of redis-py, or anything with its ``eval``.
-        prefix: What all keys begin with.
+        client: A redis-py client, or any object with its ``eval``.
+        prefix: Prefix of all keys.
     """
 
     def __init__(self, client: RedisClient, *, prefix: str = "live:") -> None:
@@ -232,16 +221,16 @@ class RedisStore:
 
     @classmethod
     def from_url(cls, url: str, *, prefix: str = "live:", **options: Any) -> Self:
-        """A store behind a URL; needs the extra ``redis``.
+        """Return a store for a URL; needs the extra ``redis``.
 
         Args:
-            url: As redis-py takes it, for example ``redis://localhost:6379/0``.
-            prefix: What all keys begin with.
-            **options: Of ``redis.Redis.from_url``.
+            url: A URL of redis-py, for example ``redis://localhost:6379/0``.
+            prefix: Prefix of all keys.
+            **options: Arguments for ``redis.Redis.from_url``.
 
         Raises:
             ImportError: redis-py is not installed.
-            ValueError: The URL is none of Redis.
+            ValueError: The URL is not a Redis URL.
         """
         try:
             import redis  # noqa: PLC0415 - an extra
@@ -253,15 +242,15 @@ class RedisStore:
         return store
 
     def close(self) -> None:
-        """Close the connections of `from_url`; a client that was handed in stays as it is."""
+        """Close the connections that `from_url` opened; a client from outside stays open."""
         if self._close is not None:
             self._close()
 
     def load(self, key: str) -> tuple[Snapshot, int] | None:
-        """See `SnapshotStore.load`; errors of the client come as they are.
+        """See `SnapshotStore.load`.
 
         Raises:
-            InvalidMessage: What is stored is no snapshot that this version reads.
+            InvalidMessage: This version cannot read the stored snapshot.
         """
         version, snapshot = self._run(_LOAD, key)
         return None if version is None else (Snapshot.from_json(snapshot), int(version))
@@ -269,10 +258,10 @@ class RedisStore:
     def save(
         self, key: str, snapshot: Snapshot, *, expected: int | None, owner: str | None = None, ttl: float = SNAPSHOT_TTL
     ) -> int:
-        """See `SnapshotStore.save`; errors of the client come as they are.
+        """See `SnapshotStore.save`.
 
         Raises:
-            StaleSnapshot: There is another version. Nothing was saved.
+            StaleSnapshot: The stored version is not ``expected``. Nothing was saved.
             SnapshotClaimed: Another owner has a claim. Nothing was saved.
         """
         wanted = "" if expected is None else str(expected)
@@ -284,20 +273,20 @@ class RedisStore:
         return int(version)
 
     def claim(self, key: str, owner: str, *, ttl: float) -> None:
-        """See `SnapshotStore.claim`; errors of the client come as they are.
+        """See `SnapshotStore.claim`.
 
         Raises:
-            SnapshotClaimed: Another owner has a claim. Nothing has changed.
+            SnapshotClaimed: Another owner has a claim. Nothing changed.
         """
         if not self._run(_CLAIM, key, owner, _ms(ttl)):
             raise SnapshotClaimed(key)
 
     def release(self, key: str, owner: str) -> None:
-        """See `SnapshotStore.release`; errors of the client come as they are."""
+        """See `SnapshotStore.release`."""
         self._run(_RELEASE, key, owner)
 
     def delete(self, key: str) -> None:
-        """See `SnapshotStore.delete`; errors of the client come as they are."""
+        """See `SnapshotStore.delete`."""
         self._run(_DELETE, key)
 
     def _run(self, script: str, key: str, *arguments: str) -> Any:

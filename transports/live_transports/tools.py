@@ -1,6 +1,6 @@
-"""What every ``ToolRunner`` shares: which call starts which function, what is answered, and what became of it.
+"""The common part of every ``ToolRunner``: scheduling of calls, their answers, and their outcomes.
 
-Use the ``ToolRunner`` of your runtime's module. No I/O in here.
+Use the ``ToolRunner`` of your runtime's module. This module does no I/O.
 """
 
 from __future__ import annotations
@@ -39,47 +39,47 @@ __all__ = ["Scheduling", "ToolEnd", "ToolOutcome", "ToolResult", "ToolTimeouts",
 _logger = logging.getLogger("live_transports")
 
 Tools: TypeAlias = ToolRegistry | Mapping[str, Callable[..., Any] | DeclaredFunction]
-"""A `ToolRegistry`, or functions by the names they are declared by."""
+"""A `ToolRegistry`, or functions by the names to declare them under."""
 Scheduling: TypeAlias = FunctionResponseScheduling | str | Mapping[str, FunctionResponseScheduling | str] | None
-"""How results of non-blocking functions enter the conversation: for all of them, or by name."""
+"""How results of non-blocking functions enter the conversation: for all functions, or by name."""
 ToolTimeouts: TypeAlias = float | Mapping[str, float] | None
-"""Seconds that a function gets: all of them, or by name; None is for ever."""
+"""Seconds that a function may take: for all functions, or by name; None is unlimited."""
 
 END: Final = object()
-"""What a generator gives that has no more."""
+"""The sentinel for an exhausted generator."""
 
 
 @final
 class ToolEnd(enum.StrEnum):
-    """What became of a call."""
+    """The end of a call."""
 
     ANSWERED = "ANSWERED"
     """The function's result was sent."""
     FAILED = "FAILED"
-    """An error was sent: the function raised, does not exist, or got arguments that do not fit."""
+    """An error was sent: the function raised, does not exist, or got wrong arguments."""
     CANCELLED = "CANCELLED"
-    """The server cancelled it; nothing was sent after that."""
+    """The server cancelled the call; nothing was sent after that."""
     TIMED_OUT = "TIMED_OUT"
-    """An error was sent, as the function took longer than it was given."""
+    """An error was sent: the function took too long."""
     ORPHANED = "ORPHANED"
-    """Its connection has ended and nobody waits for the answer any more; none was sent."""
+    """The call's connection ended and its successor does not know the call; no answer was sent."""
     UNSENT = "UNSENT"
-    """The answer could not be sent; the outcome's ``error`` says why."""
+    """Sending the answer failed; the outcome's ``error`` says why."""
     ABANDONED = "ABANDONED"
-    """The session ended, or the stream was left, before there was an answer."""
+    """The session ended, or iteration stopped, before there was an answer."""
 
 
 @final
 @attrs.frozen(kw_only=True)
 class ToolOutcome:
-    """What became of one call.
+    """The outcome of one call.
 
     Attributes:
         call: The call.
-        epoch: Connection it came on, where connections follow one another; otherwise 0.
-        end: What became of it.
-        responses: How many responses were sent.
-        error: What the function raised, or what sending did; a `TimeoutError` where it took too long.
+        epoch: Number of its connection in a persistent session; otherwise 0.
+        end: How it ended.
+        responses: Number of responses sent.
+        error: The exception of the function or of sending; a `TimeoutError` if the function took too long.
     """
 
     call: FunctionCall
@@ -92,11 +92,11 @@ class ToolOutcome:
 @final
 @attrs.frozen
 class ToolResult:
-    """What a function may return, or yield, to say more than its result.
+    """A result with details; a function may return or yield it.
 
     Attributes:
         value: The result.
-        scheduling: How it enters the conversation; for non-blocking functions only.
+        scheduling: How it enters the conversation; only for non-blocking functions.
         parts: Media results.
     """
 
@@ -109,18 +109,18 @@ class ToolResult:
 
 
 class ToolTask:
-    """One call on its way to an answer.
+    """One call without an answer yet.
 
     Attributes:
         call: The call.
-        epoch: Connection it came on.
-        stopped: Why nothing is to be sent any more, None while an answer is wanted.
-        failure: Why the function was given up, None while it was not.
-        responses: How many were sent.
-        declared: The function, None where there is none.
-        timeout: Seconds the function gets; None for ever.
-        handle: What the runtime cancels it by.
-        watch: What the runtime stops the clock by.
+        epoch: Number of its connection.
+        stopped: Why no answer will be sent, or None.
+        failure: Why the function was cancelled, or None.
+        responses: Number of responses sent.
+        declared: The function, or None if it does not exist.
+        timeout: Seconds that the function may take; None is unlimited.
+        handle: The runtime's object for cancelling the function.
+        watch: The runtime's object for cancelling the timeout.
     """
 
     __slots__ = (
@@ -151,17 +151,17 @@ class ToolTask:
 
     @property
     def non_blocking(self) -> bool:
-        """Whether the model goes on meanwhile."""
+        """Whether the model continues while the function runs."""
         return self.declared is not None and self.declared.declaration.behavior == Behavior.NON_BLOCKING
 
     @property
     def sends_series(self) -> bool:
-        """Whether there may be several responses; only Gemini takes ``will_continue``."""
+        """Whether the function may send several responses; only Gemini accepts ``will_continue``."""
         return self.non_blocking and self._calls.backend is Backend.GEMINI
 
     @property
     def in_loop(self) -> bool:
-        """Whether the function is one to be called in an event loop."""
+        """Whether the function must be called in an event loop."""
         function: Any = self.declared.function if self.declared is not None else None
         while isinstance(function, functools.partial):
             function = function.func
@@ -169,32 +169,32 @@ class ToolTask:
         return inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called)
 
     def bind(self, registry: ToolRegistry) -> Callable[[], Any]:
-        """The function with its arguments.
+        """Return the function with its arguments bound.
 
         Raises:
-            InvalidToolCall: There is no such function, or the arguments do not fit.
+            InvalidToolCall: The function does not exist, or the arguments are wrong.
         """
         declared = self.declared = registry.find(self.call)
         args, kwargs = declared.bind(self.call)
         return functools.partial(declared.function, *args, **kwargs)
 
     def response(self, value: Any, *, more: bool = False) -> FunctionResponse:
-        """The answer that a result makes.
+        """Return the response for a result.
 
         Raises:
-            InvalidMessage: It has no form in JSON.
+            InvalidMessage: The result cannot be converted to JSON.
         """
-        said = value if isinstance(value, ToolResult) else ToolResult(value)
+        result = value if isinstance(value, ToolResult) else ToolResult(value)
         return respond(
             self.call,
-            said.value,
-            scheduling=self._scheduled(said.scheduling or self._scheduling),
+            result.value,
+            scheduling=self._scheduled(result.scheduling or self._scheduling),
             will_continue=True if more else None,
-            parts=said.parts,
+            parts=result.parts,
         )
 
     def end_of_stream(self) -> FunctionResponse:
-        """What says that there are no more results, without making the model speak."""
+        """Return the response that ends a series without making the model speak."""
         return FunctionResponse(
             id=self.call.id,
             name=self.call.name,
@@ -204,15 +204,15 @@ class ToolTask:
         )
 
     def combined_response(self, values: list[Any]) -> FunctionResponse:
-        """The one answer that several results make where the model takes no series.
+        """Combine several results in one response, for models that accept no series.
 
         Raises:
-            InvalidMessage: One has no form in JSON.
+            InvalidMessage: A result cannot be converted to JSON.
         """
-        said = [value if isinstance(value, ToolResult) else ToolResult(value) for value in values]
-        scheduling = next((one.scheduling for one in reversed(said) if one.scheduling is not None), None)
-        parts = [part for one in said for part in one.parts]
-        return self.response(ToolResult([one.value for one in said], scheduling=scheduling, parts=parts))
+        results = [value if isinstance(value, ToolResult) else ToolResult(value) for value in values]
+        scheduling = next((result.scheduling for result in reversed(results) if result.scheduling is not None), None)
+        parts = [part for result in results for part in result.parts]
+        return self.response(ToolResult([result.value for result in results], scheduling=scheduling, parts=parts))
 
     def _scheduled(
         self, scheduling: FunctionResponseScheduling | str | None
@@ -221,14 +221,14 @@ class ToolTask:
 
 
 def end_of(error: BaseException) -> ToolEnd:
-    """What it means that a response could not be sent."""
+    """The end of a call whose response could not be sent."""
     if isinstance(error, ToolCallWasCancelled):
         return ToolEnd.CANCELLED
     return ToolEnd.ORPHANED if isinstance(error, ToolCallOrphaned) else ToolEnd.UNSENT
 
 
 def may_answer(error: LiveProtocolError) -> bool:
-    """Whether an error can be sent in place of a response that could not: that response was at fault."""
+    """Whether the response itself was at fault, so an error can be sent instead."""
     return isinstance(error, LocalProtocolError) and not isinstance(error, IllegalInState)
 
 
@@ -237,19 +237,19 @@ def may_answer(error: LiveProtocolError) -> bool:
 
 @final
 class ToolScheduler:
-    """The calls of one stream: which are worked on, which wait for their turn.
+    """The running and waiting calls of one session.
 
     Args:
         registry: The functions.
-        concurrency: How many are worked on at a time.
+        concurrency: Maximum number of running calls.
         scheduling: See `Scheduling`.
         timeouts: See `ToolTimeouts`.
-        report: Told of every outcome; None to log failures instead.
+        report: Called with every outcome; if None, failures are logged.
         calls: The session's table of calls.
 
     Attributes:
-        tasks: All that are not over, oldest first.
-        registry: As given.
+        tasks: All unfinished calls, oldest first.
+        registry: The functions.
     """
 
     def __init__(
@@ -272,7 +272,7 @@ class ToolScheduler:
         self._waiting: deque[ToolTask] = deque()
 
     def feed(self, event: Event) -> tuple[list[ToolTask], list[ToolTask]]:
-        """Take in an event; gives the jobs to start now and those to stop."""
+        """React to an event; return the tasks to start and the tasks to stop."""
         if isinstance(event, ToolCallRequested):
             declared = self.registry.get(event.call.name or "")
             task = ToolTask(event, declared, self._scheduling, self._timeouts, self._calls)
@@ -289,11 +289,11 @@ class ToolScheduler:
         return [], []
 
     def stop_all(self) -> list[ToolTask]:
-        """Nobody wants an answer any more; gives the jobs to stop."""
+        """Abandon all calls; return the tasks to stop."""
         return self._stop(ToolEnd.ABANDONED, lambda _: True)
 
     def timed_out(self, task: ToolTask) -> FunctionResponse | None:
-        """A job had its time: what the model is told in place of a result, None where nothing is to be told."""
+        """Time out a task; return the error to send, or None if no answer is wanted any more."""
         if task not in self.tasks or task.stopped is not None:
             return None
         task.stopped = ToolEnd.TIMED_OUT
@@ -301,12 +301,12 @@ class ToolScheduler:
         return task.response(task.failure)
 
     def send_failed(self, task: ToolTask, error: LiveProtocolError) -> None:
-        """What `timed_out` gave could not be sent."""
-        answered = isinstance(error, IllegalInState)  # by the function itself, in the last moment
+        """Note that the response of `timed_out` could not be sent."""
+        answered = isinstance(error, IllegalInState)  # the function finished at the last moment
         task.stopped, task.failure = (None, None) if answered else (end_of(error), error)
 
     def finished(self, task: ToolTask, end: ToolEnd, error: BaseException | None) -> list[ToolTask]:
-        """A job is over; gives those to start now."""
+        """Remove a finished task; return the tasks to start."""
         del self.tasks[task]
         self._free += 1
         self._report_outcome(task, task.stopped or end, task.failure or error)
@@ -332,7 +332,7 @@ class ToolScheduler:
     def _report_outcome(self, task: ToolTask, end: ToolEnd, error: BaseException | None) -> None:
         if self._report is None:
             if end in (ToolEnd.FAILED, ToolEnd.TIMED_OUT, ToolEnd.UNSENT):
-                _logger.warning("the call of %s came to nothing: %s", task.call.name, end, exc_info=error)
+                _logger.warning("tool call %s failed: %s", task.call.name, end, exc_info=error)
             return
         outcome = ToolOutcome(call=task.call, epoch=task.epoch, end=end, responses=task.responses, error=error)
         try:
@@ -342,17 +342,17 @@ class ToolScheduler:
 
 
 class ToolRunnerBase:
-    """What runs functions for a model; the ``ToolRunner`` of each runtime is one.
+    """Runs functions for the model; the base class of each runtime's ``ToolRunner``.
 
     Args:
-        tools: The functions. Hints and docstrings make their declarations; pass `tool` on in the setup.
-        concurrency: How many calls are worked on at a time; the others wait for their turn.
-        scheduling: How results of non-blocking functions enter the conversation: for all of them, or by name.
-        timeout: Seconds that a function gets from its beginning to its last result, all of them or by name. After that
-            the model is told that there is no result, and the call is cancelled; a model may wait for ever for an
-            answer that never comes (wire.md#tool-calls).
-        on_outcome: Called with a `ToolOutcome` when a call is over, where it was over; if left out, failures are
-            logged. It must not wait.
+        tools: The functions. Type hints and docstrings become their declarations; pass the runner in the setup's tools.
+        concurrency: Maximum number of calls that run at a time; the others wait.
+        scheduling: How results of non-blocking functions enter the conversation: for all functions, or by name.
+        timeout: Seconds that a function may take from its start to its last result, for all functions or by name. After
+            that the call is cancelled and the model gets an error; without an answer it may wait for ever
+            (wire.md#tool-calls).
+        on_outcome: Called with a `ToolOutcome` when a call ends, in the thread or task where it ends. It must not
+            block. If left out, failures are logged.
 
     Raises:
         InvalidMessage: A function cannot be declared.

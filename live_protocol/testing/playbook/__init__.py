@@ -1,6 +1,6 @@
-"""Scripted servers: what a client has to do, step by step, and what it gets in return.
+"""Scripted servers: a script says step by step what the client must do and what the server sends.
 
-Knows connections and how to match messages. Begin reading in ``playbook``, then ``steps``.
+Knows connections and the emulator's text helpers. Begin reading in ``playbook``, then ``steps`` and ``connection``.
 """
 
 from live_protocol.testing.playbook.connection import PlaybookConnection, PlaybookMismatch

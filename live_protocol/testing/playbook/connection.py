@@ -1,15 +1,27 @@
-"""A playbook while it is played: the server's end of one connection, which does what the script says."""
+"""The server's end of one connection, which plays a playbook to its client.
+
+Theory of operation. The connection holds a position in its list of steps. Three things move it: the request for the
+upgrade (`_upgrade`), a message of the client, and time. All of them call `_play`, which runs steps until one has to
+wait: a `WaitStep` waits for its time, an expectation for a message. After the last step every message is a mismatch.
+
+Script time is not clock time. A step that waits counts from `_at`, the moment at which the step before it ended, not
+from the reading at which `advance` happened to be called. So a script behaves the same however coarse the clock is.
+
+Messages are queued in `_received` while the script waits or sends, and are compared when an expectation reads them.
+The first mismatch ends the script: `_fail` keeps the report for `check` and closes the connection with its first line.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, cast, final
+from typing import Final, TypedDict, Unpack, cast, final
 
 from live_protocol.close_info import CloseInfo
 from live_protocol.codec.codec import Codec
 from live_protocol.connection.live_connection import LiveConnection
 from live_protocol.connection.wrappers import AutomaticConnection, ByteConnectionWrapper
+from live_protocol.emulator.validation import cut_reason
 from live_protocol.endpoint import match_target
 from live_protocol.errors import IllegalInState, LiveProtocolError, RemoteProtocolError
 from live_protocol.events import ConnectionClosed, Event, UpgradeRequested
@@ -40,77 +52,79 @@ from live_protocol.testing.playbook.steps import (
 from live_protocol.timing import Timeouts
 from live_protocol.websocket.link import Observer
 
-__all__ = ["PlaybookConnection", "PlaybookMismatch"]
-
-_MAX_REASON: Final = 123  # RFC 6455 section 5.5, less the code
-_LIMITS: Final = Limits(max_send=1 << 30)  # what is too large is part of the tests
+_LIMITS: Final = Limits(max_send=1 << 30)  # a script may send messages that are too large
 _TEXT: Final = (("Content-Type", "text/plain; charset=utf-8"),)
 
 
 class PlaybookMismatch(LiveProtocolError, AssertionError):
-    """The client did not do what its playbook says; the text shows what was different.
+    """The client did not do what its playbook expects; the text shows the difference.
 
-    It is an `AssertionError` too, so that test runners report it as a failed test.
+    It is also an `AssertionError`, so test runners report it as a failed test.
 
     Attributes:
-        step: Number of the step that was not met, from 1; one more than there are where something came after the
-            last; 0 where nothing came at all.
+        step: Number of the step that was not met, from 1. It is one more than the number of steps if something came
+            after the last one, and 0 if no client connected.
         why: One line for each difference.
-        diff: Unified diff of what was expected and what came, as JSON without secrets; may be empty.
+        diff: Unified diff of the expected and the received message, as JSON without secrets; may be empty.
     """
 
-    __module__ = "live_protocol.testing"  # as it shows in a test's report
+    __module__ = "live_protocol.testing"  # test reports show it
 
     def __init__(self, step: int, why: Sequence[str], difference: str = "", steps: str = "") -> None:
         where = f"step {step}: " if step else ""
-        # JSON escapes line breaks, so each part stands for itself.
         super().__init__("\n\n".join(filter(None, (where + "\n  ".join(why), difference, steps))))
         self.step = step
         self.why: tuple[str, ...] = tuple(why)
         self.diff = difference
 
 
+class PlaybookOptions(TypedDict, total=False):
+    """Keyword arguments for one connection of a playbook.
+
+    Attributes:
+        step_timeout: Seconds of silence after which an expectation fails; None waits for ever.
+        limits: Bounds; by default `Limits()` without a limit on what is sent.
+        timeouts: Durations; by default `Timeouts()` without pings.
+        compression: Whether to accept permessage-deflate.
+        observer: Called with everything that passes, for example a `live_protocol.recording.Recorder`.
+    """
+
+    step_timeout: float | None
+    limits: Limits | None
+    timeouts: Timeouts | None
+    compression: bool
+    observer: Observer | None
+
+
 @final
 class PlaybookConnection(AutomaticConnection[LiveConnection], ByteConnectionWrapper[LiveConnection]):
     """The server's end of one connection, with the commands of `LiveConnection`; it plays its script by itself.
 
-    Drive it like any connection; ``serve(connection_factory=playbook.connection)`` and `live_protocol.testing.Pair`
-    do. `next_event` plays on with the event it gives, `advance` with the time. Where the client does something else
-    than expected, the connection is closed with 1008 and a reason that begins with ``playbook:``, and `mismatch` says
-    more.
+    Drive it like any connection, for example with ``serve(connection_factory=playbook.connection)`` or in a
+    `live_protocol.testing.Pair`. `next_event` and `advance` play the script. If the client does something unexpected,
+    the connection closes with 1008 and a reason that begins with ``playbook:``, and `mismatch` has the details.
     """
 
-    def __init__(
-        self,
-        steps: Sequence[Step],
-        *,
-        strict: bool = True,
-        step_timeout: float | None = None,
-        limits: Limits | None = None,
-        timeouts: Timeouts | None = None,
-        compression: bool = False,
-        observer: Observer | None = None,
-    ) -> None:
+    def __init__(self, steps: Sequence[Step], *, strict: bool = True, **options: Unpack[PlaybookOptions]) -> None:
         """Use `Playbook.connection` instead."""
         machine = LiveConnection.server(
-            limits=limits or _LIMITS,
-            timeouts=timeouts or Timeouts(ping_interval=None),
-            compression=compression,
+            limits=options.get("limits") or _LIMITS,
+            timeouts=options.get("timeouts") or Timeouts(ping_interval=None),
+            compression=options.get("compression", False),
             strict=strict,
-            observer=observer,
+            observer=options.get("observer"),
         )
         super().__init__(machine)
         self._steps = tuple(steps)
-        self._step_timeout = step_timeout
+        self._step_timeout = options.get("step_timeout")
         self._codec = Codec()
         self._position = 0
         self._received: deque[ReceivedEvent] = deque()
         self._ignored: frozenset[str] = frozenset()
         self._matcher: StepMatcher | None = None
         self._now: float | None = None
-        self._at: float | None = None  # the moment that the script has come to
+        self._at: float | None = None  # script time: when the previous step ended
         self._since: float | None = None  # when the present step began to wait
-        self._ended: CloseInfo | None = None
         self._mismatch: PlaybookMismatch | None = None
 
     def __repr__(self) -> str:
@@ -120,17 +134,17 @@ class PlaybookConnection(AutomaticConnection[LiveConnection], ByteConnectionWrap
 
     @property
     def mismatch(self) -> PlaybookMismatch | None:
-        """What the client did wrong; None while it did all right."""
+        """The first thing that the client did wrong, or None."""
         return self._mismatch
 
     @property
     def finished(self) -> bool:
-        """Whether every step was done."""
+        """Whether all steps are done."""
         return self._position == len(self._steps) and self._mismatch is None
 
     @property
     def steps(self) -> str:
-        """The script, with a mark at what was done and at where it stands."""
+        """The script; marks show the steps that are done and the present one."""
         width = len(str(len(self._steps)))
         lines = ["steps:"]
         for number, step in enumerate(self._steps, 1):
@@ -139,23 +153,23 @@ class PlaybookConnection(AutomaticConnection[LiveConnection], ByteConnectionWrap
         return "\n".join(lines)
 
     def check(self) -> None:
-        """Raise what went wrong, or that the script was not played to its end.
+        """Check that the client followed the script to its end.
 
         Raises:
-            PlaybookMismatch: Either.
+            PlaybookMismatch: It did not.
         """
         if self._mismatch is not None:
             raise self._mismatch.with_traceback(None)
         if self._position < len(self._steps):
             raise PlaybookMismatch(self._position + 1, [f"{self._present} is still to come"], steps=self.steps)
 
-    # --- inputs -------------------------------------------------------------------------------------------------
+    # --- the clock ----------------------------------------------------------------------------------------------
 
     def advance(self, now: float) -> None:
-        """Tell the time; what the script has planned up to it happens.
+        """Move the clock, and run the steps that are due by then.
 
         Args:
-            now: Reading of any monotonic clock, in seconds. A reading before the last one counts as the last one.
+            now: Reading of any monotonic clock, in seconds. An earlier reading than the last one changes nothing.
         """
         self.machine.advance(now)
         self._now = max(self._now if self._now is not None else now, now)
@@ -163,10 +177,8 @@ class PlaybookConnection(AutomaticConnection[LiveConnection], ByteConnectionWrap
             self._at = self._now
         self._play()
 
-    # --- outputs ------------------------------------------------------------------------------------------------
-
     def next_deadline(self) -> float | None:
-        """When `advance` has something to do at the latest: of the connection, or of the script."""
+        """The time of the next `advance` that the connection or the script needs, or None."""
         times = (self.machine.next_deadline(), self._due if self._playing else None)
         return min((time for time in times if time is not None), default=None)
 
@@ -182,7 +194,7 @@ class PlaybookConnection(AutomaticConnection[LiveConnection], ByteConnectionWrap
 
     @property
     def _present(self) -> str:
-        """What stands in the script here, for a sentence."""
+        """The present step, in words."""
         return repr(self._step.title) if self._step is not None else "the end of the playbook"
 
     @property
@@ -199,7 +211,7 @@ class PlaybookConnection(AutomaticConnection[LiveConnection], ByteConnectionWrap
             if self.machine.state is ConnectionState.CONNECTING:
                 self._upgrade(event)
         elif isinstance(event, ConnectionClosed):
-            self._over(event.info)
+            self._closed(event.info)
         elif is_received(event) and self._playing:
             self._received.append(cast("ReceivedEvent", event))
             self._play()
@@ -209,7 +221,7 @@ class PlaybookConnection(AutomaticConnection[LiveConnection], ByteConnectionWrap
         self._matcher = self._since = None
 
     def _skip(self) -> None:
-        """Past what only tells."""
+        """Run labels and ignores, which take no time."""
         while isinstance(step := self._step, (LabelStep, IgnoreStep)):
             if isinstance(step, IgnoreStep):
                 self._ignored |= step.kinds
@@ -236,7 +248,7 @@ class PlaybookConnection(AutomaticConnection[LiveConnection], ByteConnectionWrap
         self._play()
 
     def _play(self) -> None:
-        """Go on until something has to be waited for."""
+        """Run steps until one has to wait."""
         while self._playing:
             self._skip()
             match self._step:
@@ -265,11 +277,11 @@ class PlaybookConnection(AutomaticConnection[LiveConnection], ByteConnectionWrap
         try:
             self.machine.send(message)
         except IllegalInState:
-            # A script may say what the protocol has no place for: that is what it is for.
+            # A script may send a message that the protocol does not allow here.
             self.machine.send_raw(self._codec.encode_server(message))
 
     def _waited(self) -> bool:
-        """Whether the present step's time is over; it starts where the step before ended."""
+        """Whether the present step's time is over."""
         if self._since is None:
             self._since = self._at
         due = self._due
@@ -279,7 +291,7 @@ class PlaybookConnection(AutomaticConnection[LiveConnection], ByteConnectionWrap
         return True
 
     def _listen(self, step: Step | None) -> bool:
-        """Hold the next thing that the client said against an expectation; False where there is none."""
+        """Compare the client's next message with the present step; False if there is no message."""
         if not self._received:
             if step is not None and self._waited():
                 self._fail(StepMismatch([f"nothing came within {self._step_timeout:g} s, expected {step.title!r}"]))
@@ -291,17 +303,16 @@ class PlaybookConnection(AutomaticConnection[LiveConnection], ByteConnectionWrap
         if expectation is None:
             self._fail(StepMismatch([f"got {event_kind(event)} instead of {self._present}"], {}, as_json(event)))
             return True
-        matcher = self._matcher = self._matcher or expectation.matcher()
-        mismatch = matcher.take(event)
-        self._since = None  # patience is for silence
-        if mismatch is not None:
-            self._fail(mismatch)
-        elif matcher.met:
+        self._matcher = self._matcher or expectation.matcher()
+        result = self._matcher(event)
+        self._since = None  # the timeout counts silence
+        if isinstance(result, StepMismatch):
+            self._fail(result)
+        elif result:
             self._next()
         return True
 
-    def _over(self, info: CloseInfo) -> None:
-        self._ended = info
+    def _closed(self, info: CloseInfo) -> None:
         self._skip()
         step, error = self._step, info.error
         if self._mismatch is not None:
@@ -320,13 +331,13 @@ class PlaybookConnection(AutomaticConnection[LiveConnection], ByteConnectionWrap
             self._fail(StepMismatch([f"{how} while {self._present} was still to come"]))
 
     def _fail(self, mismatch: StepMismatch) -> None:
-        """It is over: say so to both sides."""
+        """End the script: keep the report, and tell the client."""
         difference = diff(mismatch.expected, mismatch.received)
         step = self._position + 1
         self._mismatch = PlaybookMismatch(step, mismatch.why, difference, self.steps)
         self._received.clear()
         text = f"playbook: step {step}: {mismatch.why[0]}"
         if self.machine.state is ConnectionState.OPEN:
-            self.machine.close(1008, text.encode()[:_MAX_REASON].decode(errors="ignore"))
+            self.machine.close(1008, cut_reason(text))
         elif self.machine.state is ConnectionState.CONNECTING:
             self.machine.reject(400, _TEXT, f"{text}\n".encode())

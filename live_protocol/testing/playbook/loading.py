@@ -1,4 +1,4 @@
-"""Playbooks from plain data, as YAML and JSON give it."""
+"""Builds playbooks from plain data, such as parsed YAML or JSON."""
 
 from __future__ import annotations
 
@@ -10,51 +10,16 @@ from live_protocol.errors import LocalProtocolError
 from live_protocol.testing.playbook.patterns import step_name
 from live_protocol.testing.suggestions import suggest
 
-__all__ = ["InvalidPlaybook", "Loader"]
-
-STEPS: Final = (
-    "expect",
-    "expect_setup",
-    "expect_client_content",
-    "expect_realtime_input",
-    "expect_audio",
-    "expect_tool_response",
-    "expect_context_update",
-    "expect_upgrade",
-    "expect_close",
-    "any_order",
-    "ignore",
-    "send",
-    "send_raw",
-    "send_setup_complete",
-    "send_text",
-    "send_audio",
-    "send_transcript",
-    "send_tool_call",
-    "send_tool_call_cancellation",
-    "send_interrupted",
-    "send_generation_complete",
-    "send_turn_complete",
-    "reply",
-    "send_resumption",
-    "go_away",
-    "wait",
-    "close",
-    "drop",
-    "reject",
-    "label",
-    "repeat",
-)
-"""The methods of `Playbook` that data may name."""
+_NOT_STEPS: Final = frozenset({"connection", "expect_message", "load", "then", "titles"})
 
 
 class InvalidPlaybook(LocalProtocolError):
-    """The data is no playbook.
+    """The data is not a playbook.
 
     Attributes:
-        step: Number of the step, from 1; of a step inside another one with a dot, such as ``"3.1"``; empty where it is
-            not about a step.
-        why: What is wrong.
+        step: Number of the step, from 1; ``"3.1"`` is the first step inside step 3. Empty if the error is not about
+            one step.
+        why: The error.
     """
 
     def __init__(self, step: str, why: str) -> None:
@@ -64,7 +29,7 @@ class InvalidPlaybook(LocalProtocolError):
 
 
 class Loader:
-    """Builds a playbook by calling its methods.
+    """Builds a playbook by calling the methods that the data names.
 
     Args:
         cls: `Playbook`.
@@ -73,12 +38,15 @@ class Loader:
     def __init__(self, cls: Any) -> None:
         self._cls = cls
         self._strict = True
+        self._names = tuple(
+            name for name in vars(cls) | vars(cls.__base__) if name[0] != "_" and name not in _NOT_STEPS
+        )
 
     def load(self, data: object) -> Any:
-        """The playbook.
+        """Build the playbook.
 
         Raises:
-            InvalidPlaybook: The data is none.
+            InvalidPlaybook: The data is not a playbook.
         """
         steps = data
         if isinstance(data, Mapping):
@@ -91,14 +59,13 @@ class Loader:
     def _steps(self, steps: object, prefix: str) -> Any:
         if not isinstance(steps, Sequence) or isinstance(steps, (str, bytes)):
             raise InvalidPlaybook(prefix.rstrip("."), f"expected a list of steps, got {type(steps).__name__}")
-        made = self._cls(strict=self._strict)
+        playbook = self._cls(strict=self._strict)
         for number, step in enumerate(steps, 1):
-            made = self._step(made, step, f"{prefix}{number}")
-        return made
+            playbook = self._step(playbook, step, f"{prefix}{number}")
+        return playbook
 
     def _step(self, playbook: Any, step: object, where: str) -> Any:
         argument: object = None
-        given = isinstance(step, Mapping)
         if isinstance(step, Mapping):
             if len(step) != 1:
                 raise InvalidPlaybook(where, f"a step is one name with its argument, got {len(step)} names")
@@ -106,15 +73,12 @@ class Loader:
         if not isinstance(step, str):
             raise InvalidPlaybook(where, f"expected the name of a step, got {type(step).__name__}")
         name = step_name(step)
-        if name not in STEPS:
-            raise InvalidPlaybook(where, f"unknown step {step[:60]!r}; {suggest(name, STEPS)}")
+        if name not in self._names:
+            raise InvalidPlaybook(where, f"unknown step {step[:60]!r}; {suggest(name, self._names)}")
         method = getattr(playbook, name)
-        args, kwargs = self._arguments(name, _patterns(argument), where) if given and argument is not None else ((), {})
+        args, kwargs = ((), {}) if argument is None else self._arguments(name, _patterns(argument), where)
         try:
-            inspect.signature(method).bind(*args, **kwargs)
-        except TypeError as error:
-            raise InvalidPlaybook(where, f"{name}: {error}") from None
-        try:
+            inspect.signature(method).bind(*args, **kwargs)  # its errors do not name Playbook
             return method(*args, **kwargs)
         except (LocalProtocolError, TypeError, AttributeError) as error:
             raise InvalidPlaybook(where, f"{name}: {error}") from None
@@ -145,7 +109,7 @@ class Loader:
 
 
 def _patterns(value: Any) -> Any:
-    """Data with the one pattern that it can spell out."""
+    """Replace the text ``...`` by the pattern, at any depth."""
     if isinstance(value, Mapping):
         return {key: _patterns(member) for key, member in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,15 @@
-"""Holds what a client sent against what a playbook asks for, and shows both as JSON."""
+"""Compares messages with the patterns of a playbook, and shows both as JSON.
+
+Theory of operation. A comparison has two results. One is a list of mismatches, each with its path. The other is the
+`expected` JSON: the received value wherever it matches, and the pattern wherever it does not. A unified diff of
+`expected` and received therefore shows the mismatches and nothing else, however little of the message the pattern
+names. `Comparison.expected` walks pattern and value together and builds both.
+
+Values are compared as Python objects: fields under any of their spellings, times, bytes, enums. Reports use `readable`,
+a JSON form without media, with long strings cut. `Exactly` compares two such forms, since a recording
+has lost its media and its secrets. Nothing secret reaches a report: mismatches of fields without a repr name only
+their path, and `diff` scrubs both sides.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +29,6 @@ from live_protocol.codec import wire_base64
 from live_protocol.codec.schema import Field, fields
 from live_protocol.recording.scrubber import Scrubber
 
-__all__ = ["Comparison", "Exactly", "brief", "diff", "shown"]
-
 _MAX_TEXT: Final = 200  # characters of a string that a report shows
 _MAX_BRIEF: Final = 60
 _MAX_MISMATCHES: Final = 8
@@ -28,10 +37,10 @@ _ABSENT: Final = (None, ())
 
 @attrs.frozen
 class Exactly:
-    """The whole of a recorded message: nothing may be missing or more; media and what was redacted may differ.
+    """Matches a whole recorded message: no member may be missing or extra. Media and redacted values may differ.
 
     Attributes:
-        value: The message, as `shown` gives it.
+        value: The message, as `readable` returns it.
     """
 
     value: Any
@@ -43,7 +52,7 @@ def _fields(message: Any) -> tuple[Field, ...]:
 
 
 def _is_secret(message: Any, name: str) -> bool:
-    """Whether a field is one that no report may show."""
+    """Whether reports must not show this field."""
     cls: type = type(message)
     return attrs.fields_dict(cls)[name].repr is False
 
@@ -51,19 +60,19 @@ def _is_secret(message: Any, name: str) -> bool:
 # --- showing ----------------------------------------------------------------------------------------------------
 
 
-def shown(value: Any) -> Any:
-    """A value as JSON for people: wire keys, media by their size, long strings cut."""
+def readable(value: Any) -> Any:
+    """A value as JSON for people: with wire keys, media as their size, long strings cut."""
     if attrs.has(type(value)):
-        made = {
-            field.json: shown(member)
+        members = {
+            field.json: readable(member)
             for field in _fields(value)
             if (member := getattr(value, field.name)) not in _ABSENT
         }
-        return made | shown(getattr(value, "extra", {}))
+        return members | readable(getattr(value, "extra", {}))
     if isinstance(value, Mapping):
-        return {str(key): shown(member) for key, member in value.items()}
+        return {str(key): readable(member) for key, member in value.items()}
     if isinstance(value, (list, tuple)):
-        return [shown(item) for item in value]
+        return [readable(item) for item in value]
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"<{len(value)} bytes>"
     return _scalar(value)
@@ -79,8 +88,8 @@ def _scalar(value: Any) -> Any:
     return value
 
 
-def _wanted(pattern: Any) -> Any:
-    """What is asked for, as JSON for people."""
+def _readable_pattern(pattern: Any) -> Any:
+    """A pattern as JSON for people."""
     if isinstance(pattern, EllipsisType):
         return "<anything>"
     if isinstance(pattern, re.Pattern):
@@ -88,23 +97,23 @@ def _wanted(pattern: Any) -> Any:
     if isinstance(pattern, type):
         return f"<{pattern.__name__}>"
     if isinstance(pattern, Mapping):
-        return {str(key): _wanted(member) for key, member in pattern.items() if member is not None}
+        return {str(key): _readable_pattern(member) for key, member in pattern.items() if member is not None}
     if isinstance(pattern, (list, tuple)):
-        return [_wanted(item) for item in pattern]
+        return [_readable_pattern(item) for item in pattern]
     if callable(pattern):
         return f"<{getattr(pattern, '__qualname__', 'predicate').replace('<lambda>', 'predicate').rpartition('.')[2]}>"
-    return shown(pattern)
+    return readable(pattern)
 
 
 def brief(pattern: Any) -> str:
-    """A pattern in a few words."""
-    text = redact_tokens(json.dumps(_wanted(pattern), ensure_ascii=False, default=repr))
+    """A pattern as one short line."""
+    text = redact_tokens(json.dumps(_readable_pattern(pattern), ensure_ascii=False, default=repr))
     return text if len(text) <= _MAX_BRIEF else f"{text[:_MAX_BRIEF]}..."
 
 
 def diff(expected: Mapping[str, Any], received: Mapping[str, Any]) -> str:
-    """A unified diff of two JSON objects, without secrets; empty where they look the same."""
-    scrubber = Scrubber(())  # one for both, so that different handles stay different
+    """A unified diff of two JSON objects, without secrets; empty if they look the same."""
+    scrubber = Scrubber(())  # shared, so that two different handles still differ
 
     def lines(side: Mapping[str, Any]) -> list[str]:
         value = scrubber.message(dict(side))
@@ -117,14 +126,10 @@ def diff(expected: Mapping[str, Any], received: Mapping[str, Any]) -> str:
 
 
 class Comparison:
-    """One attempt to match; `expected` gives what would have matched, as JSON for people.
-
-    Patterns: ``...`` is anything but absence, None is absence, a type is an instance, a compiled expression is
-    searched for in text, a mapping or message is matched member by member (members it does not name may be anything),
-    a list item by item, any other callable is asked, everything else has to be equal.
+    """One comparison. The package's docstring lists the patterns.
 
     Attributes:
-        mismatches: What did not match, with paths.
+        mismatches: The mismatches, each with its path.
     """
 
     def __init__(self) -> None:
@@ -132,14 +137,14 @@ class Comparison:
 
     @property
     def report(self) -> list[str]:
-        """The first misfits, and how many more there are."""
+        """The first mismatches, and the number of the others."""
         more = len(self.mismatches) - _MAX_MISMATCHES
         return self.mismatches[:_MAX_MISMATCHES] + ([f"and {more} more"] if more > 0 else [])
 
     def expected(self, pattern: Any, value: Any, path: str) -> Any:
-        """Compare; gives the JSON of the value where it matches, and of the pattern where it does not."""
+        """Compare, and return a JSON value that would have matched."""
         if isinstance(pattern, Exactly):
-            return self._exactly(pattern.value, shown(value), path)
+            return self._exactly(pattern.value, readable(value), path)
         if attrs.has(type(pattern)):
             pattern = {
                 field.name: member
@@ -151,50 +156,47 @@ class Comparison:
         if isinstance(pattern, (list, tuple)):
             return self._items(pattern, value, path)
         fits, problem = _fits(pattern, value)
-        if fits:
-            return shown(value)
-        wanted = _wanted(pattern)
-        self.mismatches.append(f"{path}: {problem or f'expected {_said(wanted)}, got {_said(shown(value))}'}")
-        return wanted
+        return readable(value) if fits else self._mismatch(pattern, value, path, problem)
 
     def _members(self, pattern: Mapping[Any, Any], value: Any, path: str) -> Any:
         if attrs.has(type(value)):
-            known = {key: field for field in _fields(value) for key in (field.json, field.json_vertex, field.name)}
+            spellings = {key: field for field in _fields(value) for key in (field.json, field.json_vertex, field.name)}
             extra: Mapping[str, Any] = getattr(value, "extra", {})
         elif isinstance(value, Mapping):
-            known, extra = {}, value
+            spellings, extra = {}, value
         else:
-            return self._other(pattern, value, path)
-        result: dict[str, Any] = shown(value)
+            return self._mismatch(pattern, value, path)
+        result: dict[str, Any] = readable(value)
         for key, wanted in pattern.items():
-            if key == "extra" and extra is not value:  # unknown fields, which stand beside the others on the wire
-                made = self.expected(wanted, extra, f"{path}.extra")
-                result |= made if isinstance(made, dict) else {}
+            if key == "extra" and extra is not value:  # unknown fields; on the wire they are members like the others
+                unknown = self.expected(wanted, extra, f"{path}.extra")
+                result |= unknown if isinstance(unknown, dict) else {}
                 continue
-            field = known.get(key)
+            field = spellings.get(key)
             name, member = (field.json, getattr(value, field.name)) if field else (str(key), extra.get(key))
             where = f"{path}.{field.name if field else key}"
-            seen = len(self.mismatches)
-            made = self.expected(wanted, member, where)
-            if len(self.mismatches) > seen and field is not None and _is_secret(value, field.name):
-                self.mismatches[seen:] = [f"{where}: is not as expected"]
-            if made in _ABSENT or wanted is None:
+            before = len(self.mismatches)
+            matching = self.expected(wanted, member, where)
+            if len(self.mismatches) > before and field is not None and _is_secret(value, field.name):
+                self.mismatches[before:] = [f"{where}: is not as expected"]
+            if matching in _ABSENT or wanted is None:
                 result.pop(name, None)
             else:
-                result[name] = made
+                result[name] = matching
         return result
 
     def _items(self, pattern: Sequence[Any], value: Any, path: str) -> Any:
         if not isinstance(value, (list, tuple)) or len(value) != len(pattern):
-            return self._other(pattern, value, path)
+            return self._mismatch(pattern, value, path)
         return [
             self.expected(wanted, item, f"{path}[{at}]")
             for at, (wanted, item) in enumerate(zip(pattern, value, strict=True))
         ]
 
-    def _other(self, pattern: Any, value: Any, path: str) -> Any:
-        wanted = _wanted(pattern)
-        self.mismatches.append(f"{path}: expected {_said(wanted)}, got {_said(shown(value))}")
+    def _mismatch(self, pattern: Any, value: Any, path: str, problem: str = "") -> Any:
+        wanted = _readable_pattern(pattern)
+        problem = problem or f"expected {_in_words(wanted)}, got {_in_words(readable(value))}"
+        self.mismatches.append(f"{path}: {problem}")
         return wanted
 
     def _exactly(self, wanted: Any, value: Any, path: str) -> Any:
@@ -202,7 +204,7 @@ class Comparison:
             result: dict[str, Any] = {}
             for key in [*wanted, *(key for key in value if key not in wanted)]:
                 if key not in wanted:
-                    self.mismatches.append(f"{path}.{key}: not expected, got {_said(value[key])}")
+                    self.mismatches.append(f"{path}.{key}: not expected, got {_in_words(value[key])}")
                 else:
                     result[key] = self._exactly(wanted[key], value.get(key), f"{path}.{key}")
             return result
@@ -210,11 +212,11 @@ class Comparison:
             return [self._exactly(*pair, f"{path}[{at}]") for at, pair in enumerate(zip(wanted, value, strict=True))]
         if wanted == value or _is_media(wanted, value) or _is_redacted(wanted, value):
             return value
-        self.mismatches.append(f"{path}: expected {_said(wanted)}, got {_said(value)}")
+        self.mismatches.append(f"{path}: expected {_in_words(wanted)}, got {_in_words(value)}")
         return wanted
 
 
-def _said(value: Any) -> str:
+def _in_words(value: Any) -> str:
     if value is None:
         return "nothing"
     text = redact_tokens(json.dumps(value, ensure_ascii=False, default=repr))
@@ -230,20 +232,20 @@ def _is_redacted(wanted: Any, value: Any) -> bool:
 
 
 def _fits(pattern: Any, value: Any) -> tuple[bool, str]:
-    """Whether a single value is what was asked for, and what to say where that is not obvious."""
+    """Whether a value matches a pattern for one value, and the problem if "expected, got" does not say it."""
     absent = value in _ABSENT if not isinstance(value, (bytes, bytearray, memoryview)) else False
     if pattern is None or isinstance(pattern, EllipsisType):
         return absent is (pattern is None), ""
     if isinstance(pattern, bool):
         if attrs.has(type(value)) or isinstance(value, (Mapping, list, tuple)):
-            return pattern is not absent, ""  # markers such as activityStart are empty objects
+            return pattern is not absent, ""  # a marker such as activityStart is an empty object
         return pattern is bool(value) and isinstance(value, (bool, type(None))), ""
     if isinstance(pattern, type):
         return isinstance(value, pattern), ""
     if isinstance(pattern, re.Pattern):
         return isinstance(value, str) and pattern.search(value) is not None, ""
     if isinstance(pattern, str) and not isinstance(value, str):
-        return _means(pattern, value), ""
+        return _is_wire_form(pattern, value), ""
     if not callable(pattern):
         return bool(pattern == value), ""
     try:
@@ -252,8 +254,8 @@ def _fits(pattern: Any, value: Any) -> tuple[bool, str]:
         return False, f"the predicate raised {type(error).__name__}: {error}"
 
 
-def _means(pattern: str, value: Any) -> bool:
-    """Whether a text is the wire form of a value: base64, a duration, an integer, a time."""
+def _is_wire_form(pattern: str, value: Any) -> bool:
+    """Whether a text is the wire form of a value: base64, a duration, an integer or a time."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         return wire_base64.decode(pattern) == value
     if isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""From what a test author writes to checked steps."""
+"""Checks what the author of a playbook writes, and turns it into steps and messages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from live_protocol.messages import (
 from live_protocol.messages.audio_format import AudioFormat
 from live_protocol.testing.playbook.steps import (
     KINDS,
-    MEMBERS,
     CloseStep,
     DropStep,
     Expect,
@@ -38,17 +37,6 @@ from live_protocol.testing.playbook.steps import (
     Step,
 )
 from live_protocol.testing.suggestions import suggest
-
-__all__ = [
-    "audio_messages",
-    "check_order",
-    "check_seconds",
-    "expectation",
-    "kinds_of",
-    "raw",
-    "server_message",
-    "step_name",
-]
 
 _CHUNK: Final = 0.24  # seconds, as recorded (wire.md#audio)
 _TONE: Final = 440.0
@@ -62,7 +50,7 @@ _CLASSES: Final[Mapping[str, type]] = {
 
 
 def step_name(name: str) -> str:
-    """A name in snake_case, whatever casing it came in."""
+    """Convert a name in any casing to snake_case."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return re.sub(r"[\s-]+", "_", name.strip()).lower()
 
@@ -70,41 +58,41 @@ def step_name(name: str) -> str:
 def _kind(what: object) -> str:
     name = KINDS.get(what) if isinstance(what, type) else step_name(what) if isinstance(what, str) else None
     if name is None or name not in KINDS.values():
-        said = what.__name__ if isinstance(what, type) else repr(what)
-        raise InvalidMessage("expect", f"{said} is nothing that a client says; {suggest(str(name), KINDS.values())}")
+        label = what.__name__ if isinstance(what, type) else repr(what)
+        raise InvalidMessage("expect", f"{label} is not a client message; {suggest(str(name), KINDS.values())}")
     return name
 
 
 def kinds_of(kinds: Iterable[object]) -> frozenset[str]:
-    """Kinds of client messages by their names or event classes.
+    """Return the kinds of client messages for names or event classes.
 
     Raises:
-        InvalidMessage: One is none.
+        InvalidMessage: One is not a client message.
     """
     return frozenset(_kind(kind) for kind in kinds)
 
 
 def expectation(what: object, patterns: Mapping[str, Any], **facts: Any) -> Expect:
-    """An expectation of one message.
+    """Return an expectation of one message.
 
     Raises:
         InvalidMessage: There is no such message, or it has no such field.
     """
     kind = _kind(what)
-    if kind in MEMBERS:
-        known = {key for field in fields(_CLASSES[kind]) for key in (field.name, field.json)}
+    if kind in _CLASSES:
+        keys = {key for field in fields(_CLASSES[kind]) for key in (field.name, field.json)}
         for name in patterns:
-            if name not in known and name != "extra":
+            if name not in keys and name != "extra":
                 advice = suggest(step_name(name), [field.name for field in fields(_CLASSES[kind])])
                 raise InvalidMessage(kind, f"has no field {name!r}; {advice}")
     return Expect(kind, dict(patterns), {name: pattern for name, pattern in facts.items() if pattern is not None})
 
 
 def server_message(message: object) -> LiveServerMessage:
-    """A message of the server, of a dict too.
+    """Return a server message; a dict is converted.
 
     Raises:
-        InvalidMessage: It does not fit.
+        InvalidMessage: A field is unknown or has the wrong type.
     """
     if isinstance(message, LiveServerMessage):
         return message
@@ -114,16 +102,16 @@ def server_message(message: object) -> LiveServerMessage:
 
 
 def raw(data: object) -> str | bytes:
-    """The payload of a WebSocket message.
+    """Return the payload of a WebSocket message.
 
     Raises:
-        InvalidMessage: It is none.
+        InvalidMessage: The type is wrong, or the dict cannot be encoded as JSON.
     """
     if isinstance(data, Mapping):
         try:
             return json.dumps(dict(data), ensure_ascii=False).encode()
         except (TypeError, ValueError):
-            failure = InvalidMessage("data", "the dict is no JSON")
+            failure = InvalidMessage("data", "the dict cannot be encoded as JSON")
         raise failure
     if isinstance(data, (str, bytes)):
         return data
@@ -131,10 +119,10 @@ def raw(data: object) -> str | bytes:
 
 
 def check_seconds(path: str, seconds: object, *, least: float = 0.0) -> None:
-    """Refuse what is no span of time.
+    """Check a number of seconds.
 
     Raises:
-        InvalidMessage: It is not.
+        InvalidMessage: It is not a finite number of at least ``least``.
     """
     number = seconds if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) else math.nan
     if not least <= number < math.inf:
@@ -142,10 +130,10 @@ def check_seconds(path: str, seconds: object, *, least: float = 0.0) -> None:
 
 
 def audio_messages(seconds: float, data: bytes | None, rate: int) -> tuple[list[LiveServerMessage], float]:
-    """Audio as the service sends it; gives its length too.
+    """Split audio into messages as the service does; return them and the audio's length in seconds.
 
     Raises:
-        InvalidMessage: The length or the rate is none.
+        InvalidMessage: The length is not positive, or the rate is not supported.
     """
     try:
         audio = AudioFormat(rate)
@@ -159,24 +147,24 @@ def audio_messages(seconds: float, data: bytes | None, rate: int) -> tuple[list[
             data = struct.pack(f"<{count}h", *(int(3000 * math.sin(turn * at)) for at in range(count)))
         size = audio.size(_CHUNK)
         chunks = [data[at : at + size] for at in range(0, len(data), size)]
-        return [_spoken(audio, chunk) for chunk in chunks], audio.seconds(len(data))
+        return [_audio_message(audio, chunk) for chunk in chunks], audio.seconds(len(data))
     raise failure
 
 
-def _spoken(audio: AudioFormat, chunk: bytes) -> LiveServerMessage:
+def _audio_message(audio: AudioFormat, chunk: bytes) -> LiveServerMessage:
     part = Part(inline_data=Blob(mime_type=audio.mime_type, data=chunk))
     return LiveServerMessage(server_content=LiveServerContent(model_turn=Content(parts=[part])))
 
 
 def check_order(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Refuse steps that could never be reached.
+    """Check that every step can be reached.
 
     Raises:
-        InvalidMessage: There are some.
+        InvalidMessage: One cannot.
     """
-    doing = [step for step in steps if not isinstance(step, (LabelStep, IgnoreStep))]
-    for at, step in enumerate(doing):
-        before = doing[at - 1] if at else None
+    ordered = [step for step in steps if not isinstance(step, (LabelStep, IgnoreStep))]
+    for at, step in enumerate(ordered):
+        before = ordered[at - 1] if at else None
         if isinstance(before, (CloseStep, DropStep, RejectStep)):
             raise InvalidMessage("playbook", f"nothing can follow {before.title!r}, but {step.title!r} does")
         if isinstance(step, ExpectUpgrade) and before is not None:

@@ -1,4 +1,4 @@
-"""The steps of a playbook: what to do, what to expect, and how each says what it is."""
+"""The steps of a playbook as values: each has a title, and each expectation can say why a message does not fit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from live_protocol.close_info import CloseInfo, Initiator
-from live_protocol.emulator.actions import declared, text_of
+from live_protocol.emulator.actions import declared_functions, text_of
 from live_protocol.events import (
     ClientContentReceived,
     ContextUpdateReceived,
@@ -21,45 +21,9 @@ from live_protocol.events import (
     UnknownMessage,
     UpgradeRequested,
 )
-from live_protocol.messages import LiveClientContent, LiveClientSetup, LiveClientToolResponse
+from live_protocol.messages import LiveServerMessage
 from live_protocol.messages.audio_format import INPUT_RATE, AudioFormat
-from live_protocol.testing.playbook.actions import (
-    CloseStep,
-    DropStep,
-    IgnoreStep,
-    LabelStep,
-    RejectStep,
-    SendRawStep,
-    SendStep,
-    WaitStep,
-)
-from live_protocol.testing.playbook.matching import Comparison, brief, shown
-
-__all__ = [
-    "KINDS",
-    "MEMBERS",
-    "AnyOrder",
-    "CloseStep",
-    "DropStep",
-    "Expect",
-    "ExpectAudio",
-    "ExpectClose",
-    "ExpectUpgrade",
-    "Expectation",
-    "IgnoreStep",
-    "LabelStep",
-    "ReceivedEvent",
-    "RejectStep",
-    "SendRawStep",
-    "SendStep",
-    "Step",
-    "StepMatcher",
-    "StepMismatch",
-    "WaitStep",
-    "as_json",
-    "event_kind",
-    "is_received",
-]
+from live_protocol.testing.playbook.matching import Comparison, brief, readable
 
 ReceivedEvent: TypeAlias = (
     SetupReceived
@@ -70,7 +34,7 @@ ReceivedEvent: TypeAlias = (
     | UnknownMessage
     | Undecodable
 )
-"""What a client says."""
+"""An event for a message of the client."""
 
 KINDS: Final[Mapping[type, str]] = {
     SetupReceived: "setup",
@@ -81,19 +45,16 @@ KINDS: Final[Mapping[type, str]] = {
     UnknownMessage: "unknown",
     Undecodable: "undecodable",
 }
-"""One word for each, as playbooks name them."""
-
-MEMBERS: Final = ("setup", "client_content", "realtime_input", "tool_response", "context_update")
-"""Those that are members of `LiveClientMessage`."""
+"""The playbooks' word for each kind of message."""
 
 
 def is_received(event: Event) -> bool:
-    """Whether an event is something that the client said."""
+    """Whether an event is a message of the client."""
     return type(event) in KINDS
 
 
 def event_kind(event: ReceivedEvent) -> str:
-    """What it is, in one word."""
+    """The kind of a message."""
     return KINDS[type(event)]
 
 
@@ -103,25 +64,25 @@ def _payload(event: ReceivedEvent) -> Any:
     return event.fields if isinstance(event, UnknownMessage) else getattr(event.message, event_kind(event))
 
 
-def _wire(kind: str) -> str:
+def _json_key(kind: str) -> str:
     head, *tail = kind.split("_")
     return head + "".join(word.title() for word in tail)
 
 
 def as_json(event: ReceivedEvent) -> dict[str, Any]:
-    """The whole of what was said, for people."""
-    payload = shown(_payload(event))
-    return payload if isinstance(event, UnknownMessage) else {_wire(event_kind(event)): payload}
+    """The whole message, as JSON for people."""
+    payload = readable(_payload(event))
+    return payload if isinstance(event, UnknownMessage) else {_json_key(event_kind(event)): payload}
 
 
 @attrs.frozen
 class StepMismatch:
-    """Why an expectation was not met.
+    """The reason why an expectation was not met.
 
     Attributes:
         why: One line for each difference.
-        expected: What would have been right, as JSON for people.
-        received: What came.
+        expected: A message that would have matched, as JSON for people.
+        received: The message that came.
     """
 
     why: Sequence[str]
@@ -129,77 +90,48 @@ class StepMismatch:
     received: Mapping[str, Any] = attrs.field(factory=dict)
 
 
-class StepMatcher(abc.ABC):
-    """An expectation while it waits.
-
-    Attributes:
-        met: Whether it is fulfilled.
-    """
-
-    def __init__(self) -> None:
-        self.met = False
-
-    @abc.abstractmethod
-    def take(self, event: ReceivedEvent) -> StepMismatch | None:
-        """Look at what the client said; gives why it does not fit, None where it does."""
+StepMatcher: TypeAlias = Callable[[ReceivedEvent], StepMismatch | bool]
+"""Takes the next message: True if the expectation is met, False if it needs more, or the mismatch."""
 
 
 class Expectation(abc.ABC):
-    """A step that waits for what the client says."""
+    """A step that waits for messages of the client."""
 
     @property
     @abc.abstractmethod
     def title(self) -> str:
-        """What it waits for, in one line."""
+        """One line for reports."""
 
     @property
     @abc.abstractmethod
     def kinds(self) -> frozenset[str]:
-        """What it could be fulfilled by."""
+        """The kinds of messages that can meet it."""
 
     @abc.abstractmethod
     def matcher(self) -> StepMatcher:
-        """Begin to wait."""
+        """Return a fresh matcher."""
 
 
-# --- facts of a message that patterns may name beside its fields --------------------------------------------------
-
-
-def _content_text(content: LiveClientContent) -> str:
-    return "".join(text_of(turn) for turn in content.turns)
-
-
-def _instruction(setup: LiveClientSetup) -> str:
-    return text_of(setup.system_instruction)
-
-
-def _functions(setup: LiveClientSetup) -> list[str]:
-    return sorted(declared(setup))
-
-
-def _ids(response: LiveClientToolResponse) -> list[str]:
-    return sorted(item.id or "" for item in response.function_responses)
+# --- messages of the client -------------------------------------------------------------------------------------
 
 
 FACTS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "text": _content_text,
-    "instruction": _instruction,
-    "functions": _functions,
-    "ids": _ids,
+    "text": lambda content: "".join(text_of(turn) for turn in content.turns),
+    "instruction": lambda setup: text_of(setup.system_instruction),
+    "functions": lambda setup: sorted(declared_functions(setup)),
+    "ids": lambda response: sorted(item.id or "" for item in response.function_responses),
 }
-
-
-# --- expectations -----------------------------------------------------------------------------------------------
+"""Values computed from a message, for patterns beside those of its fields."""
 
 
 @attrs.frozen
 class Expect(Expectation):
-    """One message.
+    """Expect one message.
 
     Attributes:
-        kind: Which.
-        pattern: What its fields are like.
-        facts: What follows from its fields and is like: names of `FACTS`.
+        kind: Its kind.
+        pattern: Pattern for its fields.
+        facts: Patterns for the `FACTS` of it.
     """
 
     kind: str
@@ -208,113 +140,89 @@ class Expect(Expectation):
 
     @property
     def title(self) -> str:
-        """See `Expectation`."""
-        said = [f"{name}={brief(value)}" for name, value in self.facts.items()]
-        if not isinstance(self.pattern, Mapping):
-            said.append("as recorded")
+        words = [f"{name}={brief(value)}" for name, value in self.facts.items()]
+        if isinstance(self.pattern, Mapping):
+            words += [f"{name}={brief(value)}" for name, value in self.pattern.items()]
         else:
-            said += [f"{name}={brief(value)}" for name, value in self.pattern.items()]
-        return " ".join((f"expect {self.kind}", *said))
+            words.append("as recorded")
+        return " ".join((f"expect {self.kind}", *words))
 
     @property
     def kinds(self) -> frozenset[str]:
-        """See `Expectation`."""
         return frozenset((self.kind,))
 
     def matcher(self) -> StepMatcher:
-        """See `Expectation`."""
-        return _One(self)
+        return lambda event: self._mismatch(event) or True
 
-    def mismatch(self, event: ReceivedEvent) -> StepMismatch | None:
-        """Why an event does not fit, None where it does."""
+    def _mismatch(self, event: ReceivedEvent) -> StepMismatch | None:
         payload, kind = _payload(event), event_kind(event)
         received = as_json(event)
         comparison = Comparison()
         expected: Any = comparison.expected(self.pattern, payload if kind == self.kind else {}, self.kind)
         if kind != self.kind:
-            named = {f"({name})": Comparison().expected(pattern, None, "") for name, pattern in self.facts.items()}
-            return StepMismatch([f"expected {self.kind}, got {kind}"], {_wire(self.kind): expected} | named, received)
-        facts: dict[str, Any] = {}
+            facts = {f"({name})": Comparison().expected(pattern, None, "") for name, pattern in self.facts.items()}
+            return StepMismatch(
+                [f"expected {self.kind}, got {kind}"], {_json_key(self.kind): expected} | facts, received
+            )
+        facts = {}
         for name, pattern in self.facts.items():
             fact = FACTS[name](payload)
-            if name == "functions":  # those that are asked for have to be there, others may
+            if name == "functions":  # the setup may declare others too
                 missing = [each for each in pattern if each not in fact]
                 wanted = sorted({*fact, *missing})
                 if missing:
                     comparison.mismatches.append(f"setup.functions: expected {brief(missing)}, got {brief(fact)}")
-            else:  # responses come in any order
-                ordered = sorted(pattern) if name == "ids" else pattern
+            else:
+                ordered = sorted(pattern) if name == "ids" else pattern  # responses come in any order
                 wanted = comparison.expected(ordered, fact, f"{self.kind}.{name}")
-            if wanted != shown(fact):
+            if wanted != readable(fact):
                 facts[f"({name})"] = wanted
-                received[f"({name})"] = shown(fact)
-        return (
-            StepMismatch(comparison.report, {_wire(kind): expected} | facts, received)
-            if comparison.mismatches
-            else None
-        )
-
-
-class _One(StepMatcher):
-    def __init__(self, step: Expect) -> None:
-        super().__init__()
-        self._step = step
-
-    def take(self, event: ReceivedEvent) -> StepMismatch | None:
-        mismatch = self._step.mismatch(event)
-        self.met = mismatch is None
-        return mismatch
+                received[f"({name})"] = readable(fact)
+        if not comparison.mismatches:
+            return None
+        return StepMismatch(comparison.report, {_json_key(kind): expected} | facts, received)
 
 
 @attrs.frozen
 class ExpectAudio(Expectation):
-    """So much audio, in any number of messages.
+    """Expect audio, in any number of messages.
 
     Attributes:
-        seconds: How much at least.
+        seconds: Minimum length.
     """
 
     seconds: float
 
     @property
     def title(self) -> str:
-        """See `Expectation`."""
         return f"expect {self.seconds:g} s of audio"
 
     @property
     def kinds(self) -> frozenset[str]:
-        """See `Expectation`."""
         return frozenset(("realtime_input",))
 
     def matcher(self) -> StepMatcher:
-        """See `Expectation`."""
-        return _Listening(self)
+        missing = self.seconds
 
+        def match(event: ReceivedEvent) -> StepMismatch | bool:
+            nonlocal missing
+            if isinstance(event, RealtimeInputReceived):
+                blob = event.input.audio or next(iter(event.input.media_chunks), None)
+                audio = AudioFormat.parse(blob.mime_type or "", default_rate=INPUT_RATE) if blob else None
+                if blob is not None and audio is not None:
+                    missing -= audio.seconds(len(blob.data or b""))
+                    return missing <= 1e-6  # rounding errors of the sum
+            title = self.title.removeprefix("expect ")
+            why = f"{title} did not come: {missing:g} s are missing, got {event_kind(event)}"
+            wanted = {"realtimeInput": {"audio": {"mimeType": "<audio/pcm>", "data": "<audio>"}}}
+            return StepMismatch([why], wanted, as_json(event))
 
-class _Listening(StepMatcher):
-    def __init__(self, step: ExpectAudio) -> None:
-        super().__init__()
-        self._left = step.seconds
-        self._title = step.title
-
-    def take(self, event: ReceivedEvent) -> StepMismatch | None:
-        if isinstance(event, RealtimeInputReceived):
-            blob = event.input.audio or next(iter(event.input.media_chunks), None)
-            audio = AudioFormat.parse(blob.mime_type or "", default_rate=INPUT_RATE) if blob else None
-            if blob is not None and audio is not None:
-                self._left -= audio.seconds(len(blob.data or b""))
-                self.met = self._left <= 1e-6  # binary fractions
-                return None
-        why = (
-            f"{self._title.removeprefix('expect ')} did not come: {self._left:g} s are missing, got {event_kind(event)}"
-        )
-        wanted = {"realtimeInput": {"audio": {"mimeType": "<audio/pcm>", "data": "<audio>"}}}
-        return StepMismatch([why], wanted, as_json(event))
+        return match
 
 
 @attrs.frozen
 class AnyOrder(Expectation):
-    """Several expectations, whichever comes first.
+    """Expect several things in any order.
 
     Attributes:
         steps: The expectations.
@@ -324,46 +232,41 @@ class AnyOrder(Expectation):
 
     @property
     def title(self) -> str:
-        """See `Expectation`."""
         return f"expect in any order: {'; '.join(step.title.removeprefix('expect ') for step in self.steps)}"
 
     @property
     def kinds(self) -> frozenset[str]:
-        """See `Expectation`."""
         return frozenset[str]().union(*(step.kinds for step in self.steps))
 
     def matcher(self) -> StepMatcher:
-        """See `Expectation`."""
-        return _AnyOf(self)
+        unmet = [(step, step.matcher()) for step in self.steps]
+
+        def match(event: ReceivedEvent) -> StepMismatch | bool:
+            mismatches: list[StepMismatch] = []
+            for pair in unmet:
+                step, matcher = pair
+                result = matcher(event)
+                if not isinstance(result, StepMismatch):
+                    if result:
+                        unmet.remove(pair)
+                    return not unmet
+                # Report an expectation of the same kind: the client most likely meant that one.
+                mismatches.insert(0 if event_kind(event) in step.kinds else len(mismatches), result)
+            return mismatches[0]
+
+        return match
 
 
-class _AnyOf(StepMatcher):
-    def __init__(self, step: AnyOrder) -> None:
-        super().__init__()
-        self._open = [(each, each.matcher()) for each in step.steps]
-
-    def take(self, event: ReceivedEvent) -> StepMismatch | None:
-        mismatches: list[StepMismatch] = []
-        for pair in self._open:
-            step, matcher = pair
-            mismatch = matcher.take(event)
-            if mismatch is None:
-                if matcher.met:
-                    self._open.remove(pair)
-                self.met = not self._open
-                return None
-            # The one that was meant is most likely of the same kind.
-            mismatches.insert(0 if event_kind(event) in step.kinds else len(mismatches), mismatch)
-        return mismatches[0]
+# --- the beginning and the end of the connection ----------------------------------------------------------------
 
 
 @attrs.frozen
 class ExpectUpgrade:
-    """The request that opens the connection; its values are never shown, for they hold credentials.
+    """Expect the request that opens the connection. Reports never show its values: they contain credentials.
 
     Attributes:
-        path: What its path is like.
-        headers: What header fields are like, by name in lower case.
+        path: Pattern for its path.
+        headers: Patterns for header fields, by name in lower case.
     """
 
     path: Any = None
@@ -371,30 +274,29 @@ class ExpectUpgrade:
 
     @property
     def title(self) -> str:
-        """What it waits for, in one line."""
         names = (["path"] if self.path is not None else []) + list(self.headers)
         return f"expect upgrade{' with ' if names else ''}{', '.join(names)}"
 
     def mismatch(self, event: UpgradeRequested) -> StepMismatch | None:
-        """Why a request does not fit, None where it does."""
-        given = {"path": event.target.partition("?")[0], **dict(event.headers)}
-        asked = ({} if self.path is None else {"path": self.path}) | dict(self.headers)
+        """The reason why a request does not fit, or None."""
+        values = {"path": event.target.partition("?")[0], **dict(event.headers)}
+        patterns = ({} if self.path is None else {"path": self.path}) | dict(self.headers)
         why: list[str] = []
-        for name, pattern in asked.items():
+        for name, pattern in patterns.items():
             comparison = Comparison()
-            comparison.expected(pattern, given.get(name), name)
+            comparison.expected(pattern, values.get(name), name)
             if comparison.mismatches:
-                why.append(f"upgrade.{name}: {'is not as expected' if name in given else 'is missing'}")
+                why.append(f"upgrade.{name}: {'is not as expected' if name in values else 'is missing'}")
         return StepMismatch(why) if why else None
 
 
 @attrs.frozen
 class ExpectClose:
-    """The client ends the connection.
+    """Expect the client to end the connection.
 
     Attributes:
-        code: What its close code is like; 1006 stands for an end without a close frame.
-        reason: What its reason is like.
+        code: Pattern for the close code; 1006 means an end without a close frame.
+        reason: Pattern for the reason.
     """
 
     code: Any = ...
@@ -402,11 +304,10 @@ class ExpectClose:
 
     @property
     def title(self) -> str:
-        """What it waits for, in one line."""
         return f"expect close{'' if self.code is ... else f' with {brief(self.code)}'}"
 
     def mismatch(self, info: CloseInfo) -> StepMismatch | None:
-        """Why an end does not fit, None where it does."""
+        """The reason why this end does not fit, or None."""
         comparison = Comparison()
         comparison.expected(self.code, info.code, "close.code")
         if self.reason is not None:
@@ -414,6 +315,95 @@ class ExpectClose:
         if info.initiator is Initiator.LOCAL:
             comparison.mismatches.insert(0, "close: this end closed the connection, not the client")
         return StepMismatch(comparison.report) if comparison.mismatches else None
+
+
+# --- actions ----------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class SendStep:
+    """Send messages, all at once."""
+
+    messages: Sequence[LiveServerMessage]
+    title: str
+
+
+@attrs.frozen
+class SendRawStep:
+    """Send a WebSocket message as it is: `str` as text, `bytes` as binary."""
+
+    data: str | bytes
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        unit = "characters" if isinstance(self.data, str) else "bytes"
+        return self.name or f"send {len(self.data)} {unit} as they are"
+
+
+@attrs.frozen
+class WaitStep:
+    """Do nothing for some time; messages of the client wait meanwhile."""
+
+    seconds: float
+
+    @property
+    def title(self) -> str:
+        return f"wait {self.seconds:g} s"
+
+
+@attrs.frozen
+class LabelStep:
+    """A heading for reports."""
+
+    text: str
+
+    @property
+    def title(self) -> str:
+        return f"# {self.text}"
+
+
+@attrs.frozen
+class IgnoreStep:
+    """Accept messages of these kinds at any time from here on."""
+
+    kinds: frozenset[str]
+
+    @property
+    def title(self) -> str:
+        return f"ignore {', '.join(sorted(self.kinds))}"
+
+
+@attrs.frozen
+class CloseStep:
+    """Close the connection."""
+
+    code: int
+    reason: str
+
+    @property
+    def title(self) -> str:
+        return f"close with {self.code}"
+
+
+@attrs.frozen
+class DropStep:
+    """End the connection without a close frame, as a lost network does."""
+
+    title: str = "drop"
+
+
+@attrs.frozen
+class RejectStep:
+    """Refuse the upgrade."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+
+    @property
+    def title(self) -> str:
+        return f"reject with {self.status}"
 
 
 Step: TypeAlias = (

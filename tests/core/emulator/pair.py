@@ -59,7 +59,7 @@ class Pair:
             self.run()
 
     def run(self) -> list[ev.Event]:
-        """Move bytes until nothing moves; gives the client's new events."""
+        """Move bytes until nothing moves; return the client's new events."""
         new: list[ev.Event] = []
         moved = True
         while moved:
@@ -88,7 +88,7 @@ class Pair:
         return new
 
     def wait(self, seconds: float) -> list[ev.Event]:
-        """Let time pass, stopping wherever one of the ends has something to do."""
+        """Let time pass, stopping at every deadline of both ends."""
         assert self.now is not None
         end = self.now + seconds
         new: list[ev.Event] = []
@@ -120,14 +120,14 @@ class Pair:
         return self.run()
 
     def raw(self, message: str | dict[str, Any]) -> list[ev.Event]:
-        """Send what the client's own rules would not let through."""
+        """Send a message that the client would refuse to send."""
         text = message if isinstance(message, str) else json.dumps(message)
         self.client._link.send_text(text.encode())
         return self.run()
 
 
 class Raw:
-    """A client without rules of its own: a WebSocket, JSON in, JSON out."""
+    """A client without protocol rules: a WebSocket with JSON in and out."""
 
     def __init__(self, server: Emulator | None = None, endpoint: Endpoint = GEMINI) -> None:
         request = HandshakeRequest(host="localhost", target=endpoint.target, headers=endpoint.headers)

@@ -1,4 +1,4 @@
-"""What a test writes into its text to make something happen."""
+"""The commands of the echo model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_slow() -> None:
         assert said(pair.text("/slow 2") + pair.wait(2)) == "I am taking my time."
 
 
-def test_slow_does_not_depend_on_how_the_clock_ticks() -> None:
+def test_slow_does_not_depend_on_clock_steps() -> None:
     with connected() as pair:
         pair.text("/slow 4 one two three four")
         pair.now = (pair.now or 0) + 100
@@ -51,7 +51,7 @@ def test_several_commands() -> None:
         )
 
 
-def test_what_is_no_command_is_said() -> None:
+def test_unknown_commands_are_said() -> None:
     with connected() as pair:
         assert said(pair.text("/nonsense\n/drop")) == "/nonsense\n/drop"
 
@@ -78,7 +78,7 @@ def test_lifetime() -> None:
         assert closed(pair)[0] == 1011
 
 
-def test_a_notice_as_long_as_the_lifetime_comes_at_once_and_none_never() -> None:
+def test_a_notice_of_the_whole_lifetime_or_none() -> None:
     with connected(emulator(lifetime=10.0)) as pair:
         (away,) = of(pair.wait(0), ev.GoAway)
         assert away.time_left == 10.0
@@ -102,7 +102,7 @@ def test_drop() -> None:
         pair.wait(5)
 
 
-def test_a_dropped_connection_writes_what_it_had_first() -> None:
+def test_a_drop_sends_earlier_messages_first() -> None:
     with connected() as pair:
         pair.client.send_realtime_input(text="/wait 0\nlast words\n/drop")
         pair.server.receive_data(pair.client.data_to_send())
@@ -190,7 +190,7 @@ def test_code_and_grounding() -> None:
         assert said(new) == "Parrots repeat what they hear."
 
 
-def test_commands_are_spoken_where_the_answer_is_audio() -> None:
+def test_commands_in_an_audio_session() -> None:
     with connected(config=AUDIO) as pair:
         assert transcript(pair.text("/system")) == "There is no system instruction."
         assert pair.client.turn is TurnState.GENERATED

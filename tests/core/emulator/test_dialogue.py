@@ -67,14 +67,14 @@ def test_fragments_join_to_the_text(text: str, pieces: list[str] | None) -> None
             assert got == pieces
 
 
-def test_no_text_means_go_on() -> None:
+def test_an_empty_text_asks_to_go_on() -> None:
     with connected() as pair:
         pair.client.send_client_content(None)
         assert said(pair.run()) == "Go on."
 
 
 @pytest.mark.parametrize("endpoint", [GEMINI, VERTEX], ids=["gemini", "vertex"])
-def test_audio_answer_has_a_voice_a_transcript_and_an_end_when_it_was_played(endpoint: object) -> None:
+def test_an_audio_answer_has_voice_and_transcript_and_ends_when_played(endpoint: object) -> None:
     with connected(config=AUDIO, endpoint=endpoint) as pair:
         start = pair.now or 0.0
         new = pair.content("hello brave new world")
@@ -122,7 +122,7 @@ def test_dialects() -> None:
         assert pair.client.usage.last.response_token_count
 
 
-def test_audio_is_the_default_modality_and_transcripts_are_not() -> None:
+def test_audio_is_the_default_without_transcripts() -> None:
     with connected(config=None) as pair:
         new = pair.text("hi")
         assert pcm(new)
@@ -133,7 +133,7 @@ def test_audio_is_the_default_modality_and_transcripts_are_not() -> None:
 
 
 @pytest.mark.parametrize("speed", [1.0, 4.0])
-def test_audio_may_be_paced(speed: float) -> None:
+def test_paced_audio(speed: float) -> None:
     with connected(emulator(speed=speed), AUDIO) as pair:
         new = pair.content("one two three four five six seven")
         assert len(of(new, ev.AudioChunk)) == 1
@@ -145,12 +145,12 @@ def test_audio_may_be_paced(speed: float) -> None:
             assert pcm(at_once.content("one two three four five six seven")) == audio
 
 
-def test_the_turn_need_not_be_held() -> None:
+def test_turns_may_end_before_playback() -> None:
     with connected(emulator(hold_turn_complete=False), AUDIO) as pair:
         assert names(pair.text("hi"))[-3:] == ["GenerationComplete", "TurnComplete", "UsageUpdated"]
 
 
-def test_new_content_interrupts_and_only_what_was_sent_is_remembered() -> None:
+def test_an_interruption_keeps_only_what_was_sent() -> None:
     with connected(emulator(speed=1.0), AUDIO) as pair:
         pair.content("alpha beta gamma delta epsilon zeta eta theta iota kappa")
         pair.wait(0.5)
@@ -165,14 +165,14 @@ def test_new_content_interrupts_and_only_what_was_sent_is_remembered() -> None:
         assert "GenerationComplete" not in names(pair.events)[: names(pair.events).index("Interrupted")]
 
 
-def test_interruption_while_the_audio_still_plays() -> None:
+def test_interruption_during_playback() -> None:
     with connected(config=AUDIO) as pair:
         assert names(pair.content("one two three"))[-1] == "GenerationComplete"
         new = pair.text("no")
         assert names(new)[:3] == ["Interrupted", "TurnComplete", "UsageUpdated"]
 
 
-def test_no_interruption_makes_answers_queue() -> None:
+def test_answers_queue_without_interruption() -> None:
     config = {**AUDIO, "realtime_input_config": {"activity_handling": "NO_INTERRUPTION"}}
     with connected(config=config) as pair:
         pair.text("first")
@@ -250,7 +250,7 @@ def test_prompt_tokens_grow() -> None:
         assert [(d.modality, d.token_count) for d in second.prompt_tokens_details] == [(MediaModality.TEXT, 30)]
 
 
-def test_thoughts_are_shown_where_they_are_asked_for() -> None:
+def test_thoughts_are_sent_on_request() -> None:
     with connected(config={**TEXT, "thinking_config": {"include_thoughts": True}}) as pair:
         new = pair.text("hi there")
         assert "".join(chunk.text for chunk in of(new, ev.TextChunk) if chunk.thought)
@@ -265,7 +265,7 @@ def test_thoughts_are_shown_where_they_are_asked_for() -> None:
         assert of(new, ev.UsageUpdated)[0].usage.thoughts_token_count is None
 
 
-def test_nothing_is_counted_where_there_is_nothing() -> None:
+def test_empty_counts_are_left_out() -> None:
     raw = Raw()
     raw.send('{"setup": {"model": "models/m"}}')
     *_, last = raw.send('{"clientContent": {"turns": [{"parts": [{"text": "/wait 0"}]}], "turnComplete": true}}')
@@ -305,7 +305,7 @@ def test_the_echo_model_may_be_off() -> None:
         assert names(pair.run()) == ["TurnStarted", "TextChunk"]
 
 
-def test_long_text_is_not_read_for_ever() -> None:
+def test_the_audio_of_a_long_text_is_bounded() -> None:
     with connected(emulator(max_speech=2.0), AUDIO) as pair:
         new = pair.text("word " * 200)
         assert transcript(new) == "word " * 200

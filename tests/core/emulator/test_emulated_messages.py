@@ -1,4 +1,4 @@
-"""The emulator over whole messages: the same emulation as over bytes, on another machine."""
+"""The emulator over whole messages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TEXT = {"response_modalities": ["TEXT"]}
 
 
 class Pair:
-    """Both ends, joined by their actions."""
+    """A client and a server, joined by their actions."""
 
     def __init__(self, emulator: Emulator, endpoint: Endpoint = ENDPOINT) -> None:
         self.client = MessageConnection.client(endpoint, TEXT, model="m")
@@ -121,7 +121,7 @@ def test_a_key_that_is_not_valid() -> None:
 
 
 class Dropping:
-    """Says something and lets the transport break."""
+    """Says something, then drops the connection."""
 
     def on_text(self, turn: UserTurn) -> Iterator[ModelAction]:
         yield Say("going")
@@ -156,7 +156,7 @@ def test_a_drop_on_purpose() -> None:
 
 
 @pytest.mark.parametrize("how", ["closed", "failed"])
-def test_what_was_said_before_a_drop_may_come_too_late(how: str) -> None:
+def test_messages_before_a_drop_may_be_too_late(how: str) -> None:
     server = dropped()
     if how == "closed":
         server.closed()
@@ -166,7 +166,7 @@ def test_what_was_said_before_a_drop_may_come_too_late(how: str) -> None:
     assert server.buffered_out == 0
 
 
-def test_verbs() -> None:
+def test_commands_are_forwarded() -> None:
     pair = Pair(Emulator())
     pair.server.send(LiveServerMessage())
     pair.server.accept()

@@ -1,4 +1,4 @@
-"""Messages that are valid, nearly valid, or not at all: nothing raises, and who is still connected gets an answer."""
+"""Valid, nearly valid and invalid messages: nothing raises, and every open connection still answers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ KNOWN_CODES = {1000, 1002, 1003, 1006, 1007, 1008, 1009, 1011, 1234, 4000}
 
 @st.composite
 def mutated(draw: st.DrawFn, base: Any) -> Any:
-    """A message with something in it replaced, removed or added."""
+    """A message with a member replaced, removed or added."""
     value = copy.deepcopy(draw(st.sampled_from(base)))
     for _ in range(draw(st.integers(0, 2))):
         at = value
@@ -70,7 +70,7 @@ def mutated(draw: st.DrawFn, base: Any) -> Any:
 
 @st.composite
 def texts(draw: st.DrawFn, base: Any) -> bytes:
-    """The bytes of such a message, sometimes with a few of them changed or cut."""
+    """The bytes of such a message, some of them changed or cut off."""
     text = json.dumps(draw(mutated(base))).encode()
     if draw(st.integers(0, 9)) == 0:
         at = draw(st.integers(0, len(text)))
@@ -79,7 +79,7 @@ def texts(draw: st.DrawFn, base: Any) -> bytes:
 
 
 @given(data=st.data())
-def test_whatever_is_sent(data: st.DataObject) -> None:
+def test_any_message_is_safe(data: st.DataObject) -> None:
     endpoint = data.draw(st.sampled_from([GEMINI, VERTEX]))
     raw = Raw(emulator(), endpoint)
     model = endpoint.model_path("m")

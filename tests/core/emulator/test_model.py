@@ -1,4 +1,4 @@
-"""A model of one's own."""
+"""Custom models."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from live_protocol.states import TurnState
 
 
 class Scripted:
-    """Answers with what it is given; remembers what it is asked."""
+    """Answers with prepared actions, and records its turns."""
 
     def __init__(self, *actions: ModelAction, responses: Iterable[ModelAction] = ()) -> None:
         self.actions = actions
@@ -109,7 +109,7 @@ def test_show_and_send() -> None:
     assert of(new, ev.WaitingForInput)
 
 
-def test_nothing_is_a_turn_too() -> None:
+def test_a_turn_without_actions() -> None:
     _, new = run()
     assert names(new) == ["TurnStarted", "GenerationComplete", "TurnComplete", "UsageUpdated"]
 
@@ -146,7 +146,7 @@ def test_cancel_by_id() -> None:
     assert not of(pair.text("go"), ev.ToolCallCancelled)
 
 
-def test_a_call_after_a_wait_while_another_is_answered() -> None:
+def test_a_call_after_a_wait_while_another_gets_its_answer() -> None:
     model = Scripted(Call("f"), Wait(2.0), Say("x"), responses=[Say("thanks")])
     pair = Pair(Emulator(model))
     (call,) = of(pair.text("go"), ev.ToolCallRequested)
@@ -166,7 +166,7 @@ def test_endings() -> None:
     assert pair.client.close_info is not None
 
 
-def test_what_a_model_gets() -> None:
+def test_the_turn_that_a_model_gets() -> None:
     model = Scripted(responses=[Say("ok")])
     config = {
         **TEXT,
@@ -190,7 +190,7 @@ def test_what_a_model_gets() -> None:
     assert UserTurn().system_instruction == ""
 
 
-def test_a_response_is_asked_about() -> None:
+def test_a_model_gets_tool_responses() -> None:
     model = Scripted(Call("f", {"x": 1}), responses=[Say("ok")])
     pair = Pair(Emulator(model))
     (call,) = of(pair.text("go"), ev.ToolCallRequested)
@@ -210,7 +210,7 @@ def test_the_echo_model_without_a_response() -> None:
     assert said_nothing == Say("null")
 
 
-def test_what_a_model_raises_comes_out() -> None:
+def test_exceptions_of_a_model_propagate() -> None:
     class Broken(Scripted):
         def on_text(self, turn: UserTurn) -> Iterator[ModelAction]:
             yield Wait(1.0)
@@ -265,12 +265,12 @@ def test_a_function_is_a_model() -> None:
         (type("Mute", (), {"on_text": lambda self, turn: [], "__call__": lambda self, turn: []})(), "on_speech, on_"),
     ],
 )
-def test_what_is_no_model(model: Any, why: str) -> None:
+def test_objects_that_are_not_models(model: Any, why: str) -> None:
     with pytest.raises(InvalidMessage, match=why):
         Emulator(model)
 
 
-def test_a_model_that_is_cut_short_hears_of_it() -> None:
+def test_an_interrupted_model_is_closed() -> None:
     told: list[str] = []
 
     def model(turn: UserTurn) -> Iterator[ModelAction]:
@@ -294,7 +294,7 @@ def test_a_model_that_is_cut_short_hears_of_it() -> None:
     assert told[5:] == ["end"]  # with its connection
 
 
-def test_a_model_that_is_cut_short_while_a_call_runs() -> None:
+def test_a_model_interrupted_during_a_call() -> None:
     told: list[str] = []
 
     def model(turn: UserTurn) -> Iterator[ModelAction]:
@@ -311,7 +311,7 @@ def test_a_model_that_is_cut_short_while_a_call_runs() -> None:
     assert of(pair.events, ev.ToolCallCancelled)[0].call_id == call.call.id
 
 
-def test_a_message_that_is_too_large_is_a_fault_of_the_service() -> None:
+def test_a_message_that_is_too_large_closes_with_1011() -> None:
     big = LiveServerMessage(extra={"x": "y" * 2000})
     model = Scripted(Say("a"), Send(big), Say("b"), Close(4000))
     pair = Pair(Emulator(model, limits=Limits(max_send=1000)))

@@ -41,7 +41,7 @@ def leave(pair: Pair) -> str:
     return pair.client.resumption.handle
 
 
-def test_of_a_long_history_the_beginning_is_forgotten() -> None:
+def test_a_long_history_loses_its_beginning() -> None:
     server = emulator(max_history=3)
     config = {**TEXT, "session_resumption": {}}
     pair = Pair(server, config)
@@ -83,7 +83,7 @@ def test_a_resumed_session_remembers() -> None:
     assert said(pair.text("/history")) == "user: my name is Ada\nmodel: my name is Ada"
 
 
-def test_an_older_handle_has_lost_what_came_after_it() -> None:
+def test_an_older_handle_forgets_later_turns() -> None:
     server = Emulator()
     pair = open_pair(server)
     pair.text("one")
@@ -96,7 +96,7 @@ def test_an_older_handle_has_lost_what_came_after_it() -> None:
     assert said(open_pair(server, newer).text("/history")).startswith("user: one\nmodel: one\nuser: /history")
 
 
-def test_the_generation_in_flight_is_not_continued() -> None:
+def test_an_unfinished_generation_is_not_continued() -> None:
     server = Emulator()
     pair = open_pair(server)
     pair.text("/slow 10 one two")
@@ -118,7 +118,7 @@ def test_pending_calls_survive() -> None:
     assert said(pair.run()) == '{"late": 1}'
 
 
-def test_a_handle_goes_back_to_before_answers_too() -> None:
+def test_an_older_handle_forgets_answers_too() -> None:
     server = Emulator()
     tools = [{"function_declarations": [{"name": "f", "behavior": "NON_BLOCKING"}]}]
     pair = open_pair(server, tools=tools)
@@ -133,7 +133,7 @@ def test_a_handle_goes_back_to_before_answers_too() -> None:
     assert said(pair.run()) == '{"late": 1}'
 
 
-def test_a_resume_while_the_old_connection_lives() -> None:
+def test_resuming_while_the_old_connection_is_open() -> None:
     server = Emulator()
     pair = open_pair(server)
     handle = pair.client.resumption.handle
@@ -146,7 +146,7 @@ def test_a_resume_while_the_old_connection_lives() -> None:
     assert open_pair(server, handle).text("hi")
 
 
-def test_handles_that_are_not_known() -> None:
+def test_unknown_handles() -> None:
     answer = (1008, "BidiGenerateContent session not found")
     assert closed(open_pair(Emulator(), "nobody")) == answer
     server = emulator(max_handles=2)

@@ -1,4 +1,4 @@
-"""Whatever a client sends, nothing raises, nothing hangs, and the same input gives the same output."""
+"""Arbitrary conversations: nothing raises, nothing hangs, and the same input gives the same output."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_any_conversation(seed: int) -> None:
 
 
 @pytest.mark.parametrize("config", [TEXT, AUDIO], ids=["text", "audio"])
-def test_many_turns_take_no_more_memory_than_some(config: dict[str, Any], length: Callable[[int, int], int]) -> None:
+def test_memory_does_not_grow_with_turns(config: dict[str, Any], length: Callable[[int, int], int]) -> None:
     server = emulator(max_history=20, max_handles=20)
     pair = Pair(server, {**config, "session_resumption": {}})
     turns = length(200, 5000)
@@ -181,7 +181,7 @@ def test_bytes_one_by_one() -> None:
     assert drive(1) == drive(7) == drive(1 << 20)
 
 
-def test_many_ticks_or_one() -> None:
+def test_the_size_of_clock_steps_does_not_matter() -> None:
     def drive(step: float) -> list[tuple[str, Any]]:
         pair = Pair(emulator(speed=2.0, lifetime=30.0, go_away_notice=5.0), None)
         pair.content("one two three four five six seven eight nine ten")
@@ -197,7 +197,7 @@ def test_many_ticks_or_one() -> None:
     assert drive(40.0) == drive(0.05)
 
 
-def test_events_that_nobody_takes_are_not_answered() -> None:
+def test_events_are_answered_only_when_taken() -> None:
     client = LiveConnection.client(GEMINI, TEXT, model="m", timeouts=QUIET)
     server = Emulator().connection()
     server.receive_data(client.data_to_send())

@@ -1,4 +1,4 @@
-"""What the service refuses in a setup, word by word, and when it answers."""
+"""Refusals of a setup in the service's words, and the time of the answer."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def unknown(name: str, path: str) -> tuple[int, str]:
 
 
 def refused(setup: str, endpoint: Endpoint = GEMINI, server: Emulator | None = None) -> tuple[int, str]:
-    """The answer to a setup that the client's own rules would not let through."""
+    """The answer to a setup that a `LiveConnection` would refuse to send."""
     raw = Raw(server, endpoint)
     assert raw.send(setup) == []
     return raw.code, raw.reason
@@ -110,7 +110,7 @@ def test_modalities(wanted: str, listed: str) -> None:
     assert reason.startswith(text)
 
 
-def test_native_audio_models_do_not_write() -> None:
+def test_native_audio_models_do_not_answer_with_text() -> None:
     code, reason = closed(Pair(config=TEXT, model="gemini-2.5-flash-native-audio-preview"))
     assert code == 1007
     assert "(TEXT) is not supported by the model." in reason
@@ -213,7 +213,7 @@ def test_messages_sent_before_the_answer() -> None:
     assert said(new) == "hiho"
 
 
-def test_the_answer_may_take_its_time_or_never_come() -> None:
+def test_the_answer_may_be_late_or_missing() -> None:
     pair = Pair(emulator(setup_delay=0.4), start=None)
     assert not of(pair.events, ev.SetupComplete)
     pair.now = 50.0
@@ -228,7 +228,7 @@ def test_the_answer_may_take_its_time_or_never_come() -> None:
     assert getattr(failed.error, "which", None) is Deadline.SETUP
 
 
-def test_a_delayed_answer_to_a_client_that_has_gone() -> None:
+def test_a_delayed_answer_after_the_client_left() -> None:
     pair = Pair(emulator(setup_delay=5.0))
     pair.client.close()
     pair.run()
@@ -252,7 +252,7 @@ def test_what_else_is_accepted() -> None:
     assert said(Pair(config=full).text("hi")) == "hi"
 
 
-def test_names_of_enums_are_read_in_either_case_and_numbers_are_taken() -> None:
+def test_enum_names_have_either_case_and_numbers_pass() -> None:
     declared = '"tools": [{"functionDeclarations": [{"name": "f", "parameters": {"type": "object"}}]}]'
     coverage = '"realtimeInputConfig": {"turnCoverage": 2, "activityHandling": "no_interruption"}'
     assert Raw().send(setup(f"{declared}, {coverage}")) == [{"setupComplete": {}}]
@@ -289,7 +289,7 @@ def test_schemas_of_older_models(model: str, answer: tuple[int, str] | None) -> 
         ),
     ],
 )
-def test_later_messages_are_checked_as_well(message: str, answer: tuple[int, str]) -> None:
+def test_later_messages_are_checked_too(message: str, answer: tuple[int, str]) -> None:
     pair = Pair()
     pair.raw(message)
     assert closed(pair) == answer

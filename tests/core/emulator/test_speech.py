@@ -81,7 +81,7 @@ def test_text_answer_to_speech() -> None:
         assert said(hear(pair, speech(0.5) + silence(0.6))) == "[0.5 s of speech]"
 
 
-def test_the_transcriber_may_be_set() -> None:
+def test_another_transcriber() -> None:
     rates = []
 
     def transcriber(data: bytes, rate: int) -> str:
@@ -93,7 +93,7 @@ def test_the_transcriber_may_be_set() -> None:
         assert rates == [8000]
 
 
-def test_how_the_stream_is_cut_does_not_matter() -> None:
+def test_chunk_sizes_do_not_matter() -> None:
     data = silence(0.31) + speech(0.7) + silence(0.2) + speech(0.4) + silence(0.7) + speech(0.3) + silence(0.6)
     answers = []
     for seed in range(6):
@@ -110,7 +110,7 @@ def test_how_the_stream_is_cut_does_not_matter() -> None:
     assert len(set(answers)) == 1
 
 
-def test_what_is_said_in_one_message_is_one_turn() -> None:
+def test_speech_in_one_message_is_one_turn() -> None:
     # As recorded: the service answers several utterances in one piece of audio once, and interrupts nothing.
     two = speech(0.5) + silence(0.6) + speech(0.3) + silence(0.6)
     with connected(config={**AUDIO, "input_audio_transcription": {}}) as pair:
@@ -208,7 +208,7 @@ def test_audio_stream_end_flushes() -> None:
         assert pair.run() == []
 
 
-def test_a_stream_that_stops_ends_the_speech() -> None:
+def test_a_paused_stream_ends_speech() -> None:
     with connected() as pair:
         hear(pair, speech(0.5))
         assert pair.wait(0.9) == []
@@ -264,7 +264,7 @@ def test_manual_activity() -> None:
         assert said(pair.run()) == "[2.5 s of speech]"
 
 
-def test_manual_activity_interrupts_and_may_hold_text() -> None:
+def test_manual_activity_interrupts_and_may_contain_text() -> None:
     with connected(config={**AUDIO, **MANUAL}) as pair:
         pair.text("one two three")
         pair.client.send_realtime_input(activity_start=True)
@@ -301,7 +301,7 @@ def test_activity_with_automatic_detection(member: str) -> None:
         )
 
 
-def test_the_rate_must_stay() -> None:
+def test_the_rate_must_not_change() -> None:
     with connected() as pair:
         hear(pair, silence(0.1, 24_000), 24_000)
         pair.raw('{"realtimeInput": {"audio": {"mimeType": "audio/pcm;rate=16000"}}}')
@@ -312,7 +312,7 @@ def test_the_rate_must_stay() -> None:
 
 
 @pytest.mark.parametrize("mime_type", ["audio/mp3", "", "audio/pcm;rate=16000;channels=2"])
-def test_audio_that_is_no_pcm(mime_type: str) -> None:
+def test_audio_that_is_not_pcm(mime_type: str) -> None:
     with connected() as pair:
         pair.raw({"realtimeInput": {"audio": {"mimeType": mime_type, "data": "AAAA"}}})
         assert closed(pair) == (1007, "Request contains an invalid argument.")
@@ -330,7 +330,7 @@ def test_the_deprecated_form_of_audio_and_several_members() -> None:
         assert (MediaModality.IMAGE, 258) in [(d.modality, d.token_count) for d in usage.prompt_tokens_details]
 
 
-def test_messages_without_content_are_nothing() -> None:
+def test_empty_messages_do_nothing() -> None:
     with connected() as pair:
         assert pair.raw('{"realtimeInput": {}}') == []
         assert messages(pair.text("x"))

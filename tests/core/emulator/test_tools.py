@@ -1,4 +1,4 @@
-"""Function calls: blocking and not, cancelled, answered late, twice, or never asked for."""
+"""Function calls: blocking, non-blocking and cancelled; late, repeated and unsolicited answers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def respond(pair: Pair, call_id: str | None, response: Any = None, **fields: Any
 
 
 def late_response(call_id: str) -> dict[str, Any]:
-    """A response that the client's own table of calls would not let through."""
+    """A response that a `LiveConnection` would refuse to send."""
     return {"toolResponse": {"functionResponses": [{"id": call_id, "name": "f", "response": {}}]}}
 
 
@@ -69,7 +69,7 @@ def test_a_blocking_call() -> None:
         assert history[1:] == ["model: call f", "user: response f", 'model: {"output": "cold"}']
 
 
-def test_what_was_said_before_the_call_comes_first() -> None:
+def test_text_before_a_call_comes_first() -> None:
     with connected(emulator(announce_calls=False), BLOCKING) as pair:
         new = pair.text("/wait 0\nlet me see\n/call f")
         assert names(new) == ["TurnStarted", "TextChunk", "TextChunk", "ToolCallRequested"]
@@ -188,7 +188,7 @@ def test_interaction_status_while_a_call_runs() -> None:
         (GEMINI, ""),
     ],
 )
-def test_responses_that_fit_no_call(endpoint: Endpoint, response: str) -> None:
+def test_responses_without_a_call(endpoint: Endpoint, response: str) -> None:
     with connected(config=BLOCKING, endpoint=endpoint) as pair:
         pair.text("/call f")
         pair.raw('{"toolResponse": {"functionResponses": [' + response + "]}}")
@@ -224,7 +224,7 @@ def test_vertex_calls_without_ids() -> None:
         assert said(new) == "never mind"
 
 
-def test_scheduling_on_a_model_that_has_none() -> None:
+def test_scheduling_on_a_model_without_it() -> None:
     config = {**NON_BLOCKING, "thinking_config": {"thinking_level": "LOW"}}
     with connected(config=config, model="gemini-3.8-live-extended-thinking") as pair:
         (call,) = calls(pair.text("/call f"))
@@ -232,7 +232,7 @@ def test_scheduling_on_a_model_that_has_none() -> None:
         assert closed(pair) == (1007, "Function response scheduling is not supported for this model")
 
 
-def test_calls_of_models_that_do_not_wait() -> None:
+def test_models_that_do_not_wait() -> None:
     for server, behavior, turn in (
         (emulator(blocking_calls=False), None, TurnState.IDLE),
         (emulator(blocking_calls=False), "UNSPECIFIED", TurnState.IDLE),
@@ -254,7 +254,7 @@ def test_extended_thinking_never_waits() -> None:
     assert closed(Pair(config={**tools(f="BLOCKING"), **level}, model=model)) == INVALID
 
 
-def test_many_cancelled_calls_are_not_remembered_for_ever() -> None:
+def test_the_memory_of_cancelled_calls_is_bounded() -> None:
     with connected(config=NON_BLOCKING) as pair:
         (first,) = calls(pair.text("/call f"))
         pair.text("/cancel")
@@ -265,7 +265,7 @@ def test_many_cancelled_calls_are_not_remembered_for_ever() -> None:
         assert closed(pair) == INVALID
 
 
-def test_the_echo_model_may_be_off_and_calls_sent_by_hand() -> None:
+def test_calls_sent_by_hand_without_an_echo_model() -> None:
     with connected(emulator(echo=False), {**AUDIO}) as pair:
         pair.raw(late_response("x"))
         assert closed(pair) == INVALID
@@ -278,7 +278,7 @@ def test_ids_from_entropy() -> None:
         assert call.id == "abababab-abab-4bab-abab-abababababab"
 
 
-def test_a_queued_answer_comes_even_if_the_user_says_nothing_after_all() -> None:
+def test_a_queued_answer_comes_after_a_false_start() -> None:
     detection = {"automatic_activity_detection": {"disabled": True}}
     config = {**NON_BLOCKING, "response_modalities": ["AUDIO"], "realtime_input_config": detection}
     with connected(config=config) as pair:

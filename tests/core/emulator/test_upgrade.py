@@ -1,4 +1,4 @@
-"""The upgrade and the credential: what is refused where."""
+"""Refusals of upgrades and credentials."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_other_paths(target: str) -> None:
     assert error["status"] == "NOT_FOUND"
 
 
-def test_vertex_wants_a_token_at_the_upgrade() -> None:
+def test_vertex_needs_a_token_at_the_upgrade() -> None:
     target = VERTEX.target
     for headers in (
         [],
@@ -105,7 +105,7 @@ def test_vertex_wants_a_token_at_the_upgrade() -> None:
         ("exhausted", 1011, "You exceeded your current quota, please check your plan and billing details."),
     ],
 )
-def test_gemini_tells_after_setup(key: str, code: int, reason: str) -> None:
+def test_gemini_refuses_after_setup(key: str, code: int, reason: str) -> None:
     for endpoint in (Endpoint.gemini(api_key=key), Endpoint.gemini(api_key=key, key_in_query=True)):
         pair = Pair(endpoint=endpoint)
         assert "Connected" in names(pair.events)
@@ -147,7 +147,7 @@ def mint(server: Emulator, now: float = 1000.0, **fields: Any) -> str:
     return name
 
 
-def test_a_token_is_good_for_one_session() -> None:
+def test_a_token_starts_one_session() -> None:
     server = Emulator()
     name = mint(server)
     assert with_token(server, name).text("hi")
@@ -172,7 +172,7 @@ def test_uses() -> None:
     assert closed(with_token(server, name)) == SPENT
 
 
-def test_resuming_is_no_use_and_a_refused_setup_neither() -> None:
+def test_resuming_and_refused_setups_do_not_count_as_uses() -> None:
     server = Emulator()
     name = mint(server)
     assert closed(with_token(server, name, model="missing"))[0] == 1008
@@ -214,7 +214,7 @@ def test_times() -> None:
         ({"field_mask": "generationConfig.x", "bidi_generate_content_setup": LiveClientSetup()}, "field_mask"),
     ],
 )
-def test_requests_that_are_refused(fields: dict[str, Any], path: str) -> None:
+def test_refused_token_requests(fields: dict[str, Any], path: str) -> None:
     with pytest.raises(InvalidMessage) as caught:
         Emulator().mint_token(AuthTokenCreateRequest(**fields), 0.0, wall=WALL)
     assert caught.value.path == path
@@ -229,7 +229,7 @@ def locked(**fields: Any) -> LiveClientSetup:
     return LiveClientSetup(model="models/locked", **fields)
 
 
-def test_a_locked_setup_replaces_the_client_s() -> None:
+def test_a_locked_setup_replaces_that_of_the_client() -> None:
     server = Emulator()
     setup = locked(generation_config=GenerationConfig(response_modalities=[Modality.TEXT]))
     name = mint(server, bidi_generate_content_setup=setup)
@@ -241,7 +241,7 @@ def test_a_locked_setup_replaces_the_client_s() -> None:
     assert with_token(server, name, model="missing").text("hi")
 
 
-def test_a_locked_setup_may_ask_for_resumption_itself() -> None:
+def test_a_locked_setup_may_request_resumption() -> None:
     server = Emulator()
     setup = locked(session_resumption=SessionResumptionConfig())
     name = mint(server, bidi_generate_content_setup=setup)
@@ -282,7 +282,7 @@ def test_a_mask_locks_some_fields() -> None:
 # --- ids --------------------------------------------------------------------------------------------------------
 
 
-def test_ids_count_up_or_follow_from_entropy() -> None:
+def test_ids_count_up_or_use_entropy() -> None:
     def ids(server: Emulator) -> list[Any]:
         pair = Pair(server, {**TEXT, "session_resumption": {}}, VERTEX)
         (complete,) = of(pair.events, ev.SetupComplete)
@@ -301,7 +301,7 @@ def test_ids_count_up_or_follow_from_entropy() -> None:
 # --- the machine ------------------------------------------------------------------------------------------------
 
 
-def test_it_looks_like_a_connection() -> None:
+def test_an_emulated_connection_has_the_members_of_a_connection() -> None:
     with connected() as pair:
         server = pair.server
         assert repr(server) == "<EmulatedConnection OPEN READY turn=IDLE>"
@@ -323,14 +323,14 @@ def test_it_looks_like_a_connection() -> None:
         pair.wait(100)
 
 
-def test_a_client_that_is_gone_before_its_request_is_looked_at() -> None:
+def test_a_client_that_leaves_before_the_upgrade() -> None:
     pair = Pair(connect=False)
     pair.server.receive_data(pair.client.data_to_send())
     pair.server.transport_failed("reset")
     assert names(list(pair.server.events())) == ["UpgradeRequested", "ConnectionFailed", "ConnectionClosed"]
 
 
-def test_messages_that_come_with_the_close_are_not_answered() -> None:
+def test_messages_that_arrive_with_the_close_get_no_answer() -> None:
     with connected() as pair:
         pair.client.send_realtime_input(text="hi")
         pair.client.close()

@@ -1,4 +1,4 @@
-"""The emulator's own change of a sample rate, measured beside soxr."""
+"""The emulator's rate conversion, measured against soxr."""
 
 from __future__ import annotations
 

@@ -324,7 +324,7 @@ def test_tools_of_mcp(key: str) -> None:
         (b"x", "config.tools", "expected Tool or a dict of its fields, got bytes"),
         ([{}, 5], "config.tools[1]", "expected Tool or a dict of its fields, got int"),
         ([int], "config.tools[0]", "expected Tool or a dict of its fields, got type"),
-        ([{}, lambda x: x], "config.tools[1].name", "'<lambda>' is no function name"),
+        ([{}, lambda x: x], "config.tools[1].name", "'<lambda>' is not a function name"),
         ([print], "config.tools[0].print.parameters", ""),
         ([{"name": "f"}], "config.tools[0].name", "{'function_declarations': [...]}"),
     ],

@@ -1,4 +1,4 @@
-"""Faults on purpose, as a client sees them."""
+"""Injected faults, as a client sees them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def answer(pair: Pair, ours: LiveConnection) -> str:
 
 
 def sent(faults: Faults) -> list[bytes]:
-    """What the server's end says in a whole conversation, piece by piece, without a client that could object."""
+    """The server's output in a whole conversation, piece by piece, without a client that checks it."""
     ours, machine = client(entropy=bytes), FaultyConnection(Emulator().connection(), faults)
     pieces: list[bytes] = []
     ours.advance(0.0)
@@ -118,7 +118,7 @@ def test_mute() -> None:
     assert machine.state is ConnectionState.CLOSED
 
 
-def test_a_silence_outlasts_the_servers_own_close() -> None:
+def test_mute_outlasts_the_servers_own_close() -> None:
     machine = FaultyConnection(READY.wait(1).close(1011).connection(), Faults(mute=HEAD))
     ours = client(timeouts=Timeouts(ping_interval=None, setup=None))
     pair = Pair(ours, machine)
@@ -217,7 +217,7 @@ def test_drop() -> None:
     assert "TextChunk" not in names(pair)
 
 
-def test_a_machine_without_a_clock_drops_nothing() -> None:
+def test_a_connection_without_a_clock_drops_nothing() -> None:
     assert FaultyConnection(READY.connection(), Faults(drop=1)).next_deadline() is None
 
 
@@ -298,7 +298,7 @@ def test_no_close() -> None:
     assert machine.state is ConnectionState.CLOSED
 
 
-def test_whoever_runs_the_server_may_always_close() -> None:
+def test_the_servers_program_may_always_close() -> None:
     pair, ours, machine = joined("no-close")
     ours.close()
     pair.pump()
@@ -342,8 +342,8 @@ def test_a_refused_upgrade_passes() -> None:
         assert (rejected.status, rejected.body) == (404, b"x" * 50)
 
 
-def test_faults_of_faults() -> None:
-    """Which also shows that frames are found whatever pieces they come in."""
+def test_nested_faults() -> None:
+    """Frames are found in pieces of any size."""
     for split in (1, 3, 1000):
         inner = FaultyConnection(READY.send_text("x" * 70_000).send_text("y" * 200).connection(), Faults(split=split))
         pair = Pair(client(), FaultyConnection(inner, Faults(unknown=True)))
@@ -397,7 +397,7 @@ def test_from_string() -> None:
         ("drop=inf", "faults.drop: must be a number of seconds, not inf"),
     ],
 )
-def test_senseless_faults(text: str, why: str) -> None:
+def test_invalid_faults(text: str, why: str) -> None:
     with pytest.raises(InvalidMessage) as caught:
         Faults.from_string(text)
     assert str(caught.value).startswith(why)

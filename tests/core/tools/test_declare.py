@@ -1,4 +1,4 @@
-"""Python functions as tools: what the model is told."""
+"""Python functions as tools: declarations."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class TestSchema:
             "required": ["stops"],
         }
 
-    def test_no_schema_key_that_old_models_refuse(self) -> None:
+    def test_no_schema_key_is_refused_by_old_models(self) -> None:
         assert "additionalProperties" not in str(schema(hinted(dict[str, list[int]])))
         assert "default" not in str(declare(lambda: None, name="f"))
 
@@ -135,7 +135,7 @@ class TestSchema:
             (list[Unit | Floor], "f.parameters.x", "cannot be told apart"),
         ],
     )
-    def test_what_cannot_be_declared(self, hint: Any, path: str, why: str) -> None:
+    def test_functions_that_cannot_be_declared(self, hint: Any, path: str, why: str) -> None:
         with pytest.raises(InvalidMessage, match=why) as caught:
             declare(hinted(hint))
         assert caught.value.path == path
@@ -235,7 +235,7 @@ class TestFunctions:
         ]
         assert all(one.parameters is not None and len(one.parameters.properties or {}) == 1 for one in found)
 
-    def test_what_is_bound_already_does_not_show(self) -> None:
+    def test_bound_parameters_are_hidden(self) -> None:
         def find(database: object, word: str, most: int = 3) -> list[str]:
             """Find."""
             return [word] * most
@@ -249,17 +249,17 @@ class TestFunctions:
 
     @pytest.mark.parametrize("name", ["1f", "a b", "x" * 65, "<lambda>", "ä"])
     def test_names(self, name: str) -> None:
-        with pytest.raises(InvalidMessage, match="no function name") as caught:
+        with pytest.raises(InvalidMessage, match="not a function name") as caught:
             declare(hinted(int), name=name)
         assert caught.value.path == "name"
 
-    def test_a_name_is_needed(self) -> None:
-        with pytest.raises(InvalidMessage, match="no function name"):
+    def test_a_function_needs_a_name(self) -> None:
+        with pytest.raises(InvalidMessage, match="not a function name"):
             declare(functools.partial(hinted(int)))
-        with pytest.raises(InvalidMessage, match="no function name"):
+        with pytest.raises(InvalidMessage, match="not a function name"):
             declare(lambda: None)
 
-    def test_every_argument_is_named_and_typed(self) -> None:
+    def test_every_argument_needs_a_name_and_a_type(self) -> None:
         def args(*x: int) -> None: ...
         def kwargs(**x: int) -> None: ...
         def untyped(x) -> None: ...  # type: ignore[no-untyped-def]
@@ -273,7 +273,7 @@ class TestFunctions:
         with pytest.raises(InvalidMessage, match="cannot be read"):
             declare(min)
 
-    def test_a_docstring_that_is_none(self) -> None:
+    def test_an_object_as_docstring(self) -> None:
         assert declare(int.from_bytes.__class__, name="f").description is None
 
 

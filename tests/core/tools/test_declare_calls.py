@@ -1,4 +1,4 @@
-"""Python functions as tools: what the model may answer with, and what it gets back."""
+"""Python functions as tools: calls and results."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class TestBinding:
             (uuid.UUID, "12345678-1234-5678-1234-567812345678", uuid.UUID(int=0x12345678123456781234567812345678)),
         ],
     )
-    def test_values_become_what_the_hint_says(self, hint: Any, value: Any, expected: Any) -> None:
+    def test_values_are_converted_to_their_hints(self, hint: Any, value: Any, expected: Any) -> None:
         found = bound(hint, value)
         assert found == expected
         assert type(found) is type(expected)
@@ -90,14 +90,14 @@ class TestBinding:
             (Options, {"depth": 1, "nam": ""}, "args.x.nam", "no such name"),
         ],
     )
-    def test_what_does_not_fit_says_where(self, hint: Any, value: Any, path: str, why: str) -> None:
+    def test_errors_name_the_path(self, hint: Any, value: Any, path: str, why: str) -> None:
         with pytest.raises(InvalidToolCall, match=why) as caught:
             bound(hint, value)
         assert caught.value.path == path
         assert str(caught.value) == f"{path}: {caught.value.why}"
         assert isinstance(caught.value, LiveProtocolError)
 
-    def test_what_a_class_says_about_its_own_errors_stays_there(self) -> None:
+    def test_errors_of_application_classes(self) -> None:
         def check(_: object, __: object, value: int) -> None:
             error = ValueError(f"{value} is odd")
             error.add_note("even numbers only")
@@ -117,7 +117,7 @@ class TestBinding:
         with pytest.raises(InvalidToolCall, match=r"args\.y: there is no such name"):
             declared.bind(FunctionCall(args={"x": 1, "y": None}))
 
-    def test_null_for_what_has_a_default_is_left_out(self) -> None:
+    def test_null_for_a_parameter_with_a_default_is_left_out(self) -> None:
         def f(a: int = 1, b: int | None = 2, c: int = 3) -> None: ...
 
         assert DeclaredFunction(f).bind(FunctionCall(args={"a": None, "b": None, "c": 4})) == ((), {"b": None, "c": 4})
@@ -148,7 +148,7 @@ class TestBinding:
         ),
         st.sampled_from([int, Trip, Options, int | str, list[Place], Circle | Square, dict[str, int], Unit]),
     )
-    def test_whatever_comes_is_bound_or_refused(self, value: Any, hint: Any) -> None:
+    def test_any_arguments_are_bound_or_refused(self, value: Any, hint: Any) -> None:
         refused: list[str] = []
         try:
             bound(hint, value)
@@ -205,12 +205,12 @@ class TestResponse:
             (circular, "response"),
         ],
     )
-    def test_what_has_no_form_in_json(self, result: Any, path: str) -> None:
+    def test_results_that_cannot_become_json(self, result: Any, path: str) -> None:
         with pytest.raises(InvalidMessage) as caught:
             respond(self.CALL, result)
         assert caught.value.path == path
 
-    def test_everything_else_goes_along(self) -> None:
+    def test_other_fields_of_a_response(self) -> None:
         part = FunctionResponsePart()
         answer = DeclaredFunction(hinted(int), name="g").respond(
             FunctionCall(id="call-2"),
@@ -229,7 +229,7 @@ class TestResponse:
 
 
 class TestRegistry:
-    def test_is_a_mapping_and_a_tool(self) -> None:
+    def test_a_registry_is_a_mapping_and_a_tool(self) -> None:
         def f() -> None: ...
         def g(x: int) -> None: ...
 
@@ -250,7 +250,7 @@ class TestRegistry:
                 registry.find(FunctionCall(name=name))
             assert caught.value.path == ""
 
-    def test_names_are_taken_once(self) -> None:
+    def test_names_are_unique(self) -> None:
         registry = ToolRegistry(hinted(int))
         with pytest.raises(InvalidMessage, match="another function has this name"):
             registry.add(hinted(str))

@@ -1,4 +1,4 @@
-"""A client that asks one question, and pytest as a process of its own."""
+"""A client that asks one question, and pytest in its own process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 async def converse(endpoint: Endpoint, *texts: str, config: Any = None, **options: Any) -> list[Event]:
-    """Everything that happens while these are said, one after the other."""
+    """The events while a client sends these texts one after the other."""
     events: list[Event] = []
     connecting = live.connect(endpoint, TEXT if config is None else config, model="m", **options)
     async with asyncio.timeout(20), connecting as session:
@@ -45,7 +45,7 @@ async def converse(endpoint: Endpoint, *texts: str, config: Any = None, **option
 
 
 def ask(endpoint: Endpoint, *texts: str, **options: Any) -> str:
-    """What is answered, in text."""
+    """The text of the answer."""
     events = asyncio.run(converse(endpoint, *texts, **options))
     return "".join(event.text for event in events if isinstance(event, TextChunk))
 
@@ -56,7 +56,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def official(base_url: str, text: str, ca: Path) -> str:
-    """The same by google-genai, in a process of its own: it warns."""
+    """The same with google-genai, in its own process because it warns."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", OFFICIAL, base_url.replace("wss", "https"), text],
         env=environment(SSL_CERT_FILE=str(ca), PYTHONWARNINGS="ignore"),

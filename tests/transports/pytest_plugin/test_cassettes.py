@@ -1,4 +1,4 @@
-"""Recorded once, replayed ever after."""
+"""Recording and replaying cassettes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def cassettes(tmp_path: Path) -> Cassettes:
 
 @pytest.fixture
 def real(live_server: Servers) -> Endpoint:
-    """The service, as far as this test knows."""
+    """A stand-in for the service."""
     return Endpoint.gemini(api_key=KEY, base_url=live_server().base_url)
 
 
@@ -66,7 +66,7 @@ def test_the_name_is_the_tests_own(cassettes: Cassettes, real: Endpoint) -> None
         assert ask(server.endpoint, "Hi") == "Hi"
 
 
-def test_something_else_than_was_recorded(cassettes: Cassettes, real: Endpoint) -> None:
+def test_a_message_that_differs_from_the_recording(cassettes: Cassettes, real: Endpoint) -> None:
     with cassettes(endpoint=real) as server:
         ask(server.endpoint, "Hi")
     replay = cassettes()
@@ -78,7 +78,7 @@ def test_something_else_than_was_recorded(cassettes: Cassettes, real: Endpoint) 
     assert "ok 2 send setupComplete" in str(caught.value)
 
 
-def test_less_than_was_recorded(cassettes: Cassettes, real: Endpoint) -> None:
+def test_fewer_messages_than_recorded(cassettes: Cassettes, real: Endpoint) -> None:
     with cassettes(endpoint=real) as server:
         ask(server.endpoint, "Hi")
     replay = cassettes(step_timeout=None)
@@ -91,7 +91,7 @@ def test_without_a_cassette_and_without_an_endpoint(cassettes: Cassettes) -> Non
         pass
 
 
-def test_anew(cassettes: Cassettes, real: Endpoint) -> None:
+def test_recording_again(cassettes: Cassettes, real: Endpoint) -> None:
     with cassettes("x", endpoint=real) as server:
         ask(server.endpoint, "Hi")
         ask(server.endpoint, "Hi")
@@ -128,7 +128,7 @@ async def speak(endpoint: Endpoint, loud: bytes) -> list[Any]:
     return events
 
 
-def test_media_are_trimmed_and_come_back_at_their_length(cassettes: Cassettes, live_server: Servers) -> None:
+def test_media_are_trimmed_and_replayed_at_full_length(cassettes: Cassettes, live_server: Servers) -> None:
     loud = bytes((0, 64))
     script = (
         Playbook()
@@ -158,7 +158,7 @@ def test_media_are_trimmed_and_come_back_at_their_length(cassettes: Cassettes, l
     assert again[100:11_520] == bytes(11_420)
 
 
-def test_secrets_are_not(cassettes: Cassettes, live_server: Servers) -> None:
+def test_secrets_are_not_recorded(cassettes: Cassettes, live_server: Servers) -> None:
     first = Playbook().expect_setup().send_setup_complete().send_resumption("very-secret-handle").expect_close()
     second = Playbook().expect_setup(session_resumption={"handle": "very-secret-handle"}).send_setup_complete()
     base_url = live_server(first, second).base_url
@@ -234,7 +234,7 @@ def test_a_server_that_cannot_be_reached(cassettes: Cassettes) -> None:
     assert not cassettes.folder.exists()
 
 
-def test_a_client_that_says_nothing_or_nonsense(cassettes: Cassettes, real: Endpoint) -> None:
+def test_a_client_that_sends_nothing_or_nonsense(cassettes: Cassettes, real: Endpoint) -> None:
     async def silent(endpoint: Endpoint) -> None:
         _, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
         writer.write(b"GET " + endpoint.target.encode() + _UPGRADE)
@@ -264,7 +264,7 @@ _UPGRADE = (
 )
 
 
-def test_what_the_service_would_refuse_is_refused(cassettes: Cassettes, real: Endpoint) -> None:
+def test_messages_that_the_service_would_refuse(cassettes: Cassettes, real: Endpoint) -> None:
     async def scene(endpoint: Endpoint) -> None:
         async with asyncio.timeout(20), live.connect(endpoint, TEXT, model="m") as session:
             session.connection._link.send_text(b'{"realtimeInput": {"text": "a", "audioStreamEnd": true}}')
@@ -312,7 +312,7 @@ def test_a_damaged_cassette(cassettes: Cassettes) -> None:
 
 
 def test_a_cassette_of_any_messages(cassettes: Cassettes) -> None:
-    """Written by hand: what no client of ours would say, and what no recorder of ours writes."""
+    """Written by hand: messages that no client and no recorder of this library writes."""
     lines: list[dict[str, Any]] = [
         {"format": "live-protocol-trace", "version": 1},
         {"t": 0, "dir": ">", "kind": "text", "json": {"setup": {"model": "models/m"}}},
@@ -351,5 +351,5 @@ def test_the_official_sdk(cassettes: Cassettes, real: Endpoint) -> None:
         assert "playbook: step 3" in official(server.base_url, "Ho", server.ca)
 
 
-def test_what_is_raised_is_one_of_ours() -> None:
+def test_errors_belong_to_the_library() -> None:
     assert issubclass(PlaybookMismatch, LiveProtocolError)

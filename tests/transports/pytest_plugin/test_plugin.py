@@ -1,4 +1,4 @@
-"""The plugin as pytest finds it, and as a test author meets it."""
+"""The installed plugin, as test authors use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers for tests, used as the fixtures use them."""
+"""Servers for tests, without the fixtures."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from live_transports import asyncio as live
 from live_transports.pytest_plugin.servers import LocalServer, Servers
 
 
-def test_without_anything_it_is_an_emulator(live_server: Servers) -> None:
+def test_the_default_is_an_emulator(live_server: Servers) -> None:
     server = live_server()
     assert ask(server.endpoint, "Hi", "Ho") == "HiHo"
     assert repr(server) == f"<LocalServer ws://127.0.0.1:{server.port}>"
     assert (server.ca, server.ssl) == (None, None)
 
 
-def test_what_a_client_did_can_be_looked_at(live_server: Servers) -> None:
+def test_events_and_connections_can_be_inspected(live_server: Servers) -> None:
     server = live_server()
     ask(server.endpoint, "Hi")
     said = [event.content for event in server.events if isinstance(event, ClientContentReceived)]
@@ -92,7 +92,7 @@ def test_a_playbook_from_a_file(live_server: Servers, tmp_path: Path, suffix: st
 
 
 @pytest.mark.parametrize(("name", "text"), [("a.yaml", "a: [b"), ("a.json", "{"), ("a.yml", "- expct_setup")])
-def test_a_file_that_is_no_playbook(live_server: Servers, tmp_path: Path, name: str, text: str) -> None:
+def test_a_file_that_is_not_a_playbook(live_server: Servers, tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(InvalidPlaybook):
         live_server(tmp_path / name)
@@ -135,7 +135,7 @@ def test_the_official_sdk_against_a_playbook(live_server: Servers) -> None:
     assert official(server.base_url, "Hi", server.ca) == "Hello!"
 
 
-def test_the_official_sdk_is_told_of_its_mistake() -> None:
+def test_the_official_sdk_gets_the_mismatch() -> None:
     if find_spec("google.genai") is None:
         pytest.skip("google-genai is not installed")
     servers = Servers()
@@ -173,7 +173,7 @@ def test_faults_that_change_nothing(live_server: Servers, faults: Any) -> None:
     assert ask(live_server(faults=faults).endpoint, "Hi") == "Hi"
 
 
-def test_faults_that_end_it(live_server: Servers) -> None:
+def test_faults_that_end_the_connection(live_server: Servers) -> None:
     with pytest.raises(TransportFailed):
         ask(live_server(faults="cut=160").endpoint, "Hi")
     with pytest.raises(TransportFailed):
@@ -203,9 +203,9 @@ def test_a_mismatch_fails_the_test() -> None:
     assert '-  "(text)": "Hi",' in caught.value.diff
 
 
-def test_a_playbook_that_nobody_used_fails_the_test() -> None:
+def test_an_unused_playbook_fails_the_test() -> None:
     servers = Servers()
-    with pytest.raises(PlaybookMismatch, match="never made"), servers:
+    with pytest.raises(PlaybookMismatch, match="no client made"), servers:
         servers(GREETING)
 
 
@@ -215,7 +215,7 @@ def test_a_playbook_left_early_fails_the_test() -> None:
         ask(servers(GREETING).endpoint)
 
 
-def test_all_servers_are_stopped_whatever_happens() -> None:
+def test_all_servers_are_stopped_after_an_error() -> None:
     servers = Servers()
     running = [servers(GREETING), servers()]
     with pytest.raises(PlaybookMismatch):
@@ -225,7 +225,7 @@ def test_all_servers_are_stopped_whatever_happens() -> None:
             ask(server.endpoint, "Hi")
 
 
-def test_patience() -> None:
+def test_step_timeout() -> None:
     servers = Servers()
     server = servers(GREETING, step_timeout=0.05)
 
@@ -249,7 +249,7 @@ class Broken:
     on_speech = on_tool_response = on_text
 
 
-def test_what_a_model_raises_fails_the_test() -> None:
+def test_an_exception_of_a_model_fails_the_test() -> None:
     servers = Servers()
     with contextlib.suppress(ServerClosed):  # or the end of a turn in which nothing was said, which comes first
         ask(servers(emulator=Emulator(Broken())).endpoint, "Hi")
@@ -257,7 +257,7 @@ def test_what_a_model_raises_fails_the_test() -> None:
         servers.stop()
 
 
-def test_a_connection_that_goes_on_at_the_end_of_the_test() -> None:
+def test_a_connection_still_open_at_the_end_of_the_test() -> None:
     async def scene() -> None:
         servers = Servers()
         server = servers()

@@ -74,7 +74,7 @@ def test_a_script_that_is_not_followed(tmp_path: Path) -> None:
         ((), None, 3, "cannot read "),
     ],
 )
-def test_what_cannot_be_played(
+def test_scripts_that_cannot_be_played(
     tmp_path: Path, arguments: tuple[str, ...], text: str | None, status: int, told: str
 ) -> None:
     path = tmp_path / "story.yaml"
@@ -138,7 +138,7 @@ def test_a_trace_of_each_connection(tmp_path: Path) -> None:
     assert (folder / names[0]).read_text() == "of an earlier run"
 
 
-def test_where_nothing_can_be_recorded(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = call("serve", "--record", tmp_path / "file" / "below")
     assert result.status == 1

@@ -1,6 +1,6 @@
-"""Fixtures for tests of what speaks the Live API: a server, a pair in memory, a cassette.
+"""Pytest fixtures for programs that use the Live API: a server, a pair in memory, a cassette.
 
-This module imports pytest and nothing else, so that it costs nothing where no fixture is used.
+This module imports only pytest, so that it costs nothing unless a test uses a fixture.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ __all__ = ["live_cassette", "live_pair", "live_server", "pytest_addoption"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the option."""
+    """Add ``--live-record``."""
     group = parser.getgroup("live-protocol")
-    group.addoption("--live-record", action="store_true", help="record the cassettes of live_cassette anew")
+    group.addoption("--live-record", action="store_true", help="record all cassettes of live_cassette again")
 
 
 @pytest.fixture
 def live_server() -> Iterator[Servers]:
     """Start servers on this machine: ``live_server()`` is an emulator, ``live_server(playbook)`` plays a script.
 
-    At the end of the test they are stopped, and a playbook that was not followed to its end fails the test.
+    They stop at the end of the test; the test fails if a client did not follow a playbook to its end.
     """
     from live_transports.pytest_plugin.servers import Servers  # noqa: PLC0415
 
@@ -40,7 +40,7 @@ def live_server() -> Iterator[Servers]:
 def live_pair() -> Iterator[Pairs]:
     """Join a client and a server in memory, on a clock that the test moves: ``live_pair()``, ``live_pair(playbook)``.
 
-    At the end of the test a playbook that was not followed to its end fails the test.
+    The test fails if the client did not follow a playbook to its end.
     """
     from live_transports.pytest_plugin.pairs import Pairs  # noqa: PLC0415
 
@@ -50,13 +50,13 @@ def live_pair() -> Iterator[Pairs]:
 
 @pytest.fixture
 def live_cassette(request: pytest.FixtureRequest) -> Cassettes:
-    """Record a conversation once and replay it ever after.
+    """Record a conversation once, then replay it.
 
-    It is entered: ``with live_cassette("name", endpoint=real) as server: ...``, and the client dials ``server``.
+    Enter it with ``with live_cassette("name", endpoint=real) as server: ...``, and let the client dial ``server``.
 
-    Cassettes are files in ``cassettes`` beside the test, without secrets and with little of the audio. Where there is
-    none, or with ``--live-record``, what the client says to ``server`` goes to the real endpoint and is recorded;
-    otherwise no network is used, and every message of the client has to be the recorded one.
+    Cassettes are files in ``cassettes`` beside the test, without secrets and with little of the audio. If there is
+    none, or with ``--live-record``, ``server`` relays to the real endpoint and records. Otherwise it replays without a
+    network, and every message of the client must be the recorded one.
     """
     from live_transports.pytest_plugin.cassettes import Cassettes  # noqa: PLC0415
 

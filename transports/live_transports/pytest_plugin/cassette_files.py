@@ -1,4 +1,4 @@
-"""Cassettes: files with one trace a connection, without secrets and with little of the media; playbooks of them."""
+"""Cassette files: one trace for each connection, without secrets and with shortened media."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from live_protocol.messages import Backend
 from live_protocol.recording import TraceFrame, TraceReader, TraceWriter
 from live_protocol.testing import Playbook
 
-__all__ = ["Recording", "cassette_files", "load_cassette", "save_cassette"]
-
 _TRIMMED: Final = "trimmed"
 _CLOSED: Final = "closed"
 
@@ -27,11 +25,11 @@ _CLOSED: Final = "closed"
 @final
 @attrs.define(kw_only=True)
 class Recording:
-    """One connection as it was.
+    """A recorded connection.
 
     Attributes:
-        frames: Clock reading, whether the client said it, and the message.
-        code: Code with which the server closed it; 1006 where it was lost; None where the client ended it.
+        frames: Clock reading, whether the client sent it, and the message.
+        code: The server's close code; 1006 if the connection was lost; None if the client ended it.
         reason: The server's reason.
     """
 
@@ -41,7 +39,7 @@ class Recording:
 
 
 def cassette_files(folder: Path, name: str) -> list[Path]:
-    """The files of a cassette, one for each connection, in their order."""
+    """The files of a cassette, one for each connection, in order."""
     files: list[Path] = []
     while (path := _path(folder, name, len(files) + 1)).exists():
         files.append(path)
@@ -65,15 +63,15 @@ def save_cassette(
     secrets: Iterable[str] = (),
     keep: int,
 ) -> list[Path]:
-    """Write a cassette in place of an older one.
+    """Write a cassette, replacing an older one.
 
     Args:
-        folder: Where.
+        folder: Its folder.
         name: Its name.
         recordings: Its connections.
         backend: The dialect.
-        secrets: Exact strings to take out, beside what is known to be secret.
-        keep: Bytes of each piece of media that are kept.
+        secrets: More exact strings to remove.
+        keep: Bytes to keep of each piece of media.
 
     Returns:
         The files.
@@ -83,11 +81,11 @@ def save_cassette(
         old.unlink()
     files = [_path(folder, name, number) for number in range(1, len(recordings) + 1)]
     for path, recording in zip(files, recordings, strict=True):
-        whole = path.with_suffix(".part")
-        with whole.open("wb") as sink:
+        part = path.with_suffix(".part")
+        with part.open("wb") as sink:
             info = {"cassette": name, "backend": backend.value, "media_bytes_kept": keep}
             _write(TraceWriter(sink, secrets=secrets, info=info), recording, keep)
-        whole.replace(path)
+        part.replace(path)
     return files
 
 
@@ -96,10 +94,10 @@ def _write(writer: TraceWriter, recording: Recording, keep: int) -> None:
     at = 0.0
     for now, sent, data in recording.frames:
         at = round(now - start, 6)
-        shown, sizes = _trimmed(data, keep)
+        trimmed, sizes = _trimmed(data, keep)
         if sizes:
             writer.note(at, _TRIMMED, {"bytes": sizes})
-        writer.record(at, sent, shown)
+        writer.record(at, sent, trimmed)
     if recording.code is not None:
         writer.note(at, _CLOSED, {"code": recording.code, "reason": recording.reason, "initiator": "server"})
 
@@ -124,23 +122,24 @@ def _media(text: str) -> bytes | None:
 
 
 def _parsed(data: bytes | str) -> tuple[Any, str]:
-    """A JSON message and the name of its layout; None for anything else."""
+    """A JSON message and the name of its layout; None if it is not JSON."""
     try:
         text = data if isinstance(data, str) else data.decode()
         value = json.loads(text)
     except (ValueError, RecursionError):
         return None, ""
-    return value, next((form for form, write in JSON_LAYOUTS.items() if write(value) == text), "compact")
+    return value, next((layout for layout, write in JSON_LAYOUTS.items() if write(value) == text), "compact")
 
 
-def _written(value: Any, form: str, data: bytes | str) -> bytes | str:
-    text = JSON_LAYOUTS[form](value)
+def _encoded(value: Any, layout: str, data: bytes | str) -> bytes | str:
+    """JSON in a layout, with the type of the original message."""
+    text = JSON_LAYOUTS[layout](value)
     return text if isinstance(data, str) else text.encode()
 
 
 def _trimmed(data: bytes | str, keep: int) -> tuple[bytes | str, list[int]]:
-    """A message with no more than so much of each piece of media, and how long the pieces were."""
-    value, form = _parsed(data)
+    """A message with shortened media, and the original size of each piece."""
+    value, layout = _parsed(data)
     sizes: list[int] = []
     cut = False
     for blob in _blobs(value):
@@ -149,17 +148,14 @@ def _trimmed(data: bytes | str, keep: int) -> tuple[bytes | str, list[int]]:
         if len(media) > keep:
             cut = True
             blob["data"] = base64.b64encode(media[:keep]).decode()
-    return (_written(value, form, data), sizes) if cut else (data, [])
+    return (_encoded(value, layout, data), sizes) if cut else (data, [])
 
 
 # --- reading ----------------------------------------------------------------------------------------------------
 
 
 def load_cassette(files: Sequence[Path]) -> tuple[list[Playbook], Backend]:
-    """The playbooks of a cassette, and its dialect.
-
-    Args:
-        files: Its files.
+    """Return the playbooks of a cassette, and its dialect.
 
     Raises:
         InvalidTrace: A file is damaged.
@@ -182,16 +178,18 @@ def _playbook(reader: TraceReader, codec: Codec) -> Playbook:
             if record.kind == _TRIMMED:
                 sizes = record.facts["bytes"]
             elif record.kind == _CLOSED:
-                playbook = _ending(playbook, record.facts)
+                playbook = _with_end(playbook, record.facts)
         elif record.sent:
-            playbook, sizes = _said(playbook, record, codec), []
+            playbook, sizes = _with_expectation(playbook, record, codec), []
         else:
-            text = record.data.decode() if record.kind == "text" else record.data
-            playbook, sizes = _answered(playbook, _restored(text, sizes)), []
+            data = _restored(record.data.decode() if record.kind == "text" else record.data, sizes)
+            value, _ = _parsed(data)
+            title = f"send {', '.join(value)}" if isinstance(value, dict) else ""
+            playbook, sizes = playbook.send_raw(data, title=title), []
     return playbook
 
 
-def _said(playbook: Playbook, frame: TraceFrame, codec: Codec) -> Playbook:
+def _with_expectation(playbook: Playbook, frame: TraceFrame, codec: Codec) -> Playbook:
     try:
         message = codec.decode_client(frame.data)
     except RemoteProtocolError:
@@ -199,22 +197,16 @@ def _said(playbook: Playbook, frame: TraceFrame, codec: Codec) -> Playbook:
     return playbook.expect_message(message)
 
 
-def _answered(playbook: Playbook, data: bytes | str) -> Playbook:
-    value, _ = _parsed(data)
-    title = f"send {', '.join(value)}" if isinstance(value, dict) else ""
-    return playbook.send_raw(data, title=title)
-
-
 def _restored(data: bytes | str, sizes: Sequence[int]) -> bytes | str:
-    """A message with its media at their old lengths: what was cut is silence."""
+    """A message with its media at their original sizes, padded with silence."""
     if not sizes:
         return data
-    value, form = _parsed(data)
+    value, layout = _parsed(data)
     for blob, size in zip(_blobs(value), sizes, strict=False):
         blob["data"] = base64.b64encode((_media(blob["data"]) or b"").ljust(size, b"\0")).decode()
-    return _written(value, form, data)
+    return _encoded(value, layout, data)
 
 
-def _ending(playbook: Playbook, facts: Mapping[str, Any]) -> Playbook:
+def _with_end(playbook: Playbook, facts: Mapping[str, Any]) -> Playbook:
     code, reason = facts["code"], facts.get("reason", "")
     return playbook.drop() if code == 1006 else playbook.close(1000 if code == 1005 else code, reason)

@@ -1,4 +1,4 @@
-"""Cassettes in tests: a relay that records, or a playbook of what was recorded."""
+"""Cassettes in tests: a relay that records, or a playbook of the recording."""
 
 from __future__ import annotations
 
@@ -26,8 +26,6 @@ from live_transports.pytest_plugin.cassette_files import (
 )
 from live_transports.pytest_plugin.servers import STEP_TIMEOUT, LocalServer
 
-__all__ = ["Cassettes"]
-
 _KEEP: Final = 960
 _LOST: Final = 1006
 
@@ -37,8 +35,8 @@ class Cassettes:
     """The cassettes of one test; calling it opens one.
 
     Attributes:
-        folder: Where the files are.
-        rerecord: Whether to record even where there is a cassette.
+        folder: The folder of the files.
+        rerecord: Whether to record even if there is a cassette.
     """
 
     def __init__(self, folder: Path, name: str, *, rerecord: bool = False) -> None:
@@ -57,24 +55,23 @@ class Cassettes:
         keep: int = _KEEP,
         step_timeout: float | None = STEP_TIMEOUT,
     ) -> Iterator[LocalServer]:
-        """Record or replay; in both cases the client dials the server that this gives.
+        """Record or replay; the client dials the yielded server in both cases.
 
         Args:
-            name: Name of the cassette; the test's own if left out.
-            endpoint: The real server, for recording; may be None where the cassette is there, for example because no
-                key is.
+            name: Name of the cassette; the test's name by default.
+            endpoint: The real server, for recording; replaying does not need it.
             ssl: TLS context for dialing it.
-            tls: Whether the client is served over TLS, as google-genai needs it (needs trustme).
-            keep: Bytes of each piece of media that are kept; replayed media are filled up with silence.
-            step_timeout: Seconds of silence after which, in replay, the client is told that it failed.
+            tls: Whether to serve the client over TLS, which google-genai requires (needs trustme).
+            keep: Bytes to record of each piece of media; replay pads them with silence.
+            step_timeout: Seconds of silence after which a replay fails.
 
         Yields:
-            The server, see `LocalServer.endpoint` and `LocalServer.base_url`.
+            The server; see `LocalServer.endpoint` and `LocalServer.base_url`.
 
         Raises:
-            PlaybookMismatch: In replay the client said something else than was recorded, or less.
+            PlaybookMismatch: In replay, a message of the client was missing or differed from the recording.
             FileNotFoundError: There is no cassette, and no endpoint to record from.
-            LiveProtocolError: The real server could not be reached; nothing was recorded.
+            LiveProtocolError: The real server could not be reached. Nothing was recorded.
             InvalidTrace: The cassette is damaged.
         """
         name = name or self._name
@@ -121,11 +118,11 @@ def _replayed(files: list[Path], *, tls: bool, step_timeout: float | None) -> It
 
 
 class _Relay:
-    """Carries messages between a client and the real server, and remembers them.
+    """Relays messages between clients and the real server, and records them.
 
     Attributes:
-        recordings: One for each connection of the client.
-        failure: Why the real server could not be reached.
+        recordings: One for each connection of a client.
+        failure: Why the real server could not be reached, or None.
     """
 
     def __init__(self, endpoint: Endpoint, context: tls.SSLContext | None) -> None:
@@ -143,7 +140,7 @@ class _Relay:
             if isinstance(seen.what, (bytes, str)):
                 recording.frames.append((seen.at or 0.0, seen.from_client, seen.what))
 
-        # What the real server thinks of a message is its own to say, and so is when to ping.
+        # Judging messages and sending pings is left to the real server.
         machine = LiveConnection.server(strict=False, timeouts=Timeouts(ping_interval=None), observer=observer)
         self._by_machine[id(machine)] = recording
         return machine
@@ -167,34 +164,34 @@ class _Relay:
             await session.close(1011, "the recorded endpoint cannot be reached")
             return
         async with upstream:
-            there = asyncio.create_task(self._forth(session, upstream))
-            await self._back(upstream, session)
+            upward = asyncio.create_task(self._relay_client(session, upstream))
+            await self._relay_server(upstream, session)
             info = upstream.close_info
             if info is not None and info.initiator is not Initiator.LOCAL:
                 recording.code, recording.reason = info.code, info.reason
                 if info.code == _LOST:
-                    session.connection.transport_failed("the recorded endpoint was lost")  # so without a close frame
+                    session.connection.transport_failed("the recorded endpoint was lost")  # sends no close frame
                     session.abort()
                 else:
                     await session.close(1000 if info.code == 1005 else info.code, info.reason)
-            await there
+            await upward
 
-    async def _forth(self, client: live.LiveServerSession, upstream: live.LiveClientSession) -> None:
+    async def _relay_client(self, client: live.LiveServerSession, upstream: live.LiveClientSession) -> None:
         try:
             while (message := await client.receive()) is not None:
                 await upstream.send(message)
         except InvalidMessage as error:
-            # The real server would have refused it too, only later.
+            # The real server would refuse it too, only later.
             await client.close(1007, str(error).encode()[:123].decode(errors="ignore"))
         except LiveProtocolError:
-            pass  # the client's end is the end of the recording, however it came
+            pass  # the recording ends with the client, for whatever reason
         await upstream.close()
 
-    async def _back(self, upstream: live.LiveClientSession, client: live.LiveServerSession) -> None:
+    async def _relay_server(self, upstream: live.LiveClientSession, client: live.LiveServerSession) -> None:
         try:
             async for event in upstream:
                 message = getattr(event, "message", None) if getattr(event, "last", False) else None
                 if isinstance(message, LiveServerMessage):
                     await client.send(message)
         except LiveProtocolError:
-            pass  # its close code is in close_info
+            pass  # close_info has the close code

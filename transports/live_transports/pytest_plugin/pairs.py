@@ -1,4 +1,4 @@
-"""A client and a server in memory, for tests without sockets, threads and waiting."""
+"""A client and a server in memory, for tests without sockets, threads or waiting."""
 
 from __future__ import annotations
 
@@ -15,17 +15,15 @@ from live_protocol.testing import FakeClock, Faults, FaultyConnection, Pair, Pla
 from live_protocol.timing import Timeouts
 from live_transports.pytest_plugin.servers import Script, as_faults, as_playbook
 
-__all__ = ["LivePair", "Pairs"]
-
 
 @final
 class LivePair:
-    """A client and a server joined by a wire in memory; a fixture makes it.
+    """A client and a server joined in memory; the fixture ``live_pair`` creates it.
 
     Attributes:
-        client: The client's end; commands leave with the next `pump` or `wait`.
+        client: The client's end; its commands leave with the next `pump` or `wait`.
         server: The server's end.
-        clock: The clock that both know; `wait` moves it.
+        clock: The clock of both; `wait` moves it.
     """
 
     def __init__(
@@ -39,22 +37,22 @@ class LivePair:
 
     @property
     def client_events(self) -> Sequence[Event]:
-        """What the client's end has told so far."""
+        """Events of the client's end so far."""
         return tuple(self._pair.client_events)
 
     @property
     def server_events(self) -> Sequence[Event]:
-        """What the server's end has told so far."""
+        """Events of the server's end so far."""
         return tuple(self._pair.server_events)
 
     def pump(self) -> Sequence[Event]:
-        """Carry bytes until nothing moves; gives the new events of the client's end."""
+        """Move bytes until nothing moves; return the new events of the client's end."""
         before = len(self._pair.client_events)
         self._pair.pump()
         return tuple(self._pair.client_events[before:])
 
     def wait(self, seconds: float) -> Sequence[Event]:
-        """Let time pass, with everything that happens on the way; gives the new events of the client's end."""
+        """Let time pass, stopping at every deadline; return the new events of the client's end."""
         before = len(self._pair.client_events)
         self._pair.wait(seconds)
         return tuple(self._pair.client_events[before:])
@@ -62,10 +60,10 @@ class LivePair:
 
 @final
 class Pairs:
-    """The pairs of one test; calling it makes one more."""
+    """The pairs of one test; call it to create one."""
 
     def __init__(self) -> None:
-        self._stages: list[PlaybookSequence] = []
+        self._sequences: list[PlaybookSequence] = []
 
     def __call__(
         self,
@@ -79,24 +77,21 @@ class Pairs:
         timeouts: Timeouts | None = None,
         strict: bool = False,
     ) -> LivePair:
-        """Make a client and a server and let them open a session, as far as the script goes.
+        """Create a client and a server, and open a session as far as the script allows.
 
         Args:
-            script: A playbook, its plain data or its file; None means an emulator.
+            script: A playbook, its plain data or its file; an emulator if None.
             config: The client's configuration.
             model: Its model.
             endpoint: Its endpoint, for dialect and credentials; nothing is dialed.
-            emulator: Another emulator than one of all defaults; without a script.
-            faults: What goes wrong: `Faults`, or a line for `Faults.from_string`.
+            emulator: The emulator to use without a script; by default one with default options.
+            faults: `Faults`, or a line for `Faults.from_string`.
             timeouts: The client's durations; by default without pings.
-            strict: Whether the client ends the session at a message that is unknown or out of place.
-
-        Returns:
-            The pair, pumped once.
+            strict: Whether an unknown or misplaced message ends the client's session.
 
         Raises:
-            InvalidPlaybook: The script is none.
-            InvalidMessage: The configuration or the faults do not fit.
+            InvalidPlaybook: The script is not a playbook.
+            InvalidMessage: The configuration or the faults are invalid.
         """
         client = LiveConnection.client(
             endpoint or Endpoint.gemini(api_key="not-a-key"),
@@ -111,18 +106,18 @@ class Pairs:
         else:
             sequence = PlaybookSequence(as_playbook(script))
             server = sequence.connection()
-            self._stages.append(sequence)
+            self._sequences.append(sequence)
         pair = LivePair(client, server, as_faults(faults))
         pair.pump()
         return pair
 
     def __enter__(self) -> Self:
-        """The factory itself."""
+        """Return the factory itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """See whether the playbooks were followed."""
-        for sequence in self._stages:
+        """Check that the clients followed their playbooks."""
+        for sequence in self._sequences:
             sequence.check()

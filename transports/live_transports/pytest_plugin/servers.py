@@ -1,4 +1,4 @@
-"""Real servers for tests that need not be async: each runs in a thread of its own, with an event loop of its own."""
+"""Real servers for sync and async tests: each runs in its own thread, with its own event loop."""
 
 from __future__ import annotations
 
@@ -27,40 +27,38 @@ from live_transports.shared.certificate import local_certificate
 from live_transports.shared.playbook_files import load_playbook
 from live_transports.shared.steps import GEMINI_PATH, answer_request
 
-__all__ = ["STEP_TIMEOUT", "LocalServer", "Script", "Servers", "as_faults", "as_playbook"]
-
 Script: TypeAlias = Playbook | Sequence[Any] | Mapping[str, Any] | str | Path
 """A playbook, its plain data, or the path of its file."""
 
 STEP_TIMEOUT: Final = 10.0
-"""Seconds of silence after which an expectation has failed: a test that hangs tells nothing."""
+"""Seconds of silence after which an expectation fails: a failure says more than a test that hangs."""
 
 _GRACE: Final = 1.0
 _TICK: Final = 0.005
-_STARTS: Final = 10.0
+_START_TIMEOUT: Final = 10.0
 
 Handler: TypeAlias = Callable[[live.LiveServerSession], Awaitable[object]]
 
 
 def as_playbook(script: Script) -> Playbook:
-    """The playbook of a script."""
+    """Return the playbook of a script."""
     if isinstance(script, Playbook):
         return script
     return load_playbook(Path(script)) if isinstance(script, (str, Path)) else Playbook.load(script)
 
 
 def as_faults(faults: Faults | str | None) -> Faults | None:
-    """Faults, of a line of text too."""
+    """Return faults; a line of text is parsed."""
     return Faults.from_string(faults) if isinstance(faults, str) else faults
 
 
 @final
 class LocalServer:
-    """A server on this machine; a fixture makes it, starts it and stops it.
+    """A server on this machine; the fixture ``live_server`` starts and stops it.
 
     Attributes:
         port: Its TCP port.
-        ca: File of the authority that clients have to trust; None without TLS.
+        ca: File of the certificate authority that clients must trust; None without TLS.
         backend: The dialect of `endpoint`.
     """
 
@@ -101,15 +99,15 @@ class LocalServer:
 
     @property
     def url(self) -> str:
-        """The whole URL of the method of the Gemini API."""
+        """The whole URL of the Gemini API's method."""
         return self.base_url + GEMINI_PATH
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where a client dials; its credential is none."""
+        """The endpoint for a client, with a fake credential."""
         if self.backend is Backend.VERTEX:
             return Endpoint.vertex(
-                access_token="not-a-token",  # noqa: S106 - nobody's
+                access_token="not-a-token",  # noqa: S106 - fake
                 project="project",
                 location="us-central1",
                 base_url=self.base_url,
@@ -118,26 +116,26 @@ class LocalServer:
 
     @property
     def ssl(self) -> ssl.SSLContext | None:
-        """TLS context of a client that trusts this server; None without TLS."""
+        """TLS context for a client that trusts this server; None without TLS."""
         return None if self.ca is None else ssl.create_default_context(cafile=self.ca)
 
     @property
     def events(self) -> Sequence[Event]:
-        """What all connections have told so far."""
+        """Events of all connections so far."""
         return tuple(self._events)
 
     @property
     def connections(self) -> Sequence[EmulatedConnection | PlaybookConnection]:
-        """The machines of all connections so far, for their facts; they live in another thread."""
+        """All connections so far, for their state; the server's thread drives them."""
         return tuple(self._machines)
 
-    # --- life ---------------------------------------------------------------------------------------------------
+    # --- start and stop -----------------------------------------------------------------------------------------
 
     def start(self) -> Self:
-        """Start; returns when clients can connect.
+        """Start the server; return when clients can connect.
 
         Raises:
-            ImportError: TLS was asked for, and trustme is not installed.
+            ImportError: TLS needs trustme, which is not installed.
         """
         context: ssl.SSLContext | None = None
         if self._tls:
@@ -149,11 +147,11 @@ class LocalServer:
                 raise
         self._context = context
         self._thread.start()
-        self.port = self._started.result(_STARTS)
+        self.port = self._started.result(_START_TIMEOUT)
         return self
 
     def stop(self) -> None:
-        """Close every connection and stop; what went wrong inside comes out here."""
+        """Close every connection and stop; raise the first error of the server's thread."""
         if self._loop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
@@ -176,7 +174,7 @@ class LocalServer:
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._failed)
-        # Given in any case, for a relay's machines do not answer by themselves; those that do are not asked.
+        # A relay's connections do not answer the upgrade by themselves; all others do.
         process = answer_request if self._handler is not None else None
         serving = live.serve(
             self._handle, "127.0.0.1", 0, ssl=self._context, connection_factory=self._connect, process_request=process
@@ -184,9 +182,9 @@ class LocalServer:
         async with serving as server:
             self._started.set_result(server.port)
             await self._stopping.wait()
-            # The client may have said its last words a moment ago.
+            # The client's last messages may still be on their way.
             end = time.monotonic() + _GRACE
-            while not self._finished() and time.monotonic() < end:  # noqa: ASYNC110 - time alone ends some steps
+            while not self._finished() and time.monotonic() < end:  # noqa: ASYNC110 - some steps end by time alone
                 await asyncio.sleep(_TICK)
 
     def _connect(self) -> ByteServerConnection:
@@ -212,7 +210,7 @@ class LocalServer:
 
 @final
 class Servers:
-    """The servers of one test; calling it starts one more."""
+    """The servers of one test; call it to start one."""
 
     def __init__(self) -> None:
         self._servers: list[tuple[LocalServer, PlaybookSequence | None]] = []
@@ -230,32 +228,28 @@ class Servers:
         """Start a server on a free port of this machine.
 
         Args:
-            scripts: Playbooks, their plain data or files; the first for the first client, and so on. None means an
-                emulator.
-            emulator: Another emulator than one of all defaults; without scripts.
-            tls: Whether to speak TLS, with a certificate of its own (needs trustme).
-            backend: The dialect of `LocalServer.endpoint`; the server itself takes both.
-            faults: What goes wrong: `Faults`, or a line for `Faults.from_string`.
-            step_timeout: Seconds of silence after which an expectation has failed.
-            repeat: Play the last script for every further client too.
-
-        Returns:
-            The running server.
+            scripts: Playbooks, their plain data or files, one for each client; an emulator if left out.
+            emulator: The emulator to use without scripts; by default one with default options.
+            tls: Whether to use TLS, with a new certificate (needs trustme).
+            backend: The dialect of `LocalServer.endpoint`; the server accepts both.
+            faults: `Faults`, or a line for `Faults.from_string`.
+            step_timeout: Seconds of silence after which an expectation fails.
+            repeat: Whether to play the last script for every further client.
 
         Raises:
-            InvalidPlaybook: A script is none.
-            InvalidMessage: The faults are none.
+            InvalidPlaybook: A script is not a playbook.
+            InvalidMessage: The faults are invalid.
             ImportError: An extra is missing.
         """
         sequence = PlaybookSequence(*(as_playbook(script) for script in scripts), repeat=repeat) if scripts else None
-        wrong = as_faults(faults)
+        faults = as_faults(faults)
         emulator = emulator or Emulator()
         tokens = token_service(emulator, lambda: datetime.now(UTC))
 
         def connect() -> ByteServerConnection:
             emulated = HttpFallback(emulator.connection(), tokens)
             machine: Any = emulated if sequence is None else sequence.connection(step_timeout=step_timeout)
-            return machine if wrong is None else FaultyConnection(machine, wrong)
+            return machine if faults is None else FaultyConnection(machine, faults)
 
         def finished() -> bool:
             return sequence is None or sequence.finished
@@ -265,21 +259,21 @@ class Servers:
         return server
 
     def __enter__(self) -> Self:
-        """The factory itself."""
+        """Return the factory itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """`stop`."""
+        """Call `stop`."""
         self.stop()
 
     def stop(self) -> None:
-        """Stop all servers, then see whether the playbooks were followed.
+        """Stop all servers, then check that the clients followed their playbooks.
 
         Raises:
-            PlaybookMismatch: One was not.
-            Exception: What a model or a predicate raised.
+            PlaybookMismatch: A client did not.
+            Exception: A model or a predicate raised it.
         """
         failures: list[BaseException] = []
         servers, self._servers = self._servers, []

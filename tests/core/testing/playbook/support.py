@@ -1,4 +1,4 @@
-"""A client in memory, and what it says."""
+"""A client and a playbook in memory."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Scene:
         return caught.value
 
     def refused(self) -> PlaybookMismatch:
-        """The mismatch, which the client was told too."""
+        """The mismatch, which the client's close reason names too."""
         mismatch = self.mismatch()
         assert (self.closed.code, self.closed.initiator) == (1008, Initiator.REMOTE)
         assert self.closed.reason.startswith(f"playbook: step {mismatch.step}: ")

@@ -1,4 +1,4 @@
-"""What a client has to do: every kind of expectation, met and not met."""
+"""Every kind of expectation, met and not met."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_any_order(order: tuple[int, ...]) -> None:
     assert scene.server.finished, scene.server.mismatch
 
 
-def test_any_order_shows_what_was_most_likely_meant() -> None:
+def test_any_order_reports_an_expectation_of_the_same_kind() -> None:
     scene = Scene(ANY)
     scene.client.send_realtime_input(text="y")
     scene.pair.pump()
@@ -115,7 +115,7 @@ def test_ignored_messages() -> None:
     assert READY.ignore("realtime_input").titles[-1] == "ignore realtime_input"
 
 
-def test_what_is_ignored_counts_where_it_is_expected_in_any_order() -> None:
+def test_ignored_messages_still_meet_expectations() -> None:
     scene = Scene(READY.ignore("context_update", "realtime_input").then(Playbook().any_order(ANY_TEXT, ANY_CONTENT)))
     scene.client.send_context_update(tools=[])
     scene.client.send_realtime_input(text="x")
@@ -123,7 +123,7 @@ def test_what_is_ignored_counts_where_it_is_expected_in_any_order() -> None:
     scene.server.check()
 
 
-def test_an_upgrade_that_was_given_up_meanwhile() -> None:
+def test_an_upgrade_abandoned_meanwhile() -> None:
     server = READY.connection()
     server.advance(0.0)
     server.receive_data(client().data_to_send())
@@ -133,7 +133,7 @@ def test_an_upgrade_that_was_given_up_meanwhile() -> None:
     assert "the connection ended (1006" in server.mismatch.why[0]
 
 
-def test_after_the_last_step_nothing_more_may_come() -> None:
+def test_messages_after_the_last_step_are_mismatches() -> None:
     scene = Scene(READY)
     assert scene.server.finished
     scene.say()
@@ -144,7 +144,7 @@ def test_after_the_last_step_nothing_more_may_come() -> None:
     assert not scene.server.finished
 
 
-def test_the_end_may_be_expected() -> None:
+def test_expecting_the_end() -> None:
     playbook = READY.expect_close(code=lambda code: code < 1002, reason="bye").label("the end")
     scene = Scene(playbook)
     scene.bye(1000, "bye")
@@ -157,7 +157,7 @@ def test_the_end_may_be_expected() -> None:
     assert READY.expect_close().titles[-1] == "expect close"
 
 
-def test_the_network_may_be_the_one_to_end() -> None:
+def test_expecting_the_end_by_the_network() -> None:
     scene = Scene(READY.expect_close(1006))
     scene.server.receive_eof()
     scene.pair.pump()
@@ -168,14 +168,14 @@ def test_the_network_may_be_the_one_to_end() -> None:
     lost.server.check()
 
 
-def test_the_end_by_our_own_hand_is_not_the_clients() -> None:
+def test_a_close_by_the_server_is_not_the_clients() -> None:
     scene = Scene(READY.expect_close())
     scene.server.close(1001)
     scene.pair.pump()
     assert scene.mismatch().why == ("close: this end closed the connection, not the client",)
 
 
-def test_something_else_than_the_end() -> None:
+def test_a_message_instead_of_the_end() -> None:
     scene = Scene(READY.expect_close())
     scene.say()
     assert scene.refused().why == ("got client_content instead of 'expect close'",)
@@ -205,7 +205,7 @@ def test_a_client_that_breaks_the_protocol() -> None:
     assert "TLS came" in server.mismatch.why[0]
 
 
-def test_a_client_that_may_break_it() -> None:
+def test_a_client_that_breaks_the_protocol_with_strict_off() -> None:
     loose = Playbook(strict=False).expect_setup().send_setup_complete()
     scene = Scene(loose.expect(UnknownMessage).expect(Undecodable).expect("unknown", newThing={"a": 1}))
     for text in (b'{"newThing": {}}', b"[]", b'{"newThing": {"a": 1}}'):
@@ -219,7 +219,7 @@ def test_a_client_that_may_break_it() -> None:
         assert shown in other.refused().diff
 
 
-def test_after_a_mismatch_nothing_counts_any_more() -> None:
+def test_nothing_counts_after_a_mismatch() -> None:
     scene = Scene(READY.expect_close().label("end"))
     scene.client.send_client_content(HI)
     scene.client.send_client_content(HI)

@@ -1,4 +1,4 @@
-"""Plain HTTP on the port of a WebSocket server, and the one call that the emulator answers there."""
+"""Plain HTTP on the port of a WebSocket server, and the emulator's REST method."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ECHO = b"POST /echo?key=secret HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\nX-
 
 
 class Served:
-    """An emulator behind a front."""
+    """An emulator behind an `HttpFallback`."""
 
     def __init__(self, emulator: Emulator | None = None, **options: Any) -> None:
         self.seen: list[tuple[HttpRequest, float | None]] = []
@@ -88,7 +88,7 @@ def test_a_websocket_passes() -> None:
         assert not served.seen
 
 
-def test_what_is_no_http_passes() -> None:
+def test_other_bytes_pass() -> None:
     assert Served().send(b"\x16\x03\x01").startswith(b"HTTP/1.1 400")
     assert Served().send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 426")
 
@@ -133,7 +133,7 @@ def test_an_answer_to_head_has_no_body() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"status": 100}, {"headers": [("X", "a\nb")]}, {"status": 204, "body": b"x"}])
-def test_an_answer_that_cannot_be_sent(wrong: dict[str, Any]) -> None:
+def test_a_response_that_cannot_be_sent(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidMessage):
         HttpResponse(**wrong)
 
@@ -174,7 +174,7 @@ def post(
 
 
 @pytest.mark.parametrize("path", ["/v1alpha/auth_tokens", "//v1/auth_tokens?x=1", "/gateway/v1beta/auth_tokens"])
-def test_a_token_is_minted_and_good(path: str) -> None:
+def test_a_minted_token_works(path: str) -> None:
     setup = {"model": "models/m", "generationConfig": {"responseModalities": ["TEXT"]}}
     status, token, emulator = post({"uses": 2, "bidiGenerateContentSetup": setup}, path=path)
     assert status == 200
@@ -185,7 +185,7 @@ def test_a_token_is_minted_and_good(path: str) -> None:
     assert isinstance(pair.client_events[-1], SetupComplete)
 
 
-def test_times_are_told_by_the_wall() -> None:
+def test_token_times_use_the_time_of_day() -> None:
     expires = (WALL + timedelta(hours=1)).isoformat()
     status, token, _ = post({"expireTime": expires})
     assert (status, token["expireTime"]) == (200, "2026-11-22T11:00:00Z")

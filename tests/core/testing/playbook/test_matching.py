@@ -1,4 +1,4 @@
-"""What patterns match, and what a mismatch shows."""
+"""Patterns, and the reports of mismatches."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def heard(step: Playbook, turns: Any = HI, **options: Any) -> Scene:
         {"extra": {}},
     ],
 )
-def test_what_matches(fields: dict[str, Any]) -> None:
+def test_matching_patterns(fields: dict[str, Any]) -> None:
     scene = heard(Playbook().expect_client_content(**fields))
     scene.bye()
     scene.server.check()
@@ -84,7 +84,7 @@ def test_what_matches(fields: dict[str, Any]) -> None:
         ({"turns": [Content(role="model")]}, 'role: expected "model", got "user"'),
     ],
 )
-def test_what_does_not(fields: dict[str, Any], why: str) -> None:
+def test_patterns_that_do_not_match(fields: dict[str, Any], why: str) -> None:
     mismatch = heard(Playbook().expect_client_content(**fields)).refused()
     assert mismatch.step == 3
     assert why in mismatch.why[0]
@@ -109,7 +109,7 @@ def test_realtime_input(kind: str, message: dict[str, Any], fields: dict[str, An
     assert scene.server.finished
 
 
-def test_markers_are_there_or_not() -> None:
+def test_markers_are_present_or_absent() -> None:
     manual = {"realtime_input_config": {"automatic_activity_detection": {"disabled": True}}}
     script = READY.expect_realtime_input(activity_start=True).expect_realtime_input(activity_end={})
     scene = Scene(script, manual)
@@ -119,8 +119,8 @@ def test_markers_are_there_or_not() -> None:
     assert scene.server.finished
 
 
-def test_durations_numbers_and_times_may_be_written_as_on_the_wire() -> None:
-    """In messages of one's own making, where every kind of value has a place."""
+def test_wire_forms_of_durations_numbers_and_times() -> None:
+    """Patterns for messages with every kind of value."""
     setup = {
         "temperature": 0.5,
         "seed": 7,
@@ -255,7 +255,7 @@ def test_setup_without_a_function_or_with_other_words() -> None:
     )
 
 
-def test_what_was_asked_for_is_shown_where_another_message_came() -> None:
+def test_the_expected_message_is_shown_if_another_kind_came() -> None:
     scene = Scene(READY.send_tool_call("f", id="1").expect_tool_response("1", function_responses=...))
     scene.client.send_client_content({"parts": [{"text": "hm"}]})
     scene.pair.pump()
@@ -311,7 +311,7 @@ def test_a_whole_message_may_differ_in_nothing_else() -> None:
         ({"turns": [{"role": "user", "parts": [{"text": "Hi"}]}]}, ("turnComplete: not expected, got true",)),
     ],
 )
-def test_a_whole_message_has_nothing_more(message: dict[str, Any], why: tuple[str, ...]) -> None:
+def test_a_whole_message_has_no_extra_members(message: dict[str, Any], why: tuple[str, ...]) -> None:
     turns = [
         Content(role=turn.get("role"), parts=[Part(**part) for part in turn["parts"]]) for turn in message["turns"]
     ]
@@ -320,7 +320,7 @@ def test_a_whole_message_has_nothing_more(message: dict[str, Any], why: tuple[st
     assert [line.startswith(f"client_content.{text}") for line, text in zip(mismatch.why, why, strict=True)] == [True]
 
 
-def test_what_was_redacted_matches_any_text() -> None:
+def test_redacted_values_match_any_text() -> None:
     setup = LiveClientSetup(model="REDACTED", generation_config=None)
     scene = Scene(Playbook().expect_message(LiveClientMessage(setup=setup)))
     assert scene.mismatch().why == ('setup.generationConfig: not expected, got {"responseModalities": ["TEXT"]}',)
@@ -336,6 +336,6 @@ def test_unknown_fields_of_a_message() -> None:
         assert scene.server.finished is right
 
 
-def test_no_message_at_all_cannot_be_expected() -> None:
+def test_an_empty_message_cannot_be_expected() -> None:
     with pytest.raises(InvalidMessage, match="has no member"):
         Playbook().expect_message(LiveClientMessage())

@@ -1,4 +1,4 @@
-"""What a playbook does, step by step and on the clock."""
+"""Playing a script, step by step and by the clock."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_everything_that_can_be_sent() -> None:
     assert repr(playbook) == f"<Playbook of {len(titles)} steps>"
 
 
-def test_what_has_no_place_is_sent_all_the_same() -> None:
+def test_misplaced_messages_are_sent() -> None:
     early = Playbook().send_text("early").send_setup_complete().expect_setup().send_setup_complete()
     scene = Scene(early.send_setup_complete("once more"))
     assert scene.names == [
@@ -131,7 +131,7 @@ def test_raw_messages() -> None:
     )
 
 
-def test_a_message_beyond_all_bounds() -> None:
+def test_a_message_beyond_all_limits() -> None:
     scene = Scene(READY.send_text("x" * 17_000_000))
     assert scene.closed.code == 1009
     assert isinstance(scene.closed.error, LiveProtocolError)
@@ -157,7 +157,7 @@ def test_reject() -> None:
 # --- the upgrade ------------------------------------------------------------------------------------------------
 
 
-def test_the_upgrade_may_be_expected() -> None:
+def test_expecting_the_upgrade() -> None:
     path = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
     playbook = Playbook().expect_upgrade(path=path, headers={"X-Goog-Api-Key": "secret-key", "cookie": None})
     scene = Scene(playbook.expect_setup().send_setup_complete())
@@ -166,7 +166,7 @@ def test_the_upgrade_may_be_expected() -> None:
     assert Playbook().expect_upgrade().titles == ("expect upgrade",)
 
 
-def test_another_upgrade_than_expected_is_refused_and_shows_no_credential() -> None:
+def test_an_unexpected_upgrade_is_refused_without_showing_credentials() -> None:
     playbook = (
         Playbook()
         .ignore("realtime_input")
@@ -185,13 +185,13 @@ def test_another_upgrade_than_expected_is_refused_and_shows_no_credential() -> N
     assert (rejected.status, rejected.body) == (400, b"playbook: step 2: upgrade.path: is not as expected\n")
 
 
-def test_an_upgrade_may_be_expected_and_rejected() -> None:
+def test_an_expected_upgrade_may_be_rejected() -> None:
     scene = Scene(Playbook().expect_upgrade(headers={"x-goog-api-key": ...}).label("no").reject(401))
     assert scene.names[0] == "UpgradeRejected"
     scene.server.check()
 
 
-def test_the_dialect_is_that_of_the_path() -> None:
+def test_the_path_sets_the_dialect() -> None:
     vertex = Endpoint.vertex(access_token="t", project="p", location="us-central1")
     playbook = Playbook().send_setup_complete("early").expect_setup().send_setup_complete("an-id")
     scene = Scene(playbook, endpoint=vertex)
@@ -212,7 +212,7 @@ def test_accept_and_reject_come_too_late() -> None:
 # --- time -------------------------------------------------------------------------------------------------------
 
 
-def test_what_comes_while_waiting_is_kept() -> None:
+def test_messages_during_a_wait_are_kept() -> None:
     scene = Scene(READY.wait(2).expect_client_content("Hi").wait(0.5).send_text("there").wait(0).reply("now"))
     scene.say()
     assert scene.names[-1] == "SetupComplete"
@@ -223,7 +223,7 @@ def test_what_comes_while_waiting_is_kept() -> None:
     assert scene.server.finished
 
 
-def test_waits_follow_one_another_however_the_clock_ticks() -> None:
+def test_consecutive_waits_do_not_depend_on_clock_steps() -> None:
     server = READY.wait(1).send_text("a").wait(1).send_text("b").wait(10).send_text("c").connection()
     pair = Pair(client(), server)
     pair.pump()
@@ -253,7 +253,7 @@ def test_a_script_waits_for_a_clock() -> None:
     assert server.finished
 
 
-def test_patience() -> None:
+def test_step_timeout() -> None:
     scene = Scene(READY.expect_client_content("Hi"), step_timeout=3.0)
     scene.pair.wait(2.9)
     assert scene.client.state is ConnectionState.OPEN
@@ -263,7 +263,7 @@ def test_patience() -> None:
     assert mismatch.diff == ""
 
 
-def test_patience_is_for_silence_alone() -> None:
+def test_step_timeout_counts_silence_only() -> None:
     scene = Scene(READY.expect_audio(0.3).expect_close(), step_timeout=3.0)
     for _ in range(3):
         scene.pair.wait(2.5)
@@ -303,7 +303,7 @@ def test_facts_and_commands() -> None:
     assert server.close_info.code == 1001
 
 
-def test_what_was_written_before_a_drop_still_leaves() -> None:
+def test_messages_before_a_drop_still_leave() -> None:
     server = READY.send_text("last words").drop().connection()
     ours = client()
     for _ in range(3):
@@ -318,7 +318,7 @@ def test_what_was_written_before_a_drop_still_leaves() -> None:
     assert "TextChunk" in [type(event).__name__ for event in ours.events()]
 
 
-def test_a_transport_that_fails_takes_the_last_words_along() -> None:
+def test_a_failed_transport_discards_the_final_bytes() -> None:
     scene = Scene(READY.wait(1).drop())
     scene.server.send(LiveServerMessage(server_content=LiveServerContent(turn_complete=True)))
     scene.server.advance(scene.pair.clock.now + 1)

@@ -1,4 +1,4 @@
-"""Scripts as values, and who plays which."""
+"""Scripts as values, and sequences of them."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def test_scripts_are_values() -> None:
 @pytest.mark.parametrize(
     ("build", "why"),
     [
-        (lambda: Playbook().expect("setpu"), "'setpu' is nothing that a client says; did you mean 'setup'?"),
-        (lambda: Playbook().expect(int), "int is nothing that a client says; there are setup, client_content"),
-        (lambda: Playbook().expect(5), "5 is nothing that a client says"),
-        (lambda: Playbook().ignore("everything"), "is nothing that a client says"),
+        (lambda: Playbook().expect("setpu"), "'setpu' is not a client message; did you mean 'setup'?"),
+        (lambda: Playbook().expect(int), "int is not a client message; there are setup, client_content"),
+        (lambda: Playbook().expect(5), "5 is not a client message"),
+        (lambda: Playbook().ignore("everything"), "is not a client message"),
         (lambda: Playbook().expect_setup(tool=...), "setup: has no field 'tool'; did you mean 'tools'?"),
         (lambda: Playbook().expect_audio(0), "seconds: must be a positive number of seconds, not 0"),
         (lambda: Playbook().wait(-1), "seconds: must be a number of seconds, not -1"),
@@ -45,7 +45,7 @@ def test_scripts_are_values() -> None:
         (lambda: Playbook().send({"serverContnt": {}}), "unknown field 'serverContnt'; did you mean 'server_content'?"),
         (lambda: Playbook().send(5), "message: expected LiveServerMessage or a dict of it, got int"),
         (lambda: Playbook().send_raw(5), "data: expected str, bytes or a dict, got int"),
-        (lambda: Playbook().send_raw({"a": object()}), "data: the dict is no JSON"),
+        (lambda: Playbook().send_raw({"a": object()}), "data: the dict cannot be encoded as JSON"),
         (lambda: Playbook().close(1005), "code: must be"),
         (lambda: Playbook().reject(99), "status: must be"),
         (lambda: READY.reject(404), "an upgrade can be rejected only as the first step, or after expect_upgrade"),
@@ -58,7 +58,7 @@ def test_scripts_are_values() -> None:
         (lambda: READY.repeat("x", READY), "times: must be"),  # type: ignore[arg-type]
     ],
 )
-def test_senseless_scripts(build: Callable[[], Playbook], why: str) -> None:
+def test_invalid_scripts(build: Callable[[], Playbook], why: str) -> None:
     with pytest.raises(InvalidMessage) as caught:
         build()
     assert why in str(caught.value)
@@ -67,12 +67,12 @@ def test_senseless_scripts(build: Callable[[], Playbook], why: str) -> None:
 # --- who played what --------------------------------------------------------------------------------------------
 
 
-def test_a_playbook_that_nobody_played() -> None:
-    with pytest.raises(PlaybookMismatch, match="connection 1 of 1 was never made: nobody connected"):
+def test_an_unplayed_playbook() -> None:
+    with pytest.raises(PlaybookMismatch, match="no client made connection 1 of 1"):
         PlaybookSequence(READY).check()
 
 
-def test_a_playbook_that_is_still_being_played() -> None:
+def test_an_unfinished_playbook() -> None:
     scene = Scene(READY.expect_client_content("Hi"))
     mismatch = scene.mismatch()
     assert mismatch.step == 3
@@ -82,7 +82,7 @@ def test_a_playbook_that_is_still_being_played() -> None:
     scene.server.check()
 
 
-def test_a_mismatch_is_an_assertion_and_one_of_our_errors() -> None:
+def test_a_mismatch_is_an_assertion_error_and_a_library_error() -> None:
     scene = Scene(READY.close())
     scene.server.check()
     for kind in (AssertionError, LiveProtocolError):
@@ -107,7 +107,7 @@ def test_a_sequence_gives_each_client_its_own_script() -> None:
     late.pump()
     refused: Any = late.client_events[0]
     assert (refused.status, refused.body) == (503, b"playbook: no further client was expected\n")
-    with pytest.raises(PlaybookMismatch, match="3 connections were made, there are playbooks for 2"):
+    with pytest.raises(PlaybookMismatch, match="clients made 3 connections, there are playbooks for 2"):
         sequence.check()
 
 
@@ -120,10 +120,10 @@ def test_a_sequence_may_repeat_its_last_script() -> None:
 
 def test_a_sequence_that_waits_for_clients() -> None:
     sequence = PlaybookSequence(READY, READY.wait(1))
-    with pytest.raises(PlaybookMismatch, match="connection 1 of 2 was never made"):
+    with pytest.raises(PlaybookMismatch, match="no client made connection 1 of 2"):
         sequence.check()
     Pair(client(), sequence.connection()).pump()
-    with pytest.raises(PlaybookMismatch, match="connection 2 of 2 was never made"):
+    with pytest.raises(PlaybookMismatch, match="no client made connection 2 of 2"):
         sequence.check()
     pair = Pair(client(), sequence.connection())
     pair.pump()
