@@ -6,8 +6,6 @@ from typing import Final, TypeAlias, final
 
 from live_protocol.messages.audio_format import AudioFormat
 
-__all__ = ["MAX_CHUNK", "MIN_CHUNK", "Chunker", "PreRoll"]
-
 Bytes: TypeAlias = bytes | bytearray | memoryview
 
 

@@ -27,8 +27,6 @@ from live_protocol.events import (
 )
 from live_protocol.messages.audio_format import AudioFormat
 
-__all__ = ["DropReason", "DroppedAudio", "OverflowPolicy", "PlaybackBuffer"]
-
 OverflowPolicy: TypeAlias = Literal["newest", "oldest"]
 """Which audio a full queue drops."""
 

@@ -14,8 +14,6 @@ from live_protocol.audio.chunking import Bytes
 from live_protocol.errors import LocalProtocolError
 from live_protocol.messages.audio_format import AudioFormat
 
-__all__ = ["MissingExtra", "Resampler", "resample"]
-
 
 class MissingExtra(LocalProtocolError):
     """An optional dependency is needed and not installed. Nothing has changed.

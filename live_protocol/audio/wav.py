@@ -14,8 +14,6 @@ from live_protocol.audio.chunking import Bytes
 from live_protocol.errors import LocalProtocolError
 from live_protocol.messages.audio_format import AudioFormat
 
-__all__ = ["InvalidWav", "WavReader", "WavSink", "WavSource", "WavWriter", "read_wav", "write_wav"]
-
 _PCM: Final = 1
 _FLOAT: Final = 3
 _EXTENSIBLE: Final = 0xFFFE

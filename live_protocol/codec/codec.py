@@ -41,8 +41,6 @@ from live_protocol.messages import (
 )
 from live_protocol.messages.fields import Backend
 
-__all__ = ["Codec"]
-
 T = TypeVar("T")
 
 

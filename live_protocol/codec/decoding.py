@@ -19,18 +19,6 @@ from live_protocol.codec.schema import Hook, Mismatch, expected, fields, is_enum
 from live_protocol.errors import InvalidMessage
 from live_protocol.messages.fields import Extra, Format
 
-__all__ = [
-    "AsMapping",
-    "InexactInteger",
-    "decoder",
-    "from_dict",
-    "read_bool",
-    "read_float",
-    "read_int",
-    "read_json_object",
-    "read_str",
-]
-
 T = TypeVar("T")
 
 AsMapping: TypeAlias = Callable[[object], Mapping[str, Any] | None]

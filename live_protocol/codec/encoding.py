@@ -17,8 +17,6 @@ from live_protocol.codec.decoding import read_bool, read_float, read_int, read_j
 from live_protocol.codec.schema import Hook, Mismatch, at, expected, fields, json_kind, or_text, plain
 from live_protocol.messages.fields import Backend, Format
 
-__all__ = ["converter"]
-
 _MAX_BITS: Final = 1024  # of an integer; parsers that read numbers as doubles see infinity beyond
 _MAX_DURATION: Final = 315_576_000_000  # seconds, about 10,000 years: the bound of proto3 JSON
 

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, cast
 
-__all__ = ["JSON_LAYOUTS", "MAX_DEPTH", "compact", "decode_text", "encode_text", "parse_object", "too_deep_at"]
-
 MAX_DEPTH: Final = 128
 """Levels of nesting allowed by default."""
 

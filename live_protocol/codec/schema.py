@@ -13,21 +13,6 @@ import attrs
 
 from live_protocol.messages.fields import Backend
 
-__all__ = [
-    "Field",
-    "Hook",
-    "Mismatch",
-    "at",
-    "enum_of",
-    "expected",
-    "fields",
-    "is_enum",
-    "json_kind",
-    "or_text",
-    "plain",
-    "snake_case",
-]
-
 Hook = Callable[[Any], Any]
 """Converts one value; raises `Mismatch` if it does not fit."""
 

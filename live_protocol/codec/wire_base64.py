@@ -8,8 +8,6 @@ from typing import Final
 
 import pybase64
 
-__all__ = ["decode", "encode"]
-
 _FORM: Final = re.compile(r"[A-Za-z0-9+/]*(={0,2})")
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 

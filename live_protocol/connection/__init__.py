@@ -5,13 +5,7 @@ Knows ``websocket`` and ``session``; it holds no rule of either. Begin reading i
 
 from live_protocol.connection.http_fallback import HttpFallback, HttpHandler, HttpRequest, HttpResponse
 from live_protocol.connection.live_connection import LiveConnection
-from live_protocol.connection.message_connection import (
-    AcceptUpgrade,
-    CloseWebSocket,
-    MessageConnection,
-    RefuseUpgrade,
-    WebSocketAction,
-)
+from live_protocol.connection.message_connection import MessageConnection
 from live_protocol.connection.options import ConnectionOptions, ConnectOptions, ServeOptions, SessionOptions
 from live_protocol.connection.protocols import (
     ByteConnection,
@@ -20,6 +14,7 @@ from live_protocol.connection.protocols import (
     MessageServerConnection,
     ServerConnection,
 )
+from live_protocol.websocket.external_link import AcceptUpgrade, CloseWebSocket, RefuseUpgrade, WebSocketAction
 
 __all__ = [
     "AcceptUpgrade",

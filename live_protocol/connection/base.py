@@ -44,10 +44,8 @@ from live_protocol.session.usage import Usage
 from live_protocol.states import ConnectionState, Phase, TurnState
 from live_protocol.timing import Deadlines
 from live_protocol.websocket.external_link import MessageLink
-from live_protocol.websocket.link import Wants, WebSocketLink
-
-__all__ = ["BaseConnection", "forward", "session_maker"]
-
+from live_protocol.websocket.link import WebSocketLink
+from live_protocol.websocket.link_core import Wants
 
 L = TypeVar("L", bound=WebSocketLink | MessageLink)
 

@@ -15,8 +15,6 @@ from live_protocol.limits import Limits
 from live_protocol.states import ConnectionState
 from live_protocol.websocket.http11 import HeadReader, check_refusal, decode_headers, encode_headers
 
-__all__ = ["HttpFallback", "HttpHandler", "HttpRequest", "HttpResponse"]
-
 _UPGRADE: Final = b"GET "  # RFC 6455 section 4.1: the method of an upgrade
 
 

@@ -13,8 +13,6 @@ from live_protocol.session.requests import ConfigInput
 from live_protocol.websocket.handshake import HandshakeRequest
 from live_protocol.websocket.link import WebSocketLink
 
-__all__ = ["LiveConnection"]
-
 
 @final
 class LiveConnection(BaseConnection[WebSocketLink]):

@@ -12,14 +12,9 @@ from live_protocol.errors import LiveProtocolError
 from live_protocol.messages import Backend
 from live_protocol.session.requests import ConfigInput
 from live_protocol.websocket.external_link import (
-    AcceptUpgrade,
-    CloseWebSocket,
     MessageLink,
-    RefuseUpgrade,
     WebSocketAction,
 )
-
-__all__ = ["AcceptUpgrade", "CloseWebSocket", "MessageConnection", "RefuseUpgrade", "WebSocketAction"]
 
 
 @final

@@ -13,9 +13,7 @@ from live_protocol.limits import Limits
 from live_protocol.messages import Backend
 from live_protocol.session.profiles import ModelProfile
 from live_protocol.timing import Timeouts
-from live_protocol.websocket.link import Observer
-
-__all__ = ["ConnectOptions", "ConnectionOptions", "ConnectionSettings", "ServeOptions", "SessionOptions"]
+from live_protocol.websocket.link_core import Observer
 
 
 class ConnectionOptions(TypedDict, total=False):

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from live_protocol.close_info import CloseInfo
-from live_protocol.connection.message_connection import WebSocketAction
 from live_protocol.errors import LiveProtocolError
 from live_protocol.events import Event
 from live_protocol.messages import FunctionCall
 from live_protocol.states import ConnectionState, Phase, TurnState
-from live_protocol.websocket.link import Wants
-
-__all__ = ["ByteConnection", "ByteServerConnection", "Connection", "MessageServerConnection", "ServerConnection"]
+from live_protocol.websocket.external_link import WebSocketAction
+from live_protocol.websocket.link_core import Wants
 
 
 class Connection(Protocol):

@@ -13,10 +13,7 @@ from live_protocol.connection.protocols import ByteServerConnection, ServerConne
 from live_protocol.events import Event
 from live_protocol.messages import FunctionCall
 from live_protocol.states import ConnectionState, Phase, TurnState
-from live_protocol.websocket.link import Wants
-
-__all__ = ["WRITE_ONLY", "AutomaticConnection", "ByteConnectionWrapper"]
-
+from live_protocol.websocket.link_core import Wants
 
 WRITE_ONLY: Final = Wants(read=False, write=True, half_close=False, close=False)
 """What a connection wants that is over but for what it has still to write."""
@@ -85,16 +82,6 @@ class ConnectionWrapper(Generic[A]):
     )
     close_info: CloseInfo | None = forward("machine.close_info", "See `LiveConnection.close_info`.")
     buffered_in: int = forward("machine.buffered_in", "See `LiveConnection.buffered_in`.")
-
-    @property
-    def wants(self) -> Wants:
-        """See `LiveConnection.wants`."""
-        return self.machine.wants
-
-    @property
-    def buffered_out(self) -> int:
-        """See `LiveConnection.buffered_out`."""
-        return self.machine.buffered_out
 
 
 class ByteConnectionWrapper(ConnectionWrapper[M]):

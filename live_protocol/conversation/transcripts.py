@@ -25,8 +25,6 @@ from live_protocol.events import (
 )
 from live_protocol.messages import Transcription, VadSignalType, VoiceActivityType, WordInfo
 
-__all__ = ["Role", "TranscriptAssembler", "Utterance"]
-
 _SENTENCE_ENDS: Final = (".", "!", "?", "…")
 
 

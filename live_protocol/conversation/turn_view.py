@@ -26,8 +26,6 @@ from live_protocol.messages import FunctionCall, InteractionStatus, TurnComplete
 from live_protocol.messages.audio_format import AudioFormat
 from live_protocol.session.usage import Usage
 
-__all__ = ["TurnCollector", "TurnView"]
-
 _OUTPUT: Final = (AudioChunk, TextChunk, OutputTranscript, ToolCallRequested)
 
 

@@ -11,8 +11,6 @@ from live_protocol.events import Event, Interrupted, SetupComplete, TurnComplete
 from live_protocol.messages import UsageMetadata
 from live_protocol.session.usage import ByModality, Usage, summed
 
-__all__ = ["ModalityUsage", "TurnUsage", "UsageLedger"]
-
 
 @final
 @attrs.frozen(kw_only=True)

@@ -9,7 +9,6 @@ from typing import final
 
 from live_protocol.connection.live_connection import LiveConnection
 from live_protocol.connection.message_connection import MessageConnection
-from live_protocol.connection.message_connection import WebSocketAction as MessageAction
 from live_protocol.connection.wrappers import WRITE_ONLY, ByteConnectionWrapper
 from live_protocol.emulator.actions import Model, ModelAction, UserTurn, as_model
 from live_protocol.emulator.connection import BaseEmulatedConnection
@@ -21,7 +20,8 @@ from live_protocol.errors import LiveProtocolError
 from live_protocol.limits import Limits
 from live_protocol.messages import AuthToken, AuthTokenCreateRequest
 from live_protocol.timing import Timeouts
-from live_protocol.websocket.link import Observer, Wants
+from live_protocol.websocket.external_link import WebSocketAction as MessageAction
+from live_protocol.websocket.link_core import Observer, Wants
 
 
 def describe_speech(pcm: bytes, rate: int) -> str:

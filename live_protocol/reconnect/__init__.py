@@ -4,9 +4,10 @@ Knows connections and drives them one after the other; it opens no transport and
 ``persistent``, then the theory of operation in ``lifecycle`` and ``outbox``.
 """
 
+from live_protocol.reconnect.lifecycle import DialRequest, EndpointSource
 from live_protocol.reconnect.memory_store import MemoryStore
 from live_protocol.reconnect.outbox import MessageCounts, Outbox, OutboxEntry
-from live_protocol.reconnect.persistent import DialRequest, EndpointSource, PersistentConnection, PersistentOptions
+from live_protocol.reconnect.persistent import PersistentConnection, PersistentOptions
 from live_protocol.reconnect.policy import GoAwayPolicy, LateToolResults, NoHandlePolicy, OfflinePolicy, ReconnectPolicy
 from live_protocol.reconnect.reconnector import DialAgain, GiveUp, Reconnector, Verdict, verdict
 from live_protocol.reconnect.snapshot import VERSION, Snapshot, setup_digest

@@ -19,8 +19,6 @@ from live_protocol.session.requests import tool_responses
 from live_protocol.session.sending import ClientMessageEncoder
 from live_protocol.session.tool_calls import ToolCallTracker, key_of
 
-__all__ = ["ClientInput"]
-
 _MEDIA = frozenset({"realtime_input.audio", "realtime_input.video", "realtime_input.media_chunks"})
 
 

@@ -52,8 +52,6 @@ from live_protocol.session.usage import Usage
 from live_protocol.states import ConnectionState, TurnState
 from live_protocol.websocket import endings
 
-__all__ = ["WATCHED", "DialRequest", "EndpointSource", "Lifecycle", "with_handle", "with_resumption"]
-
 EndpointSource: TypeAlias = Endpoint | Callable[[], Endpoint]
 """An endpoint, or a function that makes one for each dial, for example with a fresh access token."""
 

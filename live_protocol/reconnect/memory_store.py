@@ -8,8 +8,6 @@ from typing import final
 from live_protocol.reconnect.snapshot import Snapshot
 from live_protocol.reconnect.store import SNAPSHOT_TTL, SnapshotClaimed, StaleSnapshot
 
-__all__ = ["MemoryStore"]
-
 
 @final
 class MemoryStore:

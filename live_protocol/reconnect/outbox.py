@@ -31,8 +31,6 @@ import attrs
 
 from live_protocol.events import InputLost, LossReason
 
-__all__ = ["MessageCounts", "Outbox", "OutboxEntry"]
-
 _MAX_ROWS: Final = 96
 _SUMMED_ROWS: Final = 32
 

@@ -38,9 +38,7 @@ from live_protocol.session.resumption import Resumption
 from live_protocol.session.tool_calls import ToolCallTracker, key_of
 from live_protocol.session.usage import Usage
 from live_protocol.states import ConnectionState, Phase, TurnState
-from live_protocol.websocket.link import Wants
-
-__all__ = ["DialRequest", "EndpointSource", "PersistentConnection", "PersistentOptions"]
+from live_protocol.websocket.link_core import Wants
 
 
 @final

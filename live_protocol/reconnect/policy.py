@@ -8,8 +8,6 @@ from typing import Any, final
 
 import attrs
 
-__all__ = ["GoAwayPolicy", "LateToolResults", "NoHandlePolicy", "OfflinePolicy", "ReconnectPolicy"]
-
 
 class OfflinePolicy(enum.StrEnum):
     """What happens to input while there is no connection.

@@ -13,8 +13,6 @@ from live_protocol.close_info import CloseInfo, Initiator
 from live_protocol.events import GoAway, ReconnectReason, ResumptionUpdated, SetupComplete
 from live_protocol.reconnect.policy import NoHandlePolicy, ReconnectPolicy
 
-__all__ = ["DialAgain", "GiveUp", "Reconnector", "Verdict", "verdict"]
-
 
 class Verdict(enum.StrEnum):
     """The meaning of a connection's end for the next one."""

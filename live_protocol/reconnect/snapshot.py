@@ -19,8 +19,6 @@ from live_protocol.session.tool_calls import TrackedToolCall
 from live_protocol.session.usage import Usage
 from live_protocol.states import ToolCallState
 
-__all__ = ["VERSION", "Snapshot", "setup_digest"]
-
 VERSION: Final = 1
 """Version of the JSON; a reader refuses any other."""
 

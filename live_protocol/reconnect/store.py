@@ -7,8 +7,6 @@ from typing import Final, Protocol, runtime_checkable
 from live_protocol.errors import StaleOperation
 from live_protocol.reconnect.snapshot import Snapshot
 
-__all__ = ["SNAPSHOT_TTL", "SnapshotClaimed", "SnapshotStore", "StaleSnapshot"]
-
 SNAPSHOT_TTL: Final = 2 * 3600.0
 """Seconds for which a handle can be used after the end of its connection on Gemini (wire.md#handles)."""
 

@@ -21,8 +21,6 @@ import attrs
 from live_protocol._redaction import redact_tokens
 from live_protocol.recording.timeline import Timeline, TranscriptKind
 
-__all__ = ["chrome_trace"]
-
 _PROCESS: Final = 1
 _LATEST: Final = 2**53 - 1
 """The greatest integer that JSON numbers of every reader hold; in microseconds 285 years."""

@@ -17,8 +17,6 @@ from live_protocol.events import (
 from live_protocol.recording.trace import SupportsWrite, TraceWriter
 from live_protocol.websocket import Observation
 
-__all__ = ["Recorder"]
-
 
 @final
 class Recorder:

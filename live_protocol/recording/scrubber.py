@@ -8,8 +8,6 @@ from typing import Any, Final, cast
 
 from live_protocol._redaction import REDACTED, redact, redact_credentials, redact_tokens
 
-__all__ = ["Scrubber"]
-
 _RESUMPTION: Final = frozenset({("sessionresumption", "handle"), ("sessionresumptionupdate", "newhandle")})
 _SECRET_PAIRS: Final = frozenset(
     {

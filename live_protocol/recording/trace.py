@@ -36,25 +36,6 @@ from live_protocol.codec.json_text import JSON_LAYOUTS, MAX_DEPTH, compact, deco
 from live_protocol.errors import InvalidMessage, LocalProtocolError
 from live_protocol.recording.scrubber import Scrubber
 
-__all__ = [
-    "FORMAT",
-    "VERSION",
-    "FrameKind",
-    "InvalidTrace",
-    "Source",
-    "SupportsRead",
-    "SupportsWrite",
-    "TraceFrame",
-    "TraceNote",
-    "TraceReader",
-    "TraceRecord",
-    "TraceWriter",
-    "open_trace",
-    "read_trace",
-    "read_websocket_log",
-    "write_websocket_log",
-]
-
 FORMAT: Final = "live-protocol-trace"
 """First member of the header line."""
 

@@ -6,8 +6,6 @@ from live_protocol.errors import IllegalInState, InvalidMessage
 from live_protocol.messages.audio_format import AudioFormat
 from live_protocol.states import ACTIVITY_TRANSITIONS, ActivityInput, ActivityState
 
-__all__ = ["ActivityWindow"]
-
 _HINTS = {
     (ActivityState.AUTOMATIC, ActivityInput.START): "the server detects activity; to mark it yourself, set "
     "realtime_input_config.automatic_activity_detection.disabled = True",

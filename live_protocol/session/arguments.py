@@ -24,8 +24,6 @@ from live_protocol.messages import (
     Tool,
 )
 
-__all__ = ["as_mapping", "connect_config", "content_of", "message_from", "messages_from", "tools_of"]
-
 T = TypeVar("T")
 
 _NOT_LIVE: Final = "the Live API does not support it; leave it out"

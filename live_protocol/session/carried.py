@@ -10,8 +10,6 @@ from live_protocol.session.resumption import Resumption
 from live_protocol.session.tool_calls import ToolCallTracker
 from live_protocol.session.usage import Usage
 
-__all__ = ["CarriedState"]
-
 
 @final
 @attrs.frozen(kw_only=True)

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from live_protocol.messages import LiveClientMessage, LiveClientToolResponse
 from live_protocol.session import requests
 
-__all__ = ["ClientCommands"]
-
 
 class ClientCommands(abc.ABC):
     """Commands that end in one client message; what becomes of it is up to the class that has them."""

@@ -70,8 +70,6 @@ from live_protocol.session.usage import Usage
 from live_protocol.states import PHASE_TRANSITIONS, Phase, PhaseInput, TurnState
 from live_protocol.timing import Deadline, Deadlines, Timeouts
 
-__all__ = ["LiveSession"]
-
 _FIRST: Final = "setup must be the first message and only the first"
 _SUMMARIES: Final = 12
 

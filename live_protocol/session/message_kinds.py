@@ -14,19 +14,6 @@ from live_protocol.errors import InvalidMessage
 from live_protocol.messages import LiveClientMessage, LiveClientRealtimeInput, LiveClientSetup, LiveServerMessage
 from live_protocol.states import ActivityInput, PhaseInput, TurnInput
 
-__all__ = [
-    "activity_signal",
-    "client_member",
-    "has_output",
-    "is_manual",
-    "kind",
-    "seeds_history",
-    "server_signal",
-    "set_members",
-    "size_of",
-    "turn_signals",
-]
-
 
 @functools.cache
 def _members(cls: type) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:

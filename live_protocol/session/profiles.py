@@ -16,8 +16,6 @@ from live_protocol.errors import IllegalInState
 from live_protocol.messages import Behavior, LiveClientSetup, Modality
 from live_protocol.session.tool_calls import ToolCallTracker
 
-__all__ = ["PROFILES", "ModelProfile", "audio_gate", "profile_for", "supports_scheduling"]
-
 
 @final
 @attrs.frozen(kw_only=True)

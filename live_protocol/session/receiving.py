@@ -23,8 +23,6 @@ from live_protocol.session.turns import TurnTracker
 from live_protocol.session.usage import Usage
 from live_protocol.states import TurnInput
 
-__all__ = ["ServerMessageReader", "client_message_events"]
-
 _MAX_MIME_TYPE = 200
 # REQUIRES_ACTION is the deprecated name of IDLE (wire.md#turn-state).
 _OVER = (InteractionStatus.IDLE, InteractionStatus.REQUIRES_ACTION)

@@ -41,25 +41,6 @@ from live_protocol.session.arguments import (
 )
 from live_protocol.session.message_kinds import set_members
 
-__all__ = [
-    "AudioInput",
-    "ConfigInput",
-    "ContentInput",
-    "InstructionInput",
-    "MarkerInput",
-    "ResponseInput",
-    "ResponsesInput",
-    "ToolInput",
-    "TurnsInput",
-    "build_setup",
-    "check_realtime_input",
-    "check_setup",
-    "client_content",
-    "context_update",
-    "realtime_input",
-    "tool_responses",
-]
-
 T = TypeVar("T")
 
 ConfigInput: TypeAlias = LiveConnectConfig | LiveClientSetup | Mapping[str, Any]

@@ -8,8 +8,6 @@ import attrs
 
 from live_protocol.messages import LiveServerSessionResumptionUpdate
 
-__all__ = ["Resumption"]
-
 
 @final
 @attrs.frozen(kw_only=True)

@@ -23,8 +23,6 @@ from live_protocol.session.message_kinds import activity_signal
 from live_protocol.session.tool_calls import ToolCallTracker
 from live_protocol.states import ACTIVITY_TRANSITIONS, ActivityInput, Phase
 
-__all__ = ["PHASE_HINTS", "ClientMessageEncoder"]
-
 PHASE_HINTS: Final[Mapping[Phase, str]] = {
     Phase.NEW: "the session has not begun; setup comes first",
     Phase.SETUP_SENT: "wait for setup_complete",

@@ -8,8 +8,6 @@ from live_protocol.events import StallKind, StallSuspected
 from live_protocol.states import Phase, TurnInput, TurnState
 from live_protocol.timing import Deadline, Deadlines
 
-__all__ = ["StallDetector"]
-
 
 class StallDetector:
     """Watches for progress of the client's session.

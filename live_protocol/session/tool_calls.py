@@ -12,8 +12,6 @@ from live_protocol.errors import IllegalInState, InvalidMessage, ToolCallOrphane
 from live_protocol.messages import Backend, FunctionCall, FunctionResponse
 from live_protocol.states import TOOL_CALL_TRANSITIONS, ToolCallInput, ToolCallState
 
-__all__ = ["ToolCallTracker", "TrackedToolCall", "key_of"]
-
 _OPEN: Final = (ToolCallState.PENDING, ToolCallState.STREAMING)
 _REMEMBERED: Final = 1024
 """Finished calls kept to tell a late answer from a wrong one (a count)."""

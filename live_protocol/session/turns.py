@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from live_protocol.states import TURN_TRANSITIONS, TurnInput, TurnState
 
-__all__ = ["TurnStep", "TurnTracker"]
-
 
 class TurnStep(NamedTuple):
     """What one signal of the server did to the turn.

@@ -9,8 +9,6 @@ import attrs
 
 from live_protocol.messages import MediaModality, ModalityTokenCount, UsageMetadata
 
-__all__ = ["ByModality", "Usage"]
-
 ByModality: TypeAlias = Mapping[MediaModality | str, int]
 """Tokens by kind of content."""
 
@@ -58,6 +56,7 @@ class Usage:
 
 
 def summed(sums: ByModality, details: Sequence[ModalityTokenCount]) -> ByModality:
+    """Add a report to sums by modality."""
     added = dict(sums)
     for detail in details:
         modality = detail.modality or MediaModality.MODALITY_UNSPECIFIED

@@ -32,7 +32,7 @@ from live_protocol.states import ConnectionState
 from live_protocol.testing.frame_splitter import FrameSplitter, HttpBytes, Item
 from live_protocol.testing.suggestions import suggest
 from live_protocol.websocket.frames import BINARY, CLOSE, PONG, TEXT, frame
-from live_protocol.websocket.link import Wants
+from live_protocol.websocket.link_core import Wants
 
 
 def _count(_: object, attribute: attrs.Attribute[Any], value: int | None) -> None:

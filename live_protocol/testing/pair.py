@@ -8,7 +8,7 @@ from typing import Protocol, final
 from live_protocol.connection.live_connection import LiveConnection
 from live_protocol.endpoint import Endpoint
 from live_protocol.events import Event, UpgradeRequested
-from live_protocol.websocket.link import Wants
+from live_protocol.websocket.link_core import Wants
 
 
 class PairEnd(Protocol):

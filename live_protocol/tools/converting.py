@@ -16,8 +16,8 @@ from live_protocol.tools.hints import is_alias
 
 
 @functools.cache
-def converter() -> cattrs.Converter:
-    """The converter for arguments and results; made on first use, since importing it must cost nothing."""
+def value_converter() -> cattrs.Converter:
+    """The value_converter for arguments and results; made on first use, since importing it must cost nothing."""
     new = cattrs.Converter(
         unstruct_collection_overrides={collections.abc.Set: list, frozenset: list, set: list, tuple: list},
     )

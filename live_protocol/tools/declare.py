@@ -36,7 +36,7 @@ from live_protocol.messages import (
     Schema,
     Type,
 )
-from live_protocol.tools.converting import converter, first_cause
+from live_protocol.tools.converting import first_cause, value_converter
 from live_protocol.tools.docstrings import read_docstring
 from live_protocol.tools.hints import Shape, described, object_check, shape_of
 from live_protocol.tools.respond import InvalidToolCall, respond
@@ -102,7 +102,7 @@ class DeclaredFunction:
             failure = InvalidMessage(mismatch.path(path), mismatch.why)
         else:
             try:
-                converter().get_structure_hook(hint)
+                value_converter().get_structure_hook(hint)
             except Exception:  # cattrs documents no base class for hints it cannot handle
                 failure = InvalidMessage(path, "a union of these types cannot be told apart; use one of them")
             else:
@@ -156,7 +156,7 @@ class DeclaredFunction:
 
     def _built(self, name: str, value: Any) -> Any:
         try:
-            return converter().structure(value, self._hints[name])
+            return value_converter().structure(value, self._hints[name])
         except Exception as error:  # validators of an application's class may raise anything
             mismatch = first_cause(error)
             failure = InvalidToolCall(mismatch.path(f"args.{name}"), mismatch.why)

@@ -8,7 +8,7 @@ from typing import Any
 from live_protocol.codec.codec import Codec
 from live_protocol.errors import InvalidMessage, LiveProtocolError
 from live_protocol.messages import FunctionCall, FunctionResponse, FunctionResponsePart, FunctionResponseScheduling
-from live_protocol.tools.converting import converter, error_text
+from live_protocol.tools.converting import error_text, value_converter
 
 
 class InvalidToolCall(LiveProtocolError):
@@ -69,7 +69,7 @@ def respond(
 
 def _unstructured(result: Any) -> Any:
     try:
-        return converter().unstructure(result)
+        return value_converter().unstructure(result)
     except Exception as error:  # for example an object that contains itself
         failure = InvalidMessage("response", f"the result cannot be converted to JSON: {error_text(error)}")
     raise failure

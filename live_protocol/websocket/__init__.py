@@ -11,7 +11,8 @@ from live_protocol.websocket.handshake import (
     Upgraded,
     refusal_hint,
 )
-from live_protocol.websocket.link import Observation, Observer, Wants, WebSocketLink
+from live_protocol.websocket.link import WebSocketLink
+from live_protocol.websocket.link_core import Observation, Observer, Wants
 
 __all__ = [
     "ClientHandshake",

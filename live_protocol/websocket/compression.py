@@ -17,8 +17,6 @@ from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opc
 
 from live_protocol.errors import FrameViolation, LimitExceeded
 
-__all__ = ["OFFER", "Compressor", "Decompressor", "DeflateParameters", "accept_offer", "read_response"]
-
 OFFER: Final = "permessage-deflate; client_max_window_bits"
 """What a client offers (RFC 7692 section 7.1.2.2: it can take a limit on its own window)."""
 

@@ -22,19 +22,6 @@ from live_protocol.timing import Deadline
 from live_protocol.websocket.frames import peer_may_send
 from live_protocol.websocket.handshake import refusal_hint
 
-__all__ = [
-    "MAX_REASON",
-    "MEANWHILE",
-    "check_close",
-    "close_frame_for",
-    "closed_by_failure",
-    "closed_by_frame",
-    "closed_by_refusal",
-    "closed_by_transport",
-    "closed_locally",
-    "scrub",
-]
-
 MAX_REASON: Final = 123  # RFC 6455 section 5.5: 125 bytes of a control frame, less the code
 MEANWHILE: Final = {
     ConnectionState.CONNECTING: "during the opening handshake",

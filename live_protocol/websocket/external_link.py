@@ -24,8 +24,6 @@ from live_protocol.websocket import endings
 from live_protocol.websocket.http11 import RESERVED, check_headers, check_refusal
 from live_protocol.websocket.link_core import WANTS, LinkCore, Observer, text_size
 
-__all__ = ["AcceptUpgrade", "CloseWebSocket", "MessageLink", "RefuseUpgrade", "WebSocketAction"]
-
 _CONNECTING: Final = ConnectionState.CONNECTING
 _OPEN: Final = ConnectionState.OPEN
 _CLOSING: Final = ConnectionState.CLOSING

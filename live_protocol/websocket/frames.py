@@ -35,8 +35,6 @@ from live_protocol.limits import Limits
 from live_protocol.websocket.compression import Decompressor
 from live_protocol.websocket.link_core import LinkCore, Text
 
-__all__ = ["BINARY", "CLOSE", "PING", "PONG", "TEXT", "FrameReader", "apply_mask", "frame", "peer_may_send"]
-
 TEXT: Final = 0x1
 BINARY: Final = 0x2
 CLOSE: Final = 0x8

@@ -31,8 +31,6 @@ from live_protocol.websocket.http11 import (
     scrubbed,
 )
 
-__all__ = ["ClientHandshake", "HandshakeRequest", "Refusal", "ServerHandshake", "Upgraded", "refusal_hint"]
-
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _TARGET: Final = re.compile(r"/[!-~]*")
 _HOST: Final = re.compile(r"[!-~]+")

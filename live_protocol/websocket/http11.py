@@ -11,22 +11,6 @@ import h11
 from live_protocol.errors import InvalidMessage, LimitExceeded
 from live_protocol.limits import Limits
 
-__all__ = [
-    "RESERVED",
-    "RESERVED_IN_REFUSAL",
-    "TOKEN",
-    "HeadReader",
-    "Headers",
-    "check_headers",
-    "check_refusal",
-    "decode_headers",
-    "encode_headers",
-    "header_tokens",
-    "header_values",
-    "not_http",
-    "scrubbed",
-]
-
 Headers: TypeAlias = Sequence[tuple[str, str]]
 
 TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")

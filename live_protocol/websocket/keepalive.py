@@ -6,8 +6,6 @@ from typing import cast
 
 from live_protocol.timing import Deadline, Deadlines, Timeouts
 
-__all__ = ["Keepalive"]
-
 _REMEMBERED = 64
 _ROUNDING = 0.001  # seconds; a deadline set anew for less than this would be lost in the digits of a large reading
 

@@ -48,10 +48,8 @@ from live_protocol.websocket.compression import Compressor, Decompressor
 from live_protocol.websocket.frames import BINARY, PING, TEXT, FrameReader
 from live_protocol.websocket.handshake import ClientHandshake, HandshakeRequest, ServerHandshake, Upgraded
 from live_protocol.websocket.keepalive import Keepalive
-from live_protocol.websocket.link_core import WANTS, LinkCore, Observation, Observer, Wants
+from live_protocol.websocket.link_core import WANTS, LinkCore, Observer, Wants
 from live_protocol.websocket.send_queue import SendQueue
-
-__all__ = ["Observation", "Observer", "Wants", "WebSocketLink"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 

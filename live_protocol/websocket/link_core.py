@@ -15,8 +15,6 @@ from live_protocol.limits import Limits
 from live_protocol.states import CONNECTION_TRANSITIONS, ConnectionInput, ConnectionState
 from live_protocol.timing import Deadline, Deadlines, Timeouts
 
-__all__ = ["WANTS", "LinkCore", "Observation", "Observer", "Text", "Wants", "text_size"]
-
 _ITEM_COST: Final = 64  # bytes that an object in the queue costs, however small its message is
 _MIN_ITEMS: Final = 1024
 

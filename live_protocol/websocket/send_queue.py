@@ -7,8 +7,6 @@ from collections.abc import Callable
 from live_protocol.websocket.compression import Compressor
 from live_protocol.websocket.frames import CLOSE, PONG, frame
 
-__all__ = ["SendQueue"]
-
 # RFC 6455 section 5.5.3 asks for an answer to the newest ping only; a few more cost little, and peers count them.
 _MAX_PONGS = 16
 _KEYS = 256  # bytes, a multiple of the four of a masking key

@@ -9,16 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.endpoints import ENDPOINTS, GEMINI, KEY, OAUTH, TOKEN, VERTEX
 
-from live_protocol.endpoint import (
-    Credentials,
-    Endpoint,
-    Route,
-    credentials,
-    match_target,
-    redact,
-    redact_credentials,
-    redact_tokens,
-)
+from live_protocol._redaction import redact, redact_credentials, redact_tokens
+from live_protocol.endpoint import Credentials, Endpoint, Route, credentials, match_target
 from live_protocol.messages import Backend
 
 # --- redaction --------------------------------------------------------------------------------------------------

@@ -23,7 +23,6 @@ PER_RUNTIME = {
     "LiveClientSession",
     "LiveServer",
     "LiveServerSession",
-    "RUNTIME",
     "ToolRunner",
     "connect",
     "serve",
@@ -49,11 +48,21 @@ MODULES = [
 ]
 
 
+def public(module: ModuleType) -> list[str]:
+    """What a room's face exports, or what a module inside a room defines."""
+    defined = [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__ and callable(value)
+    ]
+    return list(getattr(module, "__all__", defined))
+
+
 def meanings() -> dict[str, list[tuple[Any, list[str]]]]:
     """The objects that each exported name is bound to, with the modules that export them."""
     names: dict[str, list[tuple[Any, list[str]]]] = collections.defaultdict(list)
     for module in MODULES:
-        for name in getattr(module, "__all__", ()):
+        for name in public(module):
             value = getattr(module, name)
             for known, where in names[name]:
                 if value is known or (not inspect.isclass(value) and not callable(value) and value == known):

@@ -22,8 +22,6 @@ from live_protocol.recording.timeline.drafts import SPACING
 from live_protocol.recording.timeline.figures import Figure, ending, figures
 from live_protocol.recording.timeline.timeline import Timeline
 
-__all__ = ["render"]
-
 # Read at import, as the interpreter reads this module, so that render() stays a pure function.
 _ROOM: Final = "live_protocol.recording.page"
 _STYLE: Final = files(_ROOM).joinpath("page.css").read_text(encoding="utf-8")

@@ -32,8 +32,6 @@ from live_protocol.recording.timeline.texts import describe_setup
 from live_protocol.recording.trace import TraceNote, TraceRecord
 from live_protocol.session.receiving import client_message_events
 
-__all__ = ["Builder"]
-
 _MAX_RTT: Final = 86_400.0
 _MAX_CODE: Final = 4999
 

@@ -11,8 +11,6 @@ from live_protocol.recording.timeline.spans import ConnectionSpan, Gap, Mark, To
 from live_protocol.recording.timeline.strips import Strips
 from live_protocol.recording.timeline.texts import Texts
 
-__all__ = ["SPACING", "ConnectionDraft", "State", "ToolDraft", "TurnDraft"]
-
 SPACING: Final = 0.1
 """Seconds between messages without times."""
 

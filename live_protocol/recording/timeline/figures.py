@@ -8,8 +8,6 @@ import attrs
 
 from live_protocol.recording.timeline.summary import Distribution, SessionEnd, Summary
 
-__all__ = ["Figure", "duration", "ending", "figures", "size"]
-
 
 @final
 @attrs.frozen

@@ -13,8 +13,6 @@ from live_protocol.session.receiving import ServerMessageReader
 from live_protocol.session.tool_calls import ToolCallTracker
 from live_protocol.session.usage import Usage
 
-__all__ = ["ServerSide"]
-
 _UNDERRUN: Final = 0.05  # seconds; every player buffers more
 
 _KINDS: Final = {Role.USER: TranscriptKind.HEARD, Role.MODEL: TranscriptKind.SAID, Role.THOUGHT: TranscriptKind.THOUGHT}

@@ -7,20 +7,6 @@ from typing import Final, final
 
 import attrs
 
-__all__ = [
-    "ENVELOPE_STEP",
-    "AudioStrip",
-    "ConnectionSpan",
-    "Gap",
-    "GapKind",
-    "Mark",
-    "Ping",
-    "ToolSpan",
-    "TranscriptKind",
-    "TranscriptSpan",
-    "TurnSpan",
-]
-
 ENVELOPE_STEP: Final = 0.02
 """Seconds of audio for each value of an envelope."""
 

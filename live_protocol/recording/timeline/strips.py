@@ -9,8 +9,6 @@ import attrs
 from live_protocol.messages.audio_format import AudioFormat
 from live_protocol.recording.timeline.spans import ENVELOPE_STEP, AudioStrip
 
-__all__ = ["AUDIBLE", "Strips"]
-
 AUDIBLE: Final = 4
 """Lowest peak of an envelope that counts as sound: 3 % of full scale, -30 dB."""
 

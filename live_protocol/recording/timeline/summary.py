@@ -19,8 +19,6 @@ from live_protocol.recording.timeline.spans import (
 )
 from live_protocol.session.usage import Usage
 
-__all__ = ["Distribution", "SessionEnd", "Summary", "Traffic", "summarize"]
-
 
 @final
 @attrs.frozen(kw_only=True)

@@ -9,8 +9,6 @@ from typing import Final, final
 from live_protocol._redaction import REDACTED, redact, redact_credentials, redact_tokens
 from live_protocol.messages import LiveClientSetup, Tool
 
-__all__ = ["Texts", "describe_setup"]
-
 _MAX_DETAIL: Final = 400
 _MAX_JSON: Final = 2000
 _HANDLES: Final = 8

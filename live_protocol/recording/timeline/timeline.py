@@ -31,8 +31,6 @@ from live_protocol.recording.timeline.spans import (
 from live_protocol.recording.timeline.summary import Summary, Traffic, summarize
 from live_protocol.recording.trace import TraceRecord
 
-__all__ = ["DEFAULT_GAP", "Timeline"]
-
 DEFAULT_GAP = 5.0
 """Silence that counts as a gap, in seconds."""
 

@@ -50,7 +50,7 @@ from live_protocol.testing.playbook.steps import (
     is_received,
 )
 from live_protocol.timing import Timeouts
-from live_protocol.websocket.link import Observer
+from live_protocol.websocket.link_core import Observer
 
 _LIMITS: Final = Limits(max_send=1 << 30)  # a script may send messages that are too large
 _TEXT: Final = (("Content-Type", "text/plain; charset=utf-8"),)

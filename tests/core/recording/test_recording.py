@@ -211,4 +211,4 @@ def test_to_a_full_disk() -> None:
 
 
 def test_without_an_observer_there_is_none() -> None:
-    assert WebSocketLink.server()._observer is None
+    assert WebSocketLink.server().core.observer is None

@@ -526,3 +526,14 @@ def test_too_large() -> None:
         command = lambda what=what, session=session: session.send_realtime_input(**what)  # noqa: E731
         refused(session, command, MessageTooLarge, f"{size} bytes")
     tell(session, TEXT)
+
+
+def test_what_is_encoded_already_waits_for_the_setup_too() -> None:
+    session = new_client()
+    with pytest.raises(IllegalInState, match="NEW"):
+        session.send_encoded("client_content", b"{}")
+    session.end()
+    with pytest.raises(AlreadyClosed):
+        session.send_encoded("client_content", b"{}")
+    assert session.messages_to_send() == []
+    assert session.client_message_index == -1

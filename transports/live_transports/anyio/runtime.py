@@ -22,8 +22,6 @@ from anyio.streams.tls import TLSStream
 from live_transports.shared.listening import FATAL, RETRY, names
 from live_transports.structured.runtime import ByteStream, Listeners, Runtime, unwrapped, write_now
 
-__all__ = ["RUNTIME", "AnyioListeners", "AnyioStream"]
-
 _logger = logging.getLogger("live_transports")
 
 

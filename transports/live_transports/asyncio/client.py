@@ -10,11 +10,10 @@ from live_protocol.reconnect import EndpointSource
 from live_protocol.session import ConfigInput
 from live_transports.asyncio.dialing import open_transport
 from live_transports.asyncio.driver import AsyncioDriver, RedialingDriver
-from live_transports.shared.async_sessions import AsyncClientSession, ConnectContext
+from live_transports.shared.async_session import ConnectContext
+from live_transports.shared.async_sessions import AsyncClientSession
 from live_transports.shared.options import DialOptions, check_options
 from live_transports.shared.reconnecting import Redialer, make_client
-
-__all__ = ["LiveClientSession", "connect"]
 
 
 @final

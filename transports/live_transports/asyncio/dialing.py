@@ -11,10 +11,8 @@ from aiohappyeyeballs import start_connection
 from live_protocol.timing import Deadline
 from live_transports.asyncio.last_words import LastWords
 from live_transports.shared import steps
+from live_transports.shared.dialing import DialPlan, dial_expired, ip_address, step_failed
 from live_transports.shared.proxy import ConnectTunnel, ProxyFailed
-from live_transports.shared.steps import DialPlan
-
-__all__ = ["Candidate", "connect_tcp", "open_transport"]
 
 
 @final
@@ -152,8 +150,8 @@ async def _open(
                 LastWords(made)
     except (OSError, ValueError) as error:  # ValueError: a name that the resolver cannot encode
         if expiry.expired():
-            raise steps.dial_expired(step, dial) from None
-        raise steps.step_failed(step, error, dial) from error
+            raise dial_expired(step, dial) from None
+        raise step_failed(step, error, dial) from error
     finally:
         if sock is not None and candidate.transport is None:
             sock.close()
@@ -169,7 +167,7 @@ async def connect_tcp(host: str, port: int, local_addr: tuple[str, int] | None) 
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None  # noqa: S101 - the deadline around this needs one too
-    addresses = steps.ip_address(host, port) or await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = ip_address(host, port) or await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     local_addresses = None
     if local_addr is not None:
         local_host, local_port = local_addr

@@ -27,11 +27,10 @@ from live_protocol.errors import LiveProtocolError
 from live_protocol.states import ConnectionState
 from live_protocol.websocket import Wants
 from live_transports.asyncio.last_words import unread
+from live_transports.shared.dialing import DialPlan
 from live_transports.shared.loop_driver import LoopDriver
 from live_transports.shared.reconnecting import Redialer
-from live_transports.shared.steps import HIGH_WATER, LOW_WATER, DialPlan
-
-__all__ = ["AsyncioDriver", "OpenTransport", "RedialingDriver"]
+from live_transports.shared.steps import HIGH_WATER, LOW_WATER
 
 OpenTransport: TypeAlias = Callable[[DialPlan], Awaitable[tuple[asyncio.Transport, bytes]]]
 """Opens a transport; returns it with the bytes that have arrived on it."""

@@ -15,8 +15,6 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, Final, cast, final
 
-__all__ = ["LastWords", "unread"]
-
 _CHUNK: Final = 64 * 1024
 
 

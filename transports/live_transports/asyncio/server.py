@@ -14,12 +14,11 @@ from live_protocol.connection import ByteServerConnection
 from live_protocol.events import UpgradeRequested
 from live_transports.asyncio.driver import AsyncioDriver
 from live_transports.shared import steps
-from live_transports.shared.async_sessions import AsyncServerSession, ConnectContext, drain
+from live_transports.shared.async_session import ConnectContext
+from live_transports.shared.async_sessions import AsyncServerSession, drain
 from live_transports.shared.listening import BACKLOG, FATAL, RETRY, ListeningServer, bind_listeners, names, serve_plan
 from live_transports.shared.options import ListenOptions, check_options
 from live_transports.shared.steps import Response, ServePlan
-
-__all__ = ["LiveServer", "LiveServerSession", "serve"]
 
 Handler: TypeAlias = Callable[["LiveServerSession"], Awaitable[object]]
 ProcessRequest: TypeAlias = Callable[[UpgradeRequested], Awaitable[Response | None] | Response | None]

@@ -12,8 +12,6 @@ from live_transports.shared.async_sessions import AsyncClientSession
 from live_transports.shared.async_tools import ToolStream
 from live_transports.tools import ToolEnd, ToolRunnerBase, ToolScheduler, ToolTask
 
-__all__ = ["ToolRunner"]
-
 T = TypeVar("T")
 
 

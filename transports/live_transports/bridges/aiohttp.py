@@ -21,12 +21,10 @@ from live_transports.bridges.client import (
     start_close,
 )
 from live_transports.bridges.driver import WebSocket, WebSocketEnd
-from live_transports.shared.async_sessions import ConnectContext
+from live_transports.shared.async_session import ConnectContext
 
 if TYPE_CHECKING:
     from aiohttp import ClientWebSocketResponse
-
-__all__ = ["aiohttp_arguments", "over_aiohttp"]
 
 
 def aiohttp_arguments(

@@ -27,8 +27,6 @@ from live_transports.shared.async_sessions import AsyncServerSession, drain
 from live_transports.shared.options import check_options
 from live_transports.shared.steps import Response, ServePlan, close_arguments
 
-__all__ = ["AsgiApp", "LiveServerSession", "asgi_app"]
-
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]

@@ -11,10 +11,9 @@ from live_protocol.connection import CloseWebSocket, MessageConnection, SessionO
 from live_protocol.endpoint import Endpoint
 from live_protocol.session import ConfigInput
 from live_transports.bridges.driver import BridgeDriver, TaskDriver, WebSocket
-from live_transports.shared.async_sessions import AsyncClientSession, ConnectContext
+from live_transports.shared.async_session import ConnectContext
+from live_transports.shared.async_sessions import AsyncClientSession
 from live_transports.shared.options import check_options
-
-__all__ = ["Arguments", "LiveClientSession", "connect_context", "credentials_url", "start_close"]
 
 
 @final

@@ -11,9 +11,7 @@ from typing import Any, Final, Generic, TypeVar, final
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import DeadlineExpired, HandshakeFailed, LiveProtocolError, TransportFailed
 from live_protocol.timing import Deadline, Timeouts
-from live_transports.shared.steps import DialPlan, step_failed
-
-__all__ = ["Dialing", "dialing"]
+from live_transports.shared.dialing import DialPlan, step_failed
 
 T = TypeVar("T")
 

@@ -31,14 +31,6 @@ from live_protocol.errors import LiveProtocolError
 from live_transports.shared.loop_driver import LoopDriver
 from live_transports.shared.steps import HIGH_WATER, LOW_WATER, MAX_TIMER_DELAY
 
-__all__ = [
-    "LOST",
-    "BridgeDriver",
-    "TaskDriver",
-    "WebSocket",
-    "WebSocketEnd",
-]
-
 
 @final
 @attrs.frozen(kw_only=True)

@@ -23,12 +23,10 @@ from live_protocol.timing import Deadline, Timeouts
 from live_transports.bridges.client import Arguments, LiveClientSession, connect_context, credentials_url
 from live_transports.bridges.driver import LOST, BridgeDriver, WebSocketEnd
 from live_transports.shared import steps
-from live_transports.shared.async_sessions import ConnectContext
+from live_transports.shared.async_session import ConnectContext
 
 if TYPE_CHECKING:
     from picows import WSCloseCode, WSFrame, WSListener, WSTransport
-
-__all__ = ["over_picows", "picows_arguments", "picows_listener"]
 
 
 def picows_arguments(

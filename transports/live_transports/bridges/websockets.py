@@ -19,13 +19,11 @@ from live_transports.bridges.client import (
     start_close,
 )
 from live_transports.bridges.driver import WebSocket, WebSocketEnd
-from live_transports.shared.async_sessions import ConnectContext
+from live_transports.shared.async_session import ConnectContext
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
     from websockets.exceptions import ConnectionClosed
-
-__all__ = ["over_websockets", "websockets_arguments"]
 
 _PEACE: Final = (1000, 1001)
 

@@ -7,8 +7,6 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal
 
-__all__ = ["add_path", "number", "whole"]
-
 
 def number(*, zero: bool = False, unit: float = 1.0, most: float = math.inf) -> Callable[[str], float]:
     """The type of an argument that is a finite number above 0.

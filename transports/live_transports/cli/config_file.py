@@ -14,8 +14,6 @@ from live_protocol.session import ConfigInput
 from live_transports.cli.endpoint import DEFAULT_MODEL
 from live_transports.cli.exit import BAD_INPUT, CommandFailed
 
-__all__ = ["config_of", "read_object"]
-
 
 def read_object(name: str) -> dict[str, Any]:
     """The JSON object in a file; ``-`` is standard input.

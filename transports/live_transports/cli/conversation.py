@@ -22,8 +22,6 @@ from live_transports import asyncio as live
 from live_transports.cli.event_text import one_line
 from live_transports.cli.exit import CommandFailed
 
-__all__ = ["ANSWER_TIMEOUT", "Conversation", "ToolDecliner", "converse"]
-
 ANSWER_TIMEOUT: Final = 60.0
 """Seconds to wait for the end of a turn."""
 

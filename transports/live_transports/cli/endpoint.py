@@ -12,8 +12,6 @@ from live_protocol.errors import InvalidMessage
 from live_protocol.messages import Backend
 from live_transports.cli.exit import USAGE, CommandFailed
 
-__all__ = ["DEFAULT_MODEL", "NO_KEY", "add_target", "api_key", "emulator_endpoint", "target"]
-
 DEFAULT_MODEL: Final = "gemini-3.8-live"
 """The model where none is named; the emulator takes any."""
 

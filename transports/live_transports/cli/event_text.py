@@ -14,12 +14,10 @@ from typing import Any, Final, TypeAlias, assert_never, cast
 import attrs
 
 from live_protocol import events as ev
+from live_protocol._redaction import REDACTED, redact_tokens
 from live_protocol.close_info import CloseInfo
-from live_protocol.endpoint import REDACTED, redact_tokens
 from live_protocol.errors import LiveProtocolError
 from live_protocol.messages import LiveClientRealtimeInput, UsageMetadata
-
-__all__ = ["describe", "headline", "one_line", "printable", "to_json"]
 
 Headline: TypeAlias = tuple[str, str]
 """What happened, and its particulars."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "OK", "PIPE_CLOSED", "USAGE", "CommandFailed"]
-
 OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2

@@ -11,8 +11,6 @@ from live_protocol.endpoint import Endpoint
 from live_transports import asyncio as live
 from live_transports.cli.endpoint import api_key, emulator_endpoint
 
-__all__ = ["loopback", "reachable"]
-
 
 @asynccontextmanager
 async def loopback(options: EmulatorOptions | None = None) -> AsyncIterator[Endpoint]:

@@ -23,8 +23,6 @@ from live_protocol.session import LiveSession
 from live_protocol.timing import Timeouts
 from live_protocol.websocket import WebSocketLink
 
-__all__ = ["END", "Replay", "ReplayError", "ReplayedEvent"]
-
 END: Final = "end of recording"
 """Reason of the close frame that a replay adds, because no recording has one."""
 

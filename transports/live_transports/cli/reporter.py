@@ -18,8 +18,6 @@ from live_protocol.messages import AudioFormat
 from live_transports.cli.event_text import describe, headline, one_line, to_json
 from live_transports.cli.status_line import StatusLine
 
-__all__ = ["Reporter"]
-
 _IN: Final = "<"
 _OUT: Final = ">"
 _SELF: Final = " "

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import Final, TextIO, final
 
-__all__ = ["StatusLine"]
-
 _CLEAR: Final = "\r\x1b[K"
 _USUAL: Final = 80  # where a terminal does not tell its width
 

@@ -8,8 +8,6 @@ from live_protocol.audio import wav
 from live_protocol.messages import AudioFormat
 from live_transports.cli.exit import BAD_INPUT, FAILED, CommandFailed
 
-__all__ = ["read_wav_file", "write_wav_file"]
-
 
 def read_wav_file(source: wav.WavSource, name: str) -> tuple[AudioFormat, bytes]:
     """The samples of an open WAV file, as 16-bit PCM.

@@ -16,8 +16,6 @@ from live_protocol.states import Phase
 from live_transports.shared.event_queue import EndOfEvents, EventQueue
 from live_transports.shared.steps import NoPublicConstructor
 
-__all__ = ["AsyncDriver", "AsyncSession", "ConnectContext"]
-
 T = TypeVar("T")
 M = TypeVar("M", bound=LiveClientMessage | LiveServerMessage)
 K = TypeVar("K", bound=Connection)

@@ -19,12 +19,10 @@ from live_protocol.messages import (
 from live_protocol.reconnect import PersistentConnection, Snapshot
 from live_protocol.session import Resumption, Usage, requests
 from live_protocol.states import Phase, TurnState
-from live_transports.shared.async_session import AsyncDriver, AsyncSession, ConnectContext
+from live_transports.shared.async_session import AsyncDriver, AsyncSession
 from live_transports.shared.reconnecting import ClientConnection, reconnecting
 from live_transports.shared.steps import Response, ServePlan, handler_fault
 from live_transports.shared.turns import MAX_AUDIO, Turn, make_collector
-
-__all__ = ["AsyncClientSession", "AsyncDriver", "AsyncServerSession", "AsyncSession", "ConnectContext", "drain"]
 
 
 class AsyncClientSession(AsyncSession[LiveServerMessage, ClientConnection]):

@@ -15,8 +15,6 @@ from live_transports.shared.async_sessions import AsyncClientSession
 from live_transports.shared.turns import MAX_AUDIO, Turn
 from live_transports.tools import END, ToolEnd, ToolScheduler, ToolTask, end_of, may_answer
 
-__all__ = ["ToolStream"]
-
 T = TypeVar("T")
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-__all__ = ["local_certificate"]
-
 
 def local_certificate(folder: Path, host: str = "127.0.0.1") -> tuple[ssl.SSLContext, Path]:
     """A server context for localhost, and the file of the authority that clients have to trust.

@@ -16,14 +16,6 @@ from live_protocol.errors import DeadlineExpired, InvalidMessage, TransportFaile
 from live_protocol.timing import Deadline
 from live_transports.shared.proxy import ConnectTunnel, Proxy, ProxyFailed, authority, choose
 
-__all__ = [
-    "AddressInfo",
-    "DialPlan",
-    "dial_expired",
-    "ip_address",
-    "step_failed",
-]
-
 AddressInfo: TypeAlias = tuple[int, int, int, str, Any]
 """One item of what ``getaddrinfo()`` gives."""
 

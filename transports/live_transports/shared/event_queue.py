@@ -12,8 +12,6 @@ from live_protocol.errors import AlreadyClosed, LiveProtocolError, OutOfOrder, S
 from live_protocol.events import ConnectionClosed, ConnectionFailed, Event, Reconnecting, SetupComplete, Undecodable
 from live_protocol.messages import LiveClientMessage, LiveServerMessage
 
-__all__ = ["EndOfEvents", "EventQueue", "send_error"]
-
 _MAX_EARLY: Final = 256
 """Events before the one that opens the session. A peer that sends more does not open one."""
 

@@ -16,8 +16,6 @@ from live_protocol.events import UpgradeRequested
 from live_transports.shared.options import ListenOptions, options_of
 from live_transports.shared.steps import GEMINI_PATH, NoPublicConstructor, ServePlan, ws_url
 
-__all__ = ["BACKLOG", "FATAL", "RETRY", "ListeningServer", "bind_listeners", "names", "serve_plan"]
-
 BACKLOG: Final = 100
 """Connections that may wait to be accepted, if nothing else is said."""
 RETRY: Final = 0.1

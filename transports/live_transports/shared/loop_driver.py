@@ -15,8 +15,6 @@ from live_transports.shared.event_queue import EventQueue, send_error
 from live_transports.shared.steps import BURST
 from live_transports.shared.threadsafe_close import close_threadsafe
 
-__all__ = ["LoopDriver"]
-
 
 class LoopDriver(AsyncDriver):
     """One connection on one event loop. A subclass moves the bytes or messages.

@@ -13,8 +13,6 @@ from live_protocol.connection import ConnectOptions, ServeOptions
 from live_protocol.reconnect import ReconnectPolicy, Snapshot
 from live_transports.shared.proxy import Proxy
 
-__all__ = ["DialOptions", "ListenOptions", "check_options", "options_of"]
-
 
 class DialOptions(ConnectOptions, total=False):
     """Options of a ``connect()``, besides those of the connection itself.

@@ -8,8 +8,6 @@ from typing import Any
 
 from live_protocol.testing import InvalidPlaybook, Playbook
 
-__all__ = ["load_playbook"]
-
 _YAML = (".yaml", ".yml")
 
 

@@ -20,8 +20,6 @@ from live_protocol.errors import InvalidMessage, LimitExceeded, TransportFailed
 from live_protocol.limits import Limits
 from live_protocol.websocket.http11 import HeadReader, decode_headers, encode_headers, not_http, scrubbed
 
-__all__ = ["ENVIRONMENT", "ConnectTunnel", "Proxy", "ProxyFailed", "authority", "choose", "from_environment"]
-
 ENVIRONMENT: Final = "environment"
 """The value of ``proxy=`` that asks for the variables of the environment."""
 

@@ -19,8 +19,6 @@ from live_transports.shared.dialing import DialPlan
 from live_transports.shared.options import DialOptions, options_of
 from live_transports.shared.steps import DIAL_TIMEOUT
 
-__all__ = ["ByteClientConnection", "ClientConnection", "MakeDialPlan", "Redialer", "make_client", "reconnecting"]
-
 ClientConnection: TypeAlias = BaseConnection[Any] | PersistentConnection
 """The machine behind a client's session."""
 ByteClientConnection: TypeAlias = LiveConnection | PersistentConnection

@@ -27,29 +27,6 @@ from live_protocol.endpoint import match_target
 from live_protocol.errors import InvalidMessage, StaleOperation
 from live_protocol.events import UpgradeRequested
 from live_protocol.timing import Timeouts
-from live_transports.shared.dialing import AddressInfo, DialPlan, dial_expired, ip_address, step_failed
-
-__all__ = [
-    "ATTEMPT_DELAY",
-    "BURST",
-    "DIAL_TIMEOUT",
-    "GEMINI_PATH",
-    "HIGH_WATER",
-    "LOW_WATER",
-    "MAX_TIMER_DELAY",
-    "AddressInfo",
-    "DialPlan",
-    "NoPublicConstructor",
-    "Response",
-    "ServePlan",
-    "answer_request",
-    "close_arguments",
-    "dial_expired",
-    "handler_fault",
-    "ip_address",
-    "step_failed",
-    "ws_url",
-]
 
 HIGH_WATER: Final = 64 * 1024
 """Bytes waiting in the transport above which senders wait."""

@@ -8,8 +8,6 @@ from typing import Any, Final
 
 from live_protocol.errors import IllegalInState
 
-__all__ = ["close_threadsafe"]
-
 _GLANCE: Final = 0.1
 """Seconds between two looks at whether the other loop still exists; a loop does not report its end."""
 

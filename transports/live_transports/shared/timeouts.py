@@ -9,8 +9,6 @@ from typing import final
 
 from live_protocol.errors import LiveProtocolError
 
-__all__ = ["Countdown", "WaitTimeout"]
-
 
 class WaitTimeout(LiveProtocolError, TimeoutError):
     """The ``timeout`` of a blocking call has passed; but for `connect` and `close` the session goes on.

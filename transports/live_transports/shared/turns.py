@@ -10,8 +10,6 @@ from live_protocol.events import ConnectionClosed, Event, SetupComplete, TurnSta
 from live_protocol.states import TurnState
 from live_transports.shared.timeouts import Countdown
 
-__all__ = ["MAX_AUDIO", "SyncTurn", "Turn", "make_collector"]
-
 MAX_AUDIO: Final = 64 * 1024 * 1024
 """Most bytes of audio in one view, if nothing else is said."""
 

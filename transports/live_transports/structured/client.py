@@ -10,16 +10,13 @@ from typing import TypeVar
 from live_protocol.reconnect import EndpointSource
 from live_protocol.session import ConfigInput
 from live_protocol.timing import Deadline
-from live_transports.shared import steps
 from live_transports.shared.async_sessions import AsyncClientSession
+from live_transports.shared.dialing import DialPlan, dial_expired, step_failed
 from live_transports.shared.options import DialOptions, check_options
 from live_transports.shared.reconnecting import Redialer, make_client
-from live_transports.shared.steps import DialPlan
 from live_transports.structured.driver import StreamDriver
 from live_transports.structured.nursery import hosted
 from live_transports.structured.runtime import ByteStream, Runtime, unwrapped
-
-__all__ = ["connected"]
 
 S = TypeVar("S", bound=AsyncClientSession)
 
@@ -53,10 +50,10 @@ async def _dial(
                 cause = unwrapped(error)
                 if not isinstance(cause, OSError | ValueError):
                     cause = ConnectionResetError()
-                raise steps.step_failed(step, cause, dial) from cause
+                raise step_failed(step, cause, dial) from cause
             raise
         return byte_stream
-    raise steps.dial_expired(step, dial)
+    raise dial_expired(step, dial)
 
 
 def connected(

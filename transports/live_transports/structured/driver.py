@@ -36,13 +36,12 @@ from live_protocol.connection import ByteConnection
 from live_protocol.errors import LiveProtocolError
 from live_protocol.states import ConnectionState
 from live_protocol.websocket import Wants
-from live_transports.shared.async_sessions import AsyncDriver
+from live_transports.shared.async_session import AsyncDriver
+from live_transports.shared.dialing import DialPlan
 from live_transports.shared.event_queue import EventQueue, send_error
 from live_transports.shared.reconnecting import Redialer
-from live_transports.shared.steps import HIGH_WATER, LOW_WATER, MAX_TIMER_DELAY, DialPlan
+from live_transports.shared.steps import HIGH_WATER, LOW_WATER, MAX_TIMER_DELAY
 from live_transports.structured.runtime import ByteStream, EventFlag, Runtime, Scope, unwrapped
-
-__all__ = ["OpenStream", "StreamDriver"]
 
 OpenStream: TypeAlias = Callable[[DialPlan], Awaitable[ByteStream]]
 """Opens a stream."""

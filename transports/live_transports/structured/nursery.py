@@ -9,8 +9,6 @@ from typing import Any
 from live_transports.structured.driver import StreamDriver
 from live_transports.structured.runtime import ByteStream, Runtime, unwrapped
 
-__all__ = ["hidden_nursery", "hosted"]
-
 
 @asynccontextmanager
 async def hidden_nursery(runtime: Runtime) -> AsyncIterator[Any]:

@@ -12,8 +12,6 @@ from typing import Any, Protocol, final
 
 import attrs
 
-__all__ = ["ByteStream", "EventFlag", "Listeners", "Runtime", "Scope", "unwrapped", "write_now"]
-
 
 class EventFlag(Protocol):
     """``trio.Event`` or ``anyio.Event``."""

@@ -21,8 +21,6 @@ from live_transports.structured.driver import StreamDriver
 from live_transports.structured.nursery import hidden_nursery, hosted
 from live_transports.structured.runtime import ByteStream, EventFlag, Listeners, Runtime, Scope, unwrapped
 
-__all__ = ["ServeContext", "StreamServer", "serving"]
-
 _logger = logging.getLogger("live_transports")
 
 V = TypeVar("V", bound="StreamServer")

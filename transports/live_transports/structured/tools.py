@@ -12,8 +12,6 @@ from live_transports.structured.nursery import hidden_nursery
 from live_transports.structured.runtime import Runtime
 from live_transports.tools import ToolEnd, ToolRunnerBase, ToolScheduler, ToolTask
 
-__all__ = ["StructuredToolRunner"]
-
 T = TypeVar("T")
 
 

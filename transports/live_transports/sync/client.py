@@ -20,8 +20,6 @@ from live_transports.sync.dialing import open_stream
 from live_transports.sync.driver import SyncDriver
 from live_transports.sync.session import SyncSession
 
-__all__ = ["LiveClientSession", "connect"]
-
 
 @final
 class LiveClientSession(SyncSession[LiveServerMessage, ByteClientConnection]):

@@ -12,10 +12,8 @@ from typing import Any
 
 from live_protocol.timing import Deadline
 from live_transports.shared import steps
-from live_transports.shared.steps import AddressInfo, DialPlan
+from live_transports.shared.dialing import AddressInfo, DialPlan, dial_expired, ip_address, step_failed
 from live_transports.sync.sockets import SelectorWaker, SocketWaiter, Stream, WaitExpired
-
-__all__ = ["open_stream"]
 
 
 def open_stream(
@@ -50,9 +48,9 @@ def open_stream(
         if sock is not None:
             sock.close()
         if isinstance(error, WaitExpired):
-            raise steps.dial_expired(step, dial) from None
+            raise dial_expired(step, dial) from None
         if isinstance(error, (OSError, ValueError)):  # ValueError: a name that the resolver cannot encode
-            raise steps.step_failed(step, error, dial) from error
+            raise step_failed(step, error, dial) from error
         raise
     return stream
 
@@ -69,7 +67,7 @@ def _tunnel(stream: Stream, dial: DialPlan, waiter: SocketWaiter) -> None:
 
 def _connect_tcp(host: str, port: int, waiter: SocketWaiter, local_addr: tuple[str, int] | None) -> socket.socket:
     """A connected socket (RFC 8305)."""
-    addresses = steps.ip_address(host, port) or _interleave_families(_resolve(host, port, waiter))
+    addresses = ip_address(host, port) or _interleave_families(_resolve(host, port, waiter))
     errors: list[OSError] = []
     waiting: dict[socket.socket, int] = {}
     winner: socket.socket | None = None

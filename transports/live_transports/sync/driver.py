@@ -36,13 +36,12 @@ from typing import Any, Final, TypeAlias, TypeVar, final
 from live_protocol.connection import ByteConnection
 from live_protocol.errors import IllegalInState, InvalidMessage, LiveProtocolError, TransportFailed
 from live_protocol.states import ConnectionState
+from live_transports.shared.dialing import DialPlan
 from live_transports.shared.event_queue import EventQueue, send_error
 from live_transports.shared.reconnecting import Redialer
-from live_transports.shared.steps import HIGH_WATER, LOW_WATER, MAX_TIMER_DELAY, DialPlan
+from live_transports.shared.steps import HIGH_WATER, LOW_WATER, MAX_TIMER_DELAY
 from live_transports.shared.timeouts import Countdown, WaitTimeout
 from live_transports.sync.sockets import SelectorWaker, SocketWaiter, Stream, WaitInterrupted
-
-__all__ = ["OpenSocket", "SyncDriver"]
 
 _READ: Final = selectors.EVENT_READ
 _WRITE: Final = selectors.EVENT_WRITE

@@ -25,8 +25,6 @@ from live_transports.sync.driver import SyncDriver
 from live_transports.sync.session import SyncSession
 from live_transports.sync.sockets import SelectorWaker, Stream, WaitExpired, WaitInterrupted
 
-__all__ = ["LiveServer", "LiveServerSession", "serve"]
-
 Handler: TypeAlias = Callable[["LiveServerSession"], object]
 ProcessRequest: TypeAlias = Callable[[UpgradeRequested], Response | None]
 

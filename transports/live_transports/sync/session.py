@@ -17,8 +17,6 @@ from live_transports.shared.event_queue import EndOfEvents
 from live_transports.shared.steps import NoPublicConstructor
 from live_transports.sync.driver import SyncDriver
 
-__all__ = ["SyncSession"]
-
 M = TypeVar("M", bound=LiveClientMessage | LiveServerMessage)
 K = TypeVar("K", bound=ByteConnection)
 E = TypeVar("E", bound=Event)

@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
-__all__ = ["SelectorWaker", "SocketWaiter", "Stream", "WaitExpired", "WaitInterrupted"]
-
 _CHUNK: Final = 64 * 1024
 
 

@@ -17,8 +17,6 @@ from live_transports.shared.turns import MAX_AUDIO, SyncTurn
 from live_transports.sync.client import LiveClientSession
 from live_transports.tools import END, ToolEnd, ToolRunnerBase, ToolScheduler, ToolTask, end_of, may_answer
 
-__all__ = ["SyncToolStream", "ToolRunner"]
-
 
 @final
 class SyncToolStream:

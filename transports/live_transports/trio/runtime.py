@@ -14,8 +14,6 @@ from live_protocol.errors import InvalidMessage
 from live_transports.shared.listening import names
 from live_transports.structured.runtime import ByteStream, Listeners, Runtime, unwrapped, write_now
 
-__all__ = ["RUNTIME", "TrioListeners", "TrioStream"]
-
 
 async def _reenter(token: trio.lowlevel.TrioToken, function: Callable[[], Awaitable[None]]) -> None:
     call = functools.partial(trio.from_thread.run, function, trio_token=token)

@@ -22,8 +22,6 @@ from live_transports.cli.exit import OK
 from live_transports.cli.loopback import reachable
 from live_transports.cli.reporter import Reporter
 
-__all__ = ["configure", "run"]
-
 _DESCRIPTION = """\
 Talk to a model in text. Each TEXT is one turn; without any, each line of standard input is one.
 

@@ -19,8 +19,6 @@ from live_transports.cli.config_file import config_of, read_object
 from live_transports.cli.event_text import one_line, to_json
 from live_transports.cli.exit import FAILED, OK, CommandFailed
 
-__all__ = ["configure", "run"]
-
 _DESCRIPTION = """\
 Validate a configuration offline, and print the setup message it makes (credentials in it as REDACTED).
 

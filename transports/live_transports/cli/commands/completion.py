@@ -7,8 +7,6 @@ import sys
 
 from live_transports.cli.exit import OK, USAGE, CommandFailed
 
-__all__ = ["configure", "run"]
-
 _DESCRIPTION = """\
 Print a completion script, made from the commands of this version. Needs shtab: pip install 'live-protocol[completion]'
 

@@ -38,8 +38,6 @@ from live_transports.cli.reporter import Reporter
 from live_transports.cli.wav import read_wav_file, write_wav_file
 from live_transports.recording import record_to
 
-__all__ = ["configure", "run"]
-
 _DESCRIPTION = """\
 A conversation over real TCP with the built-in emulator, with all that can happen in one: speech in and out, text, a
 tool call, an interruption, a connection that is replaced by another one while the session goes on.

@@ -15,8 +15,6 @@ from live_transports.cli.exit import BAD_INPUT, FAILED, OK, CommandFailed
 from live_transports.cli.replay import Replay, ReplayError
 from live_transports.cli.reporter import Reporter
 
-__all__ = ["configure", "run"]
-
 _DESCRIPTION = """\
 Run a recorded session through the protocol machines and show its events.
 

@@ -29,8 +29,6 @@ from live_transports.cli.exit import BAD_INPUT, FAILED, OK, USAGE, CommandFailed
 from live_transports.shared.certificate import local_certificate
 from live_transports.shared.playbook_files import load_playbook
 
-__all__ = ["configure", "run"]
-
 _DESCRIPTION = """\
 Run the emulator as a WebSocket server until SIGINT or SIGTERM.
 

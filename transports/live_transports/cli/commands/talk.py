@@ -36,8 +36,6 @@ from live_transports.cli.reporter import Reporter
 from live_transports.cli.status_line import StatusLine
 from live_transports.cli.wav import read_wav_file, write_wav_file
 
-__all__ = ["configure", "run"]
-
 _DESCRIPTION = """\
 Say what is in a WAV file, at the speed at which it was spoken, and write the reply as a WAV file of 24 kHz.
 

@@ -23,8 +23,6 @@ from live_transports.cli.endpoint import DEFAULT_MODEL, NO_KEY, api_key
 from live_transports.cli.event_text import to_json
 from live_transports.cli.exit import FAILED, OK, USAGE, CommandFailed
 
-__all__ = ["configure", "run"]
-
 _DESCRIPTION = """\
 Mint an ephemeral token of the Gemini API and print it: it opens sessions like a key, but only a few, only for a while,
 and with --model or --config only with the setup that it is tied to. Use it with live-protocol chat --token, or with

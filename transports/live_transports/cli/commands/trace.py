@@ -22,8 +22,6 @@ from live_transports.cli.argument_types import add_path, number
 from live_transports.cli.event_text import one_line, to_json
 from live_transports.cli.exit import BAD_INPUT, OK, USAGE, CommandFailed
 
-__all__ = ["configure", "run", "write_page"]
-
 _DESCRIPTION = """\
 Measure a recorded session: turns, audio, latencies, interruptions, tools, gaps, pings, and why it ended.
 
