@@ -1,6 +1,6 @@
 """Test tools: a client and a server joined in memory, a fake clock, scripted servers, and network faults.
 
-May import everything in this package; nothing imports it. Begin reading in ``pair``, then ``playbook``.
+May know everything in this package; nothing knows it. Begin reading in ``pair``, then ``playbook``.
 """
 
 from live_protocol.testing.faults import Faults, FaultyConnection

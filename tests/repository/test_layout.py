@@ -34,13 +34,16 @@ def test_no_module_inside_a_room_begins_with_an_underscore() -> None:
 
 @pytest.mark.parametrize("face", FACES, ids=room_of)
 def test_the_face_of_a_room_holds_names_and_nothing_else(face: Path) -> None:
-    docstring, *imports, exports = ast.parse(face.read_text("utf-8")).body
+    docstring, *statements = ast.parse(face.read_text("utf-8")).body
     assert isinstance(docstring, ast.Expr)
-    assert all(isinstance(statement, ast.ImportFrom) for statement in imports)
-    assert isinstance(exports, ast.Assign)
-    assert ast.unparse(exports.targets[0]) == "__all__"
-    imported = {alias.asname or alias.name for statement in imports for alias in statement.names}  # type: ignore[attr-defined]
-    assert imported == set(ast.literal_eval(exports.value))
+    imports = [statement for statement in statements if isinstance(statement, ast.ImportFrom)]
+    exports = [statement for statement in statements if not isinstance(statement, ast.ImportFrom)]
+    assert {ast.unparse(getattr(each, "target", None) or each.targets[0]) for each in exports} == {"__all__"}
+    imported = {alias.asname or alias.name for statement in imports for alias in statement.names}
+    listed = set(ast.literal_eval(exports[0].value))
+    whole = {ast.unparse(each.value).removesuffix(".__all__") for each in exports[1:]}  # modules exported as they are
+    assert imported - {"*"} == listed | whole
+    assert [alias.name for statement in imports for alias in statement.names].count("*") == len(whole)
 
 
 @pytest.mark.parametrize("face", FACES, ids=room_of)
