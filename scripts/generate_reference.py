@@ -71,8 +71,9 @@ def origin(module: str, name: str) -> str:
     for node in source(module):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] in PACKAGES:
             for alias in node.names:
-                if (alias.asname or alias.name) == name and node.module != module:
-                    return origin(node.module, alias.name)
+                exported = alias.name == "*" and name in importlib.import_module(node.module).__all__
+                if (exported or (alias.asname or alias.name) == name) and node.module != module:
+                    return origin(node.module, name if exported else alias.name)
     return module
 
 

@@ -6,22 +6,18 @@ import asyncio
 import contextlib
 import socket
 import ssl as tls
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self, TypeAlias, Unpack, cast, final
+from typing import Self, Unpack, cast, final
 
 from live_protocol.connection import ByteServerConnection
-from live_protocol.events import UpgradeRequested
 from live_transports.asyncio.driver import AsyncioDriver
 from live_transports.shared import steps
 from live_transports.shared.async_session import ConnectContext
-from live_transports.shared.async_sessions import AsyncServerSession, drain
+from live_transports.shared.async_sessions import AsyncServerSession, Handler, ProcessRequest, drain
 from live_transports.shared.listening import BACKLOG, FATAL, RETRY, ListeningServer, bind_listeners, names, serve_plan
 from live_transports.shared.options import ListenOptions, check_options
-from live_transports.shared.steps import Response, ServePlan
-
-Handler: TypeAlias = Callable[["LiveServerSession"], Awaitable[object]]
-ProcessRequest: TypeAlias = Callable[[UpgradeRequested], Awaitable[Response | None] | Response | None]
+from live_transports.shared.steps import ServePlan
 
 
 @final
@@ -194,7 +190,7 @@ class LiveServer(ListeningServer):
 
 
 def serve(
-    handler: Handler | None,
+    handler: Handler[LiveServerSession] | None,
     host: str | Sequence[str] = "127.0.0.1",
     port: int = 0,
     *,

@@ -19,20 +19,17 @@ from live_protocol.connection import (
     RefuseUpgrade,
 )
 from live_protocol.errors import IllegalInState, InvalidMessage
-from live_protocol.events import UpgradeRequested
 from live_protocol.limits import Limits
 from live_transports.bridges.client import start_close
 from live_transports.bridges.driver import LOST, TaskDriver, WebSocket, WebSocketEnd
-from live_transports.shared.async_sessions import AsyncServerSession, drain
+from live_transports.shared.async_sessions import AsyncServerSession, Handler, ProcessRequest, drain
 from live_transports.shared.options import check_options
-from live_transports.shared.steps import Response, ServePlan, close_arguments
+from live_transports.shared.steps import ServePlan, close_arguments
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Handler: TypeAlias = Callable[["LiveServerSession"], Awaitable[object]]
 HttpApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-ProcessRequest: TypeAlias = Callable[[UpgradeRequested], Awaitable[Response | None] | Response | None]
 
 _REFUSAL: Final = "websocket.http.response"
 _PATH_SAFE: Final = "/:@!$&'()*+,;=~-._"
@@ -58,7 +55,7 @@ class LiveServerSession(AsyncServerSession):
 
 
 def asgi_app(
-    handler: Handler | None = None,
+    handler: Handler[LiveServerSession] | None = None,
     *,
     process_request: ProcessRequest | None = None,
     connection_factory: Callable[[], MessageServerConnection] | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from live_protocol.connection import ServerConnection
 from live_protocol.connection.base import BaseConnection
@@ -23,6 +23,12 @@ from live_transports.shared.async_session import AsyncDriver, AsyncSession
 from live_transports.shared.reconnecting import ClientConnection, reconnecting
 from live_transports.shared.steps import Response, ServePlan, handler_fault
 from live_transports.shared.turns import MAX_AUDIO, Turn, make_collector
+
+S = TypeVar("S", bound="AsyncServerSession")
+Handler: TypeAlias = Callable[[S], Awaitable[object]]
+"""What a server runs with each session."""
+ProcessRequest: TypeAlias = Callable[[UpgradeRequested], Awaitable[Response | None] | Response | None]
+"""Answers a request for an upgrade: None accepts it."""
 
 
 class AsyncClientSession(AsyncSession[LiveServerMessage, ClientConnection]):

@@ -8,20 +8,18 @@ included.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TypeAlias, Unpack, final
+from typing import Unpack, final
 
 import trio
 
 from live_protocol.connection import ByteServerConnection
-from live_protocol.events import UpgradeRequested
 from live_protocol.reconnect import EndpointSource
 from live_protocol.session import ConfigInput
-from live_transports.shared.async_sessions import AsyncClientSession, AsyncServerSession
+from live_transports.shared.async_sessions import AsyncClientSession, AsyncServerSession, Handler, ProcessRequest
 from live_transports.shared.options import DialOptions, ListenOptions
 from live_transports.shared.proxy import Proxy, ProxyFailed
-from live_transports.shared.steps import Response
 from live_transports.structured.client import connected
 from live_transports.structured.server import ServeContext, StreamServer, serving
 from live_transports.structured.tools import StructuredToolRunner
@@ -37,9 +35,6 @@ __all__ = [
     "connect",
     "serve",
 ]
-
-Handler: TypeAlias = Callable[["LiveServerSession"], Awaitable[object]]
-ProcessRequest: TypeAlias = Callable[[UpgradeRequested], Awaitable[Response | None] | Response | None]
 
 
 @final
@@ -108,7 +103,7 @@ def connect(
 
 
 def serve(
-    handler: Handler | None,
+    handler: Handler[LiveServerSession] | None,
     host: str | Sequence[str] = "127.0.0.1",
     port: int = 0,
     *,
