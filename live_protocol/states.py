@@ -74,6 +74,7 @@ CONNECTION_TRANSITIONS: Final[Mapping[tuple[ConnectionState, ConnectionInput], C
     (ConnectionState.CLOSING, ConnectionInput.FAIL): ConnectionState.CLOSING,
     (ConnectionState.CLOSING, ConnectionInput.END): ConnectionState.CLOSED,
 }
+"""Moves of the WebSocket connection."""
 
 
 # --- phase of the session: wire.md#handshake and wire.md#session-lifetime ---------------------------------------
@@ -127,6 +128,7 @@ PHASE_TRANSITIONS: Final[Mapping[tuple[Phase, PhaseInput], Phase]] = {
     (Phase.DRAINING, PhaseInput.END): Phase.ENDED,
     (Phase.ENDED, PhaseInput.END): Phase.ENDED,
 }
+"""Moves of the session."""
 
 
 # --- turn of the model: wire.md#turn-state ----------------------------------------------------------------------
@@ -171,6 +173,7 @@ TURN_TRANSITIONS: Final[Mapping[tuple[TurnState, TurnInput], TurnState]] = {
     (TurnState.GENERATED, TurnInput.TURN_COMPLETE): TurnState.IDLE,
     (TurnState.INTERRUPTED, TurnInput.TURN_COMPLETE): TurnState.IDLE,
 }
+"""Moves of the model's turn."""
 
 
 # --- one tool call, by id: wire.md#function-calling -------------------------------------------------------------
@@ -209,6 +212,7 @@ TOOL_CALL_TRANSITIONS: Final[Mapping[tuple[ToolCallState, ToolCallInput], ToolCa
     (ToolCallState.STREAMING, ToolCallInput.CANCEL): ToolCallState.CANCELLED,
     (ToolCallState.CANCELLED, ToolCallInput.CANCEL): ToolCallState.CANCELLED,
 }
+"""Moves of one tool call."""
 
 
 # --- activity window, when automatic detection is off: wire.md#activity -----------------------------------------
@@ -245,3 +249,4 @@ ACTIVITY_TRANSITIONS: Final[Mapping[tuple[ActivityState, ActivityInput], Activit
     (ActivityState.INSIDE, ActivityInput.MEDIA): ActivityState.INSIDE,
     (ActivityState.INSIDE, ActivityInput.END): ActivityState.OUTSIDE,
 }
+"""Moves of the user's activity window."""

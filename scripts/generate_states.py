@@ -18,7 +18,7 @@ Machine: TypeAlias = tuple[str, str, Mapping[Any, Any], type[enum.StrEnum], type
 
 MACHINES: tuple[Machine, ...] = (
     (
-        "Link",
+        "Connection",
         "The WebSocket connection.",
         tables.CONNECTION_TRANSITIONS,
         tables.ConnectionState,
@@ -27,7 +27,7 @@ MACHINES: tuple[Machine, ...] = (
     ),
     (
         "Phase",
-        "The session, for both roles.",
+        "The session, in both roles.",
         tables.PHASE_TRANSITIONS,
         tables.Phase,
         tables.PhaseInput,
@@ -36,15 +36,15 @@ MACHINES: tuple[Machine, ...] = (
     ("Turn", "The model's turn.", tables.TURN_TRANSITIONS, tables.TurnState, tables.TurnInput, tables.TurnState.IDLE),
     (
         "Tool call",
-        "One call, by id.",
+        "One function call, by its id.",
         tables.TOOL_CALL_TRANSITIONS,
         tables.ToolCallState,
         tables.ToolCallInput,
         tables.ToolCallState.PENDING,
     ),
     (
-        "ActivityState",
-        "The user's activity window. AUTOMATIC where the server detects activity, OUTSIDE where it does not.",
+        "Activity window",
+        "The user's speech. AUTOMATIC if the server detects it; otherwise the client marks it, and begins OUTSIDE.",
         tables.ACTIVITY_TRANSITIONS,
         tables.ActivityState,
         tables.ActivityInput,
@@ -54,7 +54,7 @@ MACHINES: tuple[Machine, ...] = (
 
 
 def member_docs(cls: type[enum.StrEnum]) -> Iterator[tuple[str, str]]:
-    """Names of a table's enum with the string that stands under each."""
+    """The names of an enum, each with the docstring under it."""
     lines = inspect.getsource(cls).splitlines()
     for line, following in itertools.pairwise(lines):
         name = line.strip().partition(" = ")[0]
@@ -63,7 +63,7 @@ def member_docs(cls: type[enum.StrEnum]) -> Iterator[tuple[str, str]]:
 
 
 def section(machine: Machine) -> Iterator[str]:
-    """One machine: diagram, table, meanings."""
+    """One machine: diagram, table and the meaning of each name."""
     title, text, table, states, inputs, initial = machine
     yield f"## {title}\n\n{text}\n"
     yield "```mermaid\nstateDiagram-v2"
@@ -90,9 +90,11 @@ def page() -> str:
     """The whole page."""
     lines = [
         "# States\n",
-        "Generated from `live_protocol/states.py` by `python scripts/generate_states.py`; do not edit.\n",
-        "A dash is a move that the protocol does not have: its sender gets `IllegalInState`, its receiver a flagged",
-        "event, or in strict mode a failed connection.\n",
+        "For readers of the code, and for everyone who wonders why a command is refused. Generated from",
+        "`live_protocol/states.py` by `python scripts/generate_states.py`; do not edit.\n",
+        "Rows are states, columns are inputs, cells are the next state. A dash is a move that the protocol does not",
+        "allow: the sender gets `IllegalInState`, the receiver an event with `unexpected=True`, or a failed connection",
+        "if it is strict.\n",
     ]
     for machine in MACHINES:
         lines.extend(section(machine))
@@ -100,7 +102,7 @@ def page() -> str:
 
 
 def main() -> int:
-    """Write the page, or with ``--check`` say whether it is up to date."""
+    """Write the page, or with ``--check`` compare it."""
     text = page()
     if "--check" in sys.argv[1:]:
         if TARGET.read_text() == text:

@@ -1,6 +1,6 @@
 """Lints and formats the timeline page's script and style with Biome: `python scripts/lint_page.py [--write]`.
 
-Installs the version that package.json pins on first use. Without npm it says so and checks nothing.
+On first use it installs the version that package.json pins. Without npm it checks nothing and says so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ INSTALL = ("install", "--no-save", "--no-package-lock", "--ignore-scripts", "--n
 
 
 def main(*, write: bool) -> int:
-    """Check the files, or rewrite them first where ``write`` is set; gives the exit status."""
+    """Check the files, after rewriting them if ``write``; returns the exit status."""
     npm = shutil.which("npm")
     if npm is None:
         sys.stderr.write(

@@ -10,7 +10,7 @@ of each other:
 - *Out.* A command is checked by the session, then its text goes to the link in the same call: order of calls is order
   on the wire. A command that raises has changed nothing in either half.
 - *Faults.* What the link finds wrong it reports by itself. What the session finds wrong becomes the link's outcome
-  through `fail`, so that there is one end, told once: `ConnectionFailed`, then `ConnectionClosed`, here completed
+  through ``fail``, so that there is one end, told once: `ConnectionFailed`, then `ConnectionClosed`, here completed
   with what only the session knows.
 - *Time.* Link and session share one table of deadlines, the link's. `tick` moves the clock, `advance` also fires what
   is due: first the link's deadlines, then the session's, which are on hold while messages wait to be read.
@@ -119,7 +119,7 @@ class BaseConnection(ClientCommands, Generic[L]):
         *,
         client: bool,
     ) -> None:
-        """Use `client` or `server` instead.
+        """Use ``client`` or ``server`` instead.
 
         Args:
             link: The WebSocket; its table of deadlines serves the whole connection.

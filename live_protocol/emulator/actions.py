@@ -258,7 +258,7 @@ class Model(Protocol):
     """A simulated model. Its methods may be generators; the emulator then asks for an action when it is due.
 
     If the user or the end of the connection interrupts a turn, the emulator closes the generator, so its ``finally``
-    runs. Exceptions of a model propagate out of the connection's `next_event` or `advance`.
+    runs. Exceptions of a model propagate out of the connection's ``next_event`` or ``advance``.
     """
 
     def on_text(self, turn: UserTurn) -> Iterable[ModelAction]:

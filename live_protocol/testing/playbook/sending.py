@@ -156,7 +156,7 @@ class SendingSteps(abc.ABC):
         return self.send(LiveServerMessage(session_resumption_update=update))
 
     def go_away(self, seconds: float) -> Self:
-        """Announce the end of the connection; add `wait` and `drop` or `close` to end it.
+        """Announce the end of the connection; add ``wait`` and ``drop`` or ``close`` to end it.
 
         Args:
             seconds: Time left.

@@ -123,7 +123,7 @@ def test_every_member_of_the_protocols_exists(protocol: type, made: object) -> N
 @pytest.mark.parametrize(
     ("make", "options"),
     [
-        (LiveConnection.client, {"modle": "m"}),
+        (LiveConnection.client, {"modal": "m"}),
         (LiveConnection.server, {"model": "m"}),
         (MessageConnection.client, {"compression": True}),
         (MessageConnection.server, {"profile": None}),

@@ -36,7 +36,7 @@ def wav(samples: list[float], rate: int = 16_000, *, channels: int = 1, width: i
 
 
 def length(data: bytes) -> float:
-    """Seconds of a reply, which has to be mono, 16 bits, 24 kHz."""
+    """Seconds of a reply; it must be 16-bit mono at 24 kHz."""
     with wave.open(io.BytesIO(data)) as file:
         assert (file.getframerate(), file.getsampwidth(), file.getnchannels()) == (24_000, 2, 1)
         return file.getnframes() / 24_000

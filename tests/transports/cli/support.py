@@ -1,4 +1,4 @@
-"""Runs the real command as a process of its own."""
+"""Runs the real command in its own process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Result:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """What this process imports from, no credentials of the machine, UTF-8."""
+    """The import path of this process, UTF-8, and no credentials of the machine."""
     kept = {name: value for name, value in os.environ.items() if name not in _KEYS}
     path = os.pathsep.join(entry for entry in sys.path if entry)
     return kept | {"PYTHONPATH": path, "PYTHONWARNINGS": "error", "PYTHONUTF8": "1"} | variables
@@ -61,7 +61,7 @@ def run(*arguments: str | Path, stdin: str | bytes = "", **variables: str) -> Re
 
 
 def call(*arguments: str | Path, stdin: str | bytes = "") -> Result:
-    """The same in this process, for the many cases of one command: a process of its own costs half a second."""
+    """The same in this process, which saves half a second per case."""
     out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
     source = io.TextIOWrapper(io.BytesIO(stdin.encode() if isinstance(stdin, str) else stdin))
     with redirect_stdout(out), redirect_stderr(err), patch("sys.stdin", source), patch.dict(os.environ):
@@ -80,7 +80,7 @@ def call(*arguments: str | Path, stdin: str | bytes = "") -> Result:
 
 @contextmanager
 def running(*arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
-    """A command that goes on until it is told to stop; killed at the end whatever happens."""
+    """A command that runs until it is stopped; always killed at the end."""
     pipe = subprocess.PIPE
     process = subprocess.Popen(
         command(*arguments), stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment(**variables)
@@ -146,7 +146,7 @@ def on_terminal(
 
 
 def line(stream: Any) -> str:
-    """The next line, of a process that has to write one."""
+    """The next line of a process, which must write one."""
     text: str = stream.readline()
     assert text, "the process has ended instead"
     return text.rstrip("\n")

@@ -49,7 +49,7 @@ def test_a_whole_setup(wrap: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         ({"response_modalities": ["AUDIO", "TEXT"]}, "setup.generation_config.response_modalities: "),
         ({"temperature": "hot"}, "config.temperature: "),
@@ -63,11 +63,11 @@ def test_a_whole_setup(wrap: Any) -> None:
         ({"setup": {}}, "setup.model: is required"),
     ],
 )
-def test_what_is_refused_is_named_by_its_path(value: Any, told: str) -> None:
+def test_an_error_names_the_path_of_the_value(value: Any, message: str) -> None:
     result = check(value)
     assert (result.status, result.out) == (1, "")
     assert result.err.startswith("error: ")
-    assert told in result.err
+    assert message in result.err
     assert result.err.count("\n") == 1
 
 
@@ -86,7 +86,7 @@ def test_credentials_in_a_config_are_not_printed() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[", "[]", "5", b"\xff\xfe", "[" * 100_000])
-def test_what_is_no_json_object(text: str | bytes) -> None:
+def test_files_other_than_json_objects(text: str | bytes) -> None:
     result = check(text)
     assert result.status == 3
     assert result.err.startswith("error: -: ")
@@ -98,7 +98,7 @@ def test_wrong_usage() -> None:
     assert call("check", "/nowhere").status == 3
 
 
-def test_as_json_refused_or_not() -> None:
+def test_json_output_of_valid_and_invalid_configurations() -> None:
     good = call("check", "-", "--json", stdin='{"response_modalities": ["TEXT"]}')
     (shown,) = good.objects()
     assert (good.status, shown["ok"]) == (0, True)
@@ -110,20 +110,22 @@ def test_as_json_refused_or_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "arguments", "told"),
+    ("value", "arguments", "warnings"),
     [
         ({"response_modalities": ["TEXT"]}, ("--model", "gemini-3.8-live"), ["response_modalities: 3.8 serves AUDIO"]),
         ({"model": "models/gemini-3.8-live-extended-thinking"}, (), ["requires a thinking_level"]),
-        ({"response_modalities": ["TEXT"]}, (), []),  # about the model that only stands in, nothing is said
+        ({"response_modalities": ["TEXT"]}, (), []),  # no warning about a placeholder
         ({"response_modalities": ["TEXT"]}, ("--model", "never-heard-of"), []),
     ],
 )
-def test_what_a_model_is_known_to_refuse_is_a_warning(value: Any, arguments: tuple[str, ...], told: list[str]) -> None:
+def test_warnings_say_what_the_model_is_known_to_refuse(
+    value: Any, arguments: tuple[str, ...], warnings: list[str]
+) -> None:
     result = check(value, *arguments)
     assert result.status == 0
     assert json.loads(result.out)["setup"]
     lines = result.err.splitlines()
-    assert len(lines) == len(told)
-    assert all(line.startswith("warning: setup.") and text in line for line, text in zip(lines, told, strict=True))
+    assert len(lines) == len(warnings)
+    assert all(line.startswith("warning: setup.") and text in line for line, text in zip(lines, warnings, strict=True))
     shown = json.loads(check(value, *arguments, "--json").out)
     assert [f"warning: {text}" for text in shown["warnings"]] == lines

@@ -1,4 +1,4 @@
-"""``live-protocol completion``: what the shells make of the scripts when somebody presses Tab."""
+"""``live-protocol completion``: what the shells offer when the user presses Tab."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_offers(shell: str, words: tuple[str, ...], offered: set[str], tmp_path:
 # --- errors -----------------------------------------------------------------------------------------------------
 
 
-def test_another_shell() -> None:
+def test_an_unknown_shell() -> None:
     result = call("completion", "csh")
     assert result.status == 2
     assert "invalid choice: 'csh'" in result.err

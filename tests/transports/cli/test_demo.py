@@ -1,4 +1,4 @@
-"""``live-protocol demo``: its story, and what it leaves behind."""
+"""``live-protocol demo``: its story and its files."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from transports.cli.support import Result, call, run
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
+def demo_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
     folder = tmp_path_factory.mktemp("demo") / "new"
     return run("demo", "--out", folder), folder
 
 
-def test_the_story(told: tuple[Result, Path]) -> None:
-    result, _ = told
+def test_the_story(demo_run: tuple[Result, Path]) -> None:
+    result, _ = demo_run
     assert (result.status, result.err) == (0, "")
     position = 0
     for event in (
@@ -36,7 +36,7 @@ def test_the_story(told: tuple[Result, Path]) -> None:
         r"< go away +10 s left",
         r"< turn complete",
         r"< reconnecting .*GO_AWAY",
-        r"< reconnected +connection 2 .* the session goes on",
+        r"< reconnected +connection 2 .* the session continues",
         r"< said .*Good morning! Is anybody there\?",
         r"< interrupted +turn 7 was cut",
         r"< said +Thank you, goodbye\.",
@@ -48,21 +48,21 @@ def test_the_story(told: tuple[Result, Path]) -> None:
     assert "input lost" not in result.out
 
 
-def test_the_reply(told: tuple[Result, Path]) -> None:
-    reply = (told[1] / "reply.wav").read_bytes()
+def test_the_reply(demo_run: tuple[Result, Path]) -> None:
+    reply = (demo_run[1] / "reply.wav").read_bytes()
     assert 2.0 < length(reply) < 4.0
     assert loudest(reply) > 5000
 
 
-def test_the_files_are_named_at_the_end(told: tuple[Result, Path]) -> None:
-    result, folder = told
+def test_the_files_are_named_at_the_end(demo_run: tuple[Result, Path]) -> None:
+    result, folder = demo_run
     named = [folder / name for name in ("reply.wav", "session.jsonl", "timeline.html")]
     assert [Path(line) for line in result.out.splitlines()[-7::3]] == named
     assert all(path.is_file() for path in named)
 
 
-def test_the_recording_and_its_page(told: tuple[Result, Path]) -> None:
-    _, folder = told
+def test_the_recording_and_its_page(demo_run: tuple[Result, Path]) -> None:
+    _, folder = demo_run
     measured = call("trace", folder / "session.jsonl")
     assert measured.status == 0
     assert re.search(r"^duration .*\(2 connections\)$", measured.out, re.MULTILINE)
@@ -77,7 +77,7 @@ def test_the_recording_and_its_page(told: tuple[Result, Path]) -> None:
     assert "undecodable" not in replayed.err
 
 
-def test_as_json_into_a_folder_of_its_own(tmp_path: Path) -> None:
+def test_json_output_and_a_given_folder(tmp_path: Path) -> None:
     result = run("demo", "--json", TMPDIR=str(tmp_path))
     assert (result.status, result.err) == (0, "")
     shown = result.objects()
@@ -88,7 +88,7 @@ def test_as_json_into_a_folder_of_its_own(tmp_path: Path) -> None:
     assert all(Path(path).is_relative_to(tmp_path) for path in shown[-1]["files"].values())
 
 
-def test_where_nothing_can_be_written(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     blocker = tmp_path / "file"
     blocker.write_text(json.dumps(None))
     result = call("demo", "--out", blocker / "below")

@@ -49,7 +49,7 @@ def test_serve_holds_a_conversation_and_ends_on_a_signal(which: signal.Signals) 
     assert (process.returncode, out, err) == (0, "", "")
 
 
-def test_serve_says_where_as_json() -> None:
+def test_serve_prints_addresses_as_json() -> None:
     with running("serve", "--port", "0", "--tls", "--json") as process:
         ca, where = (json.loads(line(process.stdout)) for _ in range(2))
         assert ca["type"] == "ca"
@@ -116,7 +116,7 @@ def test_serve_is_understood_by_the_official_sdk() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "Hello, parrot\n", "")
 
 
-def test_serve_where_the_port_is_taken() -> None:
+def test_serve_on_a_port_that_is_taken() -> None:
     with running("serve", "--port", "0") as process:
         port = line(process.stdout).rpartition(":")[2]
         result = run("serve", "--port", port)
@@ -125,7 +125,7 @@ def test_serve_where_the_port_is_taken() -> None:
     assert result.err.count("\n") == 1
 
 
-def test_serve_refuses_senseless_options() -> None:
+def test_serve_refuses_invalid_options() -> None:
     result = call("serve", "--speed", "-1")
     assert result.status == 2
     assert "--speed: must be a number above 0, not '-1'" in result.err
@@ -162,38 +162,38 @@ def test_chat_verbose_passes_the_system_instruction() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("/close 1011 Internal error encountered.",), "closed by the peer with 1011"),
         (("/drop",), "ended without a close frame"),
         (("/drop",), "resume"),  # the hint
-        (("/close 1000 that is all",), "the connection ended while an answer was awaited"),
+        (("/close 1000 that is all",), "the connection ended before an answer came"),
         (("--model", "missing", "hi"), "models/missing is not found"),
         (("--timeout", "0.2", "/stall"), "did not come within 0.2 s"),
         (("--url", "ws://127.0.0.1:1", "hi"), "could not connect to 127.0.0.1:1"),
     ],
 )
-def test_chat_fails_in_one_line(arguments: tuple[str, ...], told: str) -> None:
+def test_chat_fails_in_one_line(arguments: tuple[str, ...], message: str) -> None:
     result = run("chat", *arguments)
     assert result.status == 1
     (error,) = [line for line in result.err.splitlines() if not line.startswith("no key")]
     assert error.startswith("error: ")
-    assert told in error
+    assert message in error
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--vertex",), "needs an access token"),
-        (("--emulator", "--vertex"), "--emulator goes with neither"),
+        (("--emulator", "--vertex"), "--emulator excludes"),
         (("--url", "https://somewhere/x"), "must be ws:// or wss://"),
         (("--url", "nonsense"), "url: "),
     ],
 )
-def test_chat_with_contradicting_flags(arguments: tuple[str, ...], told: str) -> None:
+def test_chat_with_contradicting_flags(arguments: tuple[str, ...], message: str) -> None:
     result = call("chat", *arguments, "hi")
     assert result.status == 2
-    assert told in result.err
+    assert message in result.err
 
 
 def test_chat_answers_a_tool_call_with_an_error() -> None:
@@ -201,7 +201,7 @@ def test_chat_answers_a_tool_call_with_an_error() -> None:
     assert "No function 'f' is declared." in run("chat", "--modality", "TEXT", "/call f {}").out
 
 
-def test_a_key_goes_to_nobody_but_google() -> None:
+def test_a_key_goes_to_google_only() -> None:
     seen: list[UpgradeRequested] = []
 
     async def refuse(request: UpgradeRequested) -> tuple[int, tuple[tuple[str, str], ...], bytes]:

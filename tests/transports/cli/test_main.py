@@ -67,7 +67,7 @@ def test_interrupt_ends_an_interactive_chat_quietly() -> None:
     assert re.fullmatch(r"no key in the environment: .*\n", err)
 
 
-def test_a_reader_that_goes_away_is_no_crash(tmp_path: Path) -> None:
+def test_a_closed_pipe_does_not_crash(tmp_path: Path) -> None:
     recording = tmp_path / "long.websocket.log"
     frames = [TraceFrame(sent=False, data=b'{"serverContent": {"modelTurn": {"parts": [{"text": "x"}]}}}')] * 2000
     with recording.open("wb") as sink:
@@ -85,7 +85,7 @@ def test_a_reader_that_goes_away_is_no_crash(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that is always full is Linux's")
 @pytest.mark.parametrize("arguments", [("chat", "hi"), ("demo", "--out", "{folder}"), ("check", "-")])
-def test_output_that_does_not_fit_is_no_crash(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_a_full_disk_does_not_crash(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             command(*(argument.format(folder=tmp_path) for argument in arguments)),
@@ -135,7 +135,7 @@ def test_the_prompt_of_the_shell_gets_a_line_of_its_own(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("chat", "--timeout", "nan"), "--timeout: must be a number above 0, not 'nan'"),
         (("talk", "x.wav", "--timeout", "0"), "--timeout: must be a number above 0, not '0'"),
@@ -145,7 +145,7 @@ def test_the_prompt_of_the_shell_gets_a_line_of_its_own(
         (("token", "--uses", "1.5"), "--uses: must be a whole number from 0, not '1.5'"),
     ],
 )
-def test_numbers_that_make_no_sense(arguments: tuple[str, ...], told: str) -> None:
+def test_invalid_numbers(arguments: tuple[str, ...], message: str) -> None:
     result = call(*arguments)
     assert result.status == 2
-    assert result.err.endswith(f"error: argument {told}\n")
+    assert result.err.endswith(f"error: argument {message}\n")

@@ -144,7 +144,7 @@ def test_runs_share_a_line_and_other_events_end_them() -> None:
     ]
 
 
-def test_what_is_stale_or_out_of_place_is_told_apart() -> None:
+def test_stale_and_unexpected_events_are_marked() -> None:
     stale = ev.AudioChunk(data=bytes(4800), format=PCM, generation=1, stale=True)
     odd = ev.AudioChunk(data=bytes(4800), format=PCM, generation=1, unexpected=True)
     late = ev.OutputTranscript(text="rest", transcription=m.Transcription(), stale=True)
@@ -163,7 +163,7 @@ def test_on_a_terminal_the_line_grows() -> None:
     assert text.endswith("\r\x1b[K< audio               0.20 s in 2 chunks at 24000 Hz\n")
 
 
-def test_a_dumb_terminal_cannot_take_a_line_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dumb_terminal_gets_no_changing_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     chunk = ev.AudioChunk(data=bytes(4800), format=PCM, generation=1)
     assert report(chunk, live=True) == "< audio               0.10 s in 1 chunk at 24000 Hz\n"

@@ -81,7 +81,7 @@ def test_a_recording_of_our_own(tmp_path: Path) -> None:
     assert result.err == "5 server and 2 client messages, 1 undecodable, 1 unknown\n"
 
 
-def test_lines_for_people_obey_no_control_character(tmp_path: Path) -> None:
+def test_control_characters_are_escaped(tmp_path: Path) -> None:
     file = log(tmp_path / "own.websocket.log", (">", SETUP), ("<", COMPLETE), ("<", TEXT))
     result = call("replay", file)
     assert "Hi \\x1b[31m" in result.out
@@ -141,7 +141,7 @@ def test_a_setup_that_would_be_refused_does_not_stop_the_rest(tmp_path: Path) ->
     assert result.types("server")[-1] == "ConnectionClosed"
 
 
-def test_without_a_client_message_and_one_side_only(tmp_path: Path) -> None:
+def test_a_recording_without_client_messages_and_one_side_only(tmp_path: Path) -> None:
     file = log(tmp_path / "own.websocket.log", ("<", COMPLETE), ("<", TEXT))
     assert "TextChunk" in call("replay", "--json", file).types()
     both = log(tmp_path / "both.websocket.log", (">", SETUP), ("<", COMPLETE))
@@ -164,7 +164,7 @@ def test_standard_input(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "empty"),
         (b"what is this", "invalid trace at byte 0"),
@@ -172,17 +172,17 @@ def test_standard_input(tmp_path: Path) -> None:
         (b">12 {}\n", "ends inside a record"),
     ],
 )
-def test_bad_files(tmp_path: Path, content: bytes, told: str) -> None:
+def test_bad_files(tmp_path: Path, content: bytes, message: str) -> None:
     file = tmp_path / "bad"
     file.write_bytes(content)
     result = call("replay", file)
     assert result.status == 3
-    assert told in result.err
+    assert message in result.err
     assert result.err.startswith("error: ")
     assert result.err.count("\n") == 1
 
 
-def test_what_is_whole_in_a_damaged_file_is_shown(tmp_path: Path) -> None:
+def test_intact_records_of_a_damaged_file_are_shown(tmp_path: Path) -> None:
     file = log(tmp_path / "own.websocket.log", (">", SETUP), ("<", COMPLETE))
     file.write_bytes(file.read_bytes() + b"<400 {cut")
     result = call("replay", "--json", file)

@@ -26,7 +26,7 @@ def test_the_reply_and_both_transcripts(tmp_path: Path) -> None:
     assert result.status == 0
     lines = result.out.splitlines()
     assert lines[:2] == ["you:   [2.9 s of speech]", "model: [2.9 s of speech]"]
-    assert re.fullmatch(r"2\.88 s in, 2\.\d\d s out, the first of it \d\.\d\d s after the voice", lines[2])
+    assert re.fullmatch(r"2\.88 s in, 2\.\d\d s out, the first \d\.\d\d s after the voice", lines[2])
     assert lines[3:] == [str(out)]
     assert re.fullmatch(r"no key in the environment: talking to an emulator at ws://127\.0\.0\.1:\d+\n", result.err)
     reply = out.read_bytes()
@@ -88,7 +88,7 @@ def test_at_the_speed_of_speech(tmp_path: Path) -> None:
     assert shown[types.index("AudioChunk")]["at"] >= 0.5
 
 
-def test_a_reply_is_cut_where_the_speaker_goes_on(tmp_path: Path) -> None:
+def test_an_interruption_cuts_the_reply(tmp_path: Path) -> None:
     # The pause of 0.7 s ends an utterance after 0.5 s; of its answer 0.3 s can be heard before the next one is noticed.
     source = written(tmp_path, wav(tone(1.4) + silence(0.7) + tone(0.4)))
     out = tmp_path / "out.wav"
@@ -115,27 +115,27 @@ def test_text_before_the_speech_and_every_event(tmp_path: Path) -> None:
 
 
 def test_the_answer_to_a_pause_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speech that ends long before its file: the answer has come and gone when all is said."""
+    """The speech ends long before its file, and its answer before all was sent."""
     monkeypatch.setattr("live_transports.cli.commands.talk._LINGER", 0.05)
     result = call("talk", written(tmp_path, wav(tone(0.2) + silence(1.2))))
     assert result.status == 0
     assert "model: [0.2 s of speech]" in result.out
 
 
-def test_what_was_heard_before_a_failure_is_written(tmp_path: Path) -> None:
+def test_a_reply_before_a_failure_is_written(tmp_path: Path) -> None:
     out = tmp_path / "out.wav"
     result = call("talk", written(tmp_path, wav(silence(0.2))), "-o", out, "--text", "Hello", "--timeout", "0.6")
     assert result.status == 1
-    assert "there is hardly any sound in what was said" in result.err
+    assert "the speech is nearly silent" in result.err
     assert length(out.read_bytes()) > 0.1
 
 
 @pytest.mark.parametrize(
     ("columns", "last"),
     [
-        (80, b"[##############################] said 0.4 of 0.4 s, heard 0.0 s"),
-        (48, b"[##############] said 0.4 of 0.4 s, heard 0.0 s"),
-        (24, b"said 0.4 of 0.4 s, hear"),
+        (80, b"[##############################] sent 0.4 of 0.4 s, received 0.0 s"),
+        (48, b"[###########] sent 0.4 of 0.4 s, received 0.0 s"),
+        (24, b"sent 0.4 of 0.4 s, rece"),
     ],
 )
 def test_the_progress_fits_the_terminal(tmp_path: Path, columns: int, last: bytes) -> None:
@@ -144,19 +144,19 @@ def test_the_progress_fits_the_terminal(tmp_path: Path, columns: int, last: byte
     assert status == 0
     assert last + b"\x1b[K" in seen
     # What is longer than a line could not be taken back.
-    shown = [part.partition(b"\x1b")[0] for part in seen.split(b"\r") if b"said" in part]
+    shown = [part.partition(b"\x1b")[0] for part in seen.split(b"\r") if b"sent" in part]
     assert max(map(len, shown)) < columns
     assert seen.endswith(b"\r\x1b[K")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "told"),
+    ("arguments", "status", "message"),
     [
         (("{folder}/none.wav",), 3, "none.wav: No such file"),
         (("{folder}/text.wav",), 3, "text.wav: invalid WAV: it does not begin with"),
-        (("{folder}/empty.wav",), 3, "empty.wav: there is no audio in it"),
-        ((str(SPEECH), "-o", "{folder}/none/out.wav"), 1, "there is no such folder"),
-        ((str(SPEECH), "-o", "{folder}"), 1, ": is a folder"),
+        (("{folder}/empty.wav",), 3, "empty.wav: the file has no audio"),
+        ((str(SPEECH), "-o", "{folder}/none/out.wav"), 1, "the folder does not exist"),
+        ((str(SPEECH), "-o", "{folder}"), 1, ": this is a folder"),
         ((str(SPEECH), "-o", "-", "--json"), 2, "both write to standard output"),
         ((str(SPEECH), "--fast", "--text", "/drop"), 1, "ended without a close frame"),
         ((str(SPEECH), "--fast", "--model", "missing"), 1, "models/missing is not found"),
@@ -164,15 +164,15 @@ def test_the_progress_fits_the_terminal(tmp_path: Path, columns: int, last: byte
         ((str(SPEECH), "--vertex"), 2, "needs an access token"),
     ],
 )
-def test_failures(tmp_path: Path, arguments: tuple[str, ...], status: int, told: str) -> None:
+def test_failures(tmp_path: Path, arguments: tuple[str, ...], status: int, message: str) -> None:
     (tmp_path / "text.wav").write_text("speech!")
     (tmp_path / "empty.wav").write_bytes(wav([]))
     result = call("talk", *(argument.format(folder=tmp_path) for argument in arguments), "--timeout", "5")
     assert result.status == status
-    assert told in result.err
+    assert message in result.err
 
 
-def test_a_key_at_hand_and_the_emulator_all_the_same(tmp_path: Path) -> None:
+def test_the_emulator_despite_a_key(tmp_path: Path) -> None:
     result = run("talk", written(tmp_path, wav(tone(0.2))), "--fast", "--emulator", GEMINI_API_KEY=KEY)
     assert result.status == 0
-    assert result.err.startswith("as asked: talking to an emulator at ws://127.0.0.1:")
+    assert result.err.startswith("--emulator: talking to an emulator at ws://127.0.0.1:")

@@ -47,14 +47,14 @@ def test_a_token_opens_one_session(url: str) -> None:
     assert token not in again.err
 
 
-def test_as_often_as_wanted(url: str) -> None:
+def test_a_token_without_a_limit_of_sessions(url: str) -> None:
     minted = mint(url, "--uses", "2", "--json")
     (reply,) = minted.objects()
     assert (reply["uses"], reply["name"].partition("/")[0]) == (2, "auth_tokens")
     assert [chat(url, reply["name"], "hi").status for _ in range(3)] == [0, 0, 1]
 
 
-def test_tied_to_a_configuration(url: str, tmp_path: Path) -> None:
+def test_a_token_for_one_configuration(url: str, tmp_path: Path) -> None:
     config = {"response_modalities": ["TEXT"], "system_instruction": {"parts": [{"text": "Be a locked parrot."}]}}
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config))
@@ -64,7 +64,7 @@ def test_tied_to_a_configuration(url: str, tmp_path: Path) -> None:
     assert chat(url, token, "/system").out == "Be a locked parrot.\n"
 
 
-def test_tied_to_a_model_only(url: str) -> None:
+def test_a_token_for_one_model(url: str) -> None:
     token = mint(url, "--model", "missing-model").out.strip()
     result = chat(url, token, "hi")
     assert "models/missing-model is not found" in result.err  # the token's, not the client's
@@ -137,7 +137,7 @@ def asked(reply: bytes, *arguments: str, **variables: str) -> tuple[Seen, int | 
 GOOD = response("200 OK", b'{"name": "auth_tokens/abc", "uses": 3}')
 
 
-def test_what_is_asked_for() -> None:
+def test_the_request() -> None:
     before = datetime.now(UTC)
     seen, status, out, err = asked(
         GOOD,
@@ -162,7 +162,7 @@ def test_the_defaults_are_left_to_the_service() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "told"),
+    ("reply", "message"),
     [
         (
             response("400 Bad Request", b'{"error": {"code": 400, "message": "API key not valid.", "status": "X"}}'),
@@ -170,19 +170,19 @@ def test_the_defaults_are_left_to_the_service() -> None:
         ),
         (response("404 Not Found", b"<html>"), "HTTP 404\n"),
         (response("200 OK", b"[]"), "HTTP 200\n"),
-        (response("200 OK", b"{}"), "the reply holds no token"),
-        (response("200 OK", b'{"name": 7}'), "the reply holds no token"),
+        (response("200 OK", b"{}"), "the reply has no token"),
+        (response("200 OK", b'{"name": 7}'), "the reply has no token"),
         (response("302 Found", b"", "Location: http://127.0.0.1:1/"), "HTTP 302\n"),
         (response("400 Bad Request", b'{"error": {"message": "\\u001b[31mred " }}'), "\\x1b[31mred"),
         (b"", "no reply from 127.0.0.1: "),
         (b"SSH-2.0-x\r\n", "no reply from 127.0.0.1: "),
     ],
 )
-def test_replies_that_bring_none(reply: bytes, told: str) -> None:
+def test_replies_without_a_token(reply: bytes, message: str) -> None:
     _, status, out, err = asked(reply)
     assert (status, out) == (1, "")
     assert err.startswith("error: ")
-    assert told in err
+    assert message in err
     assert err.count("\n") == 1
 
 
@@ -197,12 +197,12 @@ def test_without_a_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "told"),
+    ("arguments", "status", "message"),
     [
         (("--uses", "-1"), 2, "must be a whole number from 0, not '-1'"),
-        (("--expire-minutes", "soon"), 2, "must be a number above 0, 1200 at most, not 'soon'"),
-        (("--expire-minutes", "1201"), 2, "must be a number above 0, 1200 at most, not '1201'"),
-        (("--new-session-seconds", "nan"), 2, "must be a number above 0, 72000 at most, not 'nan'"),
+        (("--expire-minutes", "soon"), 2, "must be a number above 0, at most 1200, not 'soon'"),
+        (("--expire-minutes", "1201"), 2, "must be a number above 0, at most 1200, not '1201'"),
+        (("--new-session-seconds", "nan"), 2, "must be a number above 0, at most 72000, not 'nan'"),
         (("--api-version", "../x"), 2, "version: must be an API version"),
         (("--base-url", "ftp://somewhere"), 2, "base_url: "),
         (("--base-url", "http://user:pass@host"), 2, "base_url: "),
@@ -211,29 +211,29 @@ def test_without_a_key() -> None:
         (("--config", "{folder}/bad.json"), 1, "response_modalities"),
     ],
 )
-def test_wrong_use(tmp_path: Path, arguments: tuple[str, ...], status: int, told: str) -> None:
+def test_wrong_usage(tmp_path: Path, arguments: tuple[str, ...], status: int, message: str) -> None:
     (tmp_path / "bad.json").write_text('{"response_modalities": 7}')
     result = call("token", "--base-url", "http://127.0.0.1:1", *(a.format(folder=tmp_path) for a in arguments))
     assert (result.status, result.out) == (status, "")
-    assert told in result.err
+    assert message in result.err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
-        (("--vertex",), "it goes with neither --vertex nor --emulator"),
-        (("--emulator",), "it goes with neither --vertex nor --emulator"),
+        (("--vertex",), "not with --vertex or --emulator"),
+        (("--emulator",), "not with --vertex or --emulator"),
         (("--url", "ws://127.0.0.1:1/a/path"), "give --url without one"),
     ],
 )
-def test_a_token_and_what_does_not_go_with_it(arguments: tuple[str, ...], told: str) -> None:
+def test_flags_that_a_token_excludes(arguments: tuple[str, ...], message: str) -> None:
     result = call("chat", "--token", "auth_tokens/abc", *arguments, "hi")
     assert result.status == 2
-    assert told in result.err
+    assert message in result.err
 
 
-def test_a_key_is_no_token() -> None:
+def test_a_key_is_refused_as_a_token() -> None:
     result = call("chat", "--token", KEY, "hi")
     assert result.status == 2
-    assert "begins with auth_tokens/" in result.err
+    assert "must begin with auth_tokens/" in result.err
     assert KEY not in result.err

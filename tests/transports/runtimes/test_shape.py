@@ -85,8 +85,8 @@ def test_every_call_that_waits_takes_a_timeout_on_threads(cls: type) -> None:
 @pytest.mark.parametrize("name", MODULES)
 def test_an_unknown_option_is_refused_at_the_call(name: str) -> None:
     """And not when the call is awaited, or its block entered."""
-    with pytest.raises(TypeError, match="unexpected keyword argument 'modle'"):
-        MODULES[name].connect(Endpoint.gemini(api_key="any"), modle="test")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'modal'"):
+        MODULES[name].connect(Endpoint.gemini(api_key="any"), modal="test")
     with pytest.raises(TypeError, match="unexpected keyword argument 'sll'"):
         MODULES[name].serve(None, sll=None)
 

@@ -132,7 +132,7 @@ class AsyncioDriver(asyncio.Protocol, LoopDriver):
             self.data_received(early)
 
     def _watch_for_hang_up(self, transport: asyncio.Transport) -> None:
-        """Below accepted TLS no `LastWords` stands, as asyncio does not show that transport. So look before a write."""
+        """Below accepted TLS there is no ``LastWords``: asyncio hides that transport. So look before a write."""
         sock = transport.get_extra_info("socket")
         if sock is not None and transport.get_extra_info("ssl_object") and hasattr(select, "POLLRDHUP"):
             self._hung_up = select.poll()

@@ -7,7 +7,7 @@ for errors of ours in place of the library's, which can show the API key. ::
     dial = websockets.connect(**bridges.websockets_arguments(endpoint))
     async with (
         bridges.dialing(dial, endpoint) as connection,
-        bridges.over_websockets(connection, endpoint, model="...") as session,
+        bridges.over_websockets(connection, endpoint, model="gemini-3.8-live") as session,
     ):
         ...
 

@@ -25,7 +25,7 @@ def dialing(connecting: Awaitable[T], endpoint: Endpoint, *, timeouts: Timeouts 
 
         async with (
             bridges.dialing(websockets.connect(**bridges.websockets_arguments(endpoint)), endpoint) as connection,
-            bridges.over_websockets(connection, endpoint, model="...") as session,
+            bridges.over_websockets(connection, endpoint, model="gemini-3.8-live") as session,
         ):
             ...
 

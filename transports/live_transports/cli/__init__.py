@@ -1,4 +1,8 @@
-"""The ``live-protocol`` command: one module a subcommand, nothing imported before it is needed."""
+"""The ``live-protocol`` command.
+
+Each subcommand is a module of ``commands``, imported only when it runs. Knows every room; nothing imports it. Begin
+reading here, then in ``commands`` and ``conversation``.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,8 @@ __all__ = ["build_parser", "main"]
 _EPILOG = """\
 exit status: 0 success, 1 the session or the check failed, 2 wrong usage, 3 unusable input file, 130 interrupted
 
-environment: GEMINI_API_KEY (or GOOGLE_API_KEY) is used by commands that dial the Gemini API; --vertex takes its access
-token from CLOUDSDK_AUTH_ACCESS_TOKEN. Nothing else of the library reads the environment.
+environment: commands that connect to the Gemini API take the key from GEMINI_API_KEY (or GOOGLE_API_KEY). --vertex
+takes the access token from CLOUDSDK_AUTH_ACCESS_TOKEN. No other part of the library reads the environment.
 """
 
 
@@ -26,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        argv: Arguments without the program's name; those of the process if left out.
+        argv: Arguments without the program's name; the default is `sys.argv`.
 
     Returns:
         The exit status.
@@ -39,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         if sys.stderr.isatty():
-            sys.stderr.write("\n")  # the shell's prompt shall not stand behind what was being typed or shown
+            sys.stderr.write("\n")  # so that the shell's prompt begins a line
         return INTERRUPTED
     except BrokenPipeError:
         _abandon_output()  # the reader is gone
@@ -47,10 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CommandFailed as failure:
         return _report(failure, failure.status, debug=debug)
     except OSError as error:
-        _abandon_output()  # such as a disk that is full
+        _abandon_output()  # for example, the disk is full
         return _report(CommandFailed(error.strerror or str(error)), FAILED, debug=debug, cause=error)
     except Exception as error:
-        from live_protocol.errors import LiveProtocolError  # noqa: PLC0415 - most runs need no such check
+        from live_protocol.errors import LiveProtocolError  # noqa: PLC0415 - only needed after a failure
 
         if not isinstance(error, LiveProtocolError):
             raise
@@ -59,14 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open_streams() -> None:
-    """Put something in the place of standard streams that the process was started without."""
-    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 - for as long as the process lives
+    """Open the null device for standard streams that are closed."""
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 - open until the process ends
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
 
 
 def _abandon_output() -> None:
-    """Forget what standard output does not take; the interpreter would complain once more when it flushes at exit."""
+    """Drop unwritten output, so that the interpreter does not fail again when it flushes at exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -75,23 +79,23 @@ def _abandon_output() -> None:
 
 def _run(arguments: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
-        # What a peer says may hold characters that the terminal's encoding lacks.
+        # A peer's text may hold characters that the terminal's encoding lacks.
         if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
             reconfigure(errors="backslashreplace")
-    chosen = next((argument for argument in arguments if argument in COMMANDS), None)
-    options = build_parser([chosen] if chosen else []).parse_args(arguments)
-    return _command(chosen).run(options) if chosen else OK  # argparse has left on the latter way
+    name = next((argument for argument in arguments if argument in COMMANDS), None)
+    options = build_parser([name] if name else []).parse_args(arguments)  # exits unless a command is named
+    return _command(name).run(options) if name else OK
 
 
 def build_parser(names: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
     """The parser of the whole command line.
 
     Args:
-        names: Commands whose own arguments are wanted; only their modules are imported.
+        names: Commands to configure; only their modules are imported.
     """
     parser = argparse.ArgumentParser(
         prog="live-protocol",
-        description="Tools around the Gemini Live API. Only token needs a key; start with: live-protocol demo",
+        description="Tools for the Gemini Live API. Only token needs a key. To begin: live-protocol demo",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -100,7 +104,7 @@ def build_parser(names: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentP
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, help_line in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=help_line, description=help_line)
-        # Accepted on either side of the command; SUPPRESS keeps this one from undoing the other.
+        # Accepted before and after the command; SUPPRESS keeps the later one from resetting the earlier.
         subparser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
         if name in names:
             _command(name).configure(subparser)
@@ -131,5 +135,5 @@ def _report(error: Exception, status: int, *, debug: bool, cause: Exception | No
         traceback.print_exception(cause or error)
     sys.stderr.write(f"error: {one_line(str(error))}\n")
     if status == USAGE:
-        sys.stderr.write("live-protocol COMMAND --help tells more\n")
+        sys.stderr.write("see live-protocol COMMAND --help\n")
     return status

@@ -1,4 +1,4 @@
-"""Numbers on the command line, refused in words that say which ones are taken; and paths, which shells complete."""
+"""Types of arguments: numbers within bounds, and paths that shells complete."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def number(*, zero: bool = False, unit: float = 1.0, most: float = math.inf) -> 
     """The type of an argument that is a finite number above 0.
 
     Args:
-        zero: Whether 0 will do too.
-        unit: What the number is multiplied by.
-        most: The highest value after that.
+        zero: Whether 0 is allowed.
+        unit: The number is multiplied by this.
+        most: The largest result.
     """
-    wanted = f"a number {'from' if zero else 'above'} 0{f', {most / unit:g} at most' if math.isfinite(most) else ''}"
+    expected = f"a number {'from' if zero else 'above'} 0{f', at most {most / unit:g}' if math.isfinite(most) else ''}"
 
     def parse(text: str) -> float:
         try:
@@ -24,7 +24,7 @@ def number(*, zero: bool = False, unit: float = 1.0, most: float = math.inf) -> 
         except ValueError:
             value = math.nan
         if not (math.isfinite(value) and 0 <= value <= most and (zero or value)):
-            raise argparse.ArgumentTypeError(f"must be {wanted}, not {text!r}")
+            raise argparse.ArgumentTypeError(f"must be {expected}, not {text!r}")
         return value
 
     return parse
@@ -32,7 +32,7 @@ def number(*, zero: bool = False, unit: float = 1.0, most: float = math.inf) -> 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
     """The type of an argument that is a whole number within bounds."""
-    wanted = f"a whole number from {least}{'' if most is None else f' to {most}'}"
+    expected = f"a whole number from {least}{'' if most is None else f' to {most}'}"
 
     def parse(text: str) -> int:
         try:
@@ -40,7 +40,7 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
         except ValueError:
             value = least - 1
         if value < least or (most is not None and value > most):
-            raise argparse.ArgumentTypeError(f"must be {wanted}, not {text!r}")
+            raise argparse.ArgumentTypeError(f"must be {expected}, not {text!r}")
         return value
 
     return parse
@@ -49,5 +49,5 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 def add_path(
     parser: argparse.ArgumentParser, *names: str, kind: Literal["file", "directory"] = "file", **options: Any
 ) -> None:
-    """Declare an argument that is a path. The completion scripts of shtab complete it by its attribute ``complete``."""
+    """Declare an argument that is a path; shtab reads its attribute ``complete``."""
     parser.add_argument(*names, **options).complete = kind  # type: ignore[attr-defined]

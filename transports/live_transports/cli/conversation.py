@@ -1,4 +1,4 @@
-"""One session, listened to all the time, with a way to wait for the model's answer."""
+"""A session with a background listener, and a way to wait for the model's answer."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from live_transports.cli.event_text import one_line
 from live_transports.cli.exit import CommandFailed
 
 ANSWER_TIMEOUT: Final = 60.0
-"""Seconds to wait for the end of a turn."""
+"""Default seconds to wait for the end of a turn."""
 
 
 @final
 class Conversation:
-    """A session whose events go to a callback as they come.
+    """A session whose events go to a callback as they arrive.
 
     Attributes:
         session: The session.
@@ -43,24 +43,24 @@ class Conversation:
 
     @property
     def now(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds since the conversation began."""
         return time.monotonic() - self._epoch
 
-    def expect(self, wanted: Callable[[Event], bool]) -> asyncio.Future[Event]:
-        """The first event that fits, of those that come from now on; ask before sending what brings it about."""
+    def expect(self, predicate: Callable[[Event], bool]) -> asyncio.Future[Event]:
+        """The first event from now on that fits. Call this before you send the message that causes the event."""
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
-        self._expected.append((wanted, future))
+        self._expected.append((predicate, future))
         return future
 
     def answer(self) -> asyncio.Future[Event]:
-        """The end of the model's next answer; of the last of its turns where the service says that more follow."""
+        """The end of the model's next answer. If the service announces more turns, the end of the last one."""
         return self.expect(lambda event: isinstance(event, TurnComplete) and event.interaction_complete)
 
     async def wait_for(self, future: asyncio.Future[Event], what: str, seconds: float = ANSWER_TIMEOUT) -> Event:
-        """Wait for what `expect` gave.
+        """Wait for a future from `expect`.
 
         Raises:
-            CommandFailed: It did not come in time, or the connection ended first.
+            CommandFailed: The event did not come in time, or the connection ended first.
             LiveProtocolError: The connection failed.
         """
         either: set[asyncio.Future[Any]] = {future, self._listener}
@@ -68,12 +68,12 @@ class Conversation:
         if future.done():
             return future.result()
         if self._listener.done():
-            self._listener.result()  # raises the reason, where there is one
-            raise CommandFailed(f"the connection ended while {what} was awaited")
+            self._listener.result()  # raises if the connection failed
+            raise CommandFailed(f"the connection ended before {what} came")
         raise CommandFailed(f"{what} did not come within {seconds:g} s")
 
     async def finish(self) -> None:
-        """Close, and hear the end.
+        """Close the session and handle its last events.
 
         Raises:
             LiveProtocolError: The connection failed.
@@ -94,18 +94,18 @@ class Conversation:
         async for event in self.session:
             self._on_event(event, self.now)
             for entry in self._expected.copy():
-                wanted, future = entry
-                if wanted(event):
+                predicate, future = entry
+                if predicate(event):
                     self._expected.remove(entry)
                     if not future.done():
                         future.set_result(event)
 
     async def abandon(self) -> None:
-        """Stop listening, whatever happened."""
+        """Stop listening, without raising."""
         self._listener.cancel()
         await asyncio.wait({self._listener})
         if not self._listener.cancelled():
-            self._listener.exception()  # it was or is being reported elsewhere
+            self._listener.exception()  # reported elsewhere
 
 
 @asynccontextmanager
@@ -119,22 +119,22 @@ async def converse(
     reconnect: ReconnectPolicy | None = None,
     observer: Observer | None = None,
 ) -> AsyncIterator[Conversation]:
-    """A conversation for the time of the block.
+    """Open a conversation for the duration of the block.
 
     Raises:
-        LiveProtocolError: The session could not be opened, or the connection failed.
+        LiveProtocolError: The session cannot be opened, or the connection failed.
     """
     epoch = time.monotonic()
     opening = live.connect(endpoint, config, model=model, timeouts=timeouts, reconnect=reconnect, observer=observer)
     async with opening as session:
         conversation = Conversation(session, on_event, epoch)
         try:
-            # It has come already; this lets its events be shown before anything is sent.
+            # The setup is complete; let its events be shown before anything is sent.
             await conversation.wait_for(conversation.expect(lambda event: isinstance(event, SetupComplete)), "setup")
             yield conversation
             await conversation.finish()
         except StaleOperation:
-            # A send lost the race against the end of the connection; how that ended is what matters.
+            # A send raced with the end of the connection: report how that ended instead.
             await conversation.wait_for(asyncio.get_running_loop().create_future(), "an answer", 5.0)
         finally:
             await conversation.abandon()
@@ -142,10 +142,10 @@ async def converse(
 
 @final
 class ToolDecliner:
-    """Answers tool calls with an error: where there are no tools, a model must not wait for them.
+    """Answers tool calls with an error, so that the model does not wait for a result.
 
     Args:
-        name: What the application calls itself.
+        name: The application, as the model is told.
     """
 
     def __init__(self, name: str) -> None:
@@ -153,7 +153,7 @@ class ToolDecliner:
         self._replies: set[asyncio.Task[None]] = set()
 
     def handle(self, conversation: Conversation, event: Event) -> None:
-        """Answer, if the event is a call."""
+        """Answer the event if it is a tool call."""
         if isinstance(event, ToolCallRequested):
             reply = asyncio.create_task(self._decline(conversation, event))
             self._replies.add(reply)
@@ -162,7 +162,7 @@ class ToolDecliner:
     async def _decline(self, conversation: Conversation, event: ToolCallRequested) -> None:
         call = event.call
         arguments = one_line(json.dumps(call.args or {}))
-        sys.stderr.write(f"tool call {one_line(call.name or '')}({arguments}): answered that there are no tools\n")
+        sys.stderr.write(f"tool call {one_line(call.name or '')}({arguments}): declined, this command has no tools\n")
         response = {"id": call.id, "name": call.name, "response": {"error": f"this {self._name} has no tools"}}
         with contextlib.suppress(StaleOperation):
             await conversation.session.send_tool_response(response)

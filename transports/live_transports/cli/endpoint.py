@@ -1,4 +1,4 @@
-"""Where a command dials: from its flags and, here alone in the project, from the environment."""
+"""The endpoint that a command connects to, from its flags and the environment."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from live_protocol.messages import Backend
 from live_transports.cli.exit import USAGE, CommandFailed
 
 DEFAULT_MODEL: Final = "gemini-3.8-live"
-"""The model where none is named; the emulator takes any."""
+"""The model if none is named; the emulator accepts any."""
 
 _KEYS: Final = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 _TOKEN: Final = "CLOUDSDK_AUTH_ACCESS_TOKEN"  # noqa: S105 - the name of a variable
 NO_KEY: Final = "not-a-key"
-"""Goes to servers that are not Google's in place of a key."""
+"""Sent instead of a key to servers other than Google's."""
 
 _GEMINI_VERSION: Final = "v1beta"
 _EPHEMERAL_VERSION: Final = "v1alpha"  # wire.md#ephemeral-tokens
@@ -27,35 +27,45 @@ _VERTEX_VERSION: Final = "v1beta1"
 
 def add_target(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments that `target` reads."""
-    group = parser.add_argument_group("where", "without --url, --vertex and a key in the environment: an emulator")
-    group.add_argument(
-        "--url", metavar="URL", help="another server, ws:// or wss://; no key is sent there; / means the usual path"
+    group = parser.add_argument_group(
+        "connection", "the default is the Gemini API if the environment has a key, and the built-in emulator otherwise"
     )
-    group.add_argument("--emulator", action="store_true", help="the built-in emulator, even with a key at hand")
-    group.add_argument("--model", metavar="M", default=DEFAULT_MODEL, help="default: %(default)s")
-    group.add_argument("--api-version", metavar="V", help="v1beta, v1alpha ...; default: the backend's usual one")
-    group.add_argument("--vertex", action="store_true", help=f"Vertex AI; access token in {_TOKEN}")
+    group.add_argument(
+        "--url",
+        metavar="URL",
+        help="connect to this ws:// or wss:// server, without a key; no path means the usual one",
+    )
+    group.add_argument(
+        "--emulator", action="store_true", help="use the built-in emulator, even if the environment has a key"
+    )
+    group.add_argument("--model", metavar="M", default=DEFAULT_MODEL, help="the model; default: %(default)s")
+    group.add_argument(
+        "--api-version", metavar="V", help="API version, such as v1alpha; the default depends on the backend"
+    )
+    group.add_argument("--vertex", action="store_true", help=f"use Vertex AI, with the access token in {_TOKEN}")
     group.add_argument(
         "--token",
         metavar="T",
-        help="an ephemeral token, from live-protocol token, in place of a key",
+        help="an ephemeral token instead of a key; see live-protocol token",
     )
-    group.add_argument("--project", metavar="P", help="Vertex AI; default: GOOGLE_CLOUD_PROJECT")
-    group.add_argument("--location", metavar="L", help="Vertex AI; default: GOOGLE_CLOUD_LOCATION, then global")
+    group.add_argument("--project", metavar="P", help="Vertex AI project; default: GOOGLE_CLOUD_PROJECT")
+    group.add_argument(
+        "--location", metavar="L", help="Vertex AI location; default: GOOGLE_CLOUD_LOCATION, then global"
+    )
 
 
 def target(options: argparse.Namespace) -> Endpoint | None:
-    """The endpoint to dial; None for an emulator of one's own.
+    """The endpoint to connect to, or None for the built-in emulator.
 
     Raises:
         CommandFailed: The flags contradict each other, or a credential is missing or malformed.
     """
     if options.emulator and (options.url or options.vertex):
-        raise CommandFailed("--emulator goes with neither --url nor --vertex", USAGE)
+        raise CommandFailed("--emulator excludes --url and --vertex", USAGE)
     if options.token and (options.emulator or options.vertex):
-        raise CommandFailed("--token is the Gemini API's: it goes with neither --vertex nor --emulator", USAGE)
+        raise CommandFailed("--token works with the Gemini API only, not with --vertex or --emulator", USAGE)
     if options.token and not options.token.startswith("auth_tokens/"):
-        raise CommandFailed("a --token begins with auth_tokens/; an API key belongs in GEMINI_API_KEY", USAGE)
+        raise CommandFailed("--token must begin with auth_tokens/; put an API key in GEMINI_API_KEY", USAGE)
     try:
         if options.url:
             return _elsewhere(options)
@@ -73,11 +83,11 @@ def target(options: argparse.Namespace) -> Endpoint | None:
         key = api_key()
         return Endpoint.gemini(api_key=key, version=options.api_version or _GEMINI_VERSION) if key else None
     except InvalidMessage as error:
-        raise CommandFailed(f"where to dial: {error}", USAGE) from error
+        raise CommandFailed(f"invalid endpoint: {error}", USAGE) from error
 
 
 def api_key() -> str | None:
-    """The key in the environment."""
+    """The API key in the environment, or None."""
     return next((key for name in _KEYS if (key := os.environ.get(name))), None)
 
 
@@ -100,14 +110,14 @@ def _vertex(options: argparse.Namespace, token: str, base_url: str | None = None
 
 
 def _elsewhere(options: argparse.Namespace) -> Endpoint:
-    # A key in the environment is meant for Google; an address from the command line could be anybody's.
+    # The key in the environment is for Google; this address could be anybody's.
     try:
         bare = urlsplit(options.url).path in {"", "/"}
     except ValueError as error:
-        raise CommandFailed("--url is no URL", USAGE) from error
+        raise CommandFailed("--url is malformed", USAGE) from error
     if options.token:
         if not bare:
-            raise CommandFailed("--token chooses the path itself: give --url without one", USAGE)
+            raise CommandFailed("--token sets the path: give --url without one", USAGE)
         return Endpoint.gemini(
             token=options.token, base_url=options.url, version=options.api_version or _EPHEMERAL_VERSION
         )

@@ -1,4 +1,4 @@
-"""Events as JSON objects and as lines for people. No secret and no control character leaves here."""
+"""Events as JSON objects and as lines for people, without secrets and control characters."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from live_protocol.errors import LiveProtocolError
 from live_protocol.messages import LiveClientRealtimeInput, UsageMetadata
 
 Headline: TypeAlias = tuple[str, str]
-"""What happened, and its particulars."""
+"""What happened, and the details."""
 
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def printable(text: str) -> str:
-    """Text of a peer with nothing in it that a terminal would obey, and without what looks like a key."""
+    """A peer's text without control characters and without anything that looks like a key."""
     return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", redact_tokens(text))
 
 
 def one_line(text: str) -> str:
-    """The same on a single line."""
+    """The same, on a single line."""
     return printable(text).replace("\n", "\\n").replace("\t", " ")
 
 
@@ -41,11 +41,11 @@ def one_line(text: str) -> str:
 def describe(event: ev.Event, *, full: bool = False) -> dict[str, Any]:
     """An event as plain JSON values: its class name under ``type``, then its fields.
 
-    Secrets are left out whatever the arguments say.
+    Secrets are always left out.
 
     Args:
         event: Any event.
-        full: Give payloads as base64 (or text); otherwise only their size in bytes.
+        full: Include payloads as base64 or text, instead of their size in bytes.
     """
     shown: dict[str, Any] = {"type": type(event).__name__}
     for field in attrs.fields(type(event)):
@@ -61,7 +61,7 @@ def describe(event: ev.Event, *, full: bool = False) -> dict[str, Any]:
 
 
 def to_json(value: Mapping[str, Any]) -> str:
-    """One line of JSON, in ASCII so that any pipe takes it."""
+    """One line of ASCII JSON."""
     return json.dumps(value, separators=(",", ":"))
 
 
@@ -92,7 +92,7 @@ def _plain(value: Any, *, full: bool) -> Any:
 
 
 def _fields(value: Any, *, full: bool) -> dict[str, Any]:
-    """The fields of a message that are given; absent ones would drown them."""
+    """The fields of a message that are present."""
     shown: dict[str, Any] = {}
     for field in attrs.fields(type(value)):
         member = getattr(value, field.name)
@@ -106,7 +106,7 @@ def _fields(value: Any, *, full: bool) -> dict[str, Any]:
 
 
 def headline(event: ev.Event) -> Headline:
-    """What happened in two or three words, and its particulars in one line."""
+    """What happened in two or three words, and the details in one line."""
     if isinstance(event, _LINK):
         label, detail = _link(event)
     else:
@@ -155,7 +155,7 @@ def _reconnect(event: ev.Reconnecting | ev.Reconnected | ev.InputLost) -> Headli
         case ev.Reconnecting():
             return "reconnecting", f"try {event.attempt} in {event.delay:g} s: {event.reason}; {_closed(event.info)}"
         case ev.Reconnected():
-            how = "the session goes on" if event.resumed else "a new session"
+            how = "the session continues" if event.resumed else "a new session"
             return "reconnected", f"connection {event.epoch} after {event.downtime:.1f} s, {how}"
         case ev.InputLost():
             certain = "" if event.certain else " perhaps"
@@ -177,7 +177,7 @@ def _session(event: ev.SessionEvent) -> Headline:
         case ev.TurnStarted():
             return f"turn {event.generation}", "started"
         case ev.Interrupted():
-            return "interrupted", f"turn {event.generation} was cut"
+            return "interrupted", f"turn {event.generation} was cut off"
         case ev.GenerationComplete():
             return "generation complete", ""
         case ev.WaitingForInput():

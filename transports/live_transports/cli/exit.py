@@ -1,4 +1,4 @@
-"""Exit statuses, and the one exception that carries one."""
+"""Exit statuses, and the exception that carries one."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
 BAD_INPUT: Final = 3
-INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+INTERRUPTED: Final = 130  # 128 + SIGINT, as in shells
 PIPE_CLOSED: Final = 141  # 128 + SIGPIPE
 
 
 class CommandFailed(Exception):
-    """A command cannot go on; its text is for the person at the terminal.
+    """The command failed; the text is for the user.
 
     Attributes:
         status: The exit status.

@@ -1,4 +1,4 @@
-"""An emulator in this process, on a real TCP port of the loopback interface."""
+"""An emulator in this process, on a TCP port of the loopback interface."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from live_transports.cli.endpoint import api_key, emulator_endpoint
 
 @asynccontextmanager
 async def loopback(options: EmulatorOptions | None = None) -> AsyncIterator[Endpoint]:
-    """An emulator for the time of the block; gives the endpoint to dial."""
+    """Run an emulator for the duration of the block; yields its endpoint."""
     factory = Emulator(options=options).connection
     async with live.serve(None, "127.0.0.1", 0, connection_factory=factory) as server:
         yield emulator_endpoint(server.port)
@@ -22,11 +22,11 @@ async def loopback(options: EmulatorOptions | None = None) -> AsyncIterator[Endp
 
 @asynccontextmanager
 async def reachable(endpoint: Endpoint | None, options: EmulatorOptions | None = None) -> AsyncIterator[Endpoint]:
-    """The endpoint, or where there is none an emulator, which standard error then tells about."""
+    """Yield the endpoint, or that of a new emulator if there is none; standard error says so."""
     if endpoint is not None:
         yield endpoint
         return
     async with loopback(options) as emulated:
-        why = "as asked" if api_key() else "no key in the environment"
+        why = "--emulator" if api_key() else "no key in the environment"
         sys.stderr.write(f"{why}: talking to an emulator at {emulated.url.split('/ws/')[0]}\n")
         yield emulated

@@ -1,4 +1,4 @@
-"""Recorded frames through the real machines: as bytes from a server link into a client, the rest into a server."""
+"""Runs recorded messages through the real state machines."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from live_protocol.timing import Timeouts
 from live_protocol.websocket import WebSocketLink
 
 END: Final = "end of recording"
-"""Reason of the close frame that a replay adds, because no recording has one."""
+"""Reason of the close frame that a replay adds; recordings have none."""
 
-# The gaps of a recording are its own; no deadline of ours shall fire in them.
+# The pauses of a recording must not fire our deadlines.
 _TIMELESS: Final = Timeouts(open=None, setup=None, ping_interval=None, ping_timeout=None, close=None, stall=None)
 
 
 @final
 @attrs.frozen
 class ReplayError:
-    """A recorded client message that the client's end would not send at this point.
+    """A recorded client message that our client refuses to send at this point.
 
     Attributes:
         what: The command, or ``setup``.
-        error: Why.
+        error: The reason.
     """
 
     what: str
@@ -47,12 +47,12 @@ class ReplayError:
 @final
 @attrs.frozen
 class ReplayedEvent:
-    """One thing that a replay tells.
+    """One step of a replay.
 
     Attributes:
-        at: Seconds since the recording's first frame, None where it has no times.
-        sent: Whether it is about a message of the client.
-        what: The event, or a refusal.
+        at: Seconds since the recording's first frame, or None if it has no times.
+        sent: Whether it concerns a message of the client.
+        what: The event or the refusal.
     """
 
     at: float | None
@@ -67,15 +67,15 @@ _Setup: TypeAlias = LiveClientSetup | None
 class Replay:
     """A recorded session; iterate over it once.
 
-    Server messages go as they are through a server's `WebSocketLink`, as bytes into a client `LiveConnection`, and
-    come out as its events. Client messages are decoded by a `LiveSession` in the server role; then the client is made
-    to send them too, so that its table of tool calls is right.
+    Server messages go through a server's `WebSocketLink`, as bytes into a client `LiveConnection`, which makes its
+    events. Client messages are decoded by a `LiveSession` in the server role. The client sends them too, so that its
+    table of tool calls is right.
 
     Args:
         frames: The recording.
-        backend: Dialect; by the model's name if left out.
+        backend: The dialect; the default follows from the model's name.
         strict: Whether the client ends at the first message that is unknown, undecodable or out of place.
-        limits: Bounds of the client's end.
+        limits: Limits of the client.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Replay:
         self._reader = LiveSession.server(codec=codec, timeouts=_TIMELESS, strict=False)
 
     def __iter__(self) -> Iterator[ReplayedEvent]:
-        """Everything in order; the last is always the client's `ConnectionClosed`."""
+        """Yield everything in order; the client's `ConnectionClosed` is always last."""
         yield from self._refused
         self._advance(0.0)
         yield from self._pump()
@@ -115,7 +115,7 @@ class Replay:
                     message = getattr(event, "message", None)
                     is_setup = isinstance(message, LiveClientMessage) and message.setup is not None
                     if is_setup and not mirrored:
-                        mirrored = True  # the client has sent this one on its own
+                        mirrored = True  # the client sent its setup already
                     elif isinstance(message, LiveClientMessage) and getattr(event, "last", True):
                         yield from self._mirror(message)
         self._server.close(1000, END)
@@ -132,7 +132,7 @@ class Replay:
         try:
             return Codec().decode_client(first).setup
         except RemoteProtocolError:
-            return None  # the server role reports it in its turn
+            return None  # the server role reports it
 
     def _make_client(self, setup: _Setup, *, strict: bool, limits: Limits | None) -> LiveConnection:
         endpoint = Endpoint.custom("ws://replay/", backend=self._backend)

@@ -1,4 +1,4 @@
-"""Events on a terminal: one line each, with runs of audio and of transcript rolled up into one."""
+"""Prints events, one line each; runs of audio and of transcripts share a line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SELF: Final = " "
 
 @attrs.define
 class _Roll:
-    """A run of things of one kind that share a line."""
+    """A run of events that share a line."""
 
     at: float | None
     chunks: int = 0
@@ -42,20 +42,20 @@ class _Roll:
 
 @final
 class Reporter:
-    """Writes events as they come.
+    """Writes events as they arrive.
 
     Args:
-        out: Where to.
-        as_json: One JSON object a line and nothing else.
-        full: With ``as_json``, give payloads instead of their sizes.
-        live: Show audio that is arriving on a line that changes, where ``out`` is a terminal.
+        out: The stream to write to.
+        as_json: Write one JSON object per line and nothing else.
+        full: With ``as_json``, write payloads instead of their sizes.
+        live: If ``out`` is a terminal, show arriving audio on a changing line.
     """
 
     def __init__(self, out: TextIO, *, as_json: bool = False, full: bool = False, live: bool = True) -> None:
         self._out = out
         self._json = as_json
         self._full = full
-        self._live = StatusLine(out, wanted=live)
+        self._live = StatusLine(out, enabled=live)
         self._rolls: dict[tuple[str, str], _Roll] = {}
 
     def event(self, event: Event, at: float | None = None, *, sent: bool = False) -> None:
@@ -63,8 +63,8 @@ class Reporter:
 
         Args:
             event: The event.
-            at: Seconds since the beginning, where known.
-            sent: Whether it tells of something that the client sent.
+            at: Seconds since the beginning, if known.
+            sent: Whether it reports something that the client sent.
         """
         if self._json:
             self._object(describe(event, full=self._full), at, sent=sent)
@@ -82,23 +82,23 @@ class Reporter:
             self._line(mark, *headline(event), at)
 
     def sent(self, label: str, detail: str, at: float | None = None) -> None:
-        """Report something that this end sends."""
+        """Report something that this end sent."""
         self.flush()
         self._line(_OUT, label, one_line(detail), at)
 
     def sent_audio(self, audio: AudioFormat, size: int, at: float | None = None) -> None:
-        """Report audio that this end sends."""
+        """Report audio that this end sent."""
         self._audio((_OUT, "microphone"), at, audio, size)
 
     def note(self, label: str, detail: str, at: float | None = None, *, sent: bool = False, **fields: object) -> None:
-        """Report something that is no event, such as a command that was refused.
+        """Report something other than an event, such as a refused command.
 
         Args:
             label: A word or two; with ``as_json`` it becomes the ``type``.
-            detail: One line, for people.
-            at: Seconds since the beginning, where known.
-            sent: Whether it is about something the client sent.
-            **fields: What JSON has in place of ``detail``.
+            detail: One line of text.
+            at: Seconds since the beginning, if known.
+            sent: Whether it concerns something that the client sent.
+            **fields: What ``as_json`` writes instead of ``detail``.
         """
         if self._json:
             self._object({"type": label, **fields}, at, sent=sent)
@@ -107,7 +107,7 @@ class Reporter:
         self._line(_OUT if sent else _SELF, label, one_line(detail), at)
 
     def flush(self) -> None:
-        """Write what is held back to be rolled up."""
+        """Write the pending runs."""
         self._live.clear()
         for (mark, label), roll in self._rolls.items():
             if detail := roll.detail():
@@ -124,7 +124,7 @@ class Reporter:
 
     def _roll(self, key: tuple[str, str], at: float | None) -> _Roll:
         if any(mark != key[0] for mark, _ in self._rolls):
-            self.flush()  # the other side takes over
+            self.flush()  # the other side has its turn
         return self._rolls.setdefault(key, _Roll(at))
 
     def _audio(self, key: tuple[str, str], at: float | None, audio: AudioFormat, size: int) -> None:

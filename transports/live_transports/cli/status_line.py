@@ -1,4 +1,4 @@
-"""A line on a terminal that is written over as things go on."""
+"""A line on a terminal that is overwritten."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import os
 from typing import Final, TextIO, final
 
 _CLEAR: Final = "\r\x1b[K"
-_USUAL: Final = 80  # where a terminal does not tell its width
+_USUAL: Final = 80  # if the terminal does not report its width
 
 
 @final
 class StatusLine:
-    """One changing line; nothing at all where the stream is no terminal, or one that cannot erase.
+    """One changing line. Does nothing unless the stream is a terminal that can erase.
 
     Args:
-        stream: Where to.
-        wanted: False for nothing at all.
+        stream: The stream to write to.
+        enabled: False to do nothing.
     """
 
-    def __init__(self, stream: TextIO, *, wanted: bool = True) -> None:
+    def __init__(self, stream: TextIO, *, enabled: bool = True) -> None:
         self._stream = stream
-        self._able = wanted and stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._able = enabled and stream.isatty() and os.environ.get("TERM") != "dumb"
         self._shown = False
 
     def __bool__(self) -> bool:
@@ -28,7 +28,7 @@ class StatusLine:
 
     @property
     def room(self) -> int:
-        """Characters that fit; the last column stays free, where some terminals break the line."""
+        """Characters that fit. The last column stays free: some terminals wrap there."""
         try:
             columns = os.get_terminal_size(self._stream.fileno()).columns
         except (OSError, ValueError):
@@ -36,14 +36,14 @@ class StatusLine:
         return (columns or _USUAL) - 1
 
     def show(self, text: str) -> None:
-        """Put this in place of what is there; what does not fit is cut, since a broken line cannot be taken back."""
+        """Replace the line. Text that does not fit is cut, because a wrapped line cannot be erased."""
         if self._able:
             self._stream.write(f"\r{text[: self.room]}\x1b[K")
             self._stream.flush()
             self._shown = True
 
     def clear(self) -> None:
-        """Leave an empty line to write on."""
+        """Erase the line."""
         if self._shown:
             self._stream.write(_CLEAR)
             self._shown = False

@@ -1,4 +1,4 @@
-"""WAV files by path, with errors for people."""
+"""WAV files, with errors for the user."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from live_transports.cli.exit import BAD_INPUT, FAILED, CommandFailed
 
 
 def read_wav_file(source: wav.WavSource, name: str) -> tuple[AudioFormat, bytes]:
-    """The samples of an open WAV file, as 16-bit PCM.
+    """Read an open WAV file as 16-bit PCM.
 
     Args:
         source: The file, in binary mode.
-        name: What to call it in errors.
+        name: The file's name in errors.
 
     Raises:
-        CommandFailed: It cannot be read, or is no WAV file of a known kind.
+        CommandFailed: The file cannot be read, or is not a supported WAV file.
     """
     try:
         return wav.read_wav(source)
@@ -26,7 +26,7 @@ def read_wav_file(source: wav.WavSource, name: str) -> tuple[AudioFormat, bytes]
 
 
 def write_wav_file(path: Path, audio: AudioFormat, data: bytes) -> None:
-    """Write samples as a WAV file; a file that exists is replaced.
+    """Write a WAV file, replacing an existing one.
 
     Raises:
         CommandFailed: The file cannot be written.

@@ -88,7 +88,7 @@ class ListeningServer(metaclass=NoPublicConstructor):
     @property
     @abc.abstractmethod
     def sockets(self) -> tuple[Any, ...]:
-        """The listening sockets; none after `close`."""
+        """The listening sockets; none after ``close``."""
 
     @property
     def port(self) -> int:

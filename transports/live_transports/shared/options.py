@@ -19,7 +19,7 @@ class DialOptions(ConnectOptions, total=False):
 
     Attributes:
         ssl: TLS context; for ``wss://`` one that verifies the server against the system's authorities if left out.
-        dial_timeout: Seconds for name, TCP, proxy and TLS together; None for no bound; `DIAL_TIMEOUT` if left out.
+        dial_timeout: Seconds for name, TCP, proxy and TLS together; None for no bound; 10 if left out.
         server_hostname: Name that the certificate must be for, if not the endpoint's host.
         local_addr: Address to dial from; on trio its port must be 0.
         proxy: HTTP proxy to go through: a `Proxy`, a URL such as ``http://user:password@host:port``, or

@@ -1,4 +1,4 @@
-"""``live-protocol chat``: text in, text (or the transcript of the voice) out."""
+"""``live-protocol chat``: text in, text or the transcript of the voice out."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from live_transports.cli.loopback import reachable
 from live_transports.cli.reporter import Reporter
 
 _DESCRIPTION = """\
-Talk to a model in text. Each TEXT is one turn; without any, each line of standard input is one.
+Talk to a model in text. Each TEXT is one turn. Without TEXT, each line of standard input is one.
 
-Speech models answer with audio only; what is shown is the transcript. Tool calls are answered with an error.
+Speech models answer with audio; the transcript is printed. Tool calls are answered with an error.
 """
 
 
@@ -33,26 +33,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    text = parser.add_argument("text", metavar="TEXT", nargs="*", help="what to say")
-    # With nothing to offer for it, zsh lists an option that matches and does not insert it.
+    text = parser.add_argument("text", metavar="TEXT", nargs="*", help="a turn")
+    # Without a completion for TEXT, zsh lists a matching option but does not insert it.
     text.complete = {"zsh": "()"}  # type: ignore[attr-defined]
-    parser.add_argument("--system", metavar="S", help="the system instruction")
-    parser.add_argument("--modality", choices=("AUDIO", "TEXT"), default="AUDIO", help="default: %(default)s")
+    parser.add_argument("--system", metavar="S", help="system instruction")
+    parser.add_argument(
+        "--modality",
+        choices=("AUDIO", "TEXT"),
+        default="AUDIO",
+        help="what the model answers with; default: %(default)s",
+    )
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
         type=number(),
         default=ANSWER_TIMEOUT,
-        help="wait for an answer; default: 60",
+        help="time to wait for an answer; default: %(default)g",
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="show every event instead of the text alone")
-    parser.add_argument("--json", action="store_true", help="show every event as one JSON object a line")
-    parser.add_argument("--full", action="store_true", help="with --json, payloads as base64 instead of their size")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print every event instead of only the text")
+    parser.add_argument("--json", action="store_true", help="print every event, one JSON object per line")
+    parser.add_argument(
+        "--full", action="store_true", help="with --json, print payloads as base64 instead of their size"
+    )
     add_target(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Chat."""
+    """Run the conversation."""
     return asyncio.run(_chat(options, target(options)))
 
 
@@ -66,7 +73,7 @@ async def _chat(options: argparse.Namespace, endpoint: Endpoint | None) -> int:
     async with reachable(endpoint) as there, converse(there, config, options.model, screen.show) as conversation:
         screen.conversation = conversation
         async for text in _texts(options.text):
-            screen.said(text)
+            screen.typed(text)
             answer = conversation.answer()
             await conversation.session.send_client_content(Content(role="user", parts=[Part(text=text)]))
             await conversation.wait_for(answer, "an answer", options.timeout)
@@ -76,7 +83,7 @@ async def _chat(options: argparse.Namespace, endpoint: Endpoint | None) -> int:
 
 @final
 class _Screen:
-    """What becomes of events."""
+    """Prints the conversation."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.conversation: Conversation | None = None
@@ -85,7 +92,7 @@ class _Screen:
         self._json = options.json
         self._declining = ToolDecliner("chat")
 
-    def said(self, text: str) -> None:
+    def typed(self, text: str) -> None:
         if self._reporter and not self._json:
             self._reporter.sent("client content", text, self.conversation.now if self.conversation else None)
 
@@ -106,10 +113,10 @@ class _Screen:
             self._reporter.flush()
 
 
-async def _texts(given: list[str]) -> AsyncIterator[str]:
-    for text in given:
+async def _texts(arguments: list[str]) -> AsyncIterator[str]:
+    for text in arguments:
         yield text
-    if not given:
+    if not arguments:
         async for line in _lines():
             if text := line.strip():
                 yield text
@@ -121,7 +128,7 @@ def _give(future: asyncio.Future[bytes], data: bytes) -> None:
 
 
 async def _lines() -> AsyncIterator[str]:
-    """Lines of standard input, read by threads that no exit has to wait for."""
+    """Lines of standard input, read by threads that do not delay exit."""
     loop = asyncio.get_running_loop()
     descriptor = sys.stdin.fileno()
     prompt = "> " if sys.stdin.isatty() else ""
@@ -136,9 +143,9 @@ async def _lines() -> AsyncIterator[str]:
         future: asyncio.Future[bytes] = loop.create_future()
 
         def read(future: asyncio.Future[bytes] = future) -> None:
-            # Not through sys.stdin: a thread that holds its lock makes the interpreter abort at exit.
+            # Not sys.stdin: a thread that holds its lock aborts the interpreter at exit.
             data = os.read(descriptor, 65536)
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(_give, future, data)
 
         sys.stderr.write(prompt)
@@ -148,4 +155,4 @@ async def _lines() -> AsyncIterator[str]:
         pending += data
         ended = not data
         if ended and prompt:
-            sys.stderr.write("\n")  # nobody has typed one
+            sys.stderr.write("\n")  # end of input leaves the prompt's line open

@@ -1,4 +1,4 @@
-"""``live-protocol completion``: a script that makes a shell complete this command line."""
+"""``live-protocol completion``: a completion script for a shell."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import sys
 from live_transports.cli.exit import OK, USAGE, CommandFailed
 
 _DESCRIPTION = """\
-Print a completion script, made from the commands of this version. Needs shtab: pip install 'live-protocol[completion]'
+Print a completion script for this version's commands. Needs shtab: pip install 'live-protocol[completion]'
 
-  bash: eval "$(live-protocol completion bash)"              in ~/.bashrc
-  zsh:  eval "$(live-protocol completion zsh)"               in ~/.zshrc, after compinit
-  fish: live-protocol completion fish | source               in ~/.config/fish/config.fish
+  in ~/.bashrc:                  eval "$(live-protocol completion bash)"
+  in ~/.zshrc, after compinit:   eval "$(live-protocol completion zsh)"
+  in ~/.config/fish/config.fish: live-protocol completion fish | source
 """
 
 
@@ -30,6 +30,6 @@ def run(options: argparse.Namespace) -> int:
     try:
         import shtab  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise CommandFailed("completion needs shtab: pip install 'live-protocol[completion]'", USAGE) from error
+        raise CommandFailed("this command needs shtab: pip install 'live-protocol[completion]'", USAGE) from error
     sys.stdout.write(shtab.complete(build_parser(), options.shell) + "\n")
     return OK

@@ -1,4 +1,4 @@
-"""``live-protocol demo``: a conversation that needs nothing but this package."""
+"""``live-protocol demo``: a conversation with the emulator, and its timeline."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ from live_transports.cli.wav import read_wav_file, write_wav_file
 from live_transports.recording import record_to
 
 _DESCRIPTION = """\
-A conversation over real TCP with the built-in emulator, with all that can happen in one: speech in and out, text, a
-tool call, an interruption, a connection that is replaced by another one while the session goes on.
+Play a conversation with the built-in emulator over TCP: speech in and out, text, a tool call, an interruption, and a
+session that continues on another connection. Needs no key and no network.
 
-Needs no key and no network. Left behind are the reply to the speech as a WAV file (the emulator repeats what it
-hears), the recorded session, and a page that shows it on a timeline.
+Writes the reply to the speech as a WAV file (the emulator repeats what it hears), the recorded session, and a page
+that shows the session on a timeline.
 """
 
 _SPEED: Final = 6.0
-"""How many times faster than real time audio travels, so that nobody has to wait."""
+"""Audio travels this many times faster than real time."""
 
 _CHUNK: Final = 0.1
-"""Seconds of audio in a message, as the service recommends."""
+"""Seconds of audio in a message."""
 
 _STORY: Final = (
     "Let me tell you a very long story about the sea, the wind, an old captain and his parrot. It was a dark night, "
     "and the rain had been falling since noon, when the parrot said what it always said."
 )
-"""Takes several times as long to say as it takes to be cut short, whatever else the machine does."""
+"""Long enough to be interrupted even on a slow machine."""
 
 _CONFIG: Final[dict[str, Any]] = {
     "response_modalities": ["AUDIO"],
@@ -85,15 +85,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         parser,
         "--out",
         metavar="DIR",
-        help="folder for what is left behind; default: a new one for temporary files",
+        help="folder for the files; default: a new temporary folder",
         kind="directory",
     )
-    parser.add_argument("--json", action="store_true", help="every event and chapter as one JSON object a line")
-    parser.add_argument("--full", action="store_true", help="with --json, payloads as base64 instead of their size")
+    parser.add_argument("--json", action="store_true", help="print every event and chapter, one JSON object per line")
+    parser.add_argument(
+        "--full", action="store_true", help="with --json, print payloads as base64 instead of their size"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Play it."""
+    """Play the demo."""
     if options.out:
         folder = Path(options.out)
         try:
@@ -109,18 +111,18 @@ def run(options: argparse.Namespace) -> int:
     with recording.open("rb") as file:
         timeline = Timeline.from_records(TraceReader(file).records())
     page = write_page(folder / "timeline.html", timeline, "demo")
-    stage.leave(
+    stage.list_files(
         {
-            f"The reply to the speech, {audio.seconds(len(pcm)):.2f} s at {audio.rate} Hz": reply,
-            "The session as it was recorded, at normal speed, for live-protocol trace and replay": recording,
-            "The session on a timeline, for a browser": page,
+            f"Reply to the speech, {audio.seconds(len(pcm)):.2f} s at {audio.rate} Hz": reply,
+            "Recorded session at normal speed, for live-protocol trace and replay": recording,
+            "Timeline of the session, for a browser": page,
         }
     )
     return OK
 
 
 async def _demo(stage: _Stage, recording: Path) -> tuple[AudioFormat, bytes]:
-    """Play all acts; gives the reply to the speech."""
+    """Play all acts; returns the reply to the speech."""
     with contextlib.ExitStack() as stack:
         try:
             recorder = stack.enter_context(record_to(recording, info={"recorder": "live-protocol demo"}))
@@ -128,12 +130,12 @@ async def _demo(stage: _Stage, recording: Path) -> tuple[AudioFormat, bytes]:
             raise CommandFailed(f"{recording}: {error.strerror}") from error
 
         def observer(seen: Observation) -> None:
-            # At the speed of the audio, so that the page shows what would have been heard.
+            # At the speed of the audio, so that the page shows what a listener would hear.
             recorder(seen if seen.at is None else attrs.evolve(seen, at=seen.at * _SPEED))
 
         async with loopback(EmulatorOptions(speed=_SPEED, hold_turn_complete=False)) as endpoint:
             address = endpoint.url.split("/ws/")[0]
-            stage.say(f"An emulator of the Live API listens at {address}; here is a client of it.")
+            stage.say(f"An emulator of the Live API listens at {address}. A client connects.")
             policy = ReconnectPolicy(base_delay=0.0, in_flight_window=0.1)
             async with converse(
                 endpoint, _CONFIG, DEFAULT_MODEL, stage.show, reconnect=policy, observer=observer
@@ -149,16 +151,16 @@ async def _demo(stage: _Stage, recording: Path) -> tuple[AudioFormat, bytes]:
 
 @final
 class _Stage:
-    """The acts, and what they share."""
+    """The acts and their shared state."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.reporter = Reporter(sys.stdout, as_json=options.json, full=options.full)
         self._json = options.json
         self.conversation: Conversation | None = None
-        self._heard: list[AudioChunk] = []
+        self._reply: list[AudioChunk] = []
 
     def say(self, text: str) -> None:
-        """Announce what follows."""
+        """Announce an act."""
         if self._json:
             self.reporter.note("Chapter", text, self._at, text=text)
             return
@@ -166,8 +168,8 @@ class _Stage:
         sys.stdout.write(f"\n{text}\n")
         sys.stdout.flush()
 
-    def leave(self, files: Mapping[str, Path]) -> None:
-        """Tell what is left behind."""
+    def list_files(self, files: Mapping[str, Path]) -> None:
+        """Print the files that were written."""
         if self._json:
             self.reporter.note("Files", "", files={path.stem: str(path) for path in files.values()})
             return
@@ -176,68 +178,68 @@ class _Stage:
             sys.stdout.write(f"\n{what}:\n{path}\n")
 
     def sent(self, label: str, detail: str) -> None:
-        """Show what this end sends; as JSON only what comes is shown."""
+        """Print something that this end sent; with ``--json`` only events are printed."""
         if not self._json:
             self.reporter.sent(label, detail, self._at)
 
     def show(self, event: Event, at: float) -> None:
         self.reporter.event(event, at)
         if isinstance(event, AudioChunk) and not event.stale:
-            self._heard.append(event)
+            self._reply.append(event)
 
     async def speech(self) -> tuple[AudioFormat, bytes]:
-        """Speech goes in, in real chunks; gives what came back."""
+        """Send speech in chunks; returns the reply."""
         self.say("1. Speech: a recorded sentence in chunks of 100 ms, then the microphone pauses.")
         answer = self._talk.answer()
         await self._speak()
         await self._talk.wait_for(answer, "the answer to the speech")
-        if not self._heard:
+        if not self._reply:
             raise CommandFailed("the answer to the speech had no audio")
-        return self._heard[0].format, b"".join(chunk.data for chunk in self._heard)
+        return self._reply[0].format, b"".join(chunk.data for chunk in self._reply)
 
     async def text(self) -> None:
         """A turn of text."""
-        self.say("2. Text, answered by voice with its transcript.")
+        self.say("2. Text: the model answers by voice, with a transcript.")
         await self._ask("Good morning! Is anybody there?")
 
     async def tool(self) -> None:
         """The model calls a function."""
-        self.say("3. A tool call: the model asks, the application answers, the model goes on.")
+        self.say("3. A tool call: the model calls, the application answers, the model continues.")
         talk = self._talk
         requested = talk.expect(lambda event: isinstance(event, ToolCallRequested))
         answer = await self._send('/call get_weather {"city": "Oslo"}')
         event = await talk.wait_for(requested, "the tool call")
-        assert isinstance(event, ToolCallRequested)  # noqa: S101 - what was expected
+        assert isinstance(event, ToolCallRequested)  # noqa: S101 - expected above
         response = FunctionResponse(id=event.call.id, name=event.call.name, response={"output": "snow, -4 degrees"})
         self.sent("tool response", f"{event.call.name} -> {json.dumps(response.response)}")
-        if answer.done():  # a turn that ended with the call; what the model makes of the result is another one
+        if answer.done():  # the turn ended with the call, and the result begins another one
             answer = talk.answer()
         await talk.session.send_tool_response(response)
-        await talk.wait_for(answer, "the answer to the tool's result")
+        await talk.wait_for(answer, "the answer to the tool response")
 
     async def barge_in(self) -> None:
-        """The user does not let the model finish."""
-        self.say("4. Barge-in: the user speaks up while the model does; what is not played yet is to be dropped.")
+        """The user interrupts the model."""
+        self.say("4. Barge-in: the user interrupts the model; audio that has not played is dropped.")
         await self._cut_short(_STORY, _count(AudioChunk, 5), self._speak())
 
     async def go_away(self) -> None:
-        """The service ends the connection, not the session."""
-        self.say("5. The service announces the end of the connection; the client dials again, and the session goes on.")
+        """The service ends the connection, and the session continues."""
+        self.say("5. GoAway: the service ends the connection; the client reconnects, and the session continues.")
         talk = self._talk
         reconnected = talk.expect(lambda event: isinstance(event, Reconnected))
         await self._ask("/wait 0\nThis line will be cut soon.\n/goaway 10")
         await talk.wait_for(reconnected, "the next connection")
-        self.say("6. The same conversation on another connection: what was said before is known, at some length.")
+        self.say("6. On the new connection the model still knows the conversation.")
         await self._cut_short("/history", _count(AudioChunk, 20), self._send("Thank you, goodbye."))
 
     async def _cut_short(self, text: str, enough: Callable[[Event], bool], then: Coroutine[Any, Any, object]) -> None:
-        """Say something, and something else when enough of the answer was heard."""
+        """Send a text, and interrupt its answer once enough of it was heard."""
         talk = self._talk
         heard = talk.expect(enough)
         interrupted = talk.expect(lambda event: isinstance(event, Interrupted))
         await self._send(text)
         await talk.wait_for(heard, "the answer")
-        answer = talk.expect(_count(TurnComplete, 2))  # the first one ends the turn that was cut
+        answer = talk.expect(_count(TurnComplete, 2))  # the first ends the interrupted turn
         await then
         await talk.wait_for(interrupted, "the interruption")
         await talk.wait_for(answer, "the answer")
@@ -273,17 +275,17 @@ class _Stage:
 
     @property
     def _talk(self) -> Conversation:
-        assert self.conversation is not None  # noqa: S101 - the acts begin after it was set
+        assert self.conversation is not None  # noqa: S101 - set before the first act
         return self.conversation
 
 
-def _count(kind: type[Event], wanted: int) -> Callable[[Event], bool]:
-    """Fits the last of so many events of a kind."""
+def _count(kind: type[Event], number: int) -> Callable[[Event], bool]:
+    """A predicate that fits the event of a kind with this number."""
     seen = 0
 
     def fits(event: Event) -> bool:
         nonlocal seen
         seen += isinstance(event, kind)
-        return seen == wanted
+        return seen == number
 
     return fits

@@ -1,4 +1,4 @@
-"""``live-protocol serve``: the emulator or a playbook, for any client of the Live API."""
+"""``live-protocol serve``: the emulator or a playbook, as a server for any client."""
 
 from __future__ import annotations
 
@@ -19,30 +19,27 @@ from live_protocol.connection import ByteServerConnection, HttpFallback
 from live_protocol.emulator import EmulatedConnection, Emulator, EmulatorOptions
 from live_protocol.emulator.token_service import token_service
 from live_protocol.errors import InvalidMessage
-from live_protocol.events import ConnectionClosed
-from live_protocol.recording import Recorder
 from live_protocol.testing import Faults, FaultyConnection, InvalidPlaybook, Playbook, PlaybookConnection
-from live_protocol.websocket import Observation, Observer
+from live_protocol.websocket import Observer
 from live_transports import asyncio as live
 from live_transports.cli.argument_types import add_path, number, whole
 from live_transports.cli.exit import BAD_INPUT, FAILED, OK, USAGE, CommandFailed
+from live_transports.cli.traces import Traces
 from live_transports.shared.certificate import local_certificate
 from live_transports.shared.playbook_files import load_playbook
 
 _DESCRIPTION = """\
 Run the emulator as a WebSocket server until SIGINT or SIGTERM.
 
-Prints one line, "listening on ws://HOST:PORT", once clients can connect. Text is answered with the same text (spoken
-in tones where the session is to speak), speech with the same speech. A text that begins with one of these is a
-command: /call NAME JSON, /slow S TEXT, /goaway S, /close CODE TEXT, /drop, /error, /unknown, /stall, /history ...
-POST /v1alpha/auth_tokens, of any version, mints an ephemeral token.
+Prints "listening on ws://HOST:PORT" when clients can connect. The emulator repeats text (spoken as tones in audio
+sessions) and speech. A text that begins with a slash is a command: /call NAME JSON, /slow S TEXT, /goaway S,
+/close CODE TEXT, /drop, /error, /unknown, /stall, /history. POST /v1alpha/auth_tokens mints an ephemeral token.
 
-With --tls a certificate authority is made for this run, and the first line is "ca PATH": the file that clients have
-to trust, for example by SSL_CERT_FILE=PATH.
+With --tls the server makes a certificate authority for this run. The first line is then "ca PATH", the file that
+clients must trust, for example with SSL_CERT_FILE=PATH.
 
-With --script a playbook answers each client instead of the emulator: what to expect and what to send, step by step,
-in YAML or JSON. A client that does something else is closed with 1008, standard error shows the difference, and the
-exit status is 1. For example:
+With --script a playbook in YAML or JSON answers each client: it lists what to expect and what to send. A client that
+deviates is closed with 1008, standard error shows the difference, and the exit status is 1. For example:
 
   - expect_setup: {tools: ...}
   - send_setup_complete
@@ -51,9 +48,9 @@ exit status is 1. For example:
   - go_away: 5
   - drop
 
-With --fault the server misbehaves: a list such as "cut=120,split=1,delay=0.5,no-pong". cut, mute, corrupt (a byte's
-number), split (bytes), drop, delay (seconds), truncate (a message's number), oversize (bytes), seed (of what is
-irregular), duplicate, unknown, no-upgrade, no-setup-complete, no-pong, no-close, deaf.
+With --fault the server misbehaves. SPEC is a list such as "cut=120,split=1,delay=0.5,no-pong" of: cut, mute, corrupt
+(byte number); split, oversize (bytes); drop, delay (seconds); truncate (message number); seed (makes the others
+irregular); duplicate, unknown, no-upgrade, no-setup-complete, no-pong, no-close, deaf.
 """
 
 _EMULATOR_ONLY: Final = ("speed", "lifetime", "go_away", "setup_delay", "silent")
@@ -65,34 +62,38 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--host", default="127.0.0.1", help="address to bind; default: %(default)s")
     parser.add_argument(
-        "--port", type=whole(0, 65535), default=8765, help="port, 0 for any free one; default: %(default)s"
-    )
-    parser.add_argument("--tls", action="store_true", help="wss:// with a certificate of this run (needs trustme)")
-    parser.add_argument("--speed", type=number(), metavar="X", help="send audio X times real time; default: at once")
-    parser.add_argument(
-        "--lifetime", type=number(), metavar="S", help="end each connection after S seconds, as goAway says"
+        "--port", type=whole(0, 65535), default=8765, help="port, 0 for any free port; default: %(default)s"
     )
     parser.add_argument(
-        "--go-away", type=number(zero=True), metavar="S", help="send goAway S seconds before that end; default: 60"
+        "--tls", action="store_true", help="serve wss:// with a certificate for this run (needs trustme)"
     )
-    parser.add_argument("--setup-delay", type=number(zero=True), metavar="S", help="wait S seconds with setupComplete")
-    parser.add_argument("--silent", action="store_true", help="answer nothing: only the protocol's rules are emulated")
+    parser.add_argument("--speed", type=number(), metavar="X", help="send audio at X times real time; default: at once")
+    parser.add_argument(
+        "--lifetime", type=number(), metavar="S", help="end each connection after S seconds, with a goAway before"
+    )
+    parser.add_argument(
+        "--go-away", type=number(zero=True), metavar="S", help="send goAway S seconds before the end; default: 60"
+    )
+    parser.add_argument("--setup-delay", type=number(zero=True), metavar="S", help="delay setupComplete by S seconds")
+    parser.add_argument("--silent", action="store_true", help="follow the protocol, but never answer")
     add_path(parser, "--script", type=Path, metavar="FILE", help="play this playbook to each client")
-    parser.add_argument("--fault", metavar="SPEC", default="", help="misbehave; see above")
+    parser.add_argument("--fault", metavar="SPEC", default="", help="inject faults; see above")
     add_path(
         parser,
         "--record",
         type=Path,
         metavar="DIR",
-        help="write a trace of each connection, without secrets, into this folder",
+        help="write a trace of each connection, without secrets, to this folder",
         kind="directory",
     )
-    parser.add_argument("--json", action="store_true", help="say where as JSON, one object a line")
+    parser.add_argument("--json", action="store_true", help="print addresses as JSON, one object per line")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve."""
-    service = _Service(_answering(options), _faults(options.fault), _Traces(options.record) if options.record else None)
+    """Run the server."""
+    service = _Service(
+        _machine_factory(options), _faults(options.fault), Traces(options.record) if options.record else None
+    )
     with contextlib.ExitStack() as stack:
         context = None
         if options.tls:
@@ -115,7 +116,7 @@ async def _serve(service: _Service, options: argparse.Namespace, context: ssl.SS
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for which in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # Windows; there Ctrl-C interrupts
+        with contextlib.suppress(NotImplementedError):  # on Windows Ctrl-C interrupts
             loop.add_signal_handler(which, stop.set)
     try:
         serving = live.serve(service.handle, host, port, ssl=context, connection_factory=service.connection)
@@ -131,16 +132,16 @@ async def _serve(service: _Service, options: argparse.Namespace, context: ssl.SS
 
 @final
 class _Service:
-    """Makes the machine of each connection, and looks after it."""
+    """Makes the machine of each connection and checks playbooks at its end."""
 
-    def __init__(self, answering: Callable[..., Any], faults: Faults | None, traces: _Traces | None) -> None:
+    def __init__(self, make: Callable[..., Any], faults: Faults | None, traces: Traces | None) -> None:
         self.status = OK
-        self._answering = answering
+        self._make = make
         self._faults = faults
         self._traces = traces
 
     def connection(self) -> ByteServerConnection:
-        machine: Any = self._answering(observer=self._traces.begin() if self._traces is not None else None)
+        machine: Any = self._make(observer=self._traces.begin() if self._traces is not None else None)
         return machine if self._faults is None else FaultyConnection(machine, self._faults)
 
     async def handle(self, session: live.LiveServerSession) -> None:
@@ -163,26 +164,24 @@ class _Service:
             sys.stderr.flush()
 
 
-def _answering(options: argparse.Namespace) -> Callable[..., Any]:
-    """What gives the machine of a connection: an emulator, or a playbook."""
+def _machine_factory(options: argparse.Namespace) -> Callable[..., Any]:
+    """The function that makes the machine of a connection: an emulator's or a playbook's."""
     if options.script is not None:
         for name in _EMULATOR_ONLY:
             if getattr(options, name) not in (None, False):
-                raise CommandFailed(
-                    f"--{name.replace('_', '-')} is the emulator's, it does not go with --script", USAGE
-                )
+                raise CommandFailed(f"--{name.replace('_', '-')} is for the emulator and excludes --script", USAGE)
         return _playbook(options.script).connection
-    given = {
+    values = {
         "lifetime": options.lifetime,
         "go_away_notice": options.go_away,
         "setup_delay": options.setup_delay,
         "speed": options.speed,
     }
     if options.go_away is not None and options.lifetime is None:
-        raise CommandFailed("--go-away announces the end that --lifetime sets", USAGE)
+        raise CommandFailed("--go-away needs --lifetime", USAGE)
     try:
         emulated = EmulatorOptions(
-            echo=not options.silent, **{name: value for name, value in given.items() if value is not None}
+            echo=not options.silent, **{name: value for name, value in values.items() if value is not None}
         )
     except ValueError as error:
         raise CommandFailed(str(error), USAGE) from error
@@ -212,35 +211,3 @@ def _faults(text: str) -> Faults | None:
     except InvalidMessage as error:
         raise CommandFailed(f"--fault: {error}", USAGE) from error
     return None if faults == Faults() else faults
-
-
-@final
-class _Traces:
-    """A folder of traces, one file a connection; files that are there already stay."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._number = 0
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CommandFailed(f"cannot record into {folder}: {error.strerror or error}", FAILED) from error
-
-    def begin(self) -> Observer:
-        """An observer that writes the next trace and closes its file with the connection."""
-        while True:
-            self._number += 1
-            try:
-                # Unbuffered: each line is one write, and a run that is killed leaves whole lines.
-                sink = (self._folder / f"connection-{self._number:03}.jsonl").open("xb", buffering=0)
-                break
-            except FileExistsError:
-                continue
-        recorder = Recorder(sink, info={"recorder": "live-protocol serve"})
-
-        def observer(seen: Observation) -> None:
-            recorder(seen)
-            if isinstance(seen.what, ConnectionClosed):
-                sink.close()
-
-        return observer

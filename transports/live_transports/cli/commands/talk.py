@@ -9,7 +9,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, TextIO, final
+from typing import Any, Final, final
 
 from live_protocol.audio import MAX_CHUNK, Chunker, MissingExtra, Resampler, wav
 from live_protocol.emulator import EmulatorOptions
@@ -17,42 +17,31 @@ from live_protocol.endpoint import Endpoint
 from live_protocol.events import (
     AudioChunk,
     Event,
-    InputTranscript,
     Interrupted,
-    OutputTranscript,
-    TextChunk,
     TurnComplete,
     TurnStarted,
 )
 from live_protocol.messages import AudioFormat, Content, Part
-from live_protocol.messages.audio_format import INPUT_RATE, OUTPUT_RATE
+from live_protocol.messages.audio_format import INPUT_RATE
 from live_transports.cli.argument_types import add_path, number
 from live_transports.cli.conversation import ANSWER_TIMEOUT, Conversation, ToolDecliner, converse
 from live_transports.cli.endpoint import add_target, target
-from live_transports.cli.event_text import printable
 from live_transports.cli.exit import BAD_INPUT, FAILED, OK, USAGE, CommandFailed
 from live_transports.cli.loopback import reachable
-from live_transports.cli.reporter import Reporter
-from live_transports.cli.status_line import StatusLine
+from live_transports.cli.reply import REPLY_FORMAT, Reply
+from live_transports.cli.talk_output import SPEECH_FORMAT, TalkOutput
 from live_transports.cli.wav import read_wav_file, write_wav_file
 
 _DESCRIPTION = """\
-Say what is in a WAV file, at the speed at which it was spoken, and write the reply as a WAV file of 24 kHz.
+Send the speech in a WAV file at the speed at which it was spoken, and write the reply as a WAV file of 24 kHz.
 
-Any rate goes in, mono or stereo, 8 to 64 bits; it is sent as 16 kHz mono in chunks of 100 ms. What was understood and
-what was answered is shown as text. Where the speech goes on while the model speaks, the reply is cut as a listener
-would have heard it. Tool calls are answered with an error.
+The file may have any rate, one or two channels, and 8 to 64 bits; it is sent as 16 kHz mono in chunks of 100 ms. Both
+transcripts are printed. If the speech interrupts the model, the reply is cut where a listener would have heard it stop.
+Tool calls are answered with an error.
 """
 
-_INPUT: Final = AudioFormat(INPUT_RATE)
-_OUTPUT: Final = AudioFormat(OUTPUT_RATE)
-
 _LINGER: Final = 3.0
-"""Seconds to wait for one more answer, where the last one began before all was said."""
-
-_BAR: Final = 30
-_SHORT: Final = 5
-"""Characters of the progress bar where there is room, and below which there is none."""
+"""Seconds to wait for one more answer, if the last one began before the speech ended."""
 
 _LOUD: Final = 700
 """Peak above which a chunk counts as voice, of 32,768."""
@@ -62,43 +51,43 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    add_path(parser, "file", metavar="IN.wav", help="what to say; - reads standard input")
-    add_path(parser, "-o", "--out", metavar="OUT.wav", help="write the reply there; - writes it to standard output")
-    parser.add_argument("--fast", action="store_true", help="send as fast as the connection takes it")
-    parser.add_argument("--text", metavar="TEXT", help="a turn of text before the speech")
-    parser.add_argument("--system", metavar="S", help="the system instruction")
-    parser.add_argument("--voice", metavar="NAME", help="the voice that answers, for example Kore")
+    add_path(parser, "file", metavar="IN.wav", help="speech; - for standard input")
+    add_path(parser, "-o", "--out", metavar="OUT.wav", help="write the reply to this file; - for standard output")
+    parser.add_argument("--fast", action="store_true", help="send as fast as the connection allows")
+    parser.add_argument("--text", metavar="TEXT", help="send a turn of text before the speech")
+    parser.add_argument("--system", metavar="S", help="system instruction")
+    parser.add_argument("--voice", metavar="NAME", help="voice of the model, for example Kore")
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
         type=number(),
         default=ANSWER_TIMEOUT,
-        help="wait for an answer; default: 60",
+        help="time to wait for an answer; default: %(default)g",
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="show every event instead of the text alone")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print every event instead of only the text")
+    parser.add_argument("--json", action="store_true", help="print every event and a summary, one JSON object per line")
     parser.add_argument(
-        "--json", action="store_true", help="show every event, and a summary last, as one JSON object a line"
+        "--full", action="store_true", help="with --json, print payloads as base64 instead of their size"
     )
-    parser.add_argument("--full", action="store_true", help="with --json, payloads as base64 instead of their size")
     add_target(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Talk."""
+    """Run the conversation."""
     if options.out == "-" and options.json:
         raise CommandFailed("-o - and --json both write to standard output", USAGE)
     if options.out not in (None, "-"):
-        # Better now than after a long talk.
+        # Fail before a long talk, not after it.
         if not Path(options.out).parent.is_dir():
-            raise CommandFailed(f"{options.out}: there is no such folder", FAILED)
+            raise CommandFailed(f"{options.out}: the folder does not exist", FAILED)
         if Path(options.out).is_dir():
-            raise CommandFailed(f"{options.out}: is a folder", FAILED)
+            raise CommandFailed(f"{options.out}: this is a folder", FAILED)
     endpoint = target(options)
     audio, pcm = _read(options.file)
     if not pcm:
-        raise CommandFailed(f"{options.file}: there is no audio in it", BAD_INPUT)
+        raise CommandFailed(f"{options.file}: the file has no audio", BAD_INPUT)
     try:
-        Resampler(audio, _INPUT)
+        Resampler(audio, SPEECH_FORMAT)
     except MissingExtra as error:
         raise CommandFailed(f"{options.file}: {error}") from error
     return asyncio.run(_talk(options, endpoint, audio, pcm))
@@ -131,7 +120,7 @@ async def _talk(options: argparse.Namespace, endpoint: Endpoint | None, audio: A
             await talk.say(audio, pcm)
             await talk.listen()
     finally:
-        # What was heard before something failed is worth having too.
+        # Keep what was heard before a failure.
         talk.show.close()
         talk.write()
     talk.sum_up()
@@ -153,30 +142,30 @@ def _config(options: argparse.Namespace) -> dict[str, Any]:
 
 @final
 class _Talk:
-    """One side of the conversation, and what came back.
+    """The user's side of the conversation, and the reply.
 
     Args:
         options: The command line.
-        seconds: Length of what is to be said.
+        seconds: Length of the speech.
     """
 
     def __init__(self, options: argparse.Namespace, seconds: float) -> None:
         self.conversation: Conversation | None = None
-        self.show = _Show(options, seconds)
+        self.show = TalkOutput(options, seconds)
         self._options = options
         self._seconds = seconds
-        self._reply = _Reply(paced=not options.fast)
+        self._reply = Reply(paced=not options.fast)
         self._declining = ToolDecliner("talk")
-        self._said_all = False
+        self._speech_sent = False
         self._running = False
-        self._late = False  # the newest turn began after all was said
-        self._settled = False  # and has ended, with nothing to follow
+        self._late = False  # the newest turn began after the speech ended
+        self._settled = False  # and has ended, and no other follows
         self._ends = 0
         self._loudest = 0
         self._voice_at: float | None = None
         self._first_audio: float | None = None
 
-    # --- saying -------------------------------------------------------------------------------------------------
+    # --- sending -------------------------------------------------------------------------------------------------
 
     async def say(self, audio: AudioFormat, pcm: bytes) -> None:
         """Send the speech and its end."""
@@ -186,28 +175,28 @@ class _Talk:
         sent = 0
         for chunk in _chunks(audio, pcm):
             if not self._options.fast:
-                # When it has been spoken, not before; a late chunk does not delay those behind it.
-                await asyncio.sleep(begin + _INPUT.seconds(sent + len(chunk)) - conversation.now)
+                # Send a chunk when it has been spoken; a late chunk does not delay the next ones.
+                await asyncio.sleep(begin + SPEECH_FORMAT.seconds(sent + len(chunk)) - conversation.now)
             await conversation.session.send_realtime_input(audio=chunk, rate=INPUT_RATE)
             sent += len(chunk)
-            self.show.microphone(chunk, conversation.now, _INPUT.seconds(sent), self._reply.seconds)
+            self.show.microphone(chunk, conversation.now, SPEECH_FORMAT.seconds(sent), self._reply.seconds)
             peak = max(map(abs, struct.unpack(f"<{len(chunk) // 2}h", chunk)))
             self._loudest = max(self._loudest, peak)
             if peak > _LOUD:
                 self._voice_at = conversation.now
-        self._said_all = True
+        self._speech_sent = True
         await conversation.session.send_realtime_input(audio_stream_end=True)
 
     async def listen(self) -> None:
-        """Wait for the answer, or the last of several.
+        """Wait for the answer, or for the last of several.
 
         Raises:
-            CommandFailed: None came.
+            CommandFailed: No answer came.
         """
         while not self._settled:
             answer = self._talking.answer()
             if self._ends and not self._running:
-                # Pauses in the speech have got their answers already; perhaps its last words have one of their own.
+                # The pauses in the speech were answered. Its last words may get an answer too.
                 begins = self._talking.expect(lambda event: isinstance(event, TurnStarted))
                 try:
                     await self._talking.wait_for(begins, "an answer", _LINGER)
@@ -218,18 +207,18 @@ class _Talk:
             except CommandFailed as failure:
                 if self._loudest > _LOUD:
                     raise
-                raise CommandFailed(f"{failure}; there is hardly any sound in what was said") from failure
+                raise CommandFailed(f"{failure}; the speech is nearly silent") from failure
 
-    # --- hearing ------------------------------------------------------------------------------------------------
+    # --- receiving ------------------------------------------------------------------------------------------------
 
     def handle(self, event: Event, at: float) -> None:
-        """Take an event."""
+        """Handle an event."""
         self._reply.take(event, at)
         match event:
             case TurnStarted():
-                self._running, self._late = True, self._said_all
+                self._running, self._late = True, self._speech_sent
             case Interrupted():
-                self._late = False  # what has cut it wants an answer of its own
+                self._late = False  # the interruption will be answered
             case TurnComplete():
                 self._running = False
                 self._ends += 1
@@ -242,21 +231,21 @@ class _Talk:
         if self.conversation is not None:
             self._declining.handle(self.conversation, event)
 
-    # --- afterwards ---------------------------------------------------------------------------------------------
+    # --- the end -----------------------------------------------------------------------------------------------
 
     def write(self) -> None:
-        """Write the reply, where there is one and a place for it."""
+        """Write the reply, if there is one and a file for it."""
         pcm = self._reply.finish()
         if self._options.out and pcm:
             if self._options.out == "-":
-                whole = io.BytesIO()  # a pipe could not be told the length afterwards
-                wav.write_wav(whole, _OUTPUT, pcm)
+                whole = io.BytesIO()  # a pipe cannot be corrected once the length is known
+                wav.write_wav(whole, REPLY_FORMAT, pcm)
                 sys.stdout.buffer.write(whole.getvalue())
             else:
-                write_wav_file(Path(self._options.out), _OUTPUT, pcm)
+                write_wav_file(Path(self._options.out), REPLY_FORMAT, pcm)
 
     def sum_up(self) -> None:
-        """Say how it was."""
+        """Print the summary."""
         seconds = self._reply.seconds
         self.show.summary(
             {
@@ -273,135 +262,17 @@ class _Talk:
 
     @property
     def _talking(self) -> Conversation:
-        assert self.conversation is not None  # noqa: S101 - set before anything is said
+        assert self.conversation is not None  # noqa: S101 - set before the first message
         return self.conversation
 
 
 def _chunks(audio: AudioFormat, pcm: bytes) -> Iterator[bytes]:
-    """The same as 16 kHz mono, 100 ms each; converted on the way, so that a long file starts at once."""
-    resampler = Resampler(audio, _INPUT)
-    chunker = Chunker(_INPUT, MAX_CHUNK)
+    """Convert to 16 kHz mono in chunks of 100 ms, step by step, so that a long file starts at once."""
+    resampler = Resampler(audio, SPEECH_FORMAT)
+    chunker = Chunker(SPEECH_FORMAT, MAX_CHUNK)
     step = audio.size(1.0)
     for start in range(0, len(pcm), step):
         yield from chunker.push(resampler.push(pcm[start : start + step]))
     yield from chunker.push(resampler.flush())
     if rest := chunker.flush():
         yield rest
-
-
-@final
-class _Reply:
-    """What a listener hears of the model's voice, without the silence around it.
-
-    Args:
-        paced: Whether time passes as it does for a listener; only then an interruption tells what was not heard.
-
-    Attributes:
-        seconds: How much there is.
-        cuts: Interruptions.
-    """
-
-    def __init__(self, *, paced: bool) -> None:
-        self.seconds = 0.0
-        self.cuts = 0
-        self._paced = paced
-        self._pcm = bytearray()
-        self._played_until = 0.0
-        self._resampler: Resampler | None = None
-
-    def take(self, event: Event, at: float) -> None:
-        if isinstance(event, AudioChunk) and not event.stale:
-            if self._resampler is None or self._resampler.source != event.format:
-                self.finish()
-                self._resampler = Resampler(event.format, _OUTPUT)
-            self._pcm += self._resampler.push(event.data)
-            self._played_until = max(self._played_until, at) + event.format.seconds(len(event.data))
-        elif isinstance(event, Interrupted):
-            self.cuts += 1
-            self.finish()
-            if self._paced and (unheard := _OUTPUT.size(max(0.0, self._played_until - at))):
-                del self._pcm[-unheard:]
-            self._played_until = at
-        self.seconds = _OUTPUT.seconds(len(self._pcm))
-
-    def finish(self) -> bytes:
-        """All of it."""
-        if self._resampler is not None:
-            self._pcm += self._resampler.flush()
-            self.seconds = _OUTPUT.seconds(len(self._pcm))
-        return bytes(self._pcm)
-
-
-@final
-class _Show:
-    """What is shown: text, every event or JSON, and on a terminal how far it is."""
-
-    def __init__(self, options: argparse.Namespace, seconds: float) -> None:
-        # Where the reply goes to standard output, nothing else does.
-        self._out: TextIO = sys.stderr if options.out == "-" else sys.stdout
-        self._json = options.json
-        every = options.verbose or options.json
-        self._reporter = Reporter(self._out, as_json=options.json, full=options.full, live=False) if every else None
-        self._progress = StatusLine(sys.stderr, wanted=not every)
-        self._seconds = seconds
-        self._speaker = ""
-        self._text = ""
-
-    def typed(self, text: str, at: float) -> None:
-        if self._reporter is None:
-            self._add("you", text)
-        elif not self._json:
-            self._reporter.sent("client content", text, at)
-
-    def microphone(self, chunk: bytes, at: float, said: float, heard: float) -> None:
-        if self._reporter is not None and not self._json:
-            self._reporter.sent_audio(_INPUT, len(chunk), at)
-        facts = f"said {said:.1f} of {self._seconds:.1f} s, heard {heard:.1f} s"
-        room = min(_BAR, self._progress.room - len(facts) - len("[] "))
-        done = round(room * min(1.0, said / self._seconds))
-        self._progress.show(f"[{'#' * done}{'.' * (room - done)}] {facts}" if room >= _SHORT else facts)
-
-    def event(self, event: Event, at: float) -> None:
-        if self._reporter is not None:
-            self._reporter.event(event, at)
-        elif isinstance(event, InputTranscript):
-            self._add("you", event.text)
-        elif isinstance(event, OutputTranscript) or (isinstance(event, TextChunk) and not event.thought):
-            if not event.stale:
-                self._add("model", event.text)
-        elif isinstance(event, TurnComplete):
-            self._line()
-
-    def _add(self, speaker: str, text: str) -> None:
-        if speaker != self._speaker:
-            self._line()
-        self._speaker = speaker
-        self._text += text
-
-    def _line(self) -> None:
-        if text := printable(self._text).strip():
-            self._progress.clear()
-            self._out.write(f"{self._speaker + ':':<7}{text}\n")
-            self._out.flush()
-        self._text = self._speaker = ""
-
-    def close(self) -> None:
-        """Show what is held back."""
-        if self._reporter is not None:
-            self._reporter.flush()
-        self._line()
-        self._progress.clear()
-
-    def summary(self, facts: dict[str, Any]) -> None:
-        first = (
-            "" if facts["first_audio"] is None else f", the first of it {facts['first_audio']:.2f} s after the voice"
-        )
-        cuts = f", {facts['interruptions']} interruptions" if facts["interruptions"] else ""
-        line = f"{facts['seconds_in']:.2f} s in, {facts['seconds_out']:.2f} s out{first}{cuts}"
-        if self._reporter is not None and self._json:
-            self._reporter.note("Summary", line, sent=True, **facts)
-            return
-        self._out.write(f"{line}\n")
-        if facts["out"] not in (None, "-"):
-            self._out.write(f"{facts['out']}\n")
-        self._out.flush()

@@ -1,4 +1,4 @@
-"""``live-protocol token``: mint an ephemeral token, for a client that must not have the key."""
+"""``live-protocol token``: an ephemeral token for a client that must not have the key."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from live_transports.cli.event_text import to_json
 from live_transports.cli.exit import FAILED, OK, USAGE, CommandFailed
 
 _DESCRIPTION = """\
-Mint an ephemeral token of the Gemini API and print it: it opens sessions like a key, but only a few, only for a while,
-and with --model or --config only with the setup that it is tied to. Use it with live-protocol chat --token, or with
+Mint an ephemeral token of the Gemini API and print it. A token opens a limited number of sessions for a limited time.
+With --model or --config it opens only sessions with that setup. Use it with live-protocol chat --token, or with
 Endpoint.gemini(token=...).
 
-The key comes from GEMINI_API_KEY (or GOOGLE_API_KEY) and is sent to Google only, so never to --base-url.
+The key comes from GEMINI_API_KEY (or GOOGLE_API_KEY). It is sent to Google only, never to --base-url.
 """
 
 _GOOGLE: Final = "https://generativelanguage.googleapis.com"
 _TIMEOUT: Final = 30.0
 _MOST: Final = 1_000_000
-"""Bytes of a reply that are read; a token has a few hundred."""
+"""Bytes of a reply to read; a token has a few hundred."""
 
 _LONGEST: Final = 20 * 3600.0
 
@@ -43,50 +43,51 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "--uses", metavar="N", type=whole(0), help="sessions it may start, 0 for any number; default: 1"
-    )
+    parser.add_argument("--uses", metavar="N", type=whole(0), help="sessions it may open, 0 for no limit; default: 1")
     parser.add_argument(
         "--expire-minutes",
         metavar="M",
         type=number(unit=60.0, most=_LONGEST),
-        help="it is void after M minutes; default: 30",
+        help="the token expires after M minutes; default: 30",
     )
     parser.add_argument(
         "--new-session-seconds",
         metavar="S",
         type=number(most=_LONGEST),
-        help="it starts no session after S seconds; default: 60",
+        help="it opens no new session after S seconds; default: 60",
     )
-    parser.add_argument("--model", metavar="M", help="tie it to this model")
-    add_path(parser, "--config", metavar="FILE", help="tie it to this configuration, as for check; - reads it")
-    parser.add_argument("--api-version", "--version", metavar="V", default="v1alpha", help="default: %(default)s")
-    parser.add_argument("--base-url", metavar="URL", help="another server, http:// or https://, such as the emulator's")
-    parser.add_argument("--json", action="store_true", help="print the whole reply as one JSON object")
+    parser.add_argument("--model", metavar="M", help="allow only this model")
+    add_path(
+        parser, "--config", metavar="FILE", help="allow only this configuration, as for check; - for standard input"
+    )
+    parser.add_argument(
+        "--api-version", "--version", metavar="V", default="v1alpha", help="API version; default: %(default)s"
+    )
+    parser.add_argument("--base-url", metavar="URL", help="another http:// or https:// server, such as the emulator")
+    parser.add_argument("--json", action="store_true", help="print the whole reply as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Mint one."""
+    """Mint a token."""
     key = api_key()
     if options.base_url:
         key = NO_KEY
     elif key is None:
         raise CommandFailed(
-            "no key: set GEMINI_API_KEY to mint a token with, or try it on the emulator: live-protocol serve, "
-            "then --base-url http://127.0.0.1:8765",
+            "no key: set GEMINI_API_KEY, or use the emulator: live-protocol serve, then --base-url http://127.0.0.1:8765",
             USAGE,
         )
     body = _body(options)
     try:
-        # Only to check them in the words that every command has: where this goes, and what stands in a header.
+        # Checks URL and key with the same errors as other commands.
         Endpoint.gemini(api_key=key, base_url=options.base_url, version=options.api_version)
     except InvalidMessage as error:
-        raise CommandFailed(f"where to ask: {error}", USAGE) from error
+        raise CommandFailed(f"invalid endpoint: {error}", USAGE) from error
     reply = _post(options.base_url or _GOOGLE, f"/{options.api_version}/auth_tokens", body, key)
     name = reply.get("name")
     if not isinstance(name, str):
-        raise CommandFailed("the reply holds no token")
-    # Not redacted: to print it is what this is for.
+        raise CommandFailed("the reply has no token")
+    # Not redacted: printing the token is the purpose.
     sys.stdout.write(f"{to_json(reply) if options.json else name}\n")
     return OK
 
@@ -98,7 +99,7 @@ def _body(options: argparse.Namespace) -> bytes:
         expire_time=_time(now, options.expire_minutes),
         new_session_expire_time=_time(now, options.new_session_seconds),
         bidi_generate_content_setup=_setup(options),
-        # Without a mask everything is locked, what is not given included.
+        # Without a mask the whole setup is locked, absent fields included.
         field_mask="model" if options.model and not options.config else None,
     )
     return json.dumps(Codec().to_dict(request)).encode()
@@ -109,7 +110,7 @@ def _time(now: datetime, seconds: float | None) -> datetime | None:
 
 
 def _setup(options: argparse.Namespace) -> LiveClientSetup | None:
-    """What the token is tied to."""
+    """The setup that the token allows."""
     if options.config is None and options.model is None:
         return None
     codec = Codec()
@@ -121,12 +122,12 @@ def _setup(options: argparse.Namespace) -> LiveClientSetup | None:
 
 
 def _post(base_url: str, path: str, body: bytes, key: str) -> dict[str, Any]:
-    """The reply of a REST call.
+    """Call the REST API and return its reply.
 
-    Neither redirects nor proxies of the environment are followed: both would get the key.
+    Ignores redirects and the environment's proxies, because both would get the key.
 
     Raises:
-        CommandFailed: There was none, or it is an error.
+        CommandFailed: There is no reply, or it is an error.
     """
     url = urlsplit(base_url)
     host = url.hostname or ""
@@ -158,7 +159,7 @@ def _post(base_url: str, path: str, body: bytes, key: str) -> dict[str, Any]:
 
 
 def _reason(value: object) -> str:
-    """The text of Google's error object."""
+    """The message in Google's error object."""
     error: object = cast("dict[str, object]", value).get("error") if isinstance(value, dict) else None
     text: object = cast("dict[str, object]", error).get("message") if isinstance(error, dict) else None
     return f": {text}" if isinstance(text, str) else ""

@@ -1,4 +1,4 @@
-"""``live-protocol trace``: a recording in, its measures and a picture out."""
+"""``live-protocol trace``: a recording in, measurements and a picture out."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from live_protocol.recording.timeline.figures import duration, ending, figures
 from live_transports.cli.argument_types import add_path, number
 from live_transports.cli.event_text import one_line, to_json
 from live_transports.cli.exit import BAD_INPUT, OK, USAGE, CommandFailed
+from live_transports.cli.input_file import read_bytes
 
 _DESCRIPTION = """\
 Measure a recorded session: turns, audio, latencies, interruptions, tools, gaps, pings, and why it ended.
 
---html draws it as one self-contained page for a browser, --chrome-trace exports it for chrome://tracing and
-ui.perfetto.dev. Reads the JSON-lines trace of this project and Google's .websocket.log, which has no times; the content
-decides which. Of a damaged file the whole records are shown.
+--html draws one self-contained page for a browser. --chrome-trace exports the timeline for chrome://tracing and
+ui.perfetto.dev. Reads this project's JSON-lines traces and Google's .websocket.log, which has no times. In a damaged
+file, the intact records are measured.
 """
 
 
@@ -35,22 +36,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    add_path(parser, "file", metavar="FILE", help="the recording; - reads standard input")
-    add_path(parser, "--html", metavar="OUT", help="write the page there; - writes it to standard output")
+    add_path(parser, "file", metavar="FILE", help="recording; - for standard input")
+    add_path(parser, "--html", metavar="OUT", help="write the page to this file; - for standard output")
     add_path(
         parser,
         "--chrome-trace",
         metavar="OUT",
-        help="write the timeline in Chrome's Trace Event Format there; - writes it to standard output",
+        help="write Chrome's Trace Event Format to this file; - for standard output",
     )
-    parser.add_argument("--json", action="store_true", help="the whole timeline as one JSON object")
+    parser.add_argument("--json", action="store_true", help="print the whole timeline as one JSON object")
     parser.add_argument(
-        "--gap", metavar="SECONDS", type=number(), default=DEFAULT_GAP, help="silence that counts; default: %(default)g"
+        "--gap",
+        metavar="SECONDS",
+        type=number(),
+        default=DEFAULT_GAP,
+        help="shortest silence to report; default: %(default)g",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure a file."""
+    """Measure the file."""
     if options.html == options.chrome_trace == "-":
         raise CommandFailed("--html - and --chrome-trace - both write to standard output", USAGE)
     records, damage = _load(options.file)
@@ -60,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     name = "standard input" if options.file == "-" else Path(options.file).name
     piped = "-" in (options.html, options.chrome_trace)
     if options.html == "-":
-        # In bytes: the page says that it is UTF-8, even where the terminal's encoding is another.
+        # The page declares UTF-8, so it ignores the terminal's encoding.
         sys.stdout.buffer.write(render(timeline, subtitle=name).encode())
     elif options.chrome_trace == "-":
         sys.stdout.write(to_json(chrome_trace(timeline, name=name)) + "\n")
@@ -77,12 +82,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def write_page(path: Path, timeline: Timeline, name: str = "") -> Path:
-    """Write the page of a timeline; a file that exists is replaced.
+    """Write the page of a timeline, replacing an existing file.
 
     Args:
-        path: Where to.
-        timeline: What to draw.
-        name: What the page calls the recording.
+        path: The file.
+        timeline: The timeline.
+        name: The recording's name on the page.
 
     Returns:
         The path.
@@ -106,11 +111,8 @@ def _write(path: Path, text: str) -> Path:
 
 
 def _load(name: str) -> tuple[list[TraceRecord], InvalidTrace | None]:
-    """All whole records, and what was wrong with the rest."""
-    try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise CommandFailed(f"{name}: {error.strerror}", BAD_INPUT) from error
+    """All whole records, and the error in the rest."""
+    data = read_bytes(name)
     records: list[TraceRecord] = []
     try:
         records.extend(TraceReader(data).records() if data[:1] == b"{" else read_websocket_log(data))
@@ -136,7 +138,7 @@ def _text(timeline: Timeline) -> str:
 
 
 def _turn(turn: TurnSpan, *, timed: bool) -> str:
-    def measured(seconds: float | None) -> str:
+    def shown(seconds: float | None) -> str:
         return duration(seconds) if timed and seconds is not None else "-"
 
     if turn.interrupted is not None:
@@ -144,8 +146,8 @@ def _turn(turn: TurnSpan, *, timed: bool) -> str:
     else:
         end = turn.reason or ("complete" if turn.end is not None else "still running")
     audio = duration(turn.audio) if turn.audio else "-"
-    heard = measured(turn.heard) if turn.audio else "-"
-    first = (measured(turn.time_to_first_audio), measured(turn.time_to_first_text))
+    heard = shown(turn.heard) if turn.audio else "-"
+    first = (shown(turn.time_to_first_audio), shown(turn.time_to_first_text))
     return _row(str(turn.number), f"{turn.start:.3f}" if timed else "-", *first, audio, heard, end)
 
 
