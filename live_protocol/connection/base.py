@@ -131,8 +131,12 @@ class BaseConnection(ClientCommands, Generic[L]):
         self._core = link.core
         self._deadlines = link.core.deadlines
         self._make_session = make_session
-        # A server's first session only has facts to give: the one that counts is made when the upgrade is accepted.
-        self._session = make_session(backend, self._deadlines if client else Deadlines())
+        session_deadlines = self._deadlines
+        if not client:
+            # It only has facts to give and waits for nothing. Accepting the upgrade makes the session that counts.
+            session_deadlines = Deadlines()
+            session_deadlines.end_session()
+        self._session = make_session(backend, session_deadlines)
         self._client = client
         self._unbegun = client  # and setup is still to be sent
         self._target = ""

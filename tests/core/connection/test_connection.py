@@ -413,6 +413,22 @@ def test_deadlines_of_both_layers() -> None:
     assert off.client.next_deadline() == off.clock.now + 3.0
 
 
+def test_no_setup_is_due_before_the_upgrade_is_accepted() -> None:
+    client = dial()
+    server = LiveConnection.server(timeouts=Timeouts(open=60.0, setup=5.0, ping_interval=None))
+    server.advance(0.0)
+    server.advance(20.0)
+    assert (server.next_deadline(), server.phase) == (60.0, Phase.NEW)
+    server.receive_data(client.data_to_send())
+    server.advance(40.0)
+    assert names(server.events()) == ["UpgradeRequested"]
+    server.accept()
+    assert names(server.events()) == ["Connected"]
+    assert (server.next_deadline(), server.phase) == (45.0, Phase.NEW)
+    server.advance(45.0)
+    assert names(server.events()) == ["ConnectionFailed", "ConnectionClosed"]
+
+
 @pytest.mark.parametrize("client", [True, False])
 @pytest.mark.parametrize("server", [True, False])
 def test_compression_is_used_only_where_both_want_it(client: bool, server: bool) -> None:

@@ -14,6 +14,7 @@ import pytest
 from support.patience import AT_ONCE, PATIENCE
 from transports.reconnecting.service import QUIET, TEXT, Service, hole, quick, say, until, user
 from transports.runtimes.kit.kit import AsyncioKit, Kit
+from transports.runtimes.kit.peer import Conn, Peer
 
 from live_protocol import (
     AlreadyClosed,
@@ -181,6 +182,34 @@ def test_closing_while_others_send_and_take(kit: Kit) -> None:
                 assert isinstance((await job.wait()).error, TransportFailed | ConnectionClosing | None)
 
     with Service() as service:
+        kit.run(scenario)
+
+
+def test_closing_while_the_old_transport_ends_dials_nothing(cancelling: Kit) -> None:
+    kit, policy = cancelling, quick(base_delay=0.0, max_delay=0.0)
+
+    def script(conn: Conn) -> None:
+        conn.open()
+        conn.say({"sessionResumptionUpdate": {"newHandle": "h", "resumable": True}})
+        conn.close(1011, "Internal error encountered.")
+        conn.until_gone()
+
+    async def scenario() -> None:
+        closing = []
+
+        def endpoint() -> Endpoint:
+            if sessions:
+                closing.append(jobs.start(sessions[0].close))
+            return peer.endpoint()
+
+        sessions: list[Any] = []
+        async with kit.jobs() as jobs, kit.connect(endpoint, TEXT, timeouts=QUIET, reconnect=policy) as session:
+            sessions.append(session)
+            assert type([event async for event in session][-1]) is ConnectionClosed
+            assert (await closing[0].wait()).error is None
+        assert len(await kit.join(peer)) == 1
+
+    with Peer(script) as peer:
         kit.run(scenario)
 
 

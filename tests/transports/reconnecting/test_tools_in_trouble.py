@@ -206,7 +206,7 @@ def test_functions_that_misbehave(kit: Kit) -> None:
         (found,) = await kit.join(peer)
         by_id = {one["id"]: one for one in found}
         assert by_id["mute"]["response"] == {"error": "Mute"}
-        assert "no form in JSON: RecursionError" in by_id["circular"]["response"]["error"]
+        assert "cannot be converted to JSON: RecursionError" in by_id["circular"]["response"]["error"]
         assert set(bench.ends.values()) == {ToolEnd.FAILED}
         for name in ("untidy", "untidy_here"):
             assert "error" in by_id[name]["response"]

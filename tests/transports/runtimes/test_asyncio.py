@@ -25,6 +25,7 @@ from live_transports.asyncio import dialing as _asyncio_dial
 from live_transports.asyncio import driver as _asyncio
 from live_transports.shared import steps
 from live_transports.shared.async_sessions import AsyncClientSession
+from live_transports.shared.dialing import ip_address
 
 
 def polite(conn: Conn) -> None:
@@ -278,8 +279,8 @@ def test_cancelled_at_the_moment_of_success(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_literal_address_needs_no_resolver() -> None:
     for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
-        assert steps.ip_address(host, 5) == [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, 5))]
-    assert steps.ip_address("localhost", 5) == []
+        assert ip_address(host, 5) == [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, 5))]
+    assert ip_address("localhost", 5) == []
 
 
 def test_a_peer_that_does_not_read_our_last_words() -> None:

@@ -246,6 +246,8 @@ class RedialingDriver(AsyncioDriver):
         if self._transport is not None and not self.closed.is_set():
             self._transport.abort()
             await self.closed.wait()
+            if not self._redialer.wanted:
+                return  # closed meanwhile
         self._transport = None
         self.closed.clear()
         try:

@@ -441,6 +441,8 @@ class StreamDriver(AsyncDriver):
         if self._pump is not None and not self.closed.is_set():
             self._pump.abort()
             await self.closed.wait()
+            if not redialer.wanted:
+                return True  # closed meanwhile
         self._pump = None
         self.closed = self._runtime.event()
         try:
