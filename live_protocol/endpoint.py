@@ -160,7 +160,7 @@ class Endpoint:
                 never contains the value.
         """
         if api_key is not None and token is not None:
-            raise InvalidMessage("token", "api_key= is there too: pass one of them")
+            raise InvalidMessage("token", "got api_key= too: pass one of them")
         fields = checked_headers(headers)
         secret: str | None = None
         if token is not None:

@@ -17,7 +17,7 @@ def _positive(_: object, attribute: attrs.Attribute[int], value: int) -> None:
 @final
 @attrs.frozen(kw_only=True)
 class Limits:
-    """What one connection may cost.
+    """Bounds on what one connection may cost.
 
     A bound that the peer breaks ends the connection with `LimitExceeded`; a bound that a command breaks raises
     `MessageTooLarge` and changes nothing.
@@ -26,7 +26,7 @@ class Limits:
         max_message: Largest incoming message, after inflation. Python clients of the service stop at 1 MiB
             (wire.md#frame-sizes), the service itself has sent 16 KB at most; 16 MiB leaves room for both.
         max_send: Largest outgoing message; the service has accepted 151,526 bytes, its bound is unknown.
-        max_fragments: Frames that one message may be split into (a count).
+        max_fragments: Number of frames that one message may be split into.
         max_handshake: Request or response head of the opening handshake.
         max_headers: Header lines in that head (a count).
         max_body: Body of a refused upgrade that is kept.

@@ -47,7 +47,7 @@ class ConnectionState(enum.StrEnum):
 
 
 class ConnectionInput(enum.StrEnum):
-    """What moves the link."""
+    """Inputs that move the link."""
 
     UPGRADED = "UPGRADED"
     """The opening handshake succeeded."""
@@ -96,7 +96,7 @@ class Phase(enum.StrEnum):
 
 
 class PhaseInput(enum.StrEnum):
-    """Messages as far as the phase cares, and the end."""
+    """Messages that matter to the phase, and the end."""
 
     SETUP = "SETUP"
     """Client: ``setup``."""
@@ -148,7 +148,7 @@ class TurnState(enum.StrEnum):
 
 
 class TurnInput(enum.StrEnum):
-    """What the server says about its turn."""
+    """Signals of the server about its turn."""
 
     OUTPUT = "OUTPUT"
     """Model output: parts, output transcription, grounding or a tool call."""
@@ -180,7 +180,7 @@ TURN_TRANSITIONS: Final[Mapping[tuple[TurnState, TurnInput], TurnState]] = {
 
 
 class ToolCallState(enum.StrEnum):
-    """What became of one call."""
+    """State of one tool call."""
 
     PENDING = "PENDING"
     """Requested; a response is owed."""
@@ -193,7 +193,7 @@ class ToolCallState(enum.StrEnum):
 
 
 class ToolCallInput(enum.StrEnum):
-    """What happens to a call after it was requested."""
+    """Inputs that move a call after it was requested."""
 
     RESPOND = "RESPOND"
     """A final response."""
@@ -230,7 +230,7 @@ class ActivityState(enum.StrEnum):
 
 
 class ActivityInput(enum.StrEnum):
-    """Realtime input as far as the window cares."""
+    """Realtime input that matters to the window."""
 
     START = "START"
     """``activityStart``."""

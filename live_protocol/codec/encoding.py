@@ -84,7 +84,7 @@ def _json_writer(max_depth: int) -> Hook:
             return value
         if type(value) is int:
             if value.bit_length() > _MAX_BITS:
-                raise Mismatch("the integer is larger than any parser takes")
+                raise Mismatch("the integer is larger than any parser accepts")
             return value
         if isinstance(value, str):
             return str.__str__(value)  # a string enum has a str() of its own

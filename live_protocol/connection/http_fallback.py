@@ -59,7 +59,7 @@ class HttpResponse:
 
 
 HttpHandler: TypeAlias = Callable[[HttpRequest, float | None], HttpResponse]
-"""Answers a request; is told the reading of the clock, None before there was one."""
+"""Answers a request. Its second argument is the reading of the clock, None before the first one."""
 
 M = TypeVar("M", bound=ByteServerConnection)
 

@@ -18,7 +18,7 @@ from live_protocol.websocket.link import WebSocketLink
 class LiveConnection(BaseConnection[WebSocketLink]):
     """One connection as a pure state machine.
 
-    Inputs never raise for what the peer did, outputs are taken by whoever owns the transport, commands check
+    Inputs never raise for what the peer did, the owner of the transport takes outputs, commands check
     everything before they change anything. Build one with `client` or `server`, then for each thing that happens:
     tell the time with `advance`, hand over what arrived with `receive_data` or `receive_eof`, send what
     `data_to_send` gives, take events until there are none, look at `wants` and at `next_deadline`.

@@ -19,7 +19,7 @@ from live_protocol.websocket.external_link import (
 
 @final
 class MessageConnection(BaseConnection[MessageLink]):
-    """One connection as a pure state machine over whole messages, where another library has the WebSocket.
+    """One connection as a pure state machine over whole messages, for a WebSocket that another library runs.
 
     It is `LiveConnection` without the frames: the same requests, facts, events, deadlines of opening, setup, stall and
     close, and the same `CloseInfo`. Pings, their deadlines and compression are the WebSocket library's.

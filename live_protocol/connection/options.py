@@ -50,7 +50,7 @@ class SessionOptions(ConnectionOptions, total=False):
 
 
 class ServeOptions(ConnectionOptions, total=False):
-    """Options of a server that has the WebSocket itself.
+    """Options of a server that runs the WebSocket itself.
 
     Attributes:
         compression: Agree on permessage-deflate (RFC 7692): a client offers it, a server accepts it. Off by default.
@@ -60,7 +60,7 @@ class ServeOptions(ConnectionOptions, total=False):
 
 
 class ConnectOptions(SessionOptions, ServeOptions, total=False):
-    """Options of a client that has the WebSocket itself.
+    """Options of a client that runs the WebSocket itself.
 
     Attributes:
         entropy: Source of unpredictable bytes for the handshake's key and the masks (RFC 6455 section 10.3);

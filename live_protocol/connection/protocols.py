@@ -15,7 +15,7 @@ from live_protocol.websocket.link_core import Wants
 
 
 class Connection(Protocol):
-    """A connection of either role, over any transport. Reading its facts runs none of our functions."""
+    """A connection of either role, over any transport. Reading its attributes has no side effects."""
 
     @property
     def wants(self) -> Wants: ...
@@ -80,7 +80,7 @@ class ServerConnection(Connection, Protocol):
 
 
 class ByteServerConnection(ByteConnection, ServerConnection, Protocol):
-    """Both: `LiveConnection`, or a wrapper of one."""
+    """A `ByteConnection` that can be the server's end: `LiveConnection`, or a wrapper of one."""
 
 
 class MessageServerConnection(ServerConnection, Protocol):

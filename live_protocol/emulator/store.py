@@ -199,7 +199,7 @@ def _ahead(path: str, time: datetime | None, wall: datetime | None, otherwise: f
         raise InvalidMessage(path, "is a time of day; pass the current one as wall=")
     ahead = (time - wall).total_seconds()
     if not 0 < ahead <= _HORIZON:
-        raise InvalidMessage(path, "must lie ahead, by 20 hours at most")
+        raise InvalidMessage(path, "must be in the future, by at most 20 hours")
     return ahead
 
 

@@ -75,7 +75,7 @@ _OPEN_WINDOW: Final = LiveClientMessage(realtime_input=LiveClientRealtimeInput(a
 @final
 @attrs.frozen(kw_only=True)
 class DialRequest:
-    """Open a transport now.
+    """A request to open a transport now.
 
     Attributes:
         endpoint: Where.
@@ -230,7 +230,7 @@ class Lifecycle:
     def _requested(self, operation: str, now: float) -> DialRequest:
         request = self.due(now)
         if request is None:
-            raise IllegalInState(operation, "nothing is to be dialed", "call it once for each dial")
+            raise IllegalInState(operation, "no dial is due", "call it once for each dial")
         return request
 
     def _dial_failed(self, error: BaseException | str, now: float, *, retryable: bool) -> None:

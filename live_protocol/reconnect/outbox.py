@@ -69,7 +69,7 @@ class OutboxEntry:
 
 
 class MessageCounts:
-    """How many messages of which kinds, and their numbers; without their content.
+    """Count, kinds and numbers of some messages, without their content.
 
     Attributes:
         count: Number of messages.

@@ -41,7 +41,7 @@ class LateToolResults(enum.StrEnum):
 
     DELIVER = "DELIVER"
     """Send it: a resumed session still waits for it (wire.md#resuming), and a model whose call is never answered can
-    stay "in progress" for ever. `Reconnected.open_calls` names the calls."""
+    stay "in progress" forever. `Reconnected.open_calls` names the calls."""
     REFUSE = "REFUSE"
     """Refuse it with `ToolCallOrphaned`."""
 

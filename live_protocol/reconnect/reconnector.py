@@ -72,7 +72,7 @@ def _blames_handle(info: CloseInfo, *, ready: bool) -> bool:
 @final
 @attrs.frozen(kw_only=True)
 class DialAgain:
-    """Open another connection.
+    """A decision to open another connection.
 
     Attributes:
         at: Clock reading at which to do it.
@@ -92,7 +92,7 @@ class DialAgain:
 @final
 @attrs.frozen(kw_only=True)
 class GiveUp:
-    """Make no other connection.
+    """A decision to open no other connection.
 
     Attributes:
         why: The reason, for a person; empty if the server closed normally.
@@ -110,7 +110,7 @@ def system_random() -> float:
 
 
 class Reconnector:
-    """Decides, from events, drops and the clock, when to make the next connection and how. Does nothing itself.
+    """Decides when and how to make the next connection, from events, drops and the clock. It does nothing itself.
 
     Args:
         policy: The rules.

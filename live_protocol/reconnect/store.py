@@ -41,7 +41,7 @@ class SnapshotClaimed(StaleOperation):
 
 @runtime_checkable
 class SnapshotStore(Protocol):
-    """Snapshots by key. Only one worker at a time may make a session of a snapshot.
+    """Stores snapshots by key. Only one worker at a time may turn a snapshot into a session.
 
     The order of a worker: `claim`, `load`, `PersistentConnection.restore`, `save` with the version it has loaded
     whenever there is something new, and finally `release`, or `delete` if the session is over. Every operation is

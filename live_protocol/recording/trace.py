@@ -69,7 +69,7 @@ Source: TypeAlias = bytes | bytearray | memoryview | SupportsRead
 
 
 class InvalidTrace(LocalProtocolError):
-    """The source is not a trace, or a damaged one. The reader has returned every record before the damage.
+    """The source is not a trace, or it is damaged. The reader has returned every record before the damage.
 
     The message never quotes the source.
 

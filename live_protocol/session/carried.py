@@ -14,7 +14,7 @@ from live_protocol.session.usage import Usage
 @final
 @attrs.frozen(kw_only=True)
 class CarriedState:
-    """What a client's session takes over from the one before it.
+    """The state that a client's session takes over from the one before it.
 
     Attributes:
         calls: The table of tool calls. The sessions share it: there is one for all of them.

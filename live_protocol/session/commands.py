@@ -10,7 +10,7 @@ from live_protocol.session import requests
 
 
 class ClientCommands(abc.ABC):
-    """Commands that end in one client message; what becomes of it is up to the class that has them."""
+    """Commands that each make one client message. The class that inherits them decides what to do with it."""
 
     __slots__ = ()
 
@@ -91,7 +91,7 @@ class ClientCommands(abc.ABC):
         Raises:
             InvalidMessage: None given, an id that is missing (Gemini) or unknown, or a field that does not fit.
             ToolCallWasCancelled: The server has cancelled one of the calls; safe to ignore.
-            IllegalInState: A call was answered for good, setup is not complete, or this is the server's end.
+            IllegalInState: A call has its final answer, setup is not complete, or this is the server's end.
             MessageTooLarge: Over ``Limits.max_send``.
             AlreadyClosed: The session has ended.
             In each case nothing was sent and nothing has changed.

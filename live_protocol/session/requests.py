@@ -115,7 +115,7 @@ def build_setup(endpoint: Endpoint, config: ConfigInput | None, model: str | Non
 
 
 def check_setup(setup: LiveClientSetup) -> None:
-    """Refuse what every backend refuses.
+    """Refuse a setup that every backend refuses.
 
     Raises:
         InvalidMessage: With the path and what to do instead.
@@ -208,7 +208,7 @@ def _audio_blob(audio: Any) -> Blob:
     raise InvalidMessage(
         "realtime_input.audio",
         f"expected bytes with rate=, or a Blob or a dict of its fields, got {type(audio).__name__}; "
-        "an array of 16-bit integers gives bytes by tobytes()",
+        "call tobytes() on an array of 16-bit integers",
     )
 
 
@@ -232,7 +232,7 @@ def pcm_format(rate: int | None) -> AudioFormat:
 
 
 def check_realtime_input(message: LiveClientRealtimeInput) -> AudioFormat | None:
-    """Refuse what the service refuses (wire.md#sdk-checks) and what it only punishes later.
+    """Refuse input that the service refuses, at once (wire.md#sdk-checks) or later.
 
     Returns:
         The format of the audio; None if the message is not audio.
@@ -243,9 +243,9 @@ def check_realtime_input(message: LiveClientRealtimeInput) -> AudioFormat | None
     members = [name for name in set_members(message) if getattr(message, name) not in (False, 0)]
     if len(members) != 1:
         names = f"got {len(members)}: {', '.join(members)}" if members else "got none"
-        raise InvalidMessage("realtime_input", f"exactly one member a message, {names}; call once for each")
+        raise InvalidMessage("realtime_input", f"expected exactly one member per message, {names}; call once for each")
     if message.text == "":
-        raise InvalidMessage("realtime_input.text", "an empty text says nothing; leave the message out")
+        raise InvalidMessage("realtime_input.text", "the text is empty; leave the message out")
     if message.video is not None:
         _check_video(message_from(Blob, message.video, "realtime_input.video"))
     if message.media_chunks:

@@ -170,13 +170,13 @@ class ToolCallTracker:
 
         Raises:
             InvalidMessage: None given, an id is missing or unknown, or the model takes no scheduling.
-            IllegalInState: The call was answered for good, perhaps by an earlier one of these.
+            IllegalInState: The call has its final answer, perhaps from an earlier one of these.
             ToolCallWasCancelled: The server has cancelled the call.
             ToolCallOrphaned: The call belongs to a connection whose calls may not be answered any more, or to another
                 one than ``epoch``.
         """
         if not responses:
-            raise InvalidMessage("tool_response.function_responses", "give one response at least")
+            raise InvalidMessage("tool_response.function_responses", "give at least one response")
         checked: list[FunctionResponse] = []
         states: dict[str, ToolCallState] = {}
         taken: set[int] = set()
@@ -186,7 +186,7 @@ class ToolCallTracker:
                 if value is not None and not isinstance(value, str):
                     raise InvalidMessage(f"{path}.{name}", f"expected a string, got {type(value).__name__}")
             if response.scheduling is not None and not self.scheduling:
-                raise InvalidMessage(f"{path}.scheduling", "this model takes none; leave it out")
+                raise InvalidMessage(f"{path}.scheduling", "this model accepts none; leave it out")
             if response.id:
                 checked.append(self._check_by_id(path, response, epoch, states))
             else:
@@ -240,7 +240,7 @@ class ToolCallTracker:
                 "the Gemini backend matches responses by id: pass the id of the function call",
             )
         if not name:
-            raise InvalidMessage(f"{path}.name", "it is required where there is no id")
+            raise InvalidMessage(f"{path}.name", "it is required if there is no id")
         # The call has an id and the response does not say which: the oldest one that waits, else how the newest ended.
         entries = [*self._open.values(), *reversed(self._finished.values())]
         candidates = [entry for entry in entries if entry.call.name == name]
@@ -287,7 +287,7 @@ class ToolCallTracker:
 
 
 def key_of(call: FunctionCall | FunctionResponse) -> str:
-    """What a call and its responses have in common: the id, or the name of a call without one."""
+    """The key that a call shares with its responses: its id, or its name if it has no id."""
     return call.id or call.name or ""
 
 

@@ -8,7 +8,7 @@ from live_protocol.states import TURN_TRANSITIONS, TurnInput, TurnState
 
 
 class TurnStep(NamedTuple):
-    """What one signal of the server did to the turn.
+    """The effect of one server signal on the turn.
 
     Attributes:
         started: A new turn began with it.

@@ -321,7 +321,7 @@ def object_check(checks: Mapping[str, Hook], required: frozenset[str]) -> Callab
         members = dict(_read_object(value))
         for name in members:
             if name not in checks:
-                raise at(name, Mismatch(f"there is no such name; known are {', '.join(checks) or 'none'}"))
+                raise at(name, Mismatch(f"unknown name; known names are {', '.join(checks) or 'none'}"))
         for name in checks:
             if name in required and name not in members:
                 raise at(name, Mismatch("it is required"))

@@ -73,7 +73,7 @@ class CloseWebSocket:
 
 
 WebSocketAction: TypeAlias = bytes | AcceptUpgrade | RefuseUpgrade | CloseWebSocket
-"""What the owner of a WebSocket should do with it; `bytes` are a message to send."""
+"""An action for the owner of a WebSocket; `bytes` are a message to send."""
 
 
 class MessageLink:

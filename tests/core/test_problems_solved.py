@@ -251,7 +251,7 @@ def test_p24_tools_are_declared_called_and_answered_in_parallel() -> None:
     server.session.send_tool_response(answers[:3])
     assert [(answer.id, answer.name, answer.response) for answer in answers[:3]] == [
         ("1", "weather", {"city": "Rome", "days": 2}),
-        ("2", "weather", {"error": "args.town: there is no such name; known are city, days"}),
+        ("2", "weather", {"error": "args.town: unknown name; known names are city, days"}),
         ("3", "wether", {"error": "there is no function 'wether'; known are weather"}),
     ]
     with pytest.raises(ToolCallWasCancelled):

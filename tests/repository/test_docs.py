@@ -237,6 +237,17 @@ def test_the_table_of_events_is_complete() -> None:
     assert named <= set(dir(live_protocol)) | classes
 
 
+def test_the_table_of_events_lists_their_attributes() -> None:
+    shared = {"last", "unexpected", "generation", "stale", "index"}
+    rows = re.findall(
+        r"^\| `([A-Z]\w+)`(?:, `\w+`)* \| (.*?) \|", read(ROOT / "docs/reference/events.md"), re.MULTILINE
+    )
+    assert len(rows) > 30
+    for name, cell in rows:
+        fields = [field.name for field in attrs.fields(getattr(events, name)) if not field.name.startswith("_")]
+        assert re.findall(r"`(\w+)`", cell) == [field for field in fields if field not in shared], name
+
+
 def test_the_taxonomy_of_errors_is_complete() -> None:
     text = read(ROOT / "docs" / "reference" / "errors.md")
     named = set(re.findall(r"`([A-Z]\w+)[`.(]", text))

@@ -349,7 +349,7 @@ class ToolRunnerBase:
         concurrency: Maximum number of calls that run at a time; the others wait.
         scheduling: How results of non-blocking functions enter the conversation: for all functions, or by name.
         timeout: Seconds that a function may take from its start to its last result, for all functions or by name. After
-            that the call is cancelled and the model gets an error; without an answer it may wait for ever
+            that the call is cancelled and the model gets an error; without an answer it may wait forever
             (wire.md#tool-calls).
         on_outcome: Called with a `ToolOutcome` when a call ends, in the thread or task where it ends. It must not
             block. If left out, failures are logged.

@@ -52,7 +52,7 @@ class AudioStrip:
 
 
 class TranscriptKind(enum.StrEnum):
-    """Who said it, and in what form."""
+    """Speaker and form of a transcript."""
 
     HEARD = "heard"
     """The user's speech as the service transcribed it."""

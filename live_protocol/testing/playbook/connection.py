@@ -82,7 +82,7 @@ class PlaybookOptions(TypedDict, total=False):
     """Keyword arguments for one connection of a playbook.
 
     Attributes:
-        step_timeout: Seconds of silence after which an expectation fails; None waits for ever.
+        step_timeout: Seconds of silence after which an expectation fails; None waits forever.
         limits: Bounds; by default `Limits()` without a limit on what is sent.
         timeouts: Durations; by default `Timeouts()` without pings.
         compression: Whether to accept permessage-deflate.

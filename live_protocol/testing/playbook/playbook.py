@@ -21,7 +21,7 @@ from live_protocol.errors import InvalidMessage
 from live_protocol.messages import LiveClientMessage
 from live_protocol.testing.playbook.connection import PlaybookConnection, PlaybookMismatch, PlaybookOptions
 from live_protocol.testing.playbook.loading import Loader
-from live_protocol.testing.playbook.matching import Exactly, readable
+from live_protocol.testing.playbook.matching import Exactly, brief, readable
 from live_protocol.testing.playbook.patterns import check_order, check_seconds, expectation, kinds_of
 from live_protocol.testing.playbook.sending import SendingSteps
 from live_protocol.testing.playbook.steps import (
@@ -99,7 +99,7 @@ class Playbook(SendingSteps):
 
         Args:
             **options: ``step_timeout``: seconds of silence after which an expectation fails, None (the default) waits
-                for ever. ``limits``: bounds; by default `Limits()` without a limit on what is sent. ``timeouts``:
+                forever. ``limits``: bounds; by default `Limits()` without a limit on what is sent. ``timeouts``:
                 durations; by default `Timeouts()` without pings. ``compression``: whether to accept
                 permessage-deflate. ``observer``: called with everything that passes, for example a
                 `live_protocol.recording.Recorder`.
@@ -180,8 +180,15 @@ class Playbook(SendingSteps):
                 ``function_responses=[{"response": {"output": "ok"}}]``.
 
         Raises:
-            InvalidMessage: It has no such field.
+            InvalidMessage: It has no such field, or an id is not a string.
         """
+        for position, name in enumerate(ids):
+            if not isinstance(name, str):
+                raise InvalidMessage(
+                    f"ids[{position}]",
+                    f"expected the id of a call, got {brief(name)}; "
+                    "to match results, pass function_responses=[{'response': ...}]",
+                )
         return self._with(expectation("tool_response", fields, ids=list(ids) or None))
 
     def expect_context_update(self, **fields: Any) -> Self:

@@ -59,9 +59,9 @@ def test_facts_between_two_connections() -> None:
     assert (machine.buffered_in, machine.buffered_out, machine.latency) == (0, 0, None)
     assert machine.dial is None
     assert "CONNECTING" in repr(machine)
-    with pytest.raises(IllegalInState, match="nothing is to be dialed"):
+    with pytest.raises(IllegalInState, match="no dial is due"):
         machine.dial_succeeded()
-    with pytest.raises(IllegalInState, match="nothing is to be dialed"):
+    with pytest.raises(IllegalInState, match="no dial is due"):
         machine.dial_failed("why")
     with pytest.raises(NotConnected):
         machine.ping()

@@ -421,7 +421,7 @@ def test_arrays_of_samples() -> None:
     assert first == second
     error = raised(session, lambda: session.send_realtime_input(audio=samples, rate=16000))  # type: ignore[arg-type]
     assert error.path == "realtime_input.audio"
-    assert "got array; an array of 16-bit integers gives bytes by tobytes()" in error.why
+    assert "got array; call tobytes() on an array of 16-bit integers" in error.why
 
 
 def blob(data: Any) -> Blob:

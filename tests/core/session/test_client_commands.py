@@ -427,7 +427,7 @@ def test_a_model_that_takes_no_scheduling() -> None:
     session = with_calls(profile=profile_for("models/gemini-3.8-live-extended-thinking"))
     answer = {"id": "a", "response": {}, "scheduling": "SILENT"}
     path = "tool_response.function_responses[0].scheduling"
-    refused(session, lambda: session.send_tool_response(answer), InvalidMessage, "takes none", path)
+    refused(session, lambda: session.send_tool_response(answer), InvalidMessage, "accepts none", path)
     session = with_calls()
     session.send_tool_response(answer)
     assert [entry.id for entry in session.pending_tool_calls] == ["b"]

@@ -81,13 +81,13 @@ class TestBinding:
             (dict[str, Any], [], "args.x", "an object, got a list"),
             (int | str, [], "args.x", "none of the alternatives"),
             (Trip, {"stops": [{}]}, "args.x.stops[0].lat", "required"),
-            (Trip, {"stops": [], "stop": 1}, "args.x.stop", "no such name; known are stops"),
+            (Trip, {"stops": [], "stop": 1}, "args.x.stop", "unknown name; known names are stops"),
             (Place, {"lat": 91}, "args.x", "ValueError"),
             (Trip, {"stops": [{"lat": 1}, {"lat": 91}]}, "args.x.stops[1]", "ValueError: 'lat' must be"),
             (date, "31.1.2026", "args.x", "the form 2026-01-31, got '31.1.2026'"),
             (time, 5, "args.x", "a string, got a number"),
             (list[uuid.UUID], ["x" * 100], "args.x[0]", "got 'x{40}'"),
-            (Options, {"depth": 1, "nam": ""}, "args.x.nam", "no such name"),
+            (Options, {"depth": 1, "nam": ""}, "args.x.nam", "unknown name"),
         ],
     )
     def test_errors_name_the_path(self, hint: Any, value: Any, path: str, why: str) -> None:
@@ -114,7 +114,7 @@ class TestBinding:
         declared = DeclaredFunction(hinted(int))
         with pytest.raises(InvalidToolCall, match=r"args\.x: it is required"):
             declared.bind(FunctionCall())
-        with pytest.raises(InvalidToolCall, match=r"args\.y: there is no such name"):
+        with pytest.raises(InvalidToolCall, match=r"args\.y: unknown name"):
             declared.bind(FunctionCall(args={"x": 1, "y": None}))
 
     def test_null_for_a_parameter_with_a_default_is_left_out(self) -> None:

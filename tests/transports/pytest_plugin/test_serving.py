@@ -67,9 +67,9 @@ def test_a_script_that_is_not_followed(tmp_path: Path) -> None:
     ("arguments", "text", "status", "told"),
     [
         ((), "- expct_setup", 3, "story.yaml: step 1: unknown step 'expct_setup'; did you mean 'expect_setup'"),
-        ((), "a: [b", 3, "story.yaml: the file is no YAML: "),
-        (("--lifetime", "5"), "- drop", 2, "--lifetime is the emulator's, it does not go with --script"),
-        (("--silent",), "- drop", 2, "--silent is the emulator's"),
+        ((), "a: [b", 3, "story.yaml: the file is not YAML: "),
+        (("--lifetime", "5"), "- drop", 2, "--lifetime is for the emulator and excludes --script"),
+        (("--silent",), "- drop", 2, "--silent is for the emulator"),
         (("--fault", "no-pnog"), "- drop", 2, "--fault: faults: unknown fault 'no-pnog'; did you mean 'no_pong'"),
         ((), None, 3, "cannot read "),
     ],
@@ -142,7 +142,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = call("serve", "--record", tmp_path / "file" / "below")
     assert result.status == 1
-    assert "cannot record into" in result.err
+    assert "cannot write to" in result.err
 
 
 TOKENS = """

@@ -141,7 +141,7 @@ def test_a_flood_instead_of_the_setups_acceptance(kit: Kit) -> None:
 
     async def scenario() -> None:
         with Peer(script) as peer:
-            assert "none that begins" in str(await fails(kit, peer.endpoint()))
+            assert "but none that begins" in str(await fails(kit, peer.endpoint()))
 
     kit.run(scenario)
 

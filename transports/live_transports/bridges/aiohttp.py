@@ -110,7 +110,7 @@ class _WebSocket(WebSocket):
         error = self._websocket.exception() or (message.data if message.type is self._types.ERROR else None)
         if isinstance(error, self._violation):
             return WebSocketEnd(
-                fault=FrameViolation("the peer broke the protocol, says aiohttp", close_code=int(error.code))
+                fault=FrameViolation("the peer broke the protocol, according to aiohttp", close_code=int(error.code))
             )
         return WebSocketEnd(cause=error)
 

@@ -100,7 +100,7 @@ def asgi_app(
 
 @final
 class AsgiApp:
-    """What `asgi_app` makes: an ASGI 3 application for the scopes ``websocket``, ``http`` and ``lifespan``."""
+    """The ASGI 3 application that `asgi_app` returns, for the scopes ``websocket``, ``http`` and ``lifespan``."""
 
     def __init__(self, plan: ServePlan, http: HttpApp) -> None:
         """Use `asgi_app` instead."""

@@ -49,7 +49,7 @@ def dialing(connecting: Awaitable[T], endpoint: Endpoint, *, timeouts: Timeouts 
 
 @final
 class Dialing(Generic[T]):
-    """What `dialing` makes: good for one use."""
+    """The dial that `dialing` returns, for one use."""
 
     __slots__ = ("_after", "_block", "_connecting", "_endpoint", "_opened")
 
@@ -119,7 +119,7 @@ def _typed(error: Exception, endpoint: Endpoint, after: float) -> LiveProtocolEr
         return None
     if type(error).__name__ == "ServerDisconnectedError" or isinstance(error.__cause__, EOFError):
         return _ended(endpoint)
-    return _refusal(error) or HandshakeFailed(f"the other end is no WebSocket server, says {library}")
+    return _refusal(error) or HandshakeFailed(f"the other end is not a WebSocket server, according to {library}")
 
 
 def _ended(endpoint: Endpoint) -> TransportFailed:

@@ -94,7 +94,7 @@ def over_picows(
             raise TransportFailed("the connection ended during the opening handshake")
         ours: Any = listener if isinstance(listener, _listener_class()) else None
         if ours is None or ours.driver is not None:
-            raise IllegalInState("over_picows", "the listener is of no use", "dial with picows_arguments()")
+            raise IllegalInState("over_picows", "the listener cannot be used", "dial with picows_arguments()")
         driver = _PicowsDriver(
             machine, transport, options.get("limits") or Limits(), options.get("timeouts") or Timeouts()
         )
@@ -267,6 +267,6 @@ def _listener_class() -> Any:
 
 
 def picows_listener() -> WSListener:
-    """Listener factory for ``picows.ws_connect()``; what it makes is for `over_picows`."""
+    """Listener factory for ``picows.ws_connect()``; pass its listeners to `over_picows`."""
     listener: WSListener = _listener_class()()
     return listener

@@ -31,7 +31,7 @@ _PEACE: Final = (1000, 1001)
 def websockets_arguments(
     endpoint: Endpoint, *, limits: Limits | None = None, timeouts: Timeouts | None = None
 ) -> Arguments:
-    """Keyword arguments for ``websockets.connect()``: URL, headers, and what the library's defaults get wrong here.
+    """Keyword arguments for ``websockets.connect()``: URL, headers, and replacements for unsuitable defaults.
 
     Those would end healthy sessions: the service has taken up to 30 s for a pong (wire.md#keepalive).
 

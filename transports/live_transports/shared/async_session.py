@@ -151,7 +151,7 @@ class AsyncSession(Generic[M, K], metaclass=NoPublicConstructor):
 
     @staticmethod
     def _busy() -> IllegalInState:
-        return IllegalInState("receive", "another task receives", "let one task receive and hand on what it gets")
+        return IllegalInState("receive", "another task is receiving", "let one task receive and pass the events on")
 
     async def _take(self, take: Callable[[], T | None]) -> T:
         if self._receiving:
@@ -200,7 +200,7 @@ class AsyncSession(Generic[M, K], metaclass=NoPublicConstructor):
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close in order, and free the socket in any case.
 
-        May be called more than once, from any task, and while another task receives: that one gets what had arrived
+        May be called more than once, from any task, and while another task is receiving: that one gets what had arrived
         and then the end. It takes ``Timeouts.close`` at most. Whether the peer agreed is in `close_info`. If cancelled,
         it ends the transport at once.
 

@@ -96,7 +96,7 @@ class EventQueue(Generic[M_co]):
             if isinstance(event, kind):
                 return event
             if sum(type(held) is not Reconnecting for held in self._held) > _MAX_EARLY:
-                raise OutOfOrder(f"the peer sent {_MAX_EARLY} messages and none that begins the session")
+                raise OutOfOrder(f"the peer sent {_MAX_EARLY} messages but none that begins the session")
         if self.info is not None:  # a concurrent close may have pulled it
             raise self.error() or _never_begun(self.info)
         return None

@@ -33,7 +33,7 @@ def _json(text: bytes) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise InvalidPlaybook("", f"the file is no JSON: {error}") from None
+        raise InvalidPlaybook("", f"the file is not JSON: {error}") from None
 
 
 def _yaml(text: bytes) -> Any:
@@ -45,5 +45,5 @@ def _yaml(text: bytes) -> Any:
         try:
             return yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise InvalidPlaybook("", f"the file is no YAML: {' '.join(str(error).split())}") from None
+            raise InvalidPlaybook("", f"the file is not YAML: {' '.join(str(error).split())}") from None
     raise failure

@@ -99,7 +99,7 @@ class Proxy:
             ssl: TLS context for an ``https://`` proxy.
 
         Raises:
-            InvalidMessage: It is no such URL. The text never holds it.
+            InvalidMessage: The URL is not a proxy's. The text never holds it.
         """
         if not isinstance(url, str):
             raise InvalidMessage("proxy", "must be a URL")
@@ -107,7 +107,7 @@ class Proxy:
         if not sep:
             scheme, rest = "http", url
         if scheme.lower() not in ("http", "https"):
-            raise InvalidMessage("proxy", "must be http:// or https://; SOCKS and others are not spoken")
+            raise InvalidMessage("proxy", "must be http:// or https://; SOCKS and other schemes are not supported")
         user, at, rest = rest.rpartition("@")
         parts = split_url("proxy", f"{scheme}://{rest}")
         if parts.path != "/" or parts.query:

@@ -140,13 +140,15 @@ def make_client(
     machine_options = options_of(ConnectOptions, options)
     if policy is None:
         if snapshot is not None:
-            raise InvalidMessage("snapshot", "only a session that reconnects can go on with one: give reconnect= too")
+            raise InvalidMessage(
+                "snapshot", "only a session that reconnects can continue from one: pass reconnect= too"
+            )
         if not isinstance(endpoint, Endpoint):
-            raise InvalidMessage("endpoint", "one dial takes one endpoint; what makes them needs reconnect= too")
+            raise InvalidMessage("endpoint", "a function that makes endpoints needs reconnect= too")
         dial = plan(endpoint)
         return LiveConnection.client(endpoint, config, **machine_options), dial
     if open_transport is not None:
-        raise InvalidMessage(open_transport, "is good for one connection only; leave it out, or reconnect=")
+        raise InvalidMessage(open_transport, "serves one connection only; leave out this or reconnect=")
     if isinstance(endpoint, Endpoint):
         plan(endpoint)  # what cannot be dialed is refused at once
 

@@ -94,7 +94,7 @@ class ServePlan:
             InvalidMessage: Neither ``handler`` nor ``connection_factory`` is given.
         """
         if handler is None and connection_factory is None:
-            raise InvalidMessage("handler", "somebody has to answer: give a handler or a connection_factory")
+            raise InvalidMessage("handler", "nothing answers clients: pass a handler or a connection_factory")
         if process_request is None and connection_factory is None:
             process_request = answer_request
         return cls(

@@ -28,7 +28,7 @@ async def close_threadsafe(loop: asyncio.AbstractEventLoop, close: Callable[[], 
     if loop.is_closed():
         return
     if not loop.is_running():
-        raise IllegalInState("close", "the session's event loop does not run", "run it, or call abort() in it")
+        raise IllegalInState("close", "the session's event loop is not running", "run it, or call abort() in it")
     coroutine = close()
     try:
         closing = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))

@@ -11,7 +11,7 @@ from live_protocol.errors import LiveProtocolError
 
 
 class WaitTimeout(LiveProtocolError, TimeoutError):
-    """The ``timeout`` of a blocking call has passed; but for ``connect`` and ``close`` the session goes on.
+    """The ``timeout`` of a blocking call has passed. Except after ``connect`` and ``close``, the session continues.
 
     Attributes:
         operation: The call.

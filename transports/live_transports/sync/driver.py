@@ -214,7 +214,7 @@ class SyncDriver:
                 selector.register(self._waker.reader, selectors.EVENT_READ)
                 self._serve_stream(stream, selector)
         except BaseException as error:
-            self._crash = error  # a bug, here or in a machine that is not ours; nobody may wait for ever
+            self._crash = error  # a bug, here or in a machine that is not ours; nobody may wait forever
             raise
         finally:
             with self.lock:
@@ -402,7 +402,7 @@ class SyncDriver:
         left = None if timeout is None else Countdown(timeout)
         with self.lock:
             if self._receiving:
-                raise IllegalInState(operation, "another thread receives", "let one receive and hand on what it gets")
+                raise IllegalInState(operation, "another thread is receiving", "let one receive and pass the events on")
             self._receiving = True
             try:
                 self.tick()

@@ -56,6 +56,10 @@ def test_scripts_are_values() -> None:
         (lambda: READY.any_order(Playbook().expect_setup(), Playbook().wait(1)), "any_order: takes"),
         (lambda: READY.repeat(-1, READY), "times: must be a number of times"),
         (lambda: READY.repeat("x", READY), "times: must be"),  # type: ignore[arg-type]
+        (
+            lambda: READY.expect_tool_response("call-1", {"price": 3}),  # type: ignore[arg-type]
+            'ids[1]: expected the id of a call, got {"price": 3}; to match results, pass function_responses=',
+        ),
     ],
 )
 def test_invalid_scripts(build: Callable[[], Playbook], why: str) -> None:
