@@ -16,7 +16,7 @@ MAX_DEPTH: Final = 128
 # The closing quote is optional, or a text of unclosed strings would take quadratic time.
 _BRACKETS: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|([\[{])|([\]}])', re.DOTALL)
 
-compact = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
+compact: partial[str] = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
 
 
 def _indented(value: object) -> str:

@@ -42,10 +42,10 @@ class ServerMessageReader:
     """
 
     def __init__(self, calls: ToolCallTracker) -> None:
-        self.turns = TurnTracker()
+        self.turns: TurnTracker = TurnTracker()
         self.calls = calls
-        self.usage = Usage()
-        self.resumption = Resumption()
+        self.usage: Usage = Usage()
+        self.resumption: Resumption = Resumption()
         self.now: float | None = None
         self.formats: dict[str, AudioFormat | None] = {}
         self._lazy_message: ev.LazyMessage[LiveServerMessage] = ev.LazyMessage(LiveServerMessage())

@@ -26,7 +26,7 @@ class StallDetector:
 
     def __init__(self, deadlines: Deadlines, seconds: float | None, *, seeding: bool) -> None:
         self._deadlines = deadlines
-        self.seconds = seconds
+        self.seconds: float | None = seconds
         self._seeding = seeding
         self._last = 0.0
         self.awaiting: bool = False

@@ -144,7 +144,7 @@ class Decompressor(PerMessageDeflate):
     def __init__(self, *, limit: int, context_takeover: bool) -> None:
         super().__init__()
         self._enabled = True
-        self.total = 0
+        self.total: int = 0
         self.fault: FrameViolation | LimitExceeded | None = None
         self._limit = limit
         self._context_takeover = context_takeover

@@ -92,7 +92,9 @@ class MessageLink:
         observer: Observer | None,
         deadlines: Deadlines | None = None,
     ) -> None:
-        self.core = LinkCore(client=client, limits=limits, timeouts=timeouts, observer=observer, deadlines=deadlines)
+        self.core: LinkCore = LinkCore(
+            client=client, limits=limits, timeouts=timeouts, observer=observer, deadlines=deadlines
+        )
         self._asked = False  # a request awaits its answer
         self._out: deque[WebSocketAction] = deque()
         self._close_sent: tuple[int, str] | None = None

@@ -100,7 +100,7 @@ class HeadReader:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self.buffer = bytearray()
+        self.buffer: bytearray = bytearray()
         self._limits = limits
         self._taken = 0
         self._searched = 0

@@ -28,7 +28,7 @@ class Keepalive:
         self._deadlines = deadlines
         self._timeouts = timeouts
         self.last_received: float | None = None
-        self.unanswered = False
+        self.unanswered: bool = False
         self.queued: list[bytes] = []
         self._sent: dict[bytes, float | None] = {}  # and when they were, oldest first
         self._count = 0

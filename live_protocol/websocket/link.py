@@ -101,7 +101,9 @@ class WebSocketLink:
     ) -> None:
         """Use `client` or `server` instead."""
         client = isinstance(handshake, ClientHandshake)
-        self.core = LinkCore(client=client, limits=limits, timeouts=timeouts, observer=observer, deadlines=deadlines)
+        self.core: LinkCore = LinkCore(
+            client=client, limits=limits, timeouts=timeouts, observer=observer, deadlines=deadlines
+        )
         self._handshake = handshake
         self._framing = False  # frames are being parsed
         self._reader = self._new_reader(None)

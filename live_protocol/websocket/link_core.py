@@ -76,7 +76,7 @@ class Text:
     __slots__ = ("data",)
 
     def __init__(self, data: bytes) -> None:
-        self.data = data
+        self.data: bytes = data
 
 
 @final
@@ -124,21 +124,21 @@ class LinkCore:
         observer: Observer | None,
         deadlines: Deadlines | None,
     ) -> None:
-        self.client = client
-        self.limits = limits
-        self.timeouts = timeouts
-        self.state = ConnectionState.CONNECTING
-        self.wants = WANTS[0]
+        self.client: bool = client
+        self.limits: Limits = limits
+        self.timeouts: Timeouts = timeouts
+        self.state: ConnectionState = ConnectionState.CONNECTING
+        self.wants: Wants = WANTS[0]
         self.queue: deque[bytes | str | Text | ConnectionEvent] = deque()
-        self.queued = 0
-        self.paused = False
+        self.queued: int = 0
+        self.paused: bool = False
         self.info: CloseInfo | None = None
-        self.deadlines = deadlines or Deadlines()
+        self.deadlines: Deadlines = deadlines or Deadlines()
         self.deadlines.messages = self.queue
         self.deadlines.arm(Deadline.OPEN, timeouts.open)
-        self.observer = observer
-        self.max_bytes = limits.max_buffered_in
-        self.max_items = max(_MIN_ITEMS, limits.max_buffered_in // _ITEM_COST)
+        self.observer: Observer | None = observer
+        self.max_bytes: int = limits.max_buffered_in
+        self.max_items: int = max(_MIN_ITEMS, limits.max_buffered_in // _ITEM_COST)
 
     @property
     def full(self) -> bool:

@@ -37,7 +37,7 @@ class SendQueue:
     def __init__(self, *, client: bool, entropy: Callable[[int], bytes]) -> None:
         self.compressor: Compressor | None = None
         self.close_sent: tuple[int, str] | None = None
-        self.pong_bytes = 0
+        self.pong_bytes: int = 0
         self._client = client
         self._entropy = entropy
         self._keys = b""  # unpredictable bytes, drawn for many frames at a time: each draw is a system call

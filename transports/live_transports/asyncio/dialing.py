@@ -27,8 +27,8 @@ class Candidate(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
-        self.early = bytearray()
-        self.lost = False
+        self.early: bytearray = bytearray()
+        self.lost: bool = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = self.transport or cast("asyncio.Transport", transport)

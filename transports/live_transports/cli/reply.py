@@ -28,8 +28,8 @@ class Reply:
     """
 
     def __init__(self, *, paced: bool) -> None:
-        self.seconds = 0.0
-        self.cuts = 0
+        self.seconds: float = 0.0
+        self.cuts: int = 0
         self._paced = paced
         self._pcm = bytearray()
         self._played_until = 0.0

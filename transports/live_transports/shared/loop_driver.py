@@ -35,7 +35,7 @@ class LoopDriver(AsyncDriver):
     def __init__(self, machine: Connection) -> None:
         self.machine = machine
         self.event_queue: EventQueue[Any] = EventQueue(machine, self.flush)
-        self.closed = asyncio.Event()
+        self.closed: asyncio.Event = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf  # when the timer fires; inf without one, -inf once there will be none
