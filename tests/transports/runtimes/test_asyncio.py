@@ -17,6 +17,7 @@ from support.patience import PATIENCE, at_once
 from transports.runtimes.kit.peer import Conn, Peer, dialer
 
 from live_protocol import ConnectionState, Endpoint, IllegalInState, Timeouts, TransportFailed
+from live_protocol.events import UpgradeRequested
 from live_protocol.messages import Content, LiveServerContent, LiveServerMessage, Part
 from live_protocol.reconnect import PersistentConnection
 from live_protocol.session import ClientCommands
@@ -26,6 +27,15 @@ from live_transports.asyncio import driver as _asyncio
 from live_transports.shared import steps
 from live_transports.shared.async_sessions import AsyncClientSession
 from live_transports.shared.dialing import ip_address
+
+REQUEST = (
+    f"GET {steps.GEMINI_PATH} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+).encode()
+
+
+async def polite_handler(session: LiveServerSession) -> None:
+    await session.receive()
 
 
 def polite(conn: Conn) -> None:
@@ -281,6 +291,25 @@ def test_a_literal_address_needs_no_resolver() -> None:
     for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         assert ip_address(host, 5) == [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, 5))]
     assert ip_address("localhost", 5) == []
+
+
+def test_a_server_that_closes_on_a_client_that_has_just_left() -> None:
+    """Its refusal is met by a reset, and closing the sending side of the socket then fails."""
+
+    async def main() -> None:
+        asked, never = asyncio.Event(), asyncio.Event()
+
+        async def answer(_: UpgradeRequested) -> None:
+            asked.set()
+            await never.wait()
+
+        server = await serve(polite_handler, process_request=answer)
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.sendall(REQUEST)
+            await asked.wait()
+        await server.close()  # before the loop has seen that the client is gone
+
+    asyncio.run(main())
 
 
 def test_a_peer_that_does_not_read_our_last_words() -> None:

@@ -17,6 +17,7 @@ behind, so cancelling a send never tears a frame.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
 import socket
 from collections.abc import Awaitable, Callable
@@ -179,7 +180,8 @@ class AsyncioDriver(asyncio.Protocol, LoopDriver):
                 transport.pause_reading()
         if wants.half_close and not self._half_closed:
             self._half_closed = True
-            transport.write_eof()
+            with contextlib.suppress(OSError):  # the peer has reset the connection; reading finds its end
+                transport.write_eof()
 
     def _on_deadline(self) -> None:
         # Both loops look at sockets before they run timers, so all that has waited was read, however late this is.
