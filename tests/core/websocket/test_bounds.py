@@ -40,12 +40,15 @@ MIB = 1 << 20
 
 def peak(action: Callable[[], object]) -> tuple[int, int]:
     """Bytes of memory that were needed meanwhile, and that are still held after it."""
+    gc.collect()
+    gc.disable()  # as in `calls`: what watches the collector needs memory of its own
     tracemalloc.start()
     try:
         action()
         now, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
+        gc.enable()
     return most, now
 
 

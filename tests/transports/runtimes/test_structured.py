@@ -7,10 +7,11 @@ import errno
 import os
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
+import trio.testing
 from transports.runtimes.kit.kit import Kit
 from transports.runtimes.kit.kit_anyio import AnyioKit
 from transports.runtimes.kit.kit_trio import TrioKit
@@ -19,7 +20,8 @@ from transports.runtimes.kit.peer import PONG, Conn, Peer
 from live_protocol import Endpoint, IllegalInState, LiveProtocolError, Phase, TransportFailed
 from live_protocol.events import SetupReceived
 from live_transports import trio as live_trio
-from live_transports.trio.runtime import TrioStream
+from live_transports.structured.driver import StreamPump
+from live_transports.trio.runtime import RUNTIME, TrioStream
 
 KITS: dict[str, Callable[[], Kit]] = {
     "trio": TrioKit,
@@ -32,6 +34,13 @@ KITS: dict[str, Callable[[], Kit]] = {
 @pytest.fixture(params=KITS)
 def kit(request: pytest.FixtureRequest) -> Kit:
     return KITS[request.param]()
+
+
+class Ignored:
+    """Stands for the driver of a stream on which nothing arrives."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
 
 
 async def accepting(session: Any) -> None:
@@ -143,3 +152,31 @@ def test_what_a_socket_takes_at_once() -> None:
             stream.send_now(b"x")
 
     trio.run(main)
+
+
+def test_a_stream_that_has_just_ended_takes_orders() -> None:
+    """Its tasks are over and it has not been told yet: an order to close then starts no task."""
+
+    async def scenario() -> None:
+        ours, _ = trio.testing.memory_stream_pair()
+        pump = StreamPump(TrioStream(ours), cast("Any", Ignored()), RUNTIME)
+        over = trio.Event()
+
+        async def watch(_: StreamPump) -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                over.set()
+
+        async def order() -> None:
+            await over.wait()
+            pump.close()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(order)
+            nursery.start_soon(pump.run, watch)
+            await trio.testing.wait_all_tasks_blocked()
+            pump.abort()
+
+    for _ in range(40):  # trio runs the tasks of one step in a random order
+        trio.run(scenario)

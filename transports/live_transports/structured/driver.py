@@ -100,7 +100,7 @@ class StreamPump:
         try:
             with self._scope:
                 async with self._runtime.nursery() as nursery:
-                    nursery.start_soon(watch, self)
+                    nursery.start_soon(self._run_watch, watch)
                     self._nursery = nursery
                     if self._unsent or self._half_close or self.closing:
                         self._wake_writer()
@@ -120,6 +120,12 @@ class StreamPump:
             self._nursery = None
             await self._byte_stream.drop()
         return self._broken
+
+    async def _run_watch(self, watch: Callable[[StreamPump], Awaitable[None]]) -> None:
+        try:
+            await watch(self)
+        finally:
+            self._nursery = None  # it ends with the scope; a nursery whose last task has ended takes no other
 
     # --- the writer ---------------------------------------------------------------------------------------------
 
