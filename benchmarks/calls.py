@@ -95,14 +95,20 @@ class Peer:
         self._thread.join()  # the client's end is closed by now
 
 
-@contextmanager
-def counted(calls: Calls, *, threads: bool = False) -> Iterator[None]:
-    """Count calls of our functions in this thread; of ``threads`` those that exist already count themselves."""
+def _profiler(calls: Calls, counting: Callable[[], bool] = lambda: True) -> Callable[[FrameType, str, object], None]:
+    """A profile function that counts calls of our own functions while ``counting()``."""
 
     def profile(frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and (path := frame.f_code.co_filename).startswith(OURS):
+        if event == "call" and counting() and (path := frame.f_code.co_filename).startswith(OURS):
             calls[f"{Path(path).relative_to(ROOT)}:{frame.f_code.co_qualname}"] += 1
 
+    return profile
+
+
+@contextmanager
+def counted(calls: Calls) -> Iterator[None]:
+    """Count calls of our functions in this thread."""
+    profile = _profiler(calls)
     sys.setprofile(profile)
     try:
         yield
@@ -218,10 +224,7 @@ def on_threads() -> tuple[Calls, Calls]:
     calls: Calls = Counter()
     counting = threading.Event()
 
-    def profile(frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and counting.is_set() and (path := frame.f_code.co_filename).startswith(OURS):
-            calls[f"{Path(path).relative_to(ROOT)}:{frame.f_code.co_qualname}"] += 1
-
+    profile = _profiler(calls, counting.is_set)
     peer = Peer()
     threading.setprofile(profile)
     sys.setprofile(profile)

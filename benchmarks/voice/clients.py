@@ -98,7 +98,7 @@ class FrameCounter:
         self._received = 0
 
     def add(self, count: int) -> None:
-        """So many bytes came."""
+        """Count the bytes that arrived."""
         self._received += count
         while self._received >= self._size:
             self._received -= self._size

@@ -179,7 +179,7 @@ class Meter:
         self.empty = resident()
 
     def begin(self) -> None:
-        """Measure from here; whoever reads our output learns that it is on."""
+        """Start measuring, and say so on standard output."""
         print("measuring", flush=True)
         gc.callbacks.append(self._on_collector)
         self.lags.clear()
