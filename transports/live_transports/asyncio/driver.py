@@ -74,7 +74,7 @@ class AsyncioDriver(asyncio.Protocol, LoopDriver):
         self.flush()
         if not self._reading:
             self.event_queue.make_room()
-        self._wake()
+        self._wakeup.resume()
 
     def eof_received(self) -> None:
         self.tick()

@@ -14,6 +14,7 @@ from live_transports.shared.async_session import AsyncDriver
 from live_transports.shared.event_queue import EventQueue, send_error
 from live_transports.shared.steps import BURST
 from live_transports.shared.threadsafe_close import close_threadsafe
+from live_transports.shared.wakeup import Wakeup
 
 
 class LoopDriver(AsyncDriver):
@@ -41,7 +42,7 @@ class LoopDriver(AsyncDriver):
         self._due = math.inf  # when the timer fires; inf without one, -inf once there will be none
         self._full = False  # senders wait
         self._burst = 0
-        self._new_events: asyncio.Future[None] | None = None
+        self._wakeup = Wakeup(self._loop)
         self._senders: deque[asyncio.Future[None]] = deque()
 
     @property
@@ -81,16 +82,13 @@ class LoopDriver(AsyncDriver):
 
     def _wake(self) -> None:
         """Wake the task that waits for events."""
-        waiter = self._new_events
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        self._wakeup.wake()
 
     def wait_for_events(self) -> Awaitable[None]:
         due = self.machine.next_deadline()  # pulling events may have armed one
         if due is not None and due < self._due:
             self._arm(due)
-        self._new_events = waiter = self._loop.create_future()
-        return waiter
+        return self._wakeup
 
     def _wake_senders(self) -> None:
         if self._full and not self.closed.is_set():
