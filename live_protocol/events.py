@@ -8,8 +8,8 @@ all of its content.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, TypeAlias, TypeVar, final
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, final
 
 import attrs
 
@@ -19,6 +19,7 @@ from live_protocol.errors import LiveProtocolError, RemoteProtocolError
 from live_protocol.messages import (
     Blob,
     CodeExecutionResult,
+    Content,
     ExecutableCode,
     FunctionCall,
     FunctionResponse,
@@ -29,6 +30,7 @@ from live_protocol.messages import (
     LiveClientMessage,
     LiveClientRealtimeInput,
     LiveClientSetup,
+    LiveServerContent,
     LiveServerMessage,
     Part,
     Transcription,
@@ -43,6 +45,7 @@ from live_protocol.messages.fields import fast_define
 
 __all__ = [
     "AudioChunk",
+    "AudioSource",
     "ClientContentReceived",
     "CodeExecutionResultReceived",
     "Connected",
@@ -61,7 +64,6 @@ __all__ = [
     "InteractionStatusChanged",
     "InterimInputTranscript",
     "Interrupted",
-    "LazyMessage",
     "LossReason",
     "OutputTranscript",
     "PartReceived",
@@ -95,36 +97,29 @@ __all__ = [
     "WaitingForInput",
 ]
 
-M = TypeVar("M", bound=LiveServerMessage | LiveClientMessage)
-
 
 @final
-class LazyMessage(Generic[M]):
-    """The message behind an event, built on first access.
+class AudioSource:
+    """What the messages of consecutive audio chunks have in common: all but the audio.
 
-    An audio event needs one string of its message. Building the rest costs several times as much, and few programs
-    read it.
+    An audio event needs the audio of its message. Building the message costs several times as much, and few programs
+    read it, so the event builds it when it is asked.
     """
 
-    __slots__ = ("_build", "_message")
+    __slots__ = ("_mime_type", "_role")
 
-    def __init__(self, message: M | None = None, build: Callable[[], M] | None = None) -> None:
-        self._message: M | None = message
-        self._build = build
+    def __init__(self, mime_type: str, role: str | None) -> None:
+        self._mime_type = mime_type
+        self._role = role
 
-    @property
-    def message(self) -> M:
-        """The whole typed message."""
-        message = self._message
-        if message is None:
-            assert self._build is not None  # noqa: S101 - one of the two is always there
-            message = self._message = self._build()
-            self._build = None
-        return message
+    def message(self, data: bytes) -> LiveServerMessage:
+        """The message that carries this audio."""
+        part = Part(inline_data=Blob(mime_type=self._mime_type, data=data))
+        return LiveServerMessage(server_content=LiveServerContent(model_turn=Content(role=self._role, parts=[part])))
 
 
-_NO_SERVER_MESSAGE: LazyMessage[LiveServerMessage] = LazyMessage(LiveServerMessage())
-_NO_CLIENT_MESSAGE: LazyMessage[LiveClientMessage] = LazyMessage(LiveClientMessage())
+_NO_SERVER_MESSAGE: LiveServerMessage = LiveServerMessage()
+_NO_CLIENT_MESSAGE: LiveClientMessage = LiveClientMessage()
 
 
 @fast_define(kw_only=True)
@@ -136,16 +131,14 @@ class _FromServer:
         unexpected: Whether the protocol does not allow the message at this point.
     """
 
-    _lazy_message: LazyMessage[LiveServerMessage] = attrs.field(
-        default=_NO_SERVER_MESSAGE, alias="lazy_message", eq=False, repr=False
-    )
+    _message: LiveServerMessage = attrs.field(default=_NO_SERVER_MESSAGE, alias="message", eq=False, repr=False)
     last: bool = True
     unexpected: bool = False
 
     @property
     def message(self) -> LiveServerMessage:
         """The whole message this event was taken from."""
-        return self._lazy_message.message
+        return self._message
 
 
 @fast_define(kw_only=True)
@@ -171,9 +164,7 @@ class _FromClient:
         unexpected: Whether the protocol does not allow the message at this point.
     """
 
-    _lazy_message: LazyMessage[LiveClientMessage] = attrs.field(
-        default=_NO_CLIENT_MESSAGE, alias="lazy_message", eq=False, repr=False
-    )
+    _message: LiveClientMessage = attrs.field(default=_NO_CLIENT_MESSAGE, alias="message", eq=False, repr=False)
     index: int = 0
     last: bool = True
     unexpected: bool = False
@@ -181,7 +172,7 @@ class _FromClient:
     @property
     def message(self) -> LiveClientMessage:
         """The whole message this event was taken from."""
-        return self._lazy_message.message
+        return self._message
 
 
 # --- connection -------------------------------------------------------------------------------------------------
@@ -447,6 +438,14 @@ class AudioChunk(_Output):
 
     data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
     format: AudioFormat
+    _source: AudioSource | None = attrs.field(default=None, alias="source", eq=False, repr=False)
+
+    @property
+    def message(self) -> LiveServerMessage:
+        """The whole message this event was taken from."""
+        if self._source is not None and self._message is _NO_SERVER_MESSAGE:
+            object.__setattr__(self, "_message", self._source.message(self.data))
+        return self._message
 
 
 @final
@@ -625,8 +624,8 @@ class UnknownMessage:
         unexpected: Whether the protocol does not allow the message at this point.
     """
 
-    _lazy_message: LazyMessage[LiveServerMessage] | LazyMessage[LiveClientMessage] = attrs.field(
-        default=_NO_SERVER_MESSAGE, alias="lazy_message", eq=False, repr=False
+    _message: LiveServerMessage | LiveClientMessage = attrs.field(
+        default=_NO_SERVER_MESSAGE, alias="message", eq=False, repr=False
     )
     fields: Mapping[str, Any]
     last: bool = True
@@ -635,7 +634,7 @@ class UnknownMessage:
     @property
     def message(self) -> LiveServerMessage | LiveClientMessage:
         """The whole message this event was taken from."""
-        return self._lazy_message.message
+        return self._message
 
 
 @final

@@ -184,7 +184,8 @@ class BaseConnection(ClientCommands, Generic[L]):
                 link.fail(event.error)
             item = link.next_event()
             if isinstance(item, (bytes, str)):
-                session.read(item)
+                if (chunk := session.read(item)) is not None:
+                    return chunk
             elif type(item) is ConnectionClosed:
                 return self._closed(item)
             else:
@@ -334,8 +335,7 @@ class BaseConnection(ClientCommands, Generic[L]):
     def _send_pcm(self, audio: bytes | bytearray | memoryview, rate: int) -> None:
         if self._core.state is not ConnectionState.OPEN:
             self._check_open("send_realtime_input")
-        self._session._send_pcm(audio, rate)
-        self._flush()
+        self._link.send_text(self._session.encode_pcm(audio, rate))
 
     def _flush(self) -> None:
         outgoing = self._session.outgoing

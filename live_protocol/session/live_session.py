@@ -21,11 +21,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from functools import partial
-from typing import Final, Self, final
+from typing import Final, NamedTuple, Self, final
 
 from live_protocol import events as ev
 from live_protocol.close_info import FrameSummary
+from live_protocol.codec.audio_layout import AudioLayout
 from live_protocol.codec.codec import Codec
 from live_protocol.errors import (
     AlreadyClosed,
@@ -47,6 +47,7 @@ from live_protocol.messages import (
     LiveServerMessage,
     LiveServerSetupComplete,
 )
+from live_protocol.messages.audio_format import AudioFormat
 from live_protocol.session import requests
 from live_protocol.session.carried import CarriedState
 from live_protocol.session.commands import ClientCommands
@@ -72,6 +73,19 @@ from live_protocol.timing import Deadline, Deadlines, Timeouts
 
 _FIRST: Final = "setup must be the first message and only the first"
 _SUMMARIES: Final = 12
+_MAX_LESSONS: Final = 64  # layouts learned from a peer that has many; the rest of its audio is parsed
+
+
+def _utf8(data: bytes | str) -> bytes:
+    return data if isinstance(data, bytes) else data.encode(errors="surrogatepass")
+
+
+class _AudioStream(NamedTuple):
+    """What consecutive chunks of audio have in common."""
+
+    layout: AudioLayout
+    format: AudioFormat
+    source: ev.AudioSource
 
 
 @final
@@ -93,11 +107,13 @@ class LiveSession(ClientCommands):
     """
 
     __slots__ = (
+        "_audio",
         "_client",
         "_codec",
         "_deadlines",
         "_encoder",
         "_frames",
+        "_lessons",
         "_limits",
         "_queue",
         "_setup",
@@ -145,6 +161,8 @@ class LiveSession(ClientCommands):
         self._tracker.usage, self._tracker.resumption = carry.usage, carry.resumption
         gate = audio_gate(profile, setup, self.tool_calls)
         self._encoder = ClientMessageEncoder(codec, limits, self.tool_calls, manual=is_manual(setup), gate=gate)
+        self._audio: _AudioStream | None = None
+        self._lessons = 0
         self._queue: deque[bytes | str] = deque()
         self._deadlines = deadlines or Deadlines(self._queue)
         self.ready: deque[SessionEvent] = deque()
@@ -315,7 +333,8 @@ class LiveSession(ClientCommands):
         while not self.ready:
             if not self._queue:
                 return None
-            self.read(self._queue.popleft())
+            if (event := self.read(self._queue.popleft())) is not None:
+                return event
         return self.ready.popleft()
 
     def events(self) -> Iterator[SessionEvent]:
@@ -420,11 +439,23 @@ class LiveSession(ClientCommands):
         raise IllegalInState(operation, f"the session is {self.phase}", PHASE_HINTS[self.phase])
 
     def _send_pcm(self, audio: bytes | bytearray | memoryview, rate: int) -> None:
-        phase = PHASE_TRANSITIONS.get((self.phase, PhaseInput.CLIENT_MESSAGE))
-        if phase is None or not self._client:
+        self.outgoing.append(self.encode_pcm(audio, rate))
+
+    def encode_pcm(self, audio: bytes | bytearray | memoryview, rate: int) -> bytes:
+        """Client role: count raw audio as sent, and give its text, which the caller sends.
+
+        Raises:
+            InvalidMessage, IllegalInState, MessageTooLarge, AlreadyClosed: As for `send_realtime_input`.
+        """
+        if self.phase is not Phase.READY or not self._client:
             self._check_client("send_realtime_input")
-            phase = self._next_phase("send_realtime_input", PhaseInput.CLIENT_MESSAGE)
-        self._sent(phase, "realtime_input", self._encoder.encode_audio(audio, rate))
+            self._next_phase("send_realtime_input", PhaseInput.CLIENT_MESSAGE)  # which keeps every phase it allows
+        payload = self._encoder.encode_audio(audio, rate)
+        self.client_message_index += 1
+        self._frames.append((True, "realtime_input", len(payload), self._deadlines.now))
+        if self._stall.seconds is not None:
+            self._progress()
+        return payload
 
     def _send_client(self, operation: str, message: LiveClientMessage) -> None:
         self._check_client(operation)
@@ -484,35 +515,43 @@ class LiveSession(ClientCommands):
                 self.phase = phase
         return phase
 
-    def read(self, data: bytes | str) -> None:
-        """Read one whole message now; its events are in `ready`. `receive_message` leaves that to `next_event`."""
+    def read(self, data: bytes | str) -> SessionEvent | None:
+        """Read one whole message now. `receive_message` leaves that to `next_event`.
+
+        Returns:
+            The event, if it is a chunk of audio within a turn; otherwise None, and the events are in `ready`.
+        """
+        # In the middle of a turn a chunk of audio says nothing but itself: the path of nearly all messages.
+        stream = self._audio
+        if stream is not None and self._tracker.turns.state is TurnState.GENERATING:
+            phase = self.phase
+            if phase is Phase.READY or phase is Phase.DRAINING:
+                raw = data if type(data) is bytes else _utf8(data)
+                audio = stream.layout.audio(raw)
+                if audio is not None:
+                    self._frames.append((False, "server_content", len(raw), self._deadlines.now))
+                    if self._stall.seconds is not None:
+                        self._progress()
+                    return ev.AudioChunk(
+                        data=audio,
+                        format=stream.format,
+                        generation=self._tracker.turns.generation,
+                        source=stream.source,
+                    )
+        self._read(data)
+        return None
+
+    def _read(self, data: bytes | str) -> None:
         try:
             if not self._client:
                 self._take_client_message(data)
                 return
             decoded = self._codec.decode_server_part(data, strict=self._strict)
-            if type(decoded) is tuple:
-                tracker, phase = self._tracker, self.phase
-                audio = tracker.formats.get(decoded[0])
-                if (
-                    audio is not None
-                    and tracker.turns.state is TurnState.GENERATING
-                    and (phase is Phase.READY or phase is Phase.DRAINING)
-                ):
-                    # In the middle of a turn a chunk of audio says nothing but itself: the path of nearly all messages.
-                    self._frames.append((False, "server_content", len(data), self._deadlines.now))
-                    self.ready.append(
-                        ev.AudioChunk(
-                            data=decoded[1],
-                            format=audio,
-                            generation=tracker.turns.generation,
-                            lazy_message=ev.LazyMessage(build=partial(Codec.audio_message, decoded)),
-                        )
-                    )
-                    if self._stall.seconds is not None:
-                        self._progress()
-                    return
-            message = decoded if type(decoded) is LiveServerMessage else Codec.audio_message(decoded)
+            if type(decoded) is LiveServerMessage:
+                message = decoded
+            else:
+                message = Codec.audio_message(decoded)
+                self._learn(decoded[0], decoded[2], _utf8(data))
             self._server_message(message, size_of(data))
         except RemoteProtocolError as error:
             if not isinstance(error, OutOfOrder):
@@ -521,6 +560,16 @@ class LiveSession(ClientCommands):
                 self._fail(error)
             else:
                 self.ready.append(ev.Undecodable(error=error, data=data))
+
+    def _learn(self, mime_type: str, role: str | None, raw: bytes) -> None:
+        """Note how the peer writes audio, so that the next chunk need not be parsed."""
+        audio_format = self._tracker.audio_format(mime_type)
+        known = self._audio is not None and self._audio.layout.audio(raw) is not None
+        if audio_format is not None and not known and self._lessons < _MAX_LESSONS:
+            self._lessons += 1
+            layout = AudioLayout.of(raw)
+            if layout is not None:
+                self._audio = _AudioStream(layout, audio_format, ev.AudioSource(mime_type, role))
 
     def _server_message(self, message: LiveServerMessage, size: int) -> None:
         self._record(sent=False, kind=kind(message), size=size)

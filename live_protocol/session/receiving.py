@@ -48,7 +48,7 @@ class ServerMessageReader:
         self.resumption: Resumption = Resumption()
         self.now: float | None = None
         self.formats: dict[str, AudioFormat | None] = {}
-        self._lazy_message: ev.LazyMessage[LiveServerMessage] = ev.LazyMessage(LiveServerMessage())
+        self._message: LiveServerMessage = LiveServerMessage()
         self._unexpected = False
 
     def audio_format(self, mime_type: str) -> AudioFormat | None:
@@ -63,7 +63,7 @@ class ServerMessageReader:
 
     def events(self, message: LiveServerMessage, *, unexpected: bool) -> list[ev.SessionEvent]:
         """The events of one message."""
-        self._lazy_message = ev.LazyMessage(message)
+        self._message = message
         self._unexpected = unexpected
         out: list[ev.SessionEvent] = []
         self._lifecycle(out, message)
@@ -88,11 +88,11 @@ class ServerMessageReader:
         return out
 
     def _server(self) -> dict[str, Any]:
-        return {"lazy_message": self._lazy_message, "unexpected": self._unexpected}
+        return {"message": self._message, "unexpected": self._unexpected}
 
     def _output(self, *, odd: bool = False, stale: bool = False) -> dict[str, Any]:
         return {
-            "lazy_message": self._lazy_message,
+            "message": self._message,
             "unexpected": self._unexpected or odd,
             "generation": self.turns.generation,
             "stale": stale,
@@ -231,7 +231,7 @@ def _text(value: Any) -> str:
 
 def client_message_events(message: LiveClientMessage, *, index: int, unexpected: bool) -> Iterator[ev.SessionEvent]:
     """The events of one client message."""
-    shared: dict[str, Any] = {"lazy_message": ev.LazyMessage(message), "index": index, "unexpected": unexpected}
+    shared: dict[str, Any] = {"message": message, "index": index, "unexpected": unexpected}
     if message.setup is not None:
         yield ev.SetupReceived(setup=message.setup, **shared)
     if message.client_content is not None:
@@ -243,4 +243,4 @@ def client_message_events(message: LiveClientMessage, *, index: int, unexpected:
     if message.context_update is not None:
         yield ev.ContextUpdateReceived(update=message.context_update, **shared)
     if message.extra:
-        yield ev.UnknownMessage(fields=message.extra, lazy_message=shared["lazy_message"], unexpected=unexpected)
+        yield ev.UnknownMessage(fields=message.extra, message=message, unexpected=unexpected)
