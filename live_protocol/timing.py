@@ -70,9 +70,11 @@ class Deadlines:
         now: The newest reading, None before the first.
         started: The first reading.
         messages: What waits to be read. Its owner, the link or a session that stands alone, shares it.
+        earliest: The reading at which the first entry is due, or None.
+        earliest_of_link: The same for the entries of the link.
     """
 
-    __slots__ = ("_armed", "_earliest", "_earliest_of_link", "_session_over", "_waiting", "messages", "now", "started")
+    __slots__ = ("_armed", "_session_over", "_waiting", "earliest", "earliest_of_link", "messages", "now", "started")
 
     def __init__(self, messages: Sized = ()) -> None:
         self.now: float | None = None
@@ -80,8 +82,9 @@ class Deadlines:
         self.messages: Sized = messages
         self._armed: dict[Deadline, float] = {}
         self._waiting: dict[Deadline, float] = {}
-        self._earliest: float | None = None  # asked for with every message, so it is kept instead of searched
-        self._earliest_of_link: float | None = None
+        # Asked for with every message, so they are kept instead of searched.
+        self.earliest: float | None = None
+        self.earliest_of_link: float | None = None
         self._session_over = False
 
     def arm(self, which: Deadline, seconds: float | None) -> None:
@@ -135,7 +138,7 @@ class Deadlines:
     def expired(self, *, session: bool) -> Sequence[Deadline]:
         """Disarm the entries of the session, or those of the link, that are due; gives them, earliest first."""
         now = self.now
-        if now is None or self._earliest is None or self._earliest > now or (session and self.messages):
+        if now is None or self.earliest is None or self.earliest > now or (session and self.messages):
             return ()
         due = sorted(
             (at, which) for which, at in self._armed.items() if at <= now and (which in _OF_SESSION) is session
@@ -147,9 +150,9 @@ class Deadlines:
 
     def next(self) -> float | None:
         """The earliest reading at which something is due that is not on hold, or None."""
-        return self._earliest_of_link if self.messages else self._earliest
+        return self.earliest_of_link if self.messages else self.earliest
 
     def _update(self) -> None:
         armed = self._armed
-        self._earliest = min(armed.values(), default=None)
-        self._earliest_of_link = min((at for which, at in armed.items() if which not in _OF_SESSION), default=None)
+        self.earliest = min(armed.values(), default=None)
+        self.earliest_of_link = min((at for which, at in armed.items() if which not in _OF_SESSION), default=None)

@@ -46,9 +46,8 @@ T = TypeVar("T")
 
 _SHORT: Final = 1024  # bytes
 
-_AUDIO_HEAD: Final = b'{"realtimeInput":{"audio":{"mimeType":"'
-_AUDIO_MIDDLE: Final = b'","data":"'
-_AUDIO_TAIL: Final = b'"}}}'
+AUDIO_TAIL: Final = b'"}}}'
+"""What follows the base64 of microphone audio."""
 
 AudioPart = tuple[str, bytes, str | None]
 """MIME type, data and role of a message that consists of one piece of inline data."""
@@ -193,7 +192,7 @@ class Codec:
     @staticmethod
     def encode_audio(mime_type: str, data: bytes | bytearray | memoryview) -> bytes:
         """Encode a ``realtimeInput.audio`` message; ``mime_type`` must need no JSON escapes."""
-        return b"".join((_AUDIO_HEAD, mime_type.encode(), _AUDIO_MIDDLE, wire_base64.encode(data), _AUDIO_TAIL))
+        return b"".join((audio_head(mime_type), wire_base64.encode(data), AUDIO_TAIL))
 
     @staticmethod
     def audio_message(part: AudioPart) -> LiveServerMessage:
@@ -203,6 +202,11 @@ class Codec:
         return LiveServerMessage(
             server_content=LiveServerContent(model_turn=Content(role=role, parts=[Part(inline_data=blob)]))
         )
+
+
+def audio_head(mime_type: str) -> bytes:
+    """What precedes the base64 of microphone audio; ``mime_type`` must need no JSON escapes."""
+    return b'{"realtimeInput":{"audio":{"mimeType":"%s","data":"' % mime_type.encode()
 
 
 def _raw(data: bytes | str) -> bytes:

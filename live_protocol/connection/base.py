@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
@@ -46,6 +46,8 @@ from live_protocol.timing import Deadlines
 from live_protocol.websocket.external_link import MessageLink
 from live_protocol.websocket.link import WebSocketLink
 from live_protocol.websocket.link_core import Wants
+
+_OPEN: Final = ConnectionState.OPEN
 
 L = TypeVar("L", bound=WebSocketLink | MessageLink)
 
@@ -156,7 +158,12 @@ class BaseConnection(ClientCommands, Generic[L]):
         Args:
             now: As for `advance`.
         """
-        self._deadlines.tick(now)
+        deadlines = self._deadlines
+        last = deadlines.now
+        if last is None:
+            deadlines.tick(now)
+        elif now > last:
+            deadlines.now = now
 
     def advance(self, now: float) -> None:
         """Tell the time and fire the deadlines that are due.
@@ -172,6 +179,11 @@ class BaseConnection(ClientCommands, Generic[L]):
         self._link.transport_failed(error)
 
     # --- outputs ------------------------------------------------------------------------------------------------
+
+    @property
+    def pending(self) -> bool:
+        """Whether `next_event` is worth a call; a message that waits may turn out to hold no event."""
+        return bool(self._core.queue or self._session.ready)
 
     def next_event(self) -> Event | None:
         """The next event, or None if there is none yet."""
@@ -200,7 +212,8 @@ class BaseConnection(ClientCommands, Generic[L]):
 
     def next_deadline(self) -> float | None:
         """Reading at which `advance` has something to do, at the latest; None where time alone changes nothing."""
-        return self._deadlines.next()
+        deadlines = self._deadlines
+        return deadlines.earliest_of_link if deadlines.messages else deadlines.earliest
 
     # --- handshake, server role ---------------------------------------------------------------------------------
 
@@ -333,7 +346,7 @@ class BaseConnection(ClientCommands, Generic[L]):
         self._flush()
 
     def _send_pcm(self, audio: bytes | bytearray | memoryview, rate: int) -> None:
-        if self._core.state is not ConnectionState.OPEN:
+        if self._core.state is not _OPEN:
             self._check_open("send_realtime_input")
         self._link.send_text(self._session.encode_pcm(audio, rate))
 

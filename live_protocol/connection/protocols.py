@@ -21,6 +21,9 @@ class Connection(Protocol):
     def wants(self) -> Wants: ...
 
     @property
+    def pending(self) -> bool: ...
+
+    @property
     def state(self) -> ConnectionState: ...
 
     @property

@@ -45,6 +45,11 @@ class ConnectionWrapper(Generic[A]):
         """See `LiveConnection.advance`."""
         self.machine.advance(now)
 
+    @property
+    def pending(self) -> bool:
+        """Whether `next_event` is worth a call; a wrapper with events of its own says so without looking."""
+        return True
+
     def next_event(self) -> Event | None:
         """See `LiveConnection.next_event`."""
         return self.machine.next_event()

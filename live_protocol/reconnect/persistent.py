@@ -274,6 +274,12 @@ class PersistentConnection(ClientCommands):
 
     # --- outputs ------------------------------------------------------------------------------------------------
 
+    @property
+    def pending(self) -> bool:
+        """See `LiveConnection.pending`."""
+        lifecycle = self._lifecycle
+        return bool(lifecycle.events) or not lifecycle.live or self._mark is not None or lifecycle.connection.pending
+
     def next_event(self) -> Event | None:
         """The next event, or None if there is none for now."""
         lifecycle = self._lifecycle

@@ -67,8 +67,15 @@ class ClientCommands(abc.ABC):
             AlreadyClosed: The session has ended.
             In each case nothing was sent and nothing has changed.
         """
-        others = (video, text, activity_start, activity_end, audio_stream_end)
-        if rate is not None and isinstance(audio, (bytes, bytearray, memoryview)) and others.count(None) == 5:
+        if (
+            rate is not None
+            and isinstance(audio, (bytes, bytearray, memoryview))
+            and video is None
+            and text is None
+            and activity_start is None
+            and activity_end is None
+            and audio_stream_end is None
+        ):
             self._send_pcm(audio, rate)
             return
         message = requests.realtime_input(

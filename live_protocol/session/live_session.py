@@ -71,6 +71,10 @@ from live_protocol.session.usage import Usage
 from live_protocol.states import PHASE_TRANSITIONS, Phase, PhaseInput, TurnState
 from live_protocol.timing import Deadline, Deadlines, Timeouts
 
+_READY: Final = Phase.READY
+_DRAINING: Final = Phase.DRAINING
+_GENERATING: Final = TurnState.GENERATING
+
 _FIRST: Final = "setup must be the first message and only the first"
 _SUMMARIES: Final = 12
 _MAX_LESSONS: Final = 64  # layouts learned from a peer that has many; the rest of its audio is parsed
@@ -447,7 +451,7 @@ class LiveSession(ClientCommands):
         Raises:
             InvalidMessage, IllegalInState, MessageTooLarge, AlreadyClosed: As for `send_realtime_input`.
         """
-        if self.phase is not Phase.READY or not self._client:
+        if self.phase is not _READY or not self._client:
             self._check_client("send_realtime_input")
             self._next_phase("send_realtime_input", PhaseInput.CLIENT_MESSAGE)  # which keeps every phase it allows
         payload = self._encoder.encode_audio(audio, rate)
@@ -523,9 +527,9 @@ class LiveSession(ClientCommands):
         """
         # In the middle of a turn a chunk of audio says nothing but itself: the path of nearly all messages.
         stream = self._audio
-        if stream is not None and self._tracker.turns.state is TurnState.GENERATING:
+        if stream is not None and self._tracker.turns.state is _GENERATING:
             phase = self.phase
-            if phase is Phase.READY or phase is Phase.DRAINING:
+            if phase is _READY or phase is _DRAINING:
                 raw = data if type(data) is bytes else _utf8(data)
                 audio = stream.layout.audio(raw)
                 if audio is not None:

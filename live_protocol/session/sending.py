@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
+import pybase64
 
-from live_protocol.codec.codec import Codec
+from live_protocol.codec import wire_base64
+from live_protocol.codec.codec import AUDIO_TAIL, Codec, audio_head
 from live_protocol.errors import InvalidMessage, MessageTooLarge
 from live_protocol.limits import Limits
 from live_protocol.messages import (
@@ -21,7 +23,7 @@ from live_protocol.session import requests
 from live_protocol.session.activity import ActivityWindow
 from live_protocol.session.message_kinds import activity_signal
 from live_protocol.session.tool_calls import ToolCallTracker
-from live_protocol.states import ACTIVITY_TRANSITIONS, ActivityInput, Phase
+from live_protocol.states import ActivityInput, ActivityState, Phase
 
 PHASE_HINTS: Final[Mapping[Phase, str]] = {
     Phase.NEW: "the session has not begun; setup comes first",
@@ -30,6 +32,8 @@ PHASE_HINTS: Final[Mapping[Phase, str]] = {
     Phase.DRAINING: "setup is over",
 }
 """What to do instead of sending what the phase does not allow."""
+
+_OUTSIDE: Final = ActivityState.OUTSIDE
 
 # The members that are looked into before the encoder checks the whole.
 _MEMBERS: Final = (
@@ -68,7 +72,8 @@ class ClientMessageEncoder:
         self._calls = calls
         self._window = ActivityWindow(manual=manual)
         self._form: AudioFormat | None = None  # of raw audio, with what each chunk needs of it
-        self._mime_type = ""
+        self._rate = 0
+        self._head = b""
         self._frame_size = 0
 
     def encode_audio(self, audio: bytes | bytearray | memoryview, rate: int) -> bytes:
@@ -81,25 +86,35 @@ class ClientMessageEncoder:
         """
         window = self._window
         form = window.format
-        if form is None or form.rate != rate or form.channels != 1:
-            form = requests.pcm_format(rate)
-            window.check_format(form)
-        if form is not self._form:
-            self._form, self._mime_type, self._frame_size = form, form.mime_type, form.frame_size
+        if form is None or form is not self._form or rate != self._rate:
+            form = self._change_format(rate)
         size = len(audio) if type(audio) is bytes else requests.sample_bytes(audio)
         if not size or size % self._frame_size:
             requests.check_samples(size, form)
-        state = ACTIVITY_TRANSITIONS.get((window.state, ActivityInput.MEDIA)) or window.check(ActivityInput.MEDIA)
+        if window.state is _OUTSIDE:  # audio changes no state
+            window.check(ActivityInput.MEDIA)
         if self._gate is not None:
             self._gate()
-        payload = self._codec.encode_audio(self._mime_type, audio)
+        encoded = pybase64.b64encode(audio) if type(audio) is bytes else wire_base64.encode(audio)
+        payload = b"".join((self._head, encoded, AUDIO_TAIL))
         if len(payload) > self._limits.max_send:
             raise MessageTooLarge(len(payload), self._limits.max_send)
         if self._admit is not None:
             self._admit(len(payload))
-        window.state = state
         window.format = form
         return payload
+
+    def _change_format(self, rate: int) -> AudioFormat:
+        """See that audio may have this rate; note what each chunk needs to know of it."""
+        window = self._window
+        form = window.format
+        if form is None or form.rate != rate or form.channels != 1:
+            form = requests.pcm_format(rate)
+            window.check_format(form)
+        if form is not self._form:
+            self._form, self._rate = form, rate
+            self._head, self._frame_size = audio_head(form.mime_type), form.frame_size
+        return form
 
     def encode_message(self, message: LiveClientMessage, *, epoch: int | None = None) -> bytes:
         """The text of any message with exactly one member.

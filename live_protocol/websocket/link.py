@@ -244,11 +244,23 @@ class WebSocketLink:
             data = bytes(memoryview(data))
         if not data:
             return
-        if self._framing:
-            self._receive_frames(data)
-        elif self.core.state is _CONNECTING:
-            self._receive_handshake(data)
-            self._update_wants()
+        if not self._framing:
+            if self.core.state is _CONNECTING:
+                self._receive_handshake(data)
+                self._update_wants()
+            return
+        core, keepalive = self.core, self._keepalive
+        keepalive.last_received = core.deadlines.now
+        if keepalive.unanswered:
+            keepalive.answered()
+        try:
+            self._reader.feed(data)
+        except RemoteProtocolError as error:
+            self._fail(error.with_traceback(None))  # which would keep the data alive
+        else:
+            if (core.queued > core.max_bytes or len(core.queue) > core.max_items) and self._framing:
+                core.paused = True
+                self._update_wants()
 
     def receive_eof(self) -> None:
         """The peer will send nothing more. Calling it again changes nothing."""
@@ -279,7 +291,17 @@ class WebSocketLink:
             nothing; after `ConnectionClosed` always that.
         """
         core = self.core
-        item = core.take()
+        queue = core.queue
+        if not queue:
+            return None
+        item: bytes | str | ConnectionEvent | None
+        first = queue[0]
+        if type(first) is bytes and core.observer is None:  # as `take`, without the call: nearly every message
+            item = first
+            del queue[0]
+            core.queued -= len(first)
+        else:
+            item = core.take()
         if core.paused and not core.full:
             core.paused = False
             if core.state is _OPEN:
@@ -352,7 +374,13 @@ class WebSocketLink:
             InvalidMessage: It is not `bytes`. Nothing was sent.
             MessageTooLarge: It exceeds ``Limits.max_send``. Nothing was sent.
         """
-        self._send("send_text", TEXT, data)
+        core = self.core
+        if core.state is not _OPEN or type(data) is not bytes or len(data) > core.limits.max_send:
+            self._check_send("send_text", data)
+        self._send_queue.message(TEXT, data)
+        core.wants = self._wants_writing
+        if core.observer is not None:
+            core.sent(data, text=True)
 
     def send_binary(self, data: bytes) -> None:
         """Queue one binary message.
@@ -363,7 +391,11 @@ class WebSocketLink:
         Raises:
             IllegalInState, ConnectionClosing, AlreadyClosed, InvalidMessage, MessageTooLarge: As for `send_text`.
         """
-        self._send("send_binary", BINARY, data)
+        self._check_send("send_binary", data)
+        self._send_queue.message(BINARY, data)
+        self.core.wants = self._wants_writing
+        if self.core.observer is not None:
+            self.core.sent(data, text=False)
 
     def ping(self, payload: bytes = b"") -> None:
         """Queue a ping (RFC 6455 section 5.5.2); `PongReceived` reports the answer.
@@ -430,7 +462,7 @@ class WebSocketLink:
 
     # --- sending ------------------------------------------------------------------------------------------------
 
-    def _send(self, operation: str, opcode: int, data: bytes) -> None:
+    def _check_send(self, operation: str, data: bytes) -> None:
         core = self.core
         if core.state is not _OPEN:
             raise self._refusal(operation)
@@ -438,10 +470,6 @@ class WebSocketLink:
             raise InvalidMessage("data", "must be bytes")
         if len(data) > core.limits.max_send:
             raise MessageTooLarge(len(data), core.limits.max_send)
-        self._send_queue.message(opcode, data)
-        core.wants = self._wants_writing
-        if core.observer is not None:
-            core.sent(data, text=opcode == TEXT)
 
     def _refusal(self, operation: str) -> LiveProtocolError:
         if self.core.state is _CONNECTING:
@@ -512,7 +540,7 @@ class WebSocketLink:
         self._keepalive.start()
         self.core.queue.append(Connected(headers=outcome.headers, compression=deflate_parameters is not None))
         if outcome.trailing:
-            self._receive_frames(outcome.trailing)
+            self.receive_data(outcome.trailing)
 
     def _open_expired(self, after: float) -> None:
         handshake = self._handshake
@@ -538,20 +566,6 @@ class WebSocketLink:
             on_pong=self._on_pong,
             on_close=self._on_close,
         )
-
-    def _receive_frames(self, data: bytes) -> None:
-        core, keepalive = self.core, self._keepalive
-        keepalive.last_received = core.deadlines.now
-        if keepalive.unanswered:
-            keepalive.answered()
-        try:
-            self._reader.feed(data)
-        except RemoteProtocolError as error:
-            self._fail(error.with_traceback(None))  # which would keep the data alive
-        else:
-            if (core.queued > core.max_bytes or len(core.queue) > core.max_items) and self._framing:
-                core.paused = True
-                self._update_wants()
 
     def _on_ping(self, payload: bytes) -> None:
         if self.core.state is not _OPEN:

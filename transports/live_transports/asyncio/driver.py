@@ -68,10 +68,11 @@ class AsyncioDriver(asyncio.Protocol, LoopDriver):
 
     def data_received(self, data: bytes) -> None:
         machine = self.machine
-        machine.tick(self._loop.time())
+        machine.tick(self._time())
         machine.receive_data(data)
         self._burst = 0
-        self.flush()
+        if machine.wants is not self._applied:  # bytes that arm an earlier deadline change that too
+            self.flush()
         if not self._reading:
             self.event_queue.make_room()
         self._wakeup.resume()

@@ -39,6 +39,10 @@ class AsyncDriver(abc.ABC):
     def flush(self) -> None:
         """The machine has changed: write, read on, close, arm the timer; or see to it that this happens."""
 
+    def must_wait(self) -> bool:
+        """Whether a sender has to call `wait_writable`, after `flush`."""
+        return True
+
     @abc.abstractmethod
     async def wait_writable(self) -> None:
         """Wait until the transport takes more, first come first served.
@@ -114,13 +118,16 @@ class AsyncSession(Generic[M, K], metaclass=NoPublicConstructor):
         if self._receiving:
             raise self._busy()
         driver = self._driver
-        next_event = driver.event_queue.next_event
+        event_queue = driver.event_queue
         self._receiving = True
         try:  # as `_take`, but this runs for every chunk of audio
             if driver.has_checkpoints:
                 await driver.checkpoint()
-            driver.tick()
-            while (event := next_event()) is None:
+            if event_queue.idle():
+                await driver.wait_for_events()
+            else:
+                driver.tick()
+            while (event := event_queue.next_event()) is None:
                 await driver.wait_for_events()
             return event
         except EndOfEvents:
@@ -174,8 +181,10 @@ class AsyncSession(Generic[M, K], metaclass=NoPublicConstructor):
     # --- sending ------------------------------------------------------------------------------------------------
 
     async def _sent(self) -> None:
-        self._driver.flush()
-        await self._driver.wait_writable()
+        driver = self._driver
+        driver.flush()
+        if driver.must_wait():
+            await driver.wait_writable()
 
     async def ping(self, payload: bytes = b"") -> None:
         """Send a ping; `PongReceived` answers it.

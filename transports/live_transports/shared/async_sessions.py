@@ -188,7 +188,8 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, ClientConnection]):
             MessageTooLarge: Over ``Limits.max_send``. Nothing was sent.
             LiveProtocolError: See the class.
         """
-        self._driver.tick()
+        driver = self._driver
+        driver.tick()
         self._machine.send_realtime_input(
             audio=audio,
             rate=rate,
@@ -198,7 +199,9 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, ClientConnection]):
             activity_end=activity_end,
             audio_stream_end=audio_stream_end,
         )
-        await self._sent()
+        driver.flush()  # as `_sent`, but this runs for every chunk of audio
+        if driver.must_wait():
+            await driver.wait_writable()
 
     async def send_tool_response(
         self, function_responses: requests.ResponsesInput, *, epoch: int | None = None

@@ -48,6 +48,10 @@ class EventQueue(Generic[M_co]):
 
     # --- for the consumer ---------------------------------------------------------------------------------------
 
+    def idle(self) -> bool:
+        """Whether `next_event` would find nothing, which saves the look."""
+        return not (self._machine.pending or self._held or self._ended)
+
     def next_event(self) -> Event | None:
         """The next event, or None if there is none yet.
 
@@ -55,12 +59,22 @@ class EventQueue(Generic[M_co]):
             EndOfEvents: The connection ended cleanly and the consumer has had `ConnectionClosed`.
             LiveProtocolError: The same after an unclean end.
         """
-        if self._held:
-            event: Event | None = self._held.popleft()
-        elif self._ended:
+        if self._held or self._ended:
+            return self._next_held()
+        machine = self._machine
+        before = machine.wants
+        event = machine.next_event()
+        if machine.wants is not before:
+            self._changed()
+        if type(event) is ConnectionClosed:
+            self._closed(event)
+            self._ended = True
+        return event
+
+    def _next_held(self) -> Event:
+        if not self._held:
             raise self.error() or EndOfEvents
-        else:
-            event = self._pull()
+        event = self._held.popleft()
         if type(event) is ConnectionClosed:
             self._ended = True
         return event
@@ -141,11 +155,14 @@ class EventQueue(Generic[M_co]):
         if machine.wants is not before:
             self._changed()
         if type(event) is ConnectionClosed:
-            self.info = event.info
-            error = event.info.error
-            if self.cause is not None and isinstance(error, TransportFailed) and error.__cause__ is None:
-                error.__cause__ = self.cause
+            self._closed(event)
         return event
+
+    def _closed(self, event: ConnectionClosed) -> None:
+        self.info = event.info
+        error = event.info.error
+        if self.cause is not None and isinstance(error, TransportFailed) and error.__cause__ is None:
+            error.__cause__ = self.cause
 
 
 def _never_begun(info: CloseInfo) -> LiveProtocolError:

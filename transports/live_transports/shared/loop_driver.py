@@ -5,8 +5,9 @@ from __future__ import annotations
 import abc
 import asyncio
 import math
+import time
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from live_protocol.connection import Connection
@@ -15,6 +16,11 @@ from live_transports.shared.event_queue import EventQueue, send_error
 from live_transports.shared.steps import BURST
 from live_transports.shared.threadsafe_close import close_threadsafe
 from live_transports.shared.wakeup import Wakeup
+
+
+def _clock(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """The loop's clock; asyncio's own loops only wrap this one in a function."""
+    return time.monotonic if type(loop).time is asyncio.BaseEventLoop.time else loop.time
 
 
 class LoopDriver(AsyncDriver):
@@ -38,6 +44,7 @@ class LoopDriver(AsyncDriver):
         self.event_queue: EventQueue[Any] = EventQueue(machine, self.flush)
         self.closed: asyncio.Event = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._time = _clock(self._loop)
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf  # when the timer fires; inf without one, -inf once there will be none
         self._full = False  # senders wait
@@ -51,7 +58,7 @@ class LoopDriver(AsyncDriver):
         return self.closed.is_set()
 
     def tick(self) -> None:
-        self.machine.tick(self._loop.time())
+        self.machine.tick(self._time())
 
     # --- the timer ----------------------------------------------------------------------------------------------
 
@@ -98,12 +105,14 @@ class LoopDriver(AsyncDriver):
             if not sender.done():
                 sender.set_result(None)
 
-    async def wait_writable(self) -> None:
+    def must_wait(self) -> bool:
         self._burst += 1
+        return self._full or self._burst >= BURST
+
+    async def wait_writable(self) -> None:
         if not self._full:
-            if self._burst >= BURST:
-                self._burst = 0
-                await asyncio.sleep(0)
+            self._burst = 0
+            await asyncio.sleep(0)
             return
         sender = self._loop.create_future()
         self._senders.append(sender)

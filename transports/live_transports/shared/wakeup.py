@@ -21,7 +21,7 @@ class Wakeup:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._asyncio_future_blocking = False
-        self._loop = loop
+        self._loop = loop  # a task reads it, to see that it is its own
         self._callback: Callable[[Any], object] | None = None
         self._context: Context | None = None
         self._cancelled: tuple[Any, ...] | None = None
@@ -53,10 +53,6 @@ class Wakeup:
             context.run(callback, self)
 
     # --- for the task -------------------------------------------------------------------------------------------
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """The loop, which has to be the task's."""
-        return self._loop
 
     def add_done_callback(self, callback: Callable[[Any], object], *, context: Context) -> None:
         """The task waits."""
