@@ -7,11 +7,12 @@ Theory of operation. A text takes three steps. orjson parses it, since it is str
 short texts with few brackets skip the walk. Then ``decoding`` reads the tree by tables that it compiles from the
 annotations of each message class; ``encoding`` does the reverse, and ``schema`` serves both.
 
-Two messages make up nearly all the traffic of a call, and each has a fast path. `Codec.encode_audio` joins a message of
-microphone audio from bytes, without a tree. `Codec.decode_server_part` looks for the one shape in which the model's
-audio comes: a turn with one part that has inline data and nothing else. It returns MIME type, data and role, and the
-session makes the event from these alone; `Codec.audio_message` builds the whole message later, if someone asks. The
-shape must match exactly. Anything else takes the slow path, so the fast path cannot lose a field.
+The messages that make up a call have faster ways. `Codec.encode_audio` joins a message of microphone audio from bytes,
+without a tree. `Codec.decode_server_part` looks for the one shape in which the model's audio comes: a turn with one
+part that has inline data and nothing else. It returns MIME type, data and role; the session learns the layout of such a
+text (``audio_layout``), by which it finds the audio of the next one without a parser. Transcripts, ends of turns and
+the like are read by functions that ``generated`` makes from the same annotations. Each of these ways takes only what
+fits it exactly and leaves the rest to the general way, so none of them can lose a field or change an error.
 
 Errors never hold the text of a message. An exception of a parser does, so ours are raised outside its ``except`` block,
 where Python does not chain the two.
@@ -28,6 +29,7 @@ import orjson
 from live_protocol.codec import wire_base64
 from live_protocol.codec.decoding import InexactInteger, decoder
 from live_protocol.codec.encoding import converter
+from live_protocol.codec.generated import message_reader
 from live_protocol.codec.json_text import MAX_DEPTH, too_deep_at
 from live_protocol.codec.schema import Mismatch, at, snake_case
 from live_protocol.errors import InvalidJson, InvalidMessage, SchemaMismatch
@@ -45,6 +47,7 @@ T = TypeVar("T")
 
 
 _SHORT: Final = 1024  # bytes
+_HOT_DEPTH: Final = 8  # levels that generated readers never exceed
 
 AUDIO_TAIL: Final = b'"}}}'
 """What follows the base64 of microphone audio."""
@@ -114,6 +117,11 @@ class Codec:
         return self._message(LiveClientMessage, raw, _parse(raw), strict=strict)
 
     def _message(self, cls: type[T], raw: bytes, value: dict[str, Any], *, strict: bool) -> T:
+        if self.max_depth >= _HOT_DEPTH:
+            try:
+                return cast("T", message_reader(cls)(value))  # type: ignore[arg-type]  # a class is hashable
+            except Mismatch:
+                pass  # not of the hot path, or wrong: the general way tells
         # orjson stops at 1,024 levels, too late for our recursion in a caller's deep stack. A short text seldom has as
         # many brackets as there may be levels, and counting them costs less than a walk.
         suspect = len(raw) > _SHORT or raw.count(b"{") + raw.count(b"[") > self.max_depth

@@ -161,11 +161,23 @@ class _Options(NamedTuple):
     as_mapping: AsMapping | None
 
 
+def leaf_reader(hint: Any) -> Hook | None:
+    """The reader of a value that holds no other, as the service writes it; None for messages, lists and free JSON."""
+    alternatives = plain(hint)
+    kind = alternatives[0]
+    if is_enum(kind):
+        return _enum_reader(kind)
+    if get_origin(kind) is Annotated:
+        return _READ_ANNOTATED.get(get_args(kind)[1])
+    return _READ_PLAIN.get(kind)
+
+
 def _reader(hint: Any, options: _Options) -> Hook:
     alternatives = plain(hint)
     if len(alternatives) == 2 and str in alternatives:  # an open enum, or text as a shorthand for a message
         other = alternatives[0] if alternatives[1] is str else alternatives[1]
-        return _enum_reader(other, options) if is_enum(other) else or_text(_reader(other, options))
+        any_case = options.as_mapping is not None
+        return _enum_reader(other, any_case=any_case) if is_enum(other) else or_text(_reader(other, options))
     hint = alternatives[0]
     if get_origin(hint) is Annotated:
         base, form = get_args(hint)
@@ -182,16 +194,16 @@ def _reader(hint: Any, options: _Options) -> Hook:
     return cast("Hook", options.conv.get_structure_hook(hint))  # a `_message_reader`, which ignores the class
 
 
-def _enum_reader(cls: type[enum.Enum], options: _Options) -> Hook:
+def _enum_reader(cls: type[enum.Enum], *, any_case: bool = False) -> Hook:
     members: dict[str, Any] = {member.value: member for member in cls}
-    any_case = {name.upper(): member for name, member in members.items()} if options.as_mapping else {}
+    in_capitals = {name.upper(): member for name, member in members.items()} if any_case else {}
 
     def read(value: Any) -> Any:
         # Numbers are legal in proto3 JSON, but the service's are not published: keep them like unknown names.
         if type(value) is int and abs(value) < INT64:
             return str(value)
         text = read_str(value)
-        return members.get(text) or any_case.get(text.upper(), text)
+        return members.get(text) or in_capitals.get(text.upper(), text)
 
     return read
 

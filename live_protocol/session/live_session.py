@@ -55,6 +55,7 @@ from live_protocol.session.message_kinds import (
     client_member,
     is_manual,
     kind,
+    lone_transcript,
     seeds_history,
     server_signal,
     set_members,
@@ -576,11 +577,31 @@ class LiveSession(ClientCommands):
                 self._audio = _AudioStream(layout, audio_format, ev.AudioSource(mime_type, role))
 
     def _server_message(self, message: LiveServerMessage, size: int) -> None:
-        self._record(sent=False, kind=kind(message), size=size)
+        members = kind(message)
+        self._record(sent=False, kind=members, size=size)
+        if (
+            members == "server_content"
+            and self._tracker.turns.state is TurnState.GENERATING
+            and self.phase in (Phase.READY, Phase.DRAINING)
+            and (spoken := lone_transcript(message)) is not None
+        ):
+            # In the middle of a turn a piece of transcript moves nothing either.
+            event = ev.OutputTranscript(
+                text=spoken.text or "",
+                finished=bool(spoken.finished),
+                transcription=spoken,
+                generation=self._tracker.turns.generation,
+                message=message,
+            )
+            self._add([event])
+            self._stall.awaiting = False
+            if self._stall.seconds is not None:
+                self._progress()
+            return
         signal = server_signal(message)
         phase = self._received(signal)
         if phase is None and self._strict:
-            raise OutOfOrder(f"{kind(message)} is not possible while the session is {self.phase}")
+            raise OutOfOrder(f"{members} is not possible while the session is {self.phase}")
         if signal is PhaseInput.SETUP_COMPLETE:
             self._deadlines.disarm(Deadline.SETUP)
         self._tracker.now = self._deadlines.now

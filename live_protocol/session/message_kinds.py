@@ -11,7 +11,13 @@ from typing import Any
 import attrs
 
 from live_protocol.errors import InvalidMessage
-from live_protocol.messages import LiveClientMessage, LiveClientRealtimeInput, LiveClientSetup, LiveServerMessage
+from live_protocol.messages import (
+    LiveClientMessage,
+    LiveClientRealtimeInput,
+    LiveClientSetup,
+    LiveServerMessage,
+    Transcription,
+)
 from live_protocol.states import ActivityInput, PhaseInput, TurnInput
 
 
@@ -24,8 +30,12 @@ def _members(cls: type) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...
 def set_members(message: Any) -> list[str]:
     """Names of the members that are not absent, without ``extra``; the class has two at least."""
     names, values_of = _members(message.__class__)
-    values = values_of(message)
-    return [name for name, value in zip(names, values, strict=True) if value is not None and value != ()]
+    # A message compares itself with anything by a method in Python, so only tuples are compared.
+    return [
+        name
+        for name, value in zip(names, values_of(message))  # noqa: B905 - of equal length
+        if value is not None and (type(value) is not tuple or value)
+    ]
 
 
 def kind(message: LiveClientMessage | LiveServerMessage) -> str:
@@ -98,6 +108,14 @@ def has_output(message: LiveServerMessage) -> bool:
             or content.url_context_metadata is not None
         )
     )
+
+
+def lone_transcript(message: LiveServerMessage) -> Transcription | None:
+    """The transcript of the model's speech, if the content of a server message is nothing else."""
+    content = message.server_content
+    if content is None or content.output_transcription is None or content.extra:
+        return None
+    return content.output_transcription if len(set_members(content)) == 1 else None
 
 
 def seeds_history(setup: LiveClientSetup | None) -> bool:
