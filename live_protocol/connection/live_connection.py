@@ -7,9 +7,11 @@ from typing import Self, Unpack, final
 from live_protocol.connection.base import BaseConnection, session_maker
 from live_protocol.connection.options import ConnectionSettings, ConnectOptions, ServeOptions
 from live_protocol.endpoint import Endpoint
+from live_protocol.events import Event
 from live_protocol.messages import Backend
 from live_protocol.session.carried import CarriedState
 from live_protocol.session.requests import ConfigInput
+from live_protocol.states import ConnectionState
 from live_protocol.websocket.handshake import HandshakeRequest
 from live_protocol.websocket.link import WebSocketLink
 
@@ -91,8 +93,41 @@ class LiveConnection(BaseConnection[WebSocketLink]):
         """The peer sends no more bytes; idempotent."""
         self._link.receive_eof()
 
+    def receive_event(self, data: bytes) -> Event | None:
+        """`receive_data` and `next_event` in one, for a driver whose application waits for an event.
+
+        A message that comes alone, as each does in real time, does not pass the queue.
+
+        Returns:
+            What `next_event` would return. There may be more.
+        """
+        payload = self._link.lone_message(data)
+        if payload is None:
+            self.receive_data(data)
+        elif (chunk := self._session.read(payload)) is not None:
+            return chunk
+        return self.next_event()
+
     # --- outputs ------------------------------------------------------------------------------------------------
 
     def data_to_send(self) -> bytes:
         """All bytes that wait to be written, in order, or ``b""``. They count as written."""
         return self._link.data_to_send()
+
+    def pcm_to_send(self, audio: bytes, rate: int) -> bytes:
+        """`send_realtime_input` and `data_to_send` in one, for a driver whose transport has room.
+
+        Args:
+            audio: As for `send_realtime_input`.
+            rate: Likewise, in Hz.
+
+        Returns:
+            All bytes that wait to be written, in order. They count as written.
+
+        Raises:
+            InvalidMessage, IllegalInState, MessageTooLarge, AlreadyClosed: As for `send_realtime_input`; nothing was
+                taken either.
+        """
+        if self._core.state is not ConnectionState.OPEN:
+            self._check_open("send_realtime_input")
+        return self._link.text_to_send(self._session.encode_pcm(audio, rate))

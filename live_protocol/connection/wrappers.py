@@ -104,6 +104,11 @@ class ByteConnectionWrapper(ConnectionWrapper[M]):
         """See `LiveConnection.receive_eof`."""
         self.machine.receive_eof()
 
+    def receive_event(self, data: bytes) -> Event | None:
+        """See `LiveConnection.receive_event`."""
+        self.receive_data(data)
+        return self.next_event()
+
     def transport_failed(self, error: BaseException | str) -> None:
         """See `LiveConnection.transport_failed`."""
         self._final_bytes = b""

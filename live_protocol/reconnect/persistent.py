@@ -262,6 +262,11 @@ class PersistentConnection(ClientCommands):
             self._mark = (self._input.outbox.newest_sent, self._now or 0.0)
         self._lifecycle.connection.receive_data(data)
 
+    def receive_event(self, data: bytes) -> Event | None:
+        """See `LiveConnection.receive_event`."""
+        self.receive_data(data)
+        return self.next_event()
+
     def receive_eof(self) -> None:
         """See `LiveConnection.receive_eof`; it means the transport in hand."""
         self._lifecycle.connection.receive_eof()
@@ -321,6 +326,11 @@ class PersistentConnection(ClientCommands):
         if self._facts is not lifecycle.connection:
             self._update()
         return data
+
+    def pcm_to_send(self, audio: bytes, rate: int) -> bytes:
+        """See `LiveConnection.pcm_to_send`."""
+        self._send_pcm(audio, rate)
+        return self.data_to_send()
 
     def next_deadline(self) -> float | None:
         """Reading at which `advance` has something to do, at the latest; None where time alone changes nothing."""

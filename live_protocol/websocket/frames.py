@@ -249,6 +249,24 @@ class FrameReader:
         if self._decompressor is not None:
             self._decompressor.total = 0
 
+    def lone_message(self, data: bytes) -> bytes | None:
+        """The message that is the whole of ``data``: one unmasked binary frame with a length of two bytes.
+
+        Returns:
+            The message; None for anything else, and then nothing has changed.
+        """
+        size = len(data) - 4
+        if (
+            125 < size <= self._max_message
+            and self._plain
+            and not self._key_size
+            and data[0] == _WHOLE_BINARY
+            and data[1] == 126
+            and data[2] << 8 | data[3] == size
+        ):
+            return data[4:]
+        return None
+
     def feed(self, data: bytes) -> None:
         """Take what the peer sent.
 

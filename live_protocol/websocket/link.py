@@ -262,6 +262,23 @@ class WebSocketLink:
                 core.paused = True
                 self._update_wants()
 
+    def lone_message(self, data: bytes) -> bytes | None:
+        """Take bytes that are one whole binary message and nothing else, while nothing waits to be pulled.
+
+        Returns:
+            The message, which `next_event` would have given; None for anything else, and then nothing has changed.
+        """
+        core = self.core
+        if not self._framing or core.queue or core.observer is not None:
+            return None
+        message = self._reader.lone_message(data)
+        if message is not None:
+            keepalive = self._keepalive
+            keepalive.last_received = core.deadlines.now
+            if keepalive.unanswered:
+                keepalive.answered()
+        return message
+
     def receive_eof(self) -> None:
         """The peer will send nothing more. Calling it again changes nothing."""
         if self.core.state is not _CLOSED:
@@ -323,6 +340,21 @@ class WebSocketLink:
                 core.deadlines.clear()
             core.wants = self._wants_idle
         return data
+
+    def text_to_send(self, data: bytes) -> bytes:
+        """`send_text` and `data_to_send` in one: a message that leaves at once does not pass the queue.
+
+        Args:
+            data: As for `send_text`, which has checked the state and says what may be wrong.
+
+        Returns:
+            As `data_to_send`.
+        """
+        core = self.core
+        if core.state is _OPEN and not core.wants.write and core.observer is None and len(data) <= core.limits.max_send:
+            return self._send_queue.encode(TEXT, data)
+        self.send_text(data)
+        return self.data_to_send()
 
     # --- commands -----------------------------------------------------------------------------------------------
 

@@ -61,13 +61,15 @@ class SendQueue:
 
     def message(self, opcode: int, payload: bytes) -> None:
         """Queue a data message in one frame."""
-        rsv1 = False
-        if self.compressor is not None and (compressed := self.compressor.compress(payload)) is not None:
-            payload = compressed
-            rsv1 = True
-        data = frame(opcode, payload, self._mask() if self._client else None, rsv1=rsv1)
+        data = self.encode(opcode, payload)
         self._frames.append(data)
         self._size += len(data)
+
+    def encode(self, opcode: int, payload: bytes) -> bytes:
+        """The one frame of a data message, compressed and masked as agreed; the next message has to follow it."""
+        if self.compressor is not None and (compressed := self.compressor.compress(payload)) is not None:
+            return frame(opcode, compressed, self._mask() if self._client else None, rsv1=True)
+        return frame(opcode, payload, self._mask() if self._client else None)
 
     def control(self, opcode: int, payload: bytes) -> None:
         """Queue a control frame; its payload is 125 bytes at most."""

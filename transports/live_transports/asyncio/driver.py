@@ -23,15 +23,17 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias, cast, final
 
-from live_protocol.connection import ByteConnection
+from live_protocol.connection import ByteConnection, LiveConnection
 from live_protocol.errors import LiveProtocolError
+from live_protocol.events import ConnectionClosed, Event
+from live_protocol.reconnect import PersistentConnection
 from live_protocol.states import ConnectionState
 from live_protocol.websocket import Wants
 from live_transports.asyncio.last_words import unread
 from live_transports.shared.dialing import DialPlan
 from live_transports.shared.loop_driver import LoopDriver
 from live_transports.shared.reconnecting import Redialer
-from live_transports.shared.steps import HIGH_WATER, LOW_WATER
+from live_transports.shared.steps import BURST, HIGH_WATER, LOW_WATER
 
 OpenTransport: TypeAlias = Callable[[DialPlan], Awaitable[tuple[asyncio.Transport, bytes]]]
 """Opens a transport; returns it with the bytes that have arrived on it."""
@@ -69,13 +71,22 @@ class AsyncioDriver(asyncio.Protocol, LoopDriver):
     def data_received(self, data: bytes) -> None:
         machine = self.machine
         machine.tick(self._time())
-        machine.receive_data(data)
         self._burst = 0
-        if machine.wants is not self._applied:  # bytes that arm an earlier deadline change that too
-            self.flush()
+        wakeup = self._wakeup
+        if wakeup.can_resume():
+            event = machine.receive_event(data)
+            if machine.wants is not self._applied or event is None:
+                self.flush()
+            if type(event) is ConnectionClosed:
+                self.event_queue.ended(event)
+            if event is not None:
+                wakeup.resume(event)
+            return
+        machine.receive_data(data)
+        self.flush()
         if not self._reading:
             self.event_queue.make_room()
-        self._wakeup.resume()
+        wakeup.wake()
 
     def eof_received(self) -> None:
         self.tick()
@@ -139,6 +150,19 @@ class AsyncioDriver(asyncio.Protocol, LoopDriver):
         if sock is not None and transport.get_extra_info("ssl_object") and hasattr(select, "POLLRDHUP"):
             self._hung_up = select.poll()
             self._hung_up.register(sock.fileno(), select.POLLRDHUP)
+
+    def send_pcm(self, audio: bytes, rate: int) -> bool:
+        transport = self._transport
+        if self._full or transport is None or self._closing or transport.is_closing():
+            return super().send_pcm(audio, rate)
+        machine = cast("LiveConnection | PersistentConnection", self.machine)
+        machine.tick(self._time())
+        transport.write(machine.pcm_to_send(audio, rate))
+        due = machine.next_deadline()
+        if due is not None and due < self._due:
+            self._arm(due)
+        self._burst += 1
+        return self._full or self._burst >= BURST
 
     def flush(self) -> None:
         machine = self.machine
@@ -231,7 +255,12 @@ class RedialingDriver(AsyncioDriver):
     def _finished(self) -> bool:
         return self.closed.is_set() and self.machine.state is ConnectionState.CLOSED
 
-    def wait_for_events(self) -> Awaitable[None]:
+    def wait_for_event(self) -> Awaitable[Event | None]:
+        if self.machine.state is ConnectionState.CONNECTING:
+            return self._dial_or_wait()
+        return super().wait_for_event()
+
+    def wait_for_events(self) -> Awaitable[object]:
         # No coroutine of its own: it would be one frame more for every event.
         if self.machine.state is ConnectionState.CONNECTING:
             return self._dial_or_wait()

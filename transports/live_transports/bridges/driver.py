@@ -95,7 +95,7 @@ class BridgeDriver(LoopDriver):
         self.flush()
         if not self.machine.wants.read:
             self.event_queue.make_room()
-        self._wakeup.resume()
+        self._wake()
 
     def _ended(self, end: WebSocketEnd) -> None:
         """The WebSocket has ended: report it to the machine, and wake every task."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Self, TypeVar, final
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast, final
 
 from live_protocol.close_info import CloseInfo
 from live_protocol.connection import Connection
@@ -30,6 +30,7 @@ class AsyncDriver(abc.ABC):
     """Whether every operation of the runtime is a checkpoint."""
 
     event_queue: EventQueue[Any]
+    machine: Any
 
     @abc.abstractmethod
     def tick(self) -> None:
@@ -52,8 +53,23 @@ class AsyncDriver(abc.ABC):
         """
 
     @abc.abstractmethod
-    def wait_for_events(self) -> Awaitable[None]:
+    def wait_for_events(self) -> Awaitable[object]:
         """Wait until there may be events. One task at a time calls it; cancelling it loses nothing."""
+
+    def wait_for_event(self) -> Awaitable[Event | None]:
+        """The same for a task that takes an event from the driver's hand; None if it has to look for one."""
+        return cast("Awaitable[None]", self.wait_for_events())
+
+    def send_pcm(self, audio: bytes, rate: int) -> bool:
+        """Send raw audio; gives `must_wait`.
+
+        Raises:
+            LiveProtocolError: As for the command of the machine.
+        """
+        self.tick()
+        self.machine.send_realtime_input(audio=audio, rate=rate)
+        self.flush()
+        return self.must_wait()
 
     async def checkpoint(self) -> None:  # noqa: B027 - not every runtime has them
         """A checkpoint before events are pulled; called only if `has_checkpoints`."""
@@ -123,12 +139,13 @@ class AsyncSession(Generic[M, K], metaclass=NoPublicConstructor):
         try:  # as `_take`, but this runs for every chunk of audio
             if driver.has_checkpoints:
                 await driver.checkpoint()
+            event: Event | None = None
             if event_queue.idle():
-                await driver.wait_for_events()
+                event = await driver.wait_for_event()
             else:
                 driver.tick()
-            while (event := event_queue.next_event()) is None:
-                await driver.wait_for_events()
+            while event is None and (event := event_queue.next_event()) is None:
+                event = await driver.wait_for_event()
             return event
         except EndOfEvents:
             raise StopAsyncIteration from None

@@ -189,6 +189,18 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, ClientConnection]):
             LiveProtocolError: See the class.
         """
         driver = self._driver
+        if (
+            type(audio) is bytes
+            and rate is not None
+            and video is None
+            and text is None
+            and activity_start is None
+            and activity_end is None
+            and audio_stream_end is None
+        ):
+            if driver.send_pcm(audio, rate):
+                await driver.wait_writable()
+            return
         driver.tick()
         self._machine.send_realtime_input(
             audio=audio,
@@ -199,9 +211,7 @@ class AsyncClientSession(AsyncSession[LiveServerMessage, ClientConnection]):
             activity_end=activity_end,
             audio_stream_end=audio_stream_end,
         )
-        driver.flush()  # as `_sent`, but this runs for every chunk of audio
-        if driver.must_wait():
-            await driver.wait_writable()
+        await self._sent()
 
     async def send_tool_response(
         self, function_responses: requests.ResponsesInput, *, epoch: int | None = None

@@ -67,8 +67,7 @@ class EventQueue(Generic[M_co]):
         if machine.wants is not before:
             self._changed()
         if type(event) is ConnectionClosed:
-            self._closed(event)
-            self._ended = True
+            self.ended(event)
         return event
 
     def _next_held(self) -> Event:
@@ -96,6 +95,11 @@ class EventQueue(Generic[M_co]):
             # Only an event made from a message has `last`; the last event of a bundle stands for the whole message.
             if getattr(event, "last", False) and type(event) is not SetupComplete:
                 return cast("M_co", cast("Any", event).message)
+
+    def ended(self, event: ConnectionClosed) -> None:
+        """The consumer is given the last event by another way than `next_event`."""
+        self._closed(event)
+        self._ended = True
 
     # --- for the adapter ----------------------------------------------------------------------------------------
 

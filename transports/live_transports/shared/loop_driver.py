@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from live_protocol.connection import Connection
+from live_protocol.events import Event
 from live_transports.shared.async_session import AsyncDriver
 from live_transports.shared.event_queue import EventQueue, send_error
 from live_transports.shared.steps import BURST
@@ -91,10 +92,17 @@ class LoopDriver(AsyncDriver):
         """Wake the task that waits for events."""
         self._wakeup.wake()
 
-    def wait_for_events(self) -> Awaitable[None]:
+    def wait_for_events(self) -> Awaitable[object]:
         due = self.machine.next_deadline()  # pulling events may have armed one
         if due is not None and due < self._due:
             self._arm(due)
+        return self._wakeup
+
+    def wait_for_event(self) -> Awaitable[Event | None]:
+        due = self.machine.next_deadline()
+        if due is not None and due < self._due:
+            self._arm(due)
+        self._wakeup.takes_event = True
         return self._wakeup
 
     def _wake_senders(self) -> None:
