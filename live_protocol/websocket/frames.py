@@ -57,7 +57,7 @@ _MEDIUM: Final = struct.Struct("!BBH").pack
 _LONG: Final = struct.Struct("!BBQ").pack
 
 # Measured on CPython 3.11: one integer is fastest up to here, slices that stay in the cache above.
-_MASK_SLICE: Final = 8192
+MASK_SLICE: Final = 8192
 _DIGIT: Final = 30  # bits of a digit of CPython's integers
 _LOW: Final = (1 << _DIGIT) - 1
 
@@ -71,7 +71,7 @@ _SMALL_PIECE: Final = 256  # bytes; an object of CPython takes 33 more
 
 
 @functools.lru_cache(maxsize=32)
-def _unit_mask(words: int) -> tuple[int, tuple[int, int, int, int]]:
+def unit_mask(words: int) -> tuple[int, tuple[int, int, int, int]]:
     """The mask of key 1 over this many words of four bytes, and those of the keys with only the two highest bits."""
     unit = int.from_bytes(b"\1\0\0\0" * words, "little")
     high = unit << _DIGIT
@@ -81,12 +81,12 @@ def _unit_mask(words: int) -> tuple[int, tuple[int, int, int, int]]:
 def apply_mask(payload: bytes | memoryview, key: bytes) -> bytes:
     """Mask or unmask (RFC 6455 section 5.3), by arithmetic on big integers: 0.5 GB/s without an extension module."""
     size = len(payload)
-    if size > _MASK_SLICE:
+    if size > MASK_SLICE:
         return b"".join(_masked_slices(payload, key))
     # The mask is a product: reading it from repeated bytes takes as long as reading the payload. A factor of a single
     # digit halves that again, so the two bits beyond it come from a table (11.1 -> 9.2 us for 4 kB in all).
     words = (size + 3) >> 2
-    unit, high = _unit_mask(words)
+    unit, high = unit_mask(words)
     number = int.from_bytes(key, "little")
     mask = unit * (number & _LOW) ^ high[number >> _DIGIT]
     masked = (int.from_bytes(payload, "little") ^ mask).to_bytes(words << 2, "little")
@@ -95,12 +95,12 @@ def apply_mask(payload: bytes | memoryview, key: bytes) -> bytes:
 
 def _masked_slices(payload: bytes | memoryview, key: bytes) -> list[bytes]:
     size = len(payload)
-    mask = int.from_bytes(key * (_MASK_SLICE // 4), "little")
-    whole = size - size % _MASK_SLICE
+    mask = int.from_bytes(key * (MASK_SLICE // 4), "little")
+    whole = size - size % MASK_SLICE
     view = memoryview(payload)
     slices = [
-        (int.from_bytes(view[at : at + _MASK_SLICE], "little") ^ mask).to_bytes(_MASK_SLICE, "little")
-        for at in range(0, whole, _MASK_SLICE)
+        (int.from_bytes(view[at : at + MASK_SLICE], "little") ^ mask).to_bytes(MASK_SLICE, "little")
+        for at in range(0, whole, MASK_SLICE)
     ]
     slices.append(apply_mask(view[whole:], key))
     return slices
@@ -129,7 +129,7 @@ def frame(opcode: int, payload: bytes, mask: bytes | None, *, rsv1: bool = False
         head = _LONG(first, bit | 127, size)
     if mask is None:
         return head + payload
-    if size > _MASK_SLICE:
+    if size > MASK_SLICE:
         return b"".join([head, mask, *_masked_slices(payload, mask)])
     return head + mask + apply_mask(payload, mask)
 
