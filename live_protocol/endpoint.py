@@ -74,7 +74,7 @@ def _with(headers: _Fields, name: str, value: str, *, path: str) -> _Fields:
 
 
 def _with_user_agent(headers: _Fields) -> _Fields:
-    if any(name == "user-agent" for name, _ in headers):
+    if "user-agent" in dict(headers):
         return headers
     return (*headers, ("user-agent", f"live-protocol/{__version__}"))
 
@@ -321,7 +321,7 @@ class Endpoint:
         """
         if not model:
             raise InvalidMessage("setup.model", "is required")
-        if any(part in model for part in ("..", "?", "&")):
+        if ".." in model or "?" in model or "&" in model:
             raise InvalidMessage("setup.model", "must not contain '..', '?' or '&'")
         if not model.isprintable() or " " in model:
             why = "must not contain spaces or control characters; a name read from a file often ends in a newline"

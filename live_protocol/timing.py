@@ -74,14 +74,13 @@ class Deadlines:
         earliest_of_link: The same for the entries of the link.
     """
 
-    __slots__ = ("_armed", "_session_over", "_waiting", "earliest", "earliest_of_link", "messages", "now", "started")
+    __slots__ = ("_armed", "_session_over", "earliest", "earliest_of_link", "messages", "now", "started")
 
     def __init__(self, messages: Sized = ()) -> None:
         self.now: float | None = None
         self.started: float | None = None
         self.messages: Sized = messages
-        self._armed: dict[Deadline, float] = {}
-        self._waiting: dict[Deadline, float] = {}
+        self._armed: dict[Deadline, float] = {}  # readings; before the first one seconds
         # Asked for with every message, so they are kept instead of searched.
         self.earliest: float | None = None
         self.earliest_of_link: float | None = None
@@ -91,18 +90,14 @@ class Deadlines:
         """(Re)start a deadline ``seconds`` from the last reading; None disarms it."""
         if seconds is None:
             self.disarm(which)
-        elif self._session_over and which in _OF_SESSION:
-            pass
-        elif self.now is None:
-            self._waiting[which] = seconds
-        else:
-            self._armed[which] = self.now + seconds
-            self._update()
+        elif not (self._session_over and which in _OF_SESSION):
+            self._armed[which] = seconds + (self.now or 0.0)
+            if self.now is not None:
+                self._update()
 
     def disarm(self, which: Deadline) -> None:
         """Forget a deadline; one that is not armed is no error."""
-        self._waiting.pop(which, None)
-        if self._armed.pop(which, None) is not None:
+        if self._armed.pop(which, None) is not None and self.now is not None:
             self._update()
 
     def end_session(self) -> None:
@@ -115,12 +110,11 @@ class Deadlines:
         """Forget all of them, because the connection closes; only the link's can be armed again."""
         self._session_over = True
         self._armed.clear()
-        self._waiting.clear()
         self._update()
 
     def is_armed(self, which: Deadline) -> bool:
         """Whether it will fire some day."""
-        return which in self._armed or which in self._waiting
+        return which in self._armed
 
     def tick(self, now: float) -> None:
         """Move the clock and fire nothing.
@@ -129,8 +123,8 @@ class Deadlines:
         """
         if self.now is None:
             self.now = self.started = now
-            self._armed = {which: now + seconds for which, seconds in self._waiting.items()}
-            self._waiting.clear()
+            for which in self._armed:
+                self._armed[which] += now
             self._update()
         elif now > self.now:
             self.now = now
@@ -153,6 +147,10 @@ class Deadlines:
         return self.earliest_of_link if self.messages else self.earliest
 
     def _update(self) -> None:
-        armed = self._armed
-        self.earliest = min(armed.values(), default=None)
-        self.earliest_of_link = min((at for which, at in armed.items() if which not in _OF_SESSION), default=None)
+        earliest = earliest_of_link = None
+        for which, at in self._armed.items():
+            if earliest is None or at < earliest:
+                earliest = at
+            if which not in _OF_SESSION and (earliest_of_link is None or at < earliest_of_link):
+                earliest_of_link = at
+        self.earliest, self.earliest_of_link = earliest, earliest_of_link

@@ -23,21 +23,20 @@ Before the upgrade is accepted, a server's session has no dialect; accepting it 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Generic, TypeVar, cast
 
 import attrs
 
 from live_protocol.close_info import CloseInfo
 from live_protocol.connection.options import ConnectionSettings
-from live_protocol.endpoint import Endpoint, match_target
+from live_protocol.endpoint import match_target
 from live_protocol.errors import AlreadyClosed, ConnectionClosing, IllegalInState
 from live_protocol.events import ConnectionClosed, ConnectionFailed, Event, UpgradeRequested
-from live_protocol.messages import Backend, FunctionCall, LiveClientMessage, LiveServerMessage
+from live_protocol.messages import Backend, FunctionCall, LiveClientMessage, LiveClientSetup, LiveServerMessage
 from live_protocol.session.carried import CarriedState
 from live_protocol.session.commands import ClientCommands
 from live_protocol.session.live_session import LiveSession
-from live_protocol.session.requests import ConfigInput, build_setup
 from live_protocol.session.resumption import Resumption
 from live_protocol.session.tool_calls import ToolCallTracker
 from live_protocol.session.usage import Usage
@@ -45,7 +44,7 @@ from live_protocol.states import ConnectionState, Phase, TurnState
 from live_protocol.timing import Deadlines
 from live_protocol.websocket.external_link import MessageLink
 from live_protocol.websocket.link import WebSocketLink
-from live_protocol.websocket.link_core import Wants
+from live_protocol.websocket.link_core import LinkCore, Wants
 
 _OPEN: Final = ConnectionState.OPEN
 
@@ -57,98 +56,51 @@ def forward(path: str, meaning: str) -> Any:
     return property(operator.attrgetter(path), doc=meaning)
 
 
-def session_maker(
+def client_session(
     settings: ConnectionSettings,
-    endpoint: Endpoint | None = None,
-    config: ConfigInput | None = None,
+    setup: LiveClientSetup,
+    backend: Backend,
+    deadlines: Deadlines,
     carry: CarriedState | None = None,
-) -> Callable[[Backend, Deadlines], LiveSession]:
-    """What makes the session of a connection, once its dialect is known: a client's for an endpoint, else a server's.
+) -> LiveSession:
+    """The session of a client's connection, with its deadlines in the table given.
 
     Raises:
         InvalidMessage: The service would refuse the setup.
+        MessageTooLarge: The setup is over ``Limits.max_send``.
     """
-    setup = None if endpoint is None else build_setup(endpoint, config, settings.model)
-
-    def make_session(backend: Backend, deadlines: Deadlines) -> LiveSession:
-        if setup is None:
-            return LiveSession.server(
-                codec=settings.codec_for(backend),
-                limits=settings.limits,
-                timeouts=settings.timeouts,
-                strict=settings.strict,
-                deadlines=deadlines,
-            )
-        return LiveSession.client(
-            setup,
-            codec=settings.codec_for(backend),
-            limits=settings.limits,
-            timeouts=settings.timeouts,
-            strict=settings.strict,
-            profile=settings.profile,
-            deadlines=deadlines,
-            carry=carry,
-        )
-
-    return make_session
-
-
-class BaseConnection(ClientCommands, Generic[L]):
-    """The surface that `LiveConnection` and `MessageConnection` have in common.
-
-    Every command raises `IllegalInState` while the handshake is under way, `ConnectionClosing` once closing has begun
-    and `AlreadyClosed` after the end, besides what the same command of `LiveSession` raises; on raise nothing was
-    sent and nothing has changed.
-    """
-
-    __slots__ = (
-        "_client",
-        "_close_info",
-        "_core",
-        "_deadlines",
-        "_link",
-        "_make_session",
-        "_session",
-        "_target",
-        "_unbegun",
+    return LiveSession.client(
+        setup,
+        codec=settings.codec_for(backend),
+        limits=settings.limits,
+        timeouts=settings.timeouts,
+        strict=settings.strict,
+        profile=settings.profile,
+        deadlines=deadlines,
+        carry=carry,
     )
 
-    def __init__(
-        self,
-        link: L,
-        make_session: Callable[[Backend, Deadlines], LiveSession],
-        backend: Backend,
-        *,
-        client: bool,
-    ) -> None:
-        """Use ``client`` or ``server`` instead.
 
-        Args:
-            link: The WebSocket; its table of deadlines serves the whole connection.
-            make_session: Makes the session that speaks a dialect and has its deadlines in the table given.
-            backend: The dialect; a server's is settled by the request.
-            client: The role.
-        """
-        self._link = link
-        self._core = link.core
-        self._deadlines = link.core.deadlines
-        self._make_session = make_session
-        session_deadlines = self._deadlines
-        if not client:
-            # It only has facts to give and waits for nothing. Accepting the upgrade makes the session that counts.
-            session_deadlines = Deadlines()
-            session_deadlines.end_session()
-        self._session = make_session(backend, session_deadlines)
-        self._client = client
-        self._unbegun = client  # and setup is still to be sent
-        self._target = ""
-        self._close_info: CloseInfo | None = None
+def server_session(settings: ConnectionSettings, backend: Backend, deadlines: Deadlines) -> LiveSession:
+    """The session of a server's connection, with its deadlines in the table given."""
+    return LiveSession.server(
+        codec=settings.codec_for(backend),
+        limits=settings.limits,
+        timeouts=settings.timeouts,
+        strict=settings.strict,
+        deadlines=deadlines,
+    )
 
-    def __repr__(self) -> str:
-        role = "client" if self._client else "server"
-        return f"<{type(self).__name__} {role} {self.state} {self.phase} turn={self.turn}>"
 
-    # --- inputs -------------------------------------------------------------------------------------------------
+class JoinedHalves(ClientCommands, Generic[L]):
+    """The two halves of a connection, for whatever carries things between them."""
+
+    __slots__ = ("_core", "_deadlines", "_link", "_session")
+
+    _core: LinkCore
+    _deadlines: Deadlines
+    _link: L
+    _session: LiveSession
 
     def tick(self, now: float) -> None:
         """Tell the time and fire nothing: before commands, pulls of events and bytes that arrived.
@@ -164,6 +116,59 @@ class BaseConnection(ClientCommands, Generic[L]):
             deadlines.tick(now)
         elif now > last:
             deadlines.now = now
+
+    def _report(self, info: CloseInfo) -> CloseInfo:
+        """The end that the link reports, completed with what only the session knows; the session ends too."""
+        session, deadlines = self._session, self._deadlines
+        session.end()
+        return attrs.evolve(
+            info,
+            phase=session.last_phase,
+            age=None if deadlines.now is None or deadlines.started is None else deadlines.now - deadlines.started,
+            last_frames=session.last_frames,
+            pending_tool_calls=tuple(call.id or call.name or "" for call in session.pending_tool_calls),
+        )
+
+
+class BaseConnection(JoinedHalves[L]):
+    """The surface that `LiveConnection` and `MessageConnection` have in common.
+
+    Every command raises `IllegalInState` while the handshake is under way, `ConnectionClosing` once closing has begun
+    and `AlreadyClosed` after the end, besides what the same command of `LiveSession` raises; on raise nothing was
+    sent and nothing has changed.
+    """
+
+    __slots__ = ("_client", "_close_info", "_settings", "_target", "_unbegun")
+
+    def __init__(self, link: L, session: LiveSession | ConnectionSettings) -> None:
+        """Use ``client`` or ``server`` instead.
+
+        Args:
+            link: The WebSocket; its table of deadlines serves the whole connection.
+            session: A client's session; in the server role what the session is made from, once the request has named
+                the dialect.
+        """
+        self._link = link
+        self._core = link.core
+        self._deadlines = link.core.deadlines
+        self._settings: ConnectionSettings | None = None
+        if isinstance(session, ConnectionSettings):
+            self._settings = session
+            # It only has facts to give and waits for nothing. Accepting the upgrade makes the session that counts.
+            none_due = Deadlines()
+            none_due.end_session()
+            session = server_session(session, Backend.GEMINI, none_due)
+        self._session = session
+        self._client = self._settings is None
+        self._unbegun = self._client  # and setup is still to be sent
+        self._target = ""
+        self._close_info: CloseInfo | None = None
+
+    def __repr__(self) -> str:
+        role = "client" if self._client else "server"
+        return f"<{type(self).__name__} {role} {self.state} {self.phase} turn={self.turn}>"
+
+    # --- inputs -------------------------------------------------------------------------------------------------
 
     def advance(self, now: float) -> None:
         """Tell the time and fire the deadlines that are due.
@@ -190,7 +195,7 @@ class BaseConnection(ClientCommands, Generic[L]):
         session, link = self._session, self._link
         while True:
             if session.ready:
-                event = session.ready.popleft()
+                event = session.ready.pop()
                 if type(event) is not ConnectionFailed:
                     return event
                 link.fail(event.error)
@@ -232,7 +237,7 @@ class BaseConnection(ClientCommands, Generic[L]):
         if backend is None:
             route = match_target(self._target)
             backend = route.backend if route else Backend.GEMINI
-        self._session = self._make_session(backend, self._deadlines)
+        self._session = server_session(cast("ConnectionSettings", self._settings), backend, self._deadlines)
 
     def reject(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None:
         """Refuse the upgrade with an HTTP response.
@@ -358,13 +363,5 @@ class BaseConnection(ClientCommands, Generic[L]):
         outgoing.clear()
 
     def _closed(self, event: ConnectionClosed) -> ConnectionClosed:
-        session, deadlines = self._session, self._deadlines
-        session.end()
-        self._close_info = attrs.evolve(
-            event.info,
-            phase=session.last_phase,
-            age=None if deadlines.now is None or deadlines.started is None else deadlines.now - deadlines.started,
-            last_frames=session.last_frames,
-            pending_tool_calls=tuple(call.id or call.name or "" for call in session.pending_tool_calls),
-        )
+        self._close_info = self._report(event.info)
         return ConnectionClosed(info=self._close_info)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Self, Unpack, final
 
-from live_protocol.connection.base import BaseConnection, session_maker
+from live_protocol.connection.base import BaseConnection, client_session
 from live_protocol.connection.options import ConnectionSettings, ConnectOptions, ServeOptions
 from live_protocol.endpoint import Endpoint
 from live_protocol.events import Event
-from live_protocol.messages import Backend
 from live_protocol.session.carried import CarriedState
-from live_protocol.session.requests import ConfigInput
+from live_protocol.session.requests import ConfigInput, build_setup
 from live_protocol.states import ConnectionState
 from live_protocol.websocket.handshake import HandshakeRequest
 from live_protocol.websocket.link import WebSocketLink
@@ -54,7 +53,7 @@ class LiveConnection(BaseConnection[WebSocketLink]):
             MessageTooLarge: The setup is over ``Limits.max_send``. Nothing was made.
         """
         settings = ConnectionSettings.read(ConnectOptions, options)
-        make_session = session_maker(settings, endpoint, config, carry)
+        setup = build_setup(endpoint, config, settings.model)
         link = WebSocketLink.client(
             HandshakeRequest(host=endpoint.host_header, target=endpoint.target, headers=endpoint.headers),
             limits=settings.limits,
@@ -63,7 +62,7 @@ class LiveConnection(BaseConnection[WebSocketLink]):
             entropy=settings.entropy,
             observer=settings.observer,
         )
-        return cls(link, make_session, endpoint.backend, client=True)
+        return cls(link, client_session(settings, setup, endpoint.backend, link.core.deadlines, carry))
 
     @classmethod
     def server(cls, **options: Unpack[ServeOptions]) -> Self:
@@ -79,7 +78,7 @@ class LiveConnection(BaseConnection[WebSocketLink]):
             compression=settings.compression,
             observer=settings.observer,
         )
-        return cls(link, session_maker(settings), Backend.GEMINI, client=False)
+        return cls(link, settings)
 
     # --- inputs -------------------------------------------------------------------------------------------------
 
@@ -101,10 +100,10 @@ class LiveConnection(BaseConnection[WebSocketLink]):
         Returns:
             What `next_event` would return. There may be more.
         """
-        payload = self._link.lone_message(data)
-        if payload is None:
+        session = self._session
+        if session.ready or (payload := self._link.lone_message(data)) is None:
             self.receive_data(data)
-        elif (chunk := self._session.read(payload)) is not None:
+        elif (chunk := session.read(payload)) is not None:
             return chunk
         return self.next_event()
 

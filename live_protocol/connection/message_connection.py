@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Self, Unpack, final
 
-from live_protocol.connection.base import BaseConnection, session_maker
+from live_protocol.connection.base import BaseConnection, client_session
 from live_protocol.connection.options import ConnectionOptions, ConnectionSettings, SessionOptions
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import LiveProtocolError
-from live_protocol.messages import Backend
-from live_protocol.session.requests import ConfigInput
+from live_protocol.session.requests import ConfigInput, build_setup
 from live_protocol.websocket.external_link import (
     MessageLink,
     WebSocketAction,
@@ -51,8 +50,9 @@ class MessageConnection(BaseConnection[MessageLink]):
             MessageTooLarge: The setup is over ``Limits.max_send``. Nothing was made.
         """
         settings = ConnectionSettings.read(SessionOptions, options)
-        make_session = session_maker(settings, endpoint, config)
-        return cls(_link(settings, client=True), make_session, endpoint.backend, client=True)
+        setup = build_setup(endpoint, config, settings.model)
+        link = _link(settings, client=True)
+        return cls(link, client_session(settings, setup, endpoint.backend, link.core.deadlines))
 
     @classmethod
     def server(cls, **options: Unpack[ConnectionOptions]) -> Self:
@@ -62,7 +62,7 @@ class MessageConnection(BaseConnection[MessageLink]):
             **options: See `ConnectionOptions`.
         """
         settings = ConnectionSettings.read(ConnectionOptions, options, strict=True)
-        return cls(_link(settings, client=False), session_maker(settings), Backend.GEMINI, client=False)
+        return cls(_link(settings, client=False), settings)
 
     # --- inputs -------------------------------------------------------------------------------------------------
 

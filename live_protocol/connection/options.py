@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Self, TypedDict, final
+from typing import Any, Final, Self, TypedDict, final
 
 import attrs
 
 from live_protocol.codec.codec import Codec
 from live_protocol.limits import Limits
 from live_protocol.messages import Backend
+from live_protocol.messages.fields import fast_define
 from live_protocol.session.profiles import ModelProfile
 from live_protocol.timing import Timeouts
 from live_protocol.websocket.link_core import Observer
@@ -70,16 +72,26 @@ class ConnectOptions(SessionOptions, ServeOptions, total=False):
     entropy: Callable[[int], bytes]
 
 
+_LIMITS: Final = Limits()
+_TIMEOUTS: Final = Timeouts()
+
+
+@functools.lru_cache(maxsize=16)
+def _codec(backend: Backend, max_depth: int) -> Codec:
+    """A codec, which connections share, as it is stateless."""
+    return Codec(backend, max_depth=max_depth)
+
+
 def _limits(value: Limits | None) -> Limits:
-    return value or Limits()
+    return value or _LIMITS
 
 
 def _timeouts(value: Timeouts | None) -> Timeouts:
-    return value or Timeouts()
+    return value or _TIMEOUTS
 
 
 @final
-@attrs.frozen(kw_only=True)
+@fast_define(kw_only=True)
 class ConnectionSettings:
     """The options above with their defaults; see there for each."""
 
@@ -112,4 +124,4 @@ class ConnectionSettings:
 
     def codec_for(self, backend: Backend) -> Codec:
         """The codec that was given, or that of a backend."""
-        return self.codec or Codec(backend, max_depth=self.limits.max_json_depth)
+        return self.codec or _codec(backend, self.limits.max_json_depth)

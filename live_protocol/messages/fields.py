@@ -6,9 +6,9 @@ The codec alone reads these declarations, once for each class, and compiles them
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -29,9 +29,36 @@ __all__ = [
     "JsonValue",
     "OpenEnum",
     "Timestamp",
+    "constructor",
     "fast_define",
     "wire",
 ]
+
+
+T = TypeVar("T")
+
+
+def constructor(cls: type[T], *names: str) -> Callable[..., T]:
+    """A function that makes an instance from the values of these fields, by position, and the defaults of the others.
+
+    It is generated, as the class's own constructor is, but takes no keywords, for which a call builds a dict: 0.20 us
+    instead of 0.54 for an event with audio.
+
+    Args:
+        cls: A class that is declared with ``fast_define``, without validators and converters.
+        names: Names of attributes, among them all that have no default.
+    """
+    scope: dict[str, Any] = {"cls": cls, "new": object.__new__}
+    lines = [f"def make({', '.join(names)}):", "    made = new(cls)"]
+    for field in attrs.fields(cls):  # type: ignore[arg-type]
+        if field.name in names:
+            lines.append(f"    made.{field.name} = {field.name}")
+        else:
+            scope[f"default_{field.name}"] = field.default
+            lines.append(f"    made.{field.name} = default_{field.name}")
+    lines.append("    return made")
+    exec(compile("\n".join(lines), f"<constructor of {cls.__name__}>", "exec"), scope)  # noqa: S102 - of our own fields
+    return cast("Callable[..., T]", scope["make"])
 
 
 class Backend(enum.StrEnum):

@@ -37,9 +37,22 @@ class ClientInput:
     Attributes:
         calls: As given.
         outbox: The messages.
-        offline: Whether there is no connection to send on.
+        encoder: Checks and encodes the messages; the sessions of all connections share it.
+        offline: Whether there is no connection to send on; it begins so.
         context: The context updates in force, merged; None without any.
     """
+
+    __slots__ = (
+        "_at_close",
+        "_losses",
+        "_manual",
+        "_policy",
+        "calls",
+        "context",
+        "encoder",
+        "offline",
+        "outbox",
+    )
 
     def __init__(
         self,
@@ -58,11 +71,9 @@ class ClientInput:
         self.context: LiveClientContextUpdate | None = None
         self._manual = manual
         self._policy = policy
-        self._encoder = ClientMessageEncoder(codec, limits, calls, manual=manual, admit=self._admit, gate=gate)
-        self._losses: dict[LossReason, MessageCounts] = {}
+        self.encoder: ClientMessageEncoder = ClientMessageEncoder(codec, limits, calls, manual=manual, gate=gate)
+        self._losses: dict[LossReason, MessageCounts] | None = None
         self._at_close: MessageCounts | None = None
-        self._operation = ""
-        self._media = False
 
     # --- commands -----------------------------------------------------------------------------------------------
 
@@ -72,11 +83,10 @@ class ClientInput:
         Raises:
             NotConnected: There is no connection, and the policy keeps no more messages.
         """
+        admit = self._admission("send_realtime_input", media=True) if self.offline else None
+        payload = self.encoder.encode_audio(audio, rate, admit=admit)
         if self.offline:
-            self._begin_offline("send_realtime_input", media=True)
-        payload = self._encoder.encode_audio(audio, rate)
-        if self.offline:
-            return self._add_offline("realtime_input.audio", payload, now)
+            return self._add_offline("realtime_input.audio", payload, now, media=True)
         return self.outbox.add("realtime_input.audio", payload, now, media=True, waits=False)
 
     def add_message(self, operation: str, message: LiveClientMessage, now: float, *, epoch: int | None) -> OutboxEntry:
@@ -92,9 +102,8 @@ class ClientInput:
         if isinstance(message.realtime_input, LiveClientRealtimeInput):
             kind = ".".join((kind, *set_members(message.realtime_input)))
         media = kind in _MEDIA
-        if self.offline:
-            self._begin_offline(operation, media=media)
-        payload = self._encoder.encode_message(message, epoch=epoch)
+        admit = self._admission(operation, media=media) if self.offline else None
+        payload = self.encoder.encode_message(message, epoch=epoch, admit=admit)
         awaiting: bool | None = None
         calls: Sequence[str] = ()
         if message.client_content is not None:
@@ -104,26 +113,39 @@ class ClientInput:
         if message.context_update is not None:
             self._merge_context(message.context_update)
         if self.offline:
-            return self._add_offline(kind, payload, now, awaiting=awaiting, calls=calls)
+            return self._add_offline(kind, payload, now, media=media, awaiting=awaiting, calls=calls)
         return self.outbox.add(kind, payload, now, awaiting=awaiting, calls=calls, media=media, waits=False)
 
-    def _begin_offline(self, operation: str, *, media: bool) -> None:
+    def _admission(self, operation: str, *, media: bool) -> Callable[[int], None] | None:
+        """What has to admit a message by its size while there is no connection, if anything has.
+
+        Raises:
+            NotConnected: The policy keeps none.
+        """
+        outbox, most = self.outbox, self._policy.offline_bytes
         if self._policy.offline is OfflinePolicy.RAISE:
             raise NotConnected(operation, "ReconnectPolicy.offline says that no input is kept")
-        self._operation = operation
-        self._media = media and not self.outbox.transparent
+        if self._policy.offline is OfflinePolicy.DROP_OLDEST or (media and not outbox.transparent):
+            return None
 
-    def _admit(self, size: int) -> None:
-        if self.offline and self._policy.offline is OfflinePolicy.BUFFER and not self._media:
-            outbox, most = self.outbox, self._policy.offline_bytes
+        def admit(size: int) -> None:
             if outbox.waiting_size - outbox.media_size + size > most:
-                raise NotConnected(self._operation, f"the {most} bytes of ReconnectPolicy.offline_bytes are used up")
+                raise NotConnected(operation, f"the {most} bytes of ReconnectPolicy.offline_bytes are used up")
+
+        return admit
 
     def _add_offline(
-        self, kind: str, payload: bytes, now: float, *, awaiting: bool | None = None, calls: Sequence[str] = ()
+        self,
+        kind: str,
+        payload: bytes,
+        now: float,
+        *,
+        media: bool,
+        awaiting: bool | None = None,
+        calls: Sequence[str] = (),
     ) -> OutboxEntry:
         outbox, most = self.outbox, self._policy.offline_bytes
-        entry = outbox.add(kind, payload, now, media=self._media, awaiting=awaiting, calls=calls, waits=True)
+        entry = outbox.add(kind, payload, now, media=media, awaiting=awaiting, calls=calls, waits=True)
         outbox.drop_expired(now - self._policy.media_max_age, self._loss(LossReason.STALE))
         full = self._loss(LossReason.OFFLINE_BUFFER_FULL)
         outbox.drop_oldest(most, full, media=True)
@@ -245,8 +267,10 @@ class ClientInput:
 
     def losses(self) -> list[InputLost]:
         """The losses since the last call, except those that `connection_lost` gave."""
-        losses, self._losses = self._losses, {}
+        losses, self._losses = self._losses or {}, None
         return [counts.report(reason) for reason, counts in losses.items() if counts.count]
 
     def _loss(self, reason: LossReason) -> MessageCounts:
+        if self._losses is None:
+            self._losses = {}
         return self._losses.setdefault(reason, MessageCounts())

@@ -48,7 +48,6 @@ from live_protocol.reconnect.snapshot import Snapshot
 from live_protocol.session.carried import CarriedState
 from live_protocol.session.resumption import Resumption
 from live_protocol.session.tool_calls import TrackedToolCall, key_of
-from live_protocol.session.usage import Usage
 from live_protocol.states import ConnectionState, TurnState
 from live_protocol.websocket import endings
 
@@ -100,9 +99,10 @@ def with_resumption(setup: LiveClientSetup, policy: ReconnectPolicy) -> LiveClie
 
 def with_handle(setup: LiveClientSetup, handle: str | None) -> LiveClientSetup:
     """The setup with another handle; unchanged if resumption is off."""
-    if setup.session_resumption is None:
+    resumption = setup.session_resumption
+    if resumption is None or resumption.handle == handle:
         return setup
-    return attrs.evolve(setup, session_resumption=attrs.evolve(setup.session_resumption, handle=handle))
+    return attrs.evolve(setup, session_resumption=attrs.evolve(resumption, handle=handle))
 
 
 class Lifecycle:
@@ -134,6 +134,31 @@ class Lifecycle:
         events: Events that come before those of the connection.
     """
 
+    __slots__ = (
+        "_codec",
+        "_decision",
+        "_draining",
+        "_endpoint",
+        "_held",
+        "_input",
+        "_options",
+        "_orphans",
+        "_request",
+        "_ripe",
+        "_source",
+        "closing",
+        "connection",
+        "dialed",
+        "ended",
+        "epoch",
+        "events",
+        "live",
+        "muted",
+        "reconnector",
+        "setup",
+        "started",
+    )
+
     def __init__(
         self,
         source: EndpointSource,
@@ -162,22 +187,23 @@ class Lifecycle:
         # The dialect and the model are settled; the profile is a matter of the commands, which are checked elsewhere.
         self._options: ConnectOptions = {**options, "codec": codec, "model": None, "profile": None}
         self._input = client_input
-        self._held: list[Event] = []
-        self._orphans: list[TrackedToolCall] = []
+        self._held: tuple[Event, ...] = ()
+        self._orphans: tuple[TrackedToolCall, ...] = ()
         self._draining = False
         self._request: DialRequest | None = None
         handle = reconnector.handle
         self._decision = DialAgain(
             at=float("-inf"), delay=0.0, handle=handle, attempt=0, reason=ReconnectReason.DROPPED
         )
-        generation, usage = 0, Usage()
+        self._ripe = True  # the time of the decision has come
+        carry = CarriedState(calls=client_input.calls)
+        if handle is not None:
+            carry = attrs.evolve(carry, resumption=Resumption(handle=handle))
         if snapshot is not None:
-            self.epoch, generation, usage = snapshot.epoch, snapshot.generation, snapshot.usage
+            self.epoch = snapshot.epoch
+            carry = attrs.evolve(carry, generation=snapshot.generation, usage=snapshot.usage)
             if snapshot.unconfirmed.count:
                 self.events.append(snapshot.unconfirmed.report(ev.LossReason.UNCONFIRMED, certain=False))
-        carry = CarriedState(
-            calls=client_input.calls, generation=generation, usage=usage, resumption=Resumption(handle=handle)
-        )
         self.connection: LiveConnection = self._make_connection(endpoint, carry)  # refuses what cannot be sent
 
     # --- dialing ------------------------------------------------------------------------------------------------
@@ -189,7 +215,7 @@ class Lifecycle:
 
     def due(self, now: float) -> DialRequest | None:
         """What to dial now. Asks the caller's function for the endpoint; if that raises, the dial has failed."""
-        if self.live or self.ended or self.writing or now < self._decision.at:
+        if self.live or self.ended or self.writing or not self._ripe:
             return None
         if self._request is None:
             try:
@@ -253,15 +279,21 @@ class Lifecycle:
                 system_instruction=context.system_instruction or setup.system_instruction,
                 tools=setup.tools if context.tools is None else context.tools.tools,
             )
+        carry = attrs.evolve(carry, encoder=self._input.encoder)
         return LiveConnection.client(endpoint, setup, carry=carry, **self._options)
 
-    def next_deadline(self, now: float) -> float | None:
+    def advance(self, now: float) -> None:
+        """Let the time come for the next dial, or for leaving the connection."""
+        self._ripe = now >= self._decision.at
+        self.leave_if_due(now)
+
+    def next_deadline(self) -> float | None:
         """When time alone has something to do."""
         if self.live or self.ended or self.writing:
             at = self.connection.next_deadline()
             leave = self.reconnector.next_deadline() if self.live else None
             return at if leave is None else leave if at is None else min(at, leave)
-        return self._decision.at if now < self._decision.at else None
+        return None if self._ripe else self._decision.at
 
     # --- events of the connection -------------------------------------------------------------------------------
 
@@ -278,7 +310,7 @@ class Lifecycle:
             Whether the application gets the event.
         """
         if isinstance(event, ev.ConnectionFailed | ev.UpgradeRejected):
-            self._held.append(event)
+            self._held += (event,)
             return False
         if isinstance(event, ev.ConnectionClosed):
             self._closed(event.info, now)
@@ -306,7 +338,7 @@ class Lifecycle:
         self.started = True
         self._input.connection_ready(now, resumed=resumed)
         if not resumed and not first:
-            self._orphans.extend(calls.orphan())
+            self._orphans += calls.orphan()
         entries: Sequence[OutboxEntry] = ()
         if self.connection.state is ConnectionState.OPEN:
             entries = self._input.flush()
@@ -324,7 +356,7 @@ class Lifecycle:
                     orphaned_calls=_names(self._orphans),
                 )
             )
-        self._orphans.clear()
+        self._orphans = ()
         self.events.extend(self._input.losses())
         for entry in entries:
             self.send(entry)
@@ -335,7 +367,7 @@ class Lifecycle:
             if isinstance(decision, GiveUp) or not self._draining:
                 self._lost(info, decision)
                 return
-            self._held.clear()
+            self._held = ()
             info = endings.closed_locally()  # another connection would follow, in another process
         self.muted = self._input.outbox.queued
         self._input.connection_lost(closing=True)
@@ -356,10 +388,10 @@ class Lifecycle:
             hint = f"Gave up: {decision.why}. {info.hint}".rstrip() if decision.why else info.hint
             self._finish(attrs.evolve(info, hint=hint))
             return
-        self._held.clear()
-        self._decision = decision
+        self._held = ()
+        self._decision, self._ripe = decision, not decision.delay
         if self.reconnector.policy.late_tool_results is LateToolResults.REFUSE:
-            self._orphans.extend(calls.orphan())
+            self._orphans += calls.orphan()
         self._forget_recent_calls()
         self.events.append(
             ev.Reconnecting(
@@ -376,7 +408,7 @@ class Lifecycle:
     def _forget_recent_calls(self) -> None:
         """In transparent mode a session resumes from before the calls that came after its handle."""
         if self._input.outbox.transparent:
-            self._orphans.extend(self._input.calls.orphan(recent=True))
+            self._orphans += self._input.calls.orphan(recent=True)
 
     def _finish(self, info: CloseInfo) -> None:
         """There will be no other connection."""
@@ -386,7 +418,7 @@ class Lifecycle:
         self.events.extend(self._held)
         if info.error is not None and not any(type(event) is ev.ConnectionFailed for event in self._held):
             self.events.append(ev.ConnectionFailed(error=info.error))
-        self._held.clear()
+        self._held = ()
         self.events.append(ev.ConnectionClosed(info=info))
 
     # --- leaving ------------------------------------------------------------------------------------------------

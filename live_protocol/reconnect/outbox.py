@@ -17,15 +17,17 @@ ends. Beyond ``max_sent`` bytes the oldest are only counted, in the *ledger*: th
 
 Otherwise the server never says what it has. The message is only counted in the ledger, with the time at which it
 left. A handle that comes later includes it, as far as can be known (`confirm`). If the connection ends before, it is
-unconfirmed. In a voice session this is the path of nearly every message, fifty times a second, so a row of the ledger
-is a few numbers in arrays, and nothing is copied: an entry refers to the payload until it leaves.
+unconfirmed. In a voice session this is the path of nearly every message, fifty times a second. So audio is no entry
+while it is queued but the three values that would make one (`Audio`), nothing is copied, and what stays of it in the
+ledger are two numbers in arrays, 10 bytes.
 """
 
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 import attrs
 
@@ -33,6 +35,11 @@ from live_protocol.events import InputLost, LossReason
 
 _MAX_ROWS: Final = 96
 _SUMMED_ROWS: Final = 32
+_MAX_SIZE: Final = 65535
+_AUDIO: Final = "realtime_input.audio"
+
+Audio: TypeAlias = tuple[int, bytes, float]
+"""Audio on the present connection, outside transparent mode: its number, its JSON, and when it was accepted."""
 
 
 @final
@@ -82,7 +89,7 @@ class MessageCounts:
         self, kinds: Mapping[str, int] | None = None, ranges: Iterable[Sequence[int]] = (), size: int = 0
     ) -> None:
         self._kinds: dict[str, int] = dict(kinds or {})
-        self._ranges: list[tuple[int, int]] = [(first, last) for first, last in ranges]
+        self._ranges: tuple[tuple[int, int], ...] = tuple((first, last) for first, last in ranges)
         self.count: int = sum(self._kinds.values())
         self.size: int = size
 
@@ -94,7 +101,7 @@ class MessageCounts:
     @property
     def ranges(self) -> tuple[tuple[int, int], ...]:
         """The numbers of the messages, as ranges of first and last, in order."""
-        return tuple(self._ranges)
+        return self._ranges
 
     def add(self, entry: OutboxEntry) -> None:
         """Count one more message."""
@@ -102,10 +109,22 @@ class MessageCounts:
 
     def add_one(self, kind: str, number: int, size: int) -> None:
         """Count one more message, of which only this is known."""
-        self.count += 1
+        self.add_range(kind, number, number, size)
+
+    def add_range(self, kind: str, first: int, last: int, size: int) -> None:
+        """Count messages of one kind whose numbers follow each other.
+
+        Args:
+            kind: The kind.
+            first: Number of the first message.
+            last: Number of the last message.
+            size: Bytes of their JSON, all together.
+        """
+        count = last + 1 - first
+        self.count += count
         self.size += size
-        self._kinds[kind] = self._kinds.get(kind, 0) + 1
-        self._insert(number, number)
+        self._kinds[kind] = self._kinds.get(kind, 0) + count
+        self._insert(first, last)
 
     def merge(self, other: MessageCounts) -> None:
         """Count everything that ``other`` has counted."""
@@ -117,7 +136,7 @@ class MessageCounts:
             self._insert(first, last)
 
     def _insert(self, first: int, last: int) -> None:
-        ranges = self._ranges
+        ranges = list(self._ranges)
         at = len(ranges)
         while at and ranges[at - 1][0] > last:
             at -= 1
@@ -127,6 +146,7 @@ class MessageCounts:
         if at < len(ranges) and ranges[at][0] == last + 1:
             last = ranges.pop(at)[1]
         ranges.insert(at, (first, last))
+        self._ranges = tuple(ranges)
 
     def copy(self) -> MessageCounts:
         """A copy."""
@@ -147,56 +167,106 @@ class MessageCounts:
 class _Ledger:
     """Messages that left and of which only the counts are kept, oldest first: one row for each time something left.
 
+    A row has a time and a size. What the rows are is said once for a whole run of them: messages of one kind whose
+    numbers follow each other. Several messages that left together, or a big one, are a run of one row.
+
     Beyond `_MAX_ROWS` the oldest become one sum, which counts as having left with the newest of them.
     """
+
+    __slots__ = ("_before", "_runs", "_sum", "_sum_at", "_sum_last", "last", "sizes", "times", "what")
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
-        self._lasts = array("q")  # number or index of the newest message of the row
-        self._times = array("d")  # when it left
-        self._sizes = array("I")
-        self._what: list[str | MessageCounts] = []  # the kind, if the row is one message and ``last`` is its number
-        self._sum = MessageCounts()
+        self.times = array("d")  # when the row left
+        self.sizes = array("H")  # 0 for several messages, or a big one
+        # The newest run: its kind, or the counts of its one row; and the number or index of its newest message.
+        self.what: str | MessageCounts = ""
+        self.last = 0
+        self._runs: tuple[tuple[int, str | MessageCounts, int], ...] = ()  # those before: also how many rows
+        self._before = 0  # rows of those
+        self._sum: MessageCounts | None = None
         self._sum_last, self._sum_at = 0, float("-inf")
 
     def add(self, what: str | MessageCounts, size: int, last: int, at: float) -> None:
-        self._what.append(what)
-        self._sizes.append(size)
-        self._lasts.append(last)
-        self._times.append(at)
-        if len(self._what) > _MAX_ROWS:
-            self._sum_last, self._sum_at = self._lasts[_SUMMED_ROWS - 1], self._times[_SUMMED_ROWS - 1]
-            self._count(_SUMMED_ROWS, self._sum)
-            self._drop(_SUMMED_ROWS)
+        if size > _MAX_SIZE and isinstance(what, str):
+            counts = MessageCounts()
+            counts.add_one(what, last, size)
+            what, size = counts, 0
+        times = self.times
+        if what != self.what or last != self.last + 1:
+            if len(times) > self._before:
+                self._runs += ((len(times) - self._before, self.what, self.last),)
+                self._before = len(times)
+            self.what = what
+        self.last = last
+        self.sizes.append(size)
+        times.append(at)
+        if len(times) > _MAX_ROWS:
+            self._sum_up()
+
+    def _sum_up(self) -> None:
+        if self._sum is None:
+            self._sum = MessageCounts()
+        self._sum_last, self._sum_at = self._count(_SUMMED_ROWS, self._sum), self.times[_SUMMED_ROWS - 1]
+        self._drop(_SUMMED_ROWS)
 
     def take(self, last: int, at: float, into: MessageCounts) -> None:
         """Move the rows up to ``last`` that left at ``at`` or before."""
         if self._sum_last > last or self._sum_at > at:
             return
-        into.merge(self._sum)
-        self._sum = MessageCounts()
+        if self._sum is not None:
+            into.merge(self._sum)
+            self._sum = None
         rows = 0
-        while rows < len(self._what) and self._lasts[rows] <= last and self._times[rows] <= at:
-            rows += 1
+        for count, what, newest in self._all_runs():
+            if newest <= last:
+                rows += count
+                continue
+            if isinstance(what, str):
+                rows += max(0, count - (newest - last))
+            break
+        rows = min(rows, bisect_right(self.times, at))
         self._count(rows, into)
         self._drop(rows)
 
     def total(self, into: MessageCounts) -> None:
         """Count everything, and keep it."""
-        into.merge(self._sum)
-        self._count(len(self._what), into)
+        if self._sum is not None:
+            into.merge(self._sum)
+        self._count(len(self.times), into)
 
-    def _count(self, rows: int, into: MessageCounts) -> None:
-        for what, last, size in zip(self._what[:rows], self._lasts, self._sizes, strict=False):
+    def _all_runs(self) -> tuple[tuple[int, str | MessageCounts, int], ...]:
+        return (*self._runs, (len(self.times) - self._before, self.what, self.last))
+
+    def _count(self, rows: int, into: MessageCounts) -> int:
+        """Count the oldest rows; gives the number of the newest message among them, 0 without any."""
+        counted = number = 0
+        for count, what, newest in self._all_runs():
+            some = min(count, rows - counted)
+            if some == 0:
+                break
+            number = newest - (count - some)
             if isinstance(what, str):
-                into.add_one(what, last, size)
+                into.add_range(what, newest + 1 - count, number, sum(self.sizes[counted : counted + some]))
             else:
                 into.merge(what)
+            counted += some
+        return number
 
     def _drop(self, rows: int) -> None:
-        del self._what[:rows], self._sizes[:rows], self._lasts[:rows], self._times[:rows]
+        """Forget the oldest rows."""
+        del self.sizes[:rows], self.times[:rows]
+        self._before = max(0, self._before - rows)
+        while self._runs and rows:
+            count, what, newest = self._runs[0]
+            rest = ((count - rows, what, newest),) if count > rows else ()
+            self._runs = rest + self._runs[1:]
+            rows -= min(rows, count)
+
+
+_NONE: Final[dict[int, OutboxEntry]] = {}  # of all outboxes where nothing waits; nothing is entered here
 
 
 class Outbox:
@@ -214,7 +284,26 @@ class Outbox:
         waiting_size: Bytes of the messages that wait; without those that returned from a connection.
         media_size: The part of them that is audio or video.
         window_open: Whether an activity window is open, as far as messages have left.
+        unsent: Messages on the present connection that have not left; audio that is added here needs its number.
     """
+
+    __slots__ = (
+        "_ledger",
+        "_max_sent",
+        "_media",
+        "_returned",
+        "_sent",
+        "_sent_size",
+        "_waiting",
+        "accepted",
+        "kept",
+        "media_size",
+        "newest_sent",
+        "transparent",
+        "unsent",
+        "waiting_size",
+        "window_open",
+    )
 
     def __init__(self, *, transparent: bool, max_sent: int) -> None:
         self.transparent: bool = transparent
@@ -225,10 +314,10 @@ class Outbox:
         self.media_size: int = 0
         self.window_open: bool = False
         self._max_sent = max_sent
-        self._returned: list[OutboxEntry] = []
-        self._waiting: dict[int, OutboxEntry] = {}
-        self._media: dict[int, OutboxEntry] = {}  # those of them that are media
-        self._queued: list[OutboxEntry] = []
+        self._returned: tuple[OutboxEntry, ...] = ()
+        self._waiting: dict[int, OutboxEntry] = _NONE
+        self._media: dict[int, OutboxEntry] = _NONE  # those of them that are media
+        self.unsent: list[OutboxEntry | Audio] = []
         self._sent: list[OutboxEntry] = []
         self._sent_size = 0
         self._ledger = _Ledger()
@@ -264,8 +353,10 @@ class Outbox:
             number=self.accepted, kind=kind, payload=payload, at=at, media=media, awaiting=awaiting, calls=calls
         )
         if not waits:
-            self._queued.append(entry)
+            self.unsent.append(entry)
             return entry
+        if not self._waiting:
+            self._waiting, self._media = {}, {}
         self._waiting[entry.number] = entry
         self.waiting_size += entry.size
         if media:
@@ -334,31 +425,50 @@ class Outbox:
             return
         for entry in filter(drop, self._returned):
             into.add(entry)
-        self._returned = [entry for entry in self._returned if not drop(entry)]
+        self._returned = tuple(entry for entry in self._returned if not drop(entry))
 
     # --- out ----------------------------------------------------------------------------------------------------
 
     def flush(self) -> Sequence[OutboxEntry]:
         """Queue everything that waits; gives it in order, so that the caller sends it and sets each index."""
         entries = (*self._returned, *self._waiting.values())
-        self._returned.clear()
-        self._waiting.clear()
-        self._media.clear()
+        self._returned = ()
+        self._waiting = self._media = _NONE
         self.waiting_size = self.media_size = 0
-        self._queued.extend(entries)
+        self.unsent.extend(entries)
         return entries
 
     @property
     def queued(self) -> bool:
         """Whether the present connection has a message that has not left."""
-        return bool(self._queued)
+        return bool(self.unsent)
+
+    def left(self, at: float) -> None:
+        """The bytes of everything that is queued leave now."""
+        unsent = self.unsent
+        if len(unsent) == 1 and type(audio := unsent[0]) is tuple:
+            number, payload, _ = audio
+            unsent.clear()
+            self.newest_sent = number
+            ledger = self._ledger
+            times = ledger.times
+            size = len(payload)
+            follows = ledger.what is _AUDIO and ledger.last + 1 == number
+            if follows and size <= _MAX_SIZE and len(times) < _MAX_ROWS:
+                ledger.last = number  # as `add`, without the call: nearly every message
+                ledger.sizes.append(size)
+                times.append(at)
+            else:
+                ledger.add(_AUDIO, size, number, at)
+        else:
+            self.take(at)
 
     def take(self, at: float) -> Sequence[OutboxEntry]:
-        """The bytes of everything that is queued leave now; gives the messages."""
-        entries = tuple(self._queued)
+        """As `left`; gives the messages."""
+        entries = tuple(map(_entry, self.unsent))
         if not entries:
             return ()
-        self._queued.clear()
+        self.unsent.clear()
         newest = entries[-1]
         self.newest_sent = newest.number
         for entry in entries:
@@ -372,7 +482,7 @@ class Outbox:
             if self._sent_size > self._max_sent:
                 self._evict(at)
         elif len(entries) == 1:
-            self._ledger.add(newest.kind, len(newest.payload), newest.number, at)
+            self._ledger.add(newest.kind, newest.size, newest.number, at)
         else:
             self._ledger.add(_counts(entries), 0, newest.number, at)
         return entries
@@ -413,9 +523,9 @@ class Outbox:
         self._ledger.clear()
         for entry in self._sent:
             entry.again = True
-        self.restore((*self._sent, *self._queued))
+        self.restore((*self._sent, *map(_entry, self.unsent)))
         self._sent.clear()
-        self._queued.clear()
+        self.unsent.clear()
         self._sent_size = 0
         return lost
 
@@ -428,7 +538,7 @@ class Outbox:
 
     def pending(self) -> tuple[OutboxEntry, ...]:
         """The messages that would go out on another connection if the present one ended now, in order."""
-        return (*self._returned, *self._sent, *self._queued, *self._waiting.values())
+        return (*self._returned, *self._sent, *map(_entry, self.unsent), *self._waiting.values())
 
     def unconfirmed(self) -> MessageCounts:
         """The messages that would be lost if the present connection ended now."""
@@ -438,9 +548,17 @@ class Outbox:
 
     def restore(self, entries: Iterable[OutboxEntry]) -> None:
         """Add messages of an earlier connection, behind those that returned before."""
-        for entry in entries:
+        returned = tuple(entries)
+        for entry in returned:
             entry.index = 0
-            self._returned.append(entry)
+        self._returned += returned
+
+
+def _entry(item: OutboxEntry | Audio) -> OutboxEntry:
+    if isinstance(item, OutboxEntry):
+        return item
+    number, payload, at = item
+    return OutboxEntry(number=number, kind=_AUDIO, payload=payload, at=at, media=True)
 
 
 def _counts(entries: Iterable[OutboxEntry]) -> MessageCounts:

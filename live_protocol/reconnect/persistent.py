@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Final, Self, Unpack, final
 
@@ -11,8 +10,7 @@ import attrs
 from live_protocol import events as ev
 from live_protocol.close_info import CloseInfo
 from live_protocol.codec.codec import Codec
-from live_protocol.connection.base import forward
-from live_protocol.connection.live_connection import LiveConnection
+from live_protocol.connection.base import JoinedHalves, forward
 from live_protocol.connection.options import ConnectionSettings, ConnectOptions
 from live_protocol.endpoint import Endpoint
 from live_protocol.errors import InvalidMessage, NotConnected
@@ -31,25 +29,28 @@ from live_protocol.reconnect.policy import ReconnectPolicy
 from live_protocol.reconnect.reconnector import Reconnector, system_random
 from live_protocol.reconnect.snapshot import Snapshot, setup_digest
 from live_protocol.session import requests
-from live_protocol.session.commands import ClientCommands
+from live_protocol.session.live_session import LiveSession
 from live_protocol.session.message_kinds import is_manual
 from live_protocol.session.profiles import audio_gate, supports_scheduling
 from live_protocol.session.resumption import Resumption
 from live_protocol.session.tool_calls import ToolCallTracker, key_of
 from live_protocol.session.usage import Usage
 from live_protocol.states import ConnectionState, Phase, TurnState
-from live_protocol.websocket.link_core import Wants
+from live_protocol.timing import Deadlines
+from live_protocol.websocket.link import WebSocketLink
+from live_protocol.websocket.link_core import LinkCore, Wants
 
 
 @final
 @attrs.frozen
 class _Facts:
-    """The facts that a driver reads, when they are not those of the present connection."""
+    """The facts that a driver reads, when they are not those of the present link."""
 
     wants: Wants
     state: ConnectionState = ConnectionState.CONNECTING
 
 
+_OPEN: Final = ConnectionState.OPEN
 _CLOSE: Final = Wants(read=False, write=False, half_close=False, close=True)
 _BEFORE: Final = _Facts(Wants(read=False, write=False, half_close=False, close=False))
 _FLUSH: Final = _Facts(Wants(read=False, write=True, half_close=False, close=False))
@@ -69,7 +70,7 @@ class PersistentOptions(ConnectOptions, total=False):
 
 
 @final
-class PersistentConnection(ClientCommands):
+class PersistentConnection(JoinedHalves[WebSocketLink]):
     """One session as a pure state machine that outlives its connections (wire.md#resumption).
 
     It has the surface of `LiveConnection` and is driven in the same way, with one addition: when `dial` is not None,
@@ -94,18 +95,43 @@ class PersistentConnection(ClientCommands):
     nothing was sent and nothing has changed.
     """
 
-    __slots__ = ("_close_info", "_codec", "_facts", "_input", "_lifecycle", "_mark", "_now")
+    __slots__ = (
+        "_all_read",
+        "_arrived",
+        "_close_info",
+        "_codec",
+        "_facts",
+        "_flowing",
+        "_input",
+        "_lifecycle",
+        "_online",
+        "_outbox",
+        "_sent_before",
+        "_staying",
+    )
+
+    # How it works. For a chunk of audio it does by itself what the present connection would do, with the halves of that
+    # connection, so that reconnecting costs no calls. Whatever is rare goes to `Lifecycle`, and from there to the
+    # connection; `_update` notes afterwards what the short ways need to know.
 
     def __init__(self, lifecycle: Lifecycle, client_input: ClientInput, codec: Codec) -> None:
         """Use `client` or `restore` instead."""
         self._lifecycle = lifecycle
         self._input = client_input
+        self._outbox = client_input.outbox
         self._codec = codec
-        self._now: float | None = None
-        # Number of the newest message that had left, and the time, when the oldest bytes arrived that are unread.
-        self._mark: tuple[int, float] | None = None
+        # When the oldest bytes arrived that are unread, and the number of the newest message that had left by then.
+        self._arrived = 0.0
+        self._sent_before = 0
+        self._all_read = True  # at a moment after the newest bytes; the clock may have added events since
         self._close_info: CloseInfo | None = None
-        self._facts: LiveConnection | _Facts = _BEFORE
+        self._facts: LinkCore | _Facts = _BEFORE
+        self._flowing = False  # the connection's events are next
+        self._staying = False  # on the connection, as long as it is not known that it ends
+        self._online: LiveSession | None = None  # takes audio at once; None if it waits, or has to be kept
+        self._deadlines = Deadlines()  # until the first dial it only tells the time
+        self._take_halves()
+        self._update()
 
     @classmethod
     def client(
@@ -205,7 +231,7 @@ class PersistentConnection(ClientCommands):
         lifecycle = self._lifecycle
         if lifecycle.live:
             return None
-        request = lifecycle.due(self._now or 0.0)
+        request = lifecycle.due(self._now)
         self._update()
         return request
 
@@ -215,10 +241,12 @@ class PersistentConnection(ClientCommands):
         Raises:
             IllegalInState: No dial was due. Nothing has changed.
         """
-        self._lifecycle.dial_succeeded(self._now or 0.0)
-        self._mark = None
-        if self._now is not None:
-            self._lifecycle.connection.advance(self._now)
+        now = self._deadlines.now
+        self._lifecycle.dial_succeeded(self._now)
+        self._take_halves()
+        self._deadlines = self._core.deadlines
+        if now is not None:
+            self._lifecycle.connection.advance(now)
         self._update()
 
     def dial_failed(self, error: BaseException | str, *, retryable: bool = True) -> None:
@@ -232,39 +260,44 @@ class PersistentConnection(ClientCommands):
         Raises:
             IllegalInState: No dial was due. Nothing has changed.
         """
-        self._lifecycle.dial_failed(error, self._now or 0.0, retryable=retryable)
+        self._lifecycle.dial_failed(error, self._now, retryable=retryable)
         self._update()
 
     # --- inputs -------------------------------------------------------------------------------------------------
 
-    def tick(self, now: float) -> None:
-        """See `LiveConnection.tick`."""
-        lifecycle = self._lifecycle
-        if not lifecycle.live and (due := self.next_deadline()) is not None and now >= due:
-            now = math.nextafter(due, -math.inf)  # only `advance` lets the time for the next dial come
-        if self._now is None or now > self._now:
-            self._now = now
-        if lifecycle.dialed:
-            lifecycle.connection.tick(now)
-
     def advance(self, now: float) -> None:
         """See `LiveConnection.advance`; also lets the time for the next dial come."""
         lifecycle = self._lifecycle
-        self._now = now = now if self._now is None else max(now, self._now)
+        self._deadlines.tick(now)
+        self._all_read = self._all_read or not (self._core.queue or self._session.ready)
         if lifecycle.dialed:
             lifecycle.connection.advance(now)
-        lifecycle.leave_if_due(now)
+        lifecycle.advance(self._now)
         self._update()
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """See `LiveConnection.receive_data`."""
-        if self._mark is None:
-            self._mark = (self._input.outbox.newest_sent, self._now or 0.0)
-        self._lifecycle.connection.receive_data(data)
+        core, link = self._core, self._link
+        if (self._all_read or not (core.queue or self._session.ready)) and (link.reader.plain or link.reader.idle):
+            self._arrived = self._deadlines.now or 0.0
+            self._sent_before = self._outbox.newest_sent
+        self._all_read = False
+        if core.state is _OPEN:
+            link.receive_data(data)
+        else:
+            self._lifecycle.connection.receive_data(data)
 
     def receive_event(self, data: bytes) -> Event | None:
         """See `LiveConnection.receive_event`."""
-        self.receive_data(data)
+        session = self._session
+        if not self._flowing or session.ready or (payload := self._link.lone_message(data)) is None:
+            self.receive_data(data)
+        elif (chunk := session.read(payload)) is not None:
+            return chunk
+        else:
+            self._arrived = self._now
+            self._sent_before = self._outbox.newest_sent
+            self._all_read = False
         return self.next_event()
 
     def receive_eof(self) -> None:
@@ -282,31 +315,27 @@ class PersistentConnection(ClientCommands):
     @property
     def pending(self) -> bool:
         """See `LiveConnection.pending`."""
-        lifecycle = self._lifecycle
-        return bool(lifecycle.events) or not lifecycle.live or self._mark is not None or lifecycle.connection.pending
+        return bool(self._core.queue or self._session.ready) or not self._flowing
 
     def next_event(self) -> Event | None:
         """The next event, or None if there is none for now."""
-        lifecycle = self._lifecycle
-        while not lifecycle.events:
-            if not lifecycle.live:
-                return None
-            connection = lifecycle.connection
-            event = connection.next_event()
-            if event is None:
-                if not connection.buffered_in:
-                    self._mark = None
-                return None
-            if type(event) not in WATCHED:
-                return event
-            passed = lifecycle.event_received(event, self._now or 0.0, *(self._mark or (0, 0.0)))
-            self._update()
-            if passed:
-                return event
-        event = lifecycle.events.pop(0)
-        if type(event) is ev.ConnectionClosed:
-            self._close_info = event.info
-        return event
+        while self._flowing:  # as in `LiveConnection`
+            session = self._session
+            item: bytes | str | Event | None
+            if session.ready:
+                item = session.ready.pop()
+                if type(item) is ev.ConnectionFailed:
+                    self._link.fail(item.error)
+                    continue
+            else:
+                item = self._link.next_event()
+                if isinstance(item, (bytes, str)):
+                    if (chunk := session.read(item)) is not None:
+                        return chunk
+                    continue
+            if item is None or type(item) not in WATCHED or self._watch(item):
+                return item
+        return self._next_event_of_ours()
 
     def events(self) -> Iterator[Event]:
         """Events until there is none; safe to abandon and to take up again."""
@@ -315,29 +344,32 @@ class PersistentConnection(ClientCommands):
 
     def data_to_send(self) -> bytes:
         """All bytes that wait to be written on the transport in hand; see `LiveConnection.data_to_send`."""
-        lifecycle = self._lifecycle
-        if not lifecycle.dialed:
-            return b""
-        data = lifecycle.connection.data_to_send()
-        if lifecycle.muted:
-            data = b""
-        elif data and lifecycle.live:
-            self._input.outbox.take(self._now or 0.0)
-        if self._facts is not lifecycle.connection:
-            self._update()
+        if self._facts is not self._core:
+            return self._rest_to_send()
+        data = self._link.data_to_send()
+        if self._outbox.unsent and data:
+            self._outbox.left(self._deadlines.now or 0.0)
         return data
 
     def pcm_to_send(self, audio: bytes, rate: int) -> bytes:
         """See `LiveConnection.pcm_to_send`."""
-        self._send_pcm(audio, rate)
-        return self.data_to_send()
+        session, outbox = self._online, self._outbox
+        if session is None or self._core.state is not _OPEN or outbox.unsent:
+            self._send_pcm(audio, rate)
+            return self.data_to_send()
+        payload = session.encode_pcm(audio, rate)
+        outbox.accepted = number = outbox.accepted + 1
+        now = self._deadlines.now or 0.0
+        outbox.unsent.append((number, payload, now))
+        outbox.left(now)
+        return self._link.text_to_send(payload)
 
     def next_deadline(self) -> float | None:
         """Reading at which `advance` has something to do, at the latest; None where time alone changes nothing."""
-        lifecycle = self._lifecycle
-        if self._facts.state is ConnectionState.OPEN and lifecycle.reconnector.leave_at is None:
-            return lifecycle.connection.next_deadline()
-        return lifecycle.next_deadline(self._now or 0.0)
+        if not self._staying:
+            return self._lifecycle.next_deadline()
+        deadlines = self._deadlines
+        return deadlines.earliest_of_link if deadlines.messages else deadlines.earliest
 
     # --- commands -----------------------------------------------------------------------------------------------
 
@@ -367,7 +399,7 @@ class PersistentConnection(ClientCommands):
         responses = requests.tool_responses(function_responses)
         response = LiveClientToolResponse(function_responses=responses)
         self._send_client("send_tool_response", LiveClientMessage(tool_response=response), epoch)
-        self._lifecycle.leave_if_due(self._now or 0.0)
+        self._lifecycle.leave_if_due(self._now)
         self._update()
 
     def ping(self, payload: bytes = b"") -> None:
@@ -411,7 +443,7 @@ class PersistentConnection(ClientCommands):
         """
         if not isinstance(within, int | float) or not 0 <= within < float("inf"):
             raise InvalidMessage("within", f"must be a number of seconds from 0, not {within!r}")
-        self._lifecycle.drain(within, self._now or 0.0)
+        self._lifecycle.drain(within, self._now)
         self._update()
 
     def snapshot(self) -> Snapshot:
@@ -438,7 +470,7 @@ class PersistentConnection(ClientCommands):
             calls=[entry for entry in self.tool_calls.open() if key_of(entry.call) not in recent],
             usage=attrs.evolve(self.usage, last=None),
             context=text,
-            created=self._now,
+            created=self._deadlines.now,
         )
 
     # --- facts --------------------------------------------------------------------------------------------------
@@ -489,28 +521,80 @@ class PersistentConnection(ClientCommands):
 
     # --- inside -------------------------------------------------------------------------------------------------
 
+    @property
+    def _now(self) -> float:
+        return self._deadlines.now or 0.0
+
+    def _take_halves(self) -> None:
+        connection = self._lifecycle.connection
+        self._core, self._link, self._session = connection._core, connection._link, connection._session
+
     def _update(self) -> None:
-        """Something may have changed that concerns more than the connection: choose whose facts count."""
-        lifecycle = self._lifecycle
-        connection = lifecycle.connection
+        """Something may have changed that concerns more than the connection: choose the facts and the ways."""
+        lifecycle, core = self._lifecycle, self._core
         if lifecycle.live:
             # Until its end was read, it is not known whether another connection follows.
-            unread = connection.state is ConnectionState.CLOSED and not lifecycle.closing
-            self._facts = _Facts(connection.wants, ConnectionState.CLOSING) if unread else connection
+            unread = core.state is ConnectionState.CLOSED and not lifecycle.closing
+            self._facts = _Facts(core.wants, ConnectionState.CLOSING) if unread else core
         elif lifecycle.ended:
-            self._facts = _Facts(_CLOSE, connection.state) if lifecycle.muted else connection
+            self._facts = _Facts(_CLOSE, core.state) if lifecycle.muted else core
         elif lifecycle.dialed:
             self._facts = _FLUSH if lifecycle.writing else _BETWEEN
+        self._flowing = lifecycle.live and not lifecycle.events
+        self._staying = lifecycle.live and lifecycle.reconnector.leave_at is None
+        waits = not lifecycle.live or self._input.offline or self._outbox.transparent
+        self._online = None if waits else self._session
+
+    def _watch(self, event: Event) -> bool:
+        """An event of the connection that matters for what follows it; gives whether the application gets it."""
+        if isinstance(event, ev.ConnectionClosed):
+            event = ev.ConnectionClosed(info=self._report(event.info))
+        passes = self._lifecycle.event_received(event, self._now, self._sent_before, self._arrived)
+        self._update()
+        return passes
+
+    def _next_event_of_ours(self) -> Event | None:
+        lifecycle = self._lifecycle
+        if not lifecycle.events:
+            return None
+        event = lifecycle.events.pop(0)
+        self._flowing = lifecycle.live and not lifecycle.events
+        if type(event) is ev.ConnectionClosed:
+            self._close_info = event.info
+        return event
+
+    def _rest_to_send(self) -> bytes:
+        """What a connection still has to write whose end was told, or has arrived and was not read."""
+        lifecycle = self._lifecycle
+        if not lifecycle.dialed:
+            return b""
+        data = self._link.data_to_send()
+        if lifecycle.muted:
+            data = b""
+        elif data and lifecycle.live:
+            self._outbox.left(self._deadlines.now or 0.0)
+        self._update()
+        return data
 
     def _send_client(self, operation: str, message: LiveClientMessage, epoch: int | None = None) -> None:
         self._lifecycle.check_command(operation)
-        entry = self._input.add_message(operation, message, self._now or 0.0, epoch=epoch)
+        entry = self._input.add_message(operation, message, self._now, epoch=epoch)
         if not self._input.offline:
             self._lifecycle.send(entry)
 
     def _send_pcm(self, audio: bytes | bytearray | memoryview, rate: int) -> None:
-        if self._input.offline or self._facts.state is not ConnectionState.OPEN:
-            self._lifecycle.check_command("send_realtime_input")
-        entry = self._input.add_audio(audio, rate, self._now or 0.0)
+        session = self._online
+        if session is None or self._core.state is not _OPEN:
+            self._keep_pcm(audio, rate)
+            return
+        payload = session.encode_pcm(audio, rate)  # with the encoder of all sessions
+        outbox = self._outbox
+        outbox.accepted = number = outbox.accepted + 1
+        outbox.unsent.append((number, payload, self._deadlines.now or 0.0))
+        self._link.send_text(payload)
+
+    def _keep_pcm(self, audio: bytes | bytearray | memoryview, rate: int) -> None:
+        self._lifecycle.check_command("send_realtime_input")
+        entry = self._input.add_audio(audio, rate, self._now)
         if not self._input.offline:
-            entry.index = self._lifecycle.connection.send_encoded("realtime_input", entry.payload)
+            self._lifecycle.send(entry)

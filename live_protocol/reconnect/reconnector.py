@@ -126,6 +126,24 @@ class Reconnector:
         leave_at: Clock reading at which to leave the present connection at the latest; None while there is no need.
     """
 
+    __slots__ = (
+        "_accepted",
+        "_conflicts",
+        "_dialed_handle",
+        "_failing_since",
+        "_had_session",
+        "_handle_failures",
+        "_jitter",
+        "_left",
+        "_lost_at",
+        "_ready_at",
+        "attempt",
+        "handle",
+        "leave_at",
+        "policy",
+        "ready",
+    )
+
     def __init__(
         self,
         policy: ReconnectPolicy,

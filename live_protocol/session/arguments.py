@@ -118,6 +118,8 @@ def connect_config(value: Any, path: str = "config") -> LiveConnectConfig:
         InvalidMessage: As for `message_from`.
     """
     if isinstance(value, LiveConnectConfig):
+        if value.system_instruction is None and type(value.tools) is tuple and not value.tools:
+            return value
         return attrs.evolve(
             value,
             tools=tools_of(value.tools, f"{path}.tools"),

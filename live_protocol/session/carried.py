@@ -7,6 +7,7 @@ from typing import final
 import attrs
 
 from live_protocol.session.resumption import Resumption
+from live_protocol.session.sending import ClientMessageEncoder
 from live_protocol.session.tool_calls import ToolCallTracker
 from live_protocol.session.usage import Usage
 
@@ -21,9 +22,12 @@ class CarriedState:
         generation: Number of the newest generation; the next one is one higher.
         usage: Tokens so far.
         resumption: How the session can be resumed, until the first update comes.
+        encoder: The rules of what may be sent, with what they remember of the activity window and the audio's format.
+            The sessions share it; each has its own if left out.
     """
 
     calls: ToolCallTracker
     generation: int = 0
     usage: Usage = Usage()
     resumption: Resumption = Resumption()
+    encoder: ClientMessageEncoder | None = None

@@ -48,6 +48,7 @@ from live_protocol.messages import (
     LiveServerSetupComplete,
 )
 from live_protocol.messages.audio_format import AudioFormat
+from live_protocol.messages.fields import constructor
 from live_protocol.session import requests
 from live_protocol.session.carried import CarriedState
 from live_protocol.session.commands import ClientCommands
@@ -55,7 +56,7 @@ from live_protocol.session.message_kinds import (
     client_member,
     is_manual,
     kind,
-    lone_transcript,
+    only_output,
     seeds_history,
     server_signal,
     set_members,
@@ -75,6 +76,8 @@ from live_protocol.timing import Deadline, Deadlines, Timeouts
 _READY: Final = Phase.READY
 _DRAINING: Final = Phase.DRAINING
 _GENERATING: Final = TurnState.GENERATING
+
+_audio_chunk: Final = constructor(ev.AudioChunk, "data", "format", "generation", "_source")
 
 _FIRST: Final = "setup must be the first message and only the first"
 _SUMMARIES: Final = 12
@@ -107,7 +110,8 @@ class LiveSession(ClientCommands):
         resumption: How the session could be resumed (client role).
         usage: Tokens so far (client role).
         tool_calls: The table of calls: made by the model in the client role, sent in the server role.
-        ready: Events that `next_event` gives before it reads another message.
+        ready: Events that `next_event` gives before it reads another message; the next one is at the end, since a list
+            takes 700 bytes less than a deque.
         outgoing: What `messages_to_send` gives.
     """
 
@@ -122,6 +126,7 @@ class LiveSession(ClientCommands):
         "_limits",
         "_queue",
         "_setup",
+        "_setup_text",
         "_stall",
         "_strict",
         "_timeouts",
@@ -145,9 +150,11 @@ class LiveSession(ClientCommands):
         profile: ModelProfile | None = None,
         deadlines: Deadlines | None = None,
         carry: CarriedState | None = None,
+        setup_text: bytes = b"",
     ) -> None:
         self._client = setup is not None
         self._setup = setup
+        self._setup_text = setup_text  # until it is sent
         self._codec = codec
         self._limits = limits
         self._timeouts = timeouts
@@ -157,20 +164,28 @@ class LiveSession(ClientCommands):
         self.client_message_index: int = -1
         if carry is None:
             resumes = setup is not None and bool(setup.session_resumption and setup.session_resumption.handle)
-            carry = CarriedState(
-                calls=ToolCallTracker(codec.backend, allow_unknown_ids=resumes, scheduling=supports_scheduling(profile))
-            )
-        self.tool_calls: ToolCallTracker = carry.calls
-        self._tracker = ServerMessageReader(carry.calls)
-        self._tracker.turns.generation = carry.generation
-        self._tracker.usage, self._tracker.resumption = carry.usage, carry.resumption
-        gate = audio_gate(profile, setup, self.tool_calls)
-        self._encoder = ClientMessageEncoder(codec, limits, self.tool_calls, manual=is_manual(setup), gate=gate)
+            calls = ToolCallTracker(codec.backend, allow_unknown_ids=resumes, scheduling=supports_scheduling(profile))
+            self._tracker = ServerMessageReader(calls)
+            encoder: ClientMessageEncoder | None = None
+        else:
+            calls, encoder = carry.calls, carry.encoder
+            self._tracker = ServerMessageReader(calls)
+            self._tracker.turns.generation = carry.generation
+            self._tracker.usage, self._tracker.resumption = carry.usage, carry.resumption
+        self.tool_calls: ToolCallTracker = calls
+        self._encoder = encoder or ClientMessageEncoder(
+            codec, limits, calls, manual=is_manual(setup), gate=audio_gate(profile, setup, calls)
+        )
         self._audio: _AudioStream | None = None
         self._lessons = 0
-        self._queue: deque[bytes | str] = deque()
-        self._deadlines = deadlines or Deadlines(self._queue)
-        self.ready: deque[SessionEvent] = deque()
+        # A connection has a queue of its own and hands in each message when it is to be read; an empty deque takes 760
+        # bytes.
+        self._queue: deque[bytes | str] | None = None
+        if deadlines is None:
+            self._queue = deque()
+            deadlines = Deadlines(self._queue)
+        self._deadlines = deadlines
+        self.ready: list[SessionEvent] = []
         self.outgoing: list[bytes] = []
         self._frames: deque[tuple[bool, str, int, float | None]] = deque(maxlen=_SUMMARIES)
         self._stall = StallDetector(self._deadlines, timeouts.stall if setup else None, seeding=seeds_history(setup))
@@ -209,10 +224,10 @@ class LiveSession(ClientCommands):
         """
         limits = limits or Limits()
         codec = codec or Codec(max_depth=limits.max_json_depth)
-        size = len(codec.encode_client(LiveClientMessage(setup=setup)))
+        text = codec.encode_client(LiveClientMessage(setup=setup))
         requests.check_setup(setup)
-        if size > limits.max_send:
-            raise MessageTooLarge(size, limits.max_send)
+        if len(text) > limits.max_send:
+            raise MessageTooLarge(len(text), limits.max_send)
         return cls(
             setup,
             codec,
@@ -222,6 +237,7 @@ class LiveSession(ClientCommands):
             profile=profile,
             deadlines=deadlines,
             carry=carry,
+            setup_text=text,
         )
 
     @classmethod
@@ -322,6 +338,8 @@ class LiveSession(ClientCommands):
     def receive_message(self, data: bytes | str) -> None:
         """Take in the text of one whole message; never raises for what the peer did."""
         if self.phase is not Phase.ENDED:
+            if self._queue is None:
+                self._queue = deque()
             self._queue.append(data)
 
     def end(self) -> None:
@@ -340,7 +358,7 @@ class LiveSession(ClientCommands):
                 return None
             if (event := self.read(self._queue.popleft())) is not None:
                 return event
-        return self.ready.popleft()
+        return self.ready.pop()
 
     def events(self) -> Iterator[SessionEvent]:
         """Events until there are no more for now; safe to abandon and to take up again."""
@@ -364,7 +382,11 @@ class LiveSession(ClientCommands):
         Raises:
             IllegalInState: It was sent before, or this is the server's end.
         """
-        self._send_client("send_setup", LiveClientMessage(setup=self._setup))
+        self._check_client("send_setup")
+        phase = self._next_phase("send_setup", PhaseInput.SETUP)
+        text, self._setup_text = self._setup_text, b""
+        self._deadlines.arm(Deadline.SETUP, self._timeouts.setup)
+        self._sent(phase, "setup", text)
 
     # --- requests, server role ----------------------------------------------------------------------------------
 
@@ -537,12 +559,7 @@ class LiveSession(ClientCommands):
                     self._frames.append((False, "server_content", len(raw), self._deadlines.now))
                     if self._stall.seconds is not None:
                         self._progress()
-                    return ev.AudioChunk(
-                        data=audio,
-                        format=stream.format,
-                        generation=self._tracker.turns.generation,
-                        source=stream.source,
-                    )
+                    return _audio_chunk(audio, stream.format, self._tracker.turns.generation, stream.source)
         self._read(data)
         return None
 
@@ -564,7 +581,7 @@ class LiveSession(ClientCommands):
             if self._strict:
                 self._fail(error)
             else:
-                self.ready.append(ev.Undecodable(error=error, data=data))
+                self.ready.insert(0, ev.Undecodable(error=error, data=data))
 
     def _learn(self, mime_type: str, role: str | None, raw: bytes) -> None:
         """Note how the peer writes audio, so that the next chunk need not be parsed."""
@@ -583,17 +600,13 @@ class LiveSession(ClientCommands):
             members == "server_content"
             and self._tracker.turns.state is TurnState.GENERATING
             and self.phase in (Phase.READY, Phase.DRAINING)
-            and (spoken := lone_transcript(message)) is not None
+            and (content := only_output(message)) is not None
         ):
-            # In the middle of a turn a piece of transcript moves nothing either.
-            event = ev.OutputTranscript(
-                text=spoken.text or "",
-                finished=bool(spoken.finished),
-                transcription=spoken,
-                generation=self._tracker.turns.generation,
-                message=message,
-            )
-            self._add([event])
+            # In the middle of a turn, output of the model moves nothing either.
+            events: list[SessionEvent] = []
+            generation = self._tracker.turns.generation
+            self._tracker.add_output(events, content, {"message": message, "generation": generation})
+            self._add(events)
             self._stall.awaiting = False
             if self._stall.seconds is not None:
                 self._progress()
@@ -604,6 +617,8 @@ class LiveSession(ClientCommands):
             raise OutOfOrder(f"{members} is not possible while the session is {self.phase}")
         if signal is PhaseInput.SETUP_COMPLETE:
             self._deadlines.disarm(Deadline.SETUP)
+            if phase is not None:
+                self._setup = None  # only a setup that is not answered yet is looked at again
         self._tracker.now = self._deadlines.now
         turn = self.turn
         events = self._tracker.events(message, unexpected=phase is None)
@@ -637,14 +652,15 @@ class LiveSession(ClientCommands):
     def _add(self, events: list[SessionEvent]) -> None:
         for event in events[:-1]:
             object.__setattr__(event, "last", False)
-        self.ready.extend(events)
+        self.ready[:0] = reversed(events)
 
     # --- time and failure ---------------------------------------------------------------------------------------
 
     def _fail(self, error: LiveProtocolError) -> None:
         self.end()
-        self._queue.clear()
-        self.ready.append(ev.ConnectionFailed(error=error))
+        if self._queue:
+            self._queue.clear()
+        self.ready.insert(0, ev.ConnectionFailed(error=error))
 
     def _setup_expired(self) -> None:
         if self._setup is None:
@@ -660,4 +676,4 @@ class LiveSession(ClientCommands):
 
     def _stalled(self) -> None:
         if suspicion := self._stall.suspect(self.phase, self.turn, calls_open=bool(self.tool_calls.pending())):
-            self.ready.append(suspicion)
+            self.ready.insert(0, suspicion)

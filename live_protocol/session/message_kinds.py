@@ -6,7 +6,7 @@ import functools
 import itertools
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -15,10 +15,12 @@ from live_protocol.messages import (
     LiveClientMessage,
     LiveClientRealtimeInput,
     LiveClientSetup,
+    LiveServerContent,
     LiveServerMessage,
-    Transcription,
 )
 from live_protocol.states import ActivityInput, PhaseInput, TurnInput
+
+_OUTPUT: Final = frozenset({"model_turn", "output_transcription"})
 
 
 @functools.cache
@@ -110,12 +112,12 @@ def has_output(message: LiveServerMessage) -> bool:
     )
 
 
-def lone_transcript(message: LiveServerMessage) -> Transcription | None:
-    """The transcript of the model's speech, if the content of a server message is nothing else."""
+def only_output(message: LiveServerMessage) -> LiveServerContent | None:
+    """The content of a server message, if all that it holds is a transcript of the model's speech, parts, or both."""
     content = message.server_content
-    if content is None or content.output_transcription is None or content.extra:
+    if content is None or content.extra or not _OUTPUT.issuperset(set_members(content)):
         return None
-    return content.output_transcription if len(set_members(content)) == 1 else None
+    return content
 
 
 def seeds_history(setup: LiveClientSetup | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +29,16 @@ _MAX_MIME_TYPE = 200
 _OVER = (InteractionStatus.IDLE, InteractionStatus.REQUIRES_ACTION)
 _UNSAID = (None, InteractionStatus.INTERACTION_STATUS_UNSPECIFIED)
 
+# What every session begins with; they are immutable, so all share them.
+_NO_USAGE = Usage()
+_NO_RESUMPTION = Resumption()
+_NO_MESSAGE = LiveServerMessage()
+
+
+@functools.lru_cache(maxsize=64)  # a peer that makes up types must not make us keep them
+def _audio_format(mime_type: str) -> AudioFormat | None:
+    return AudioFormat.parse(mime_type, default_rate=OUTPUT_RATE)
+
 
 class ServerMessageReader:
     """What the client role follows across messages, and the events it makes of each.
@@ -38,28 +49,23 @@ class ServerMessageReader:
         usage: Tokens so far.
         resumption: How the session could be resumed.
         now: Clock reading of the message in hand.
-        formats: What the MIME types of this session stand for.
     """
+
+    __slots__ = ("_message", "_unexpected", "calls", "now", "resumption", "turns", "usage")
 
     def __init__(self, calls: ToolCallTracker) -> None:
         self.turns: TurnTracker = TurnTracker()
         self.calls = calls
-        self.usage: Usage = Usage()
-        self.resumption: Resumption = Resumption()
+        self.usage: Usage = _NO_USAGE
+        self.resumption: Resumption = _NO_RESUMPTION
         self.now: float | None = None
-        self.formats: dict[str, AudioFormat | None] = {}
-        self._message: LiveServerMessage = LiveServerMessage()
+        self._message: LiveServerMessage = _NO_MESSAGE
         self._unexpected = False
 
-    def audio_format(self, mime_type: str) -> AudioFormat | None:
+    @staticmethod
+    def audio_format(mime_type: str) -> AudioFormat | None:
         """The format a MIME type stands for; a bare ``audio/pcm`` is 24 kHz (wire.md#audio)."""
-        if len(mime_type) > _MAX_MIME_TYPE:
-            return None
-        if mime_type not in self.formats:
-            if len(self.formats) >= 16:  # a peer that makes up types must not make us keep them
-                self.formats.clear()
-            self.formats[mime_type] = AudioFormat.parse(mime_type, default_rate=OUTPUT_RATE)
-        return self.formats[mime_type]
+        return None if len(mime_type) > _MAX_MIME_TYPE else _audio_format(mime_type)
 
     def events(self, message: LiveServerMessage, *, unexpected: bool) -> list[ev.SessionEvent]:
         """The events of one message."""
@@ -85,6 +91,7 @@ class ServerMessageReader:
             self.usage = self.usage.added(message.usage_metadata)
             out.append(ev.UsageUpdated(usage=message.usage_metadata, **self._server()))
         self._outlook(out, message)
+        self._message = _NO_MESSAGE  # the events hold it as long as it is needed
         return out
 
     def _server(self) -> dict[str, Any]:
@@ -130,14 +137,7 @@ class ServerMessageReader:
         if step.started:
             out.append(ev.TurnStarted(**self._output()))
         shared = self._output(odd=step.unexpected, stale=step.stale)
-        if (spoken := content.output_transcription) is not None:
-            out.append(
-                ev.OutputTranscript(
-                    text=spoken.text or "", finished=bool(spoken.finished), transcription=spoken, **shared
-                )
-            )
-        if content.model_turn is not None:
-            out.extend([self._part(part, shared) for part in content.model_turn.parts])
+        self.add_output(out, content, shared)
         if content.grounding_metadata is not None:
             out.append(ev.Grounding(metadata=content.grounding_metadata, **shared))
         if content.url_context_metadata is not None:
@@ -147,6 +147,23 @@ class ServerMessageReader:
                 fresh = self.calls.requested(call)
                 odd = {**shared, "unexpected": shared["unexpected"] or not fresh}
                 out.append(ev.ToolCallRequested(call=call, epoch=self.calls.epoch, **odd))
+
+    def add_output(self, out: list[ev.SessionEvent], content: LiveServerContent, shared: dict[str, Any]) -> None:
+        """Add the events of what the model says: the transcript, then the parts.
+
+        Args:
+            out: Where to add them.
+            content: What they are made of.
+            shared: Further attributes of each.
+        """
+        if (spoken := content.output_transcription) is not None:
+            out.append(
+                ev.OutputTranscript(
+                    text=spoken.text or "", finished=bool(spoken.finished), transcription=spoken, **shared
+                )
+            )
+        if content.model_turn is not None:
+            out.extend([self._part(part, shared) for part in content.model_turn.parts])
 
     def _part(self, part: Part, shared: dict[str, Any]) -> ev.SessionEvent:
         if part.inline_data is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -98,18 +99,19 @@ def build_setup(endpoint: Endpoint, config: ConfigInput | None, model: str | Non
     if not isinstance(name, str):
         raise InvalidMessage("setup.model", f"expected a string, got {type(name).__name__}")
     if isinstance(config, LiveClientSetup):
-        setup = attrs.evolve(config, model=endpoint.model_path(name))
+        path = endpoint.model_path(name)
+        setup = config if config.model == path else attrs.evolve(config, model=path)
     else:
         options = LiveConnectConfig() if config is None else connect_config(config)
         if options.generation_config is not None:
             message_from(GenerationConfig, options.generation_config, "config.generation_config")
         setup = to_setup(options, endpoint.model_path(name))
-        generation = setup.generation_config or GenerationConfig()
         # As the official SDKs do: Vertex with a project, but not in express mode, has no default of its own.
-        on_vertex = endpoint.backend is Backend.VERTEX and endpoint.project is not None
-        if on_vertex and not generation.response_modalities:
-            generation = attrs.evolve(generation, response_modalities=(Modality.AUDIO,))
-            setup = attrs.evolve(setup, generation_config=generation)
+        if endpoint.backend is Backend.VERTEX and endpoint.project is not None:
+            generation = setup.generation_config or GenerationConfig()
+            if not generation.response_modalities:
+                generation = attrs.evolve(generation, response_modalities=(Modality.AUDIO,))
+                setup = attrs.evolve(setup, generation_config=generation)
     check_setup(setup)
     return setup
 
@@ -216,6 +218,12 @@ def _marker(cls: type[T], value: Any, path: str) -> T:
     return cls() if value is True else message_from(cls, value, path)
 
 
+@functools.lru_cache(maxsize=16)
+def _pcm(rate: int) -> AudioFormat:
+    """The format, which sessions share."""
+    return AudioFormat(rate)
+
+
 def pcm_format(rate: int | None) -> AudioFormat:
     """The format of raw bytes.
 
@@ -225,7 +233,7 @@ def pcm_format(rate: int | None) -> AudioFormat:
     if rate is None:
         raise InvalidMessage("realtime_input.audio", "raw bytes need their sample rate: pass rate=16000 (Hz)")
     try:
-        return AudioFormat(rate)
+        return _pcm(rate) if type(rate) is int else AudioFormat(rate)
     except ValueError as error:
         why = str(error)
     raise InvalidMessage("realtime_input.audio", why)

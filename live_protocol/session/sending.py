@@ -51,9 +51,10 @@ class ClientMessageEncoder:
         limits: Bounds.
         calls: Tool calls that responses are held against.
         manual: Whether automatic activity detection is off.
-        admit: Called with the size of each message, in bytes, before state changes; may raise to refuse it.
         gate: Called before audio; may raise to refuse it.
     """
+
+    __slots__ = ("_admit", "_calls", "_codec", "_form", "_frame_size", "_gate", "_head", "_limits", "_rate", "_window")
 
     def __init__(
         self,
@@ -62,11 +63,9 @@ class ClientMessageEncoder:
         calls: ToolCallTracker,
         *,
         manual: bool,
-        admit: Callable[[int], None] | None = None,
         gate: Callable[[], None] | None = None,
     ) -> None:
         self._gate = gate
-        self._admit = admit
         self._codec = codec
         self._limits = limits
         self._calls = calls
@@ -76,8 +75,15 @@ class ClientMessageEncoder:
         self._head = b""
         self._frame_size = 0
 
-    def encode_audio(self, audio: bytes | bytearray | memoryview, rate: int) -> bytes:
+    def encode_audio(
+        self, audio: bytes | bytearray | memoryview, rate: int, *, admit: Callable[[int], None] | None = None
+    ) -> bytes:
         """The text that carries raw audio: the path of nearly all messages.
+
+        Args:
+            audio: The samples.
+            rate: Their rate.
+            admit: Called with the size of the text before state changes; may raise to refuse it.
 
         Raises:
             InvalidMessage: No audio, half a sample, or a rate that is out of bounds or another than before.
@@ -99,8 +105,8 @@ class ClientMessageEncoder:
         payload = b"".join((self._head, encoded, AUDIO_TAIL))
         if len(payload) > self._limits.max_send:
             raise MessageTooLarge(len(payload), self._limits.max_send)
-        if self._admit is not None:
-            self._admit(len(payload))
+        if admit is not None:
+            admit(len(payload))
         window.format = form
         return payload
 
@@ -116,12 +122,15 @@ class ClientMessageEncoder:
             self._head, self._frame_size = audio_head(form.mime_type), form.frame_size
         return form
 
-    def encode_message(self, message: LiveClientMessage, *, epoch: int | None = None) -> bytes:
+    def encode_message(
+        self, message: LiveClientMessage, *, epoch: int | None = None, admit: Callable[[int], None] | None = None
+    ) -> bytes:
         """The text of any message with exactly one member.
 
         Args:
             message: The message.
             epoch: Number of the connection that its calls arrived on, if known.
+            admit: As for `encode_audio`.
 
         Raises:
             InvalidMessage: The service would refuse it.
@@ -152,8 +161,8 @@ class ClientMessageEncoder:
         payload = self._codec.encode_client(message)
         if len(payload) > self._limits.max_send:
             raise MessageTooLarge(len(payload), self._limits.max_send)
-        if self._admit is not None:
-            self._admit(len(payload))
+        if admit is not None:
+            admit(len(payload))
         window.state, window.format = state, form
         if message.tool_response is not None:
             self._calls.responded(message.tool_response.function_responses, epoch=epoch)

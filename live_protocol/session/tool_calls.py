@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
-from typing import Final, final
+from types import MappingProxyType
+from typing import Any, Final, final
 
 import attrs
 
@@ -15,6 +16,9 @@ from live_protocol.states import TOOL_CALL_TRANSITIONS, ToolCallInput, ToolCallS
 _OPEN: Final = (ToolCallState.PENDING, ToolCallState.STREAMING)
 _REMEMBERED: Final = 1024
 """Finished calls kept to tell a late answer from a wrong one (a count)."""
+# Shared by the tables that no call has entered: the tables of a session without calls would take 700 bytes.
+_NO_ENTRIES: Final[Any] = MappingProxyType({})
+_NO_CALLS: Final[Any] = ()
 
 
 @final
@@ -67,13 +71,20 @@ class ToolCallTracker:
         self.backend: Backend = backend
         self.scheduling: bool = scheduling
         self._allow_unknown_ids = allow_unknown_ids
-        self._open: dict[str, TrackedToolCall] = {}
-        self._answered: OrderedDict[str, None] = OrderedDict()  # names of calls without an id
-        self._finished: OrderedDict[str, TrackedToolCall] = OrderedDict()
-        self._anonymous: list[TrackedToolCall] = []
-        self._orphans: OrderedDict[str, TrackedToolCall] = OrderedDict()
-        self._recent: OrderedDict[str, None] = OrderedDict()
+        self._open: dict[str, TrackedToolCall] = _NO_ENTRIES
+        self._answered: OrderedDict[str, None] = _NO_ENTRIES  # names of calls without an id
+        self._finished: OrderedDict[str, TrackedToolCall] = _NO_ENTRIES
+        self._anonymous: list[TrackedToolCall] = _NO_CALLS
+        self._orphans: OrderedDict[str, TrackedToolCall] = _NO_ENTRIES
+        self._recent: OrderedDict[str, None] = _NO_ENTRIES
         self.epoch: int = 0
+
+    def _make_tables(self) -> None:
+        """Called before the first entry; what is only asked about or removed needs none."""
+        if self._open is _NO_ENTRIES:
+            self._open = {}
+            self._answered, self._finished, self._orphans, self._recent = (OrderedDict() for _ in range(4))
+            self._anonymous = []
 
     def pending(self) -> tuple[FunctionCall, ...]:
         """The calls that still await a response, oldest first; those without an id last."""
@@ -85,6 +96,7 @@ class ToolCallTracker:
 
     def restore(self, calls: Iterable[TrackedToolCall]) -> None:
         """Enter open calls of earlier connections, as `open` gave them."""
+        self._make_tables()
         for entry in calls:
             if entry.call.id:
                 self._open[entry.call.id] = entry
@@ -98,7 +110,8 @@ class ToolCallTracker:
 
     def forget_recent(self) -> None:
         """The calls so far belong to what can be resumed."""
-        self._recent.clear()
+        if self._recent:
+            self._recent.clear()
 
     def orphan(self, *, recent: bool = False) -> tuple[TrackedToolCall, ...]:
         """Nobody waits for the open calls any more: from now on answering one raises `ToolCallOrphaned`; gives them.
@@ -115,7 +128,7 @@ class ToolCallTracker:
                 self._anonymous.remove(entry)
         while len(self._orphans) > _REMEMBERED:
             self._orphans.popitem(last=False)
-        self._recent.clear()
+        self.forget_recent()
         return orphans
 
     def get(self, call_id: str) -> TrackedToolCall | None:
@@ -124,6 +137,7 @@ class ToolCallTracker:
 
     def requested(self, call: FunctionCall) -> bool:
         """Enter a call; False where its id is taken by a call that is still open."""
+        self._make_tables()
         self._recent[key_of(call)] = None
         if len(self._recent) > _REMEMBERED:
             self._recent.popitem(last=False)
@@ -137,6 +151,7 @@ class ToolCallTracker:
 
     def cancelled(self, call_id: str) -> bool:
         """Enter a cancellation; return False if there was nothing left to cancel."""
+        self._make_tables()
         entry = self.get(call_id)
         if entry is None:
             # Its answer may still be on its way from another task: remember that it must not go.

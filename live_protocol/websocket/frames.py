@@ -5,10 +5,10 @@ The serializer is ours because masking keys come from an injected source of rand
 How the reader works. It takes bytes in any pieces and puts whole messages on the queue of its link. Each byte takes one
 of three ways:
 
-1. *Whole frames.* At a frame boundary, with no message in progress and no compression (``_plain``), a complete binary,
-   text, ping or pong frame is cut out of the data at once. Nearly all frames come this way; wsproto never sees them.
-   Whatever is odd about a header (reserved bits, a length in the wrong form, wrong masking) sends the frame the third
-   way, so that there is one place that says what is wrong.
+1. *Whole frames.* At a frame boundary, with no message in progress and no compression (``plain``), a complete binary,
+   text, ping, pong or close frame is cut out of the data at once. Nearly all frames come this way; wsproto never sees
+   them. Whatever is odd about a header (reserved bits, a length in the wrong form, wrong masking) sends the frame the
+   third way, so that there is one place that says what is wrong.
 2. *Gathering.* A plain binary frame whose header has passed the same checks but whose payload is still arriving. Its
    pieces are collected and joined once; nothing in it can be wrong any more.
 3. *wsproto.* Everything else: fragments, compressed messages, split headers, text that arrives in pieces. The reader
@@ -50,7 +50,8 @@ _WHOLE_TEXT: Final = _FIN | TEXT
 _WHOLE_BINARY: Final = _FIN | BINARY
 _WHOLE_PING: Final = _FIN | PING
 _WHOLE_PONG: Final = _FIN | PONG
-_WHOLE: Final = frozenset({_WHOLE_TEXT, _WHOLE_BINARY, _WHOLE_PING, _WHOLE_PONG})
+_WHOLE_CLOSE: Final = _FIN | CLOSE
+_WHOLE: Final = frozenset({_WHOLE_TEXT, _WHOLE_BINARY, _WHOLE_PING, _WHOLE_PONG, _WHOLE_CLOSE})
 
 _SHORT: Final = struct.Struct("!BB").pack
 _MEDIUM: Final = struct.Struct("!BBH").pack
@@ -155,7 +156,11 @@ def _payload_size(head: bytes | bytearray) -> int:
 
 
 class FrameReader:
-    """Bytes in, whole messages out: onto the queue of a link, in the order of the wire."""
+    """Bytes in, whole messages out: onto the queue of a link, in the order of the wire.
+
+    Attributes:
+        plain: At a frame boundary, without compression, and with no message in progress.
+    """
 
     __slots__ = (
         "_chunks",
@@ -181,8 +186,8 @@ class FrameReader:
         "_on_pong",
         "_partial",
         "_pieces",
-        "_plain",
         "_slice",
+        "plain",
     )
 
     def __init__(
@@ -217,10 +222,8 @@ class FrameReader:
         self._mask_bit = 0 if client else _MASKED
         self._key_size = 0 if client else 4
         self._slice = _SLICE if decompressor is None else max(16, min(_COMPRESSED_SLICE, limits.max_message // _GROWTH))
-        self._engine = Connection(
-            ConnectionType.CLIENT if client else ConnectionType.SERVER, [] if decompressor is None else [decompressor]
-        )
-        self._plain = decompressor is None  # at a frame boundary, uncompressed, no message in progress
+        self._engine: Connection | None = None  # few sessions need one, and it takes 2 KB
+        self.plain: bool = decompressor is None
         self._head = bytearray()  # of the frame in hand, while incomplete
         self._in_frame = False
         self._first = 0  # first byte of the frame in hand
@@ -240,8 +243,15 @@ class FrameReader:
         """Bytes held of a message that is not complete."""
         return self._partial if self._decompressor is None else self._decompressor.total
 
+    @property
+    def idle(self) -> bool:
+        """Whether the newest byte that came was the last one of a message or a control frame."""
+        return not (self._head or self._in_frame or self._gathering or self._fragmented)
+
     def discard(self) -> None:
-        """Forget the message that is not complete; nothing may be fed any more."""
+        """Forget the message that is not complete, and the link; nothing may be fed any more. To be called once."""
+        del self._on_ping, self._on_pong, self._on_close  # a cycle, which would leave the connection to the collector
+        self._engine = None
         self._gathering = False
         self._chunks.clear()
         self._pieces.clear()
@@ -258,7 +268,7 @@ class FrameReader:
         size = len(data) - 4
         if (
             125 < size <= self._max_message
-            and self._plain
+            and self.plain
             and not self._key_size
             and data[0] == _WHOLE_BINARY
             and data[1] == 126
@@ -281,7 +291,7 @@ class FrameReader:
         pos = 0
         end = len(data)
         while pos < end:
-            if self._plain and end - pos > 1:
+            if self.plain and end - pos > 1:
                 first = data[pos]
                 if first in _WHOLE:
                     size = data[pos + 1] ^ self._mask_bit
@@ -318,15 +328,18 @@ class FrameReader:
                                 inbox.queued += size
                             elif first == _WHOLE_PING:
                                 self._on_ping(payload)
-                            else:
+                            elif first == _WHOLE_PONG:
                                 self._on_pong(payload)
+                            else:
+                                self._close(payload)
+                                return
                             continue
                         if first == _WHOLE_BINARY and start <= end:
                             self._key = data[start - 4 : start] if self._key_size else None
                             self._partial = 0
                             self._left = size
                             self._gathering = True
-                            self._plain = False
+                            self.plain = False
                             pos = start
             pos = self._gather(data, pos) if self._gathering else self._parse(data, pos, end)
 
@@ -343,7 +356,7 @@ class FrameReader:
         self._add(part)
         if not self._left:
             self._gathering = False
-            self._plain = True
+            self.plain = True
             self._complete(text=False)
         return pos + size
 
@@ -358,7 +371,8 @@ class FrameReader:
             self._control += part
             self._left -= len(part)
             if not self._left:
-                self._close(bytes(self._control))
+                payload = bytes(self._control)
+                self._close(payload if self._key is None else apply_mask(payload, self._key))
                 return end
             return pos + len(part)
         while self._left and pos < end:
@@ -370,14 +384,14 @@ class FrameReader:
             self._deliver(self._advance(part))
         if not self._left:
             self._in_frame = False
-            self._plain = self._decompressor is None and not self._fragmented
+            self.plain = self._decompressor is None and not self._fragmented
         return pos
 
     def _parse_header(self, data: bytes, pos: int, end: int) -> int:
         """Collect a header, let wsproto check it byte by byte as it comes, then hold it against the bounds."""
         head = self._head
         if not head:
-            self._plain = False
+            self.plain = False
             self._first = data[pos]
             opcode = self._first & 0x0F
             if opcode in (TEXT, BINARY) and self._fragmented:
@@ -420,6 +434,9 @@ class FrameReader:
     def _advance(self, data: bytes) -> list[Event]:
         """Feed wsproto and drain it; a failure of its parser becomes ours."""
         engine = self._engine
+        if engine is None:
+            role = ConnectionType.SERVER if self._key_size else ConnectionType.CLIENT
+            self._engine = engine = Connection(role, [] if self._decompressor is None else [self._decompressor])
         engine.receive_data(data)
         events = list(engine.events())
         for event in events:
@@ -472,8 +489,6 @@ class FrameReader:
             self._decompressor.total = 0
 
     def _close(self, payload: bytes) -> None:
-        if self._key is not None:
-            payload = apply_mask(payload, self._key)
         if not payload:
             self._on_close(1005, "", self._fragmented)  # RFC 6455 section 7.1.5: none was given
             return

@@ -1,8 +1,12 @@
-"""The opening handshake (RFC 6455 section 4) over h11, both roles, within bounds; nothing of h11 leaves this module."""
+"""The opening handshake (RFC 6455 section 4), both roles, within bounds; nothing of h11 leaves this module.
+
+h11 reads and writes everything but two heads of a client: its request, and the plain 101 that nearly every server
+answers with. Those take a tenth of the time without it.
+"""
 
 from __future__ import annotations
 
-import base64
+import binascii
 import hashlib
 import re
 from collections.abc import Callable
@@ -28,7 +32,9 @@ from live_protocol.websocket.http11 import (
     header_tokens,
     header_values,
     not_http,
+    read_switching,
     scrubbed,
+    tokens_of,
 )
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
@@ -124,41 +130,44 @@ class Refusal:
 
 
 def _accept_token(key: str) -> str:
-    return base64.b64encode(hashlib.sha1(key.encode("ascii") + _GUID, usedforsecurity=False).digest()).decode("ascii")
+    digest = hashlib.sha1(key.encode("ascii") + _GUID, usedforsecurity=False).digest()
+    return binascii.b2a_base64(digest, newline=False).decode("ascii")
 
 
 class ClientHandshake:
     """The client's side: one request, one outcome.
 
+    h11 is needed only for a response that is no plain 101, so it is made when one comes.
+
     Attributes:
         request: The bytes to send.
     """
 
+    __slots__ = ("_body", "_expected", "_head", "_http", "_limits", "_offered", "_refused", "request")
+
     def __init__(
         self, request: HandshakeRequest, *, limits: Limits, compression: bool, entropy: Callable[[int], bytes]
     ) -> None:
-        key = base64.b64encode(entropy(16)).decode("ascii")
-        fields = [
-            ("Host", request.host),
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Key", key),
-            ("Sec-WebSocket-Version", "13"),
+        key = binascii.b2a_base64(entropy(16), newline=False).decode("ascii")
+        lines = [
+            f"GET {request.target} HTTP/1.1",
+            f"Host: {request.host}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Key: {key}",
+            "Sec-WebSocket-Version: 13",
         ]
         if compression:
-            fields.append(("Sec-WebSocket-Extensions", OFFER))
+            lines.append(f"Sec-WebSocket-Extensions: {OFFER}")
+        lines += [f"{name}: {value}" for name, value in request.headers]
+        self.request: bytes = "\r\n".join([*lines, "", ""]).encode("latin-1")
         self._offered = compression
         self._expected = _accept_token(key)
         self._limits = limits
         self._head = HeadReader(limits)
         self._body = bytearray()
         self._refused: h11.Response | None = None
-        self._http = h11.Connection(h11.CLIENT)
-        head = self._http.send(
-            h11.Request(method=b"GET", target=request.target, headers=encode_headers([*fields, *request.headers]))
-        )
-        self._http.send(h11.EndOfMessage())
-        self.request: bytes = head or b""
+        self._http: h11.Connection | None = None
 
     def receive(self, data: bytes) -> Upgraded | RemoteProtocolError | None:
         """Take bytes of the response.
@@ -180,15 +189,22 @@ class ClientHandshake:
                 head = self._head.take()
                 if head is None:
                     return None
+                headers = read_switching(head)
+                if headers is not None:
+                    return self._upgraded(headers, bytes(buffer))
+                if self._http is None:
+                    self._http = _requested()
                 self._http.receive_data(head)
                 event = self._http.next_event()
                 if isinstance(event, h11.Response):
                     self._refused = event
                     return self._receive_body(bytes(buffer))
                 if isinstance(event, h11.InformationalResponse) and event.status_code == 101:
-                    return self._upgraded(event, bytes(buffer))
+                    if event.http_version != b"1.1":
+                        return HandshakeFailed("the 101 response is not HTTP/1.1")
+                    return self._upgraded(decode_headers(event.headers), bytes(buffer))
         except LimitExceeded as error:
-            return error
+            return error.with_traceback(None)  # which would keep the data alive
         except h11.RemoteProtocolError as error:
             return HandshakeFailed(scrubbed(error, "the response is not valid HTTP"))
         return None
@@ -202,11 +218,6 @@ class ClientHandshake:
     def held(self) -> int:
         """Bytes received and not yet used."""
         return len(self._head.buffer) + len(self._body)
-
-    def discard(self) -> None:
-        """Forget what was received and not used."""
-        self._head.buffer.clear()
-        self._body.clear()
 
     def eof_received(self) -> HandshakeFailed | None:
         """What is known when nothing more will come or be waited for: a refusal whose body is incomplete, or None."""
@@ -224,7 +235,7 @@ class ClientHandshake:
 
     def _receive_body(self, data: bytes) -> HandshakeFailed | None:
         """Keep the body of a refusal up to the bound; an endless or a broken one is cut, never an error of its own."""
-        http = self._http
+        http = cast("h11.Connection", self._http)  # it has read the head
         try:
             for at in range(0, max(len(data), 1), _BODY_SLICE):
                 if data:
@@ -237,18 +248,18 @@ class ClientHandshake:
             return self.eof_received()
         return None
 
-    def _upgraded(self, response: h11.InformationalResponse, trailing: bytes) -> Upgraded | HandshakeFailed:
+    def _upgraded(self, headers: Headers, trailing: bytes) -> Upgraded | HandshakeFailed:
         """Hold a 101 against RFC 6455 section 4.1."""
-        headers = decode_headers(response.headers)
-        if response.http_version != b"1.1":
-            return HandshakeFailed("the 101 response is not HTTP/1.1")
-        if header_tokens(headers, "upgrade") != {"websocket"}:
+        fields: dict[str, str] = {}
+        for name, value in headers:
+            fields[name] = f"{fields[name]},{value}" if name in fields else value
+        if tokens_of(fields.get("upgrade", "")) != {"websocket"}:
             return HandshakeFailed("the 101 response does not upgrade to websocket")
-        if "upgrade" not in header_tokens(headers, "connection"):
+        if "upgrade" not in tokens_of(fields.get("connection", "")):
             return HandshakeFailed("the 101 response lacks Connection: Upgrade")
-        if header_values(headers, "sec-websocket-accept") != [self._expected]:
+        if fields.get("sec-websocket-accept") != self._expected:
             return HandshakeFailed("Sec-WebSocket-Accept is missing, given twice or does not match the key")
-        if header_values(headers, "sec-websocket-protocol"):
+        if "sec-websocket-protocol" in fields:
             return HandshakeFailed("the server chose a subprotocol that was not offered")
         deflate_parameters = read_response(header_values(headers, "sec-websocket-extensions"), offered=self._offered)
         if isinstance(deflate_parameters, str):
@@ -256,8 +267,19 @@ class ClientHandshake:
         return Upgraded(headers=headers, deflate_parameters=deflate_parameters, trailing=trailing)
 
 
+def _requested() -> h11.Connection:
+    """A client's h11 that waits for the answer to an upgrade; all that it remembers of ours is that it was one."""
+    http = h11.Connection(h11.CLIENT)
+    headers = [("Host", "localhost"), ("Upgrade", "websocket"), ("Connection", "Upgrade")]
+    http.send(h11.Request(method=b"GET", target="/", headers=encode_headers(headers)))
+    http.send(h11.EndOfMessage())
+    return http
+
+
 class ServerHandshake:
     """The server's side: one request, one answer."""
+
+    __slots__ = ("_compression", "_head", "_http", "_limits", "_pending")
 
     def __init__(self, *, limits: Limits, compression: bool) -> None:
         self._pending: UpgradeRequested | None = None
@@ -298,7 +320,7 @@ class ServerHandshake:
             self._http.receive_data(head)
             request = cast("h11.Request", self._http.next_event())  # a whole head is a request or an error
         except LimitExceeded as error:
-            return Refusal(status=431, error=error)
+            return Refusal(status=431, error=error.with_traceback(None))
         except h11.RemoteProtocolError as error:
             return Refusal(status=400, error=HandshakeFailed(scrubbed(error, "the request is not valid HTTP")))
         headers = decode_headers(request.headers)

@@ -74,6 +74,7 @@ class WebSocketLink:
 
     Attributes:
         core: State, queue and outcome; read it only.
+        reader: Parses the frames; read it only.
     """
 
     __slots__ = (
@@ -82,11 +83,11 @@ class WebSocketLink:
         "_handshake",
         "_keepalive",
         "_linger",
-        "_reader",
         "_send_queue",
         "_wants_idle",
         "_wants_writing",
         "core",
+        "reader",
     )
 
     def __init__(
@@ -104,9 +105,9 @@ class WebSocketLink:
         self.core: LinkCore = LinkCore(
             client=client, limits=limits, timeouts=timeouts, observer=observer, deadlines=deadlines
         )
-        self._handshake = handshake
+        self._handshake: ClientHandshake | ServerHandshake | None = handshake  # until it is over
         self._framing = False  # frames are being parsed
-        self._reader = self._new_reader(None)
+        self.reader: FrameReader = self._new_reader(None)
         self._send_queue = SendQueue(client=client, entropy=entropy)
         self._close_transport = False  # the transport is ours to close
         self._linger = False  # and the peer may still be sending then
@@ -189,7 +190,7 @@ class WebSocketLink:
     @property
     def buffered_in(self) -> int:
         """Bytes of messages not yet pulled and of the message that is still arriving."""
-        return self.core.queued + self._reader.partial + (0 if self._framing else self._handshake.held)
+        return self.core.queued + self.reader.partial + (0 if self._handshake is None else self._handshake.held)
 
     @property
     def buffered_out(self) -> int:
@@ -254,7 +255,7 @@ class WebSocketLink:
         if keepalive.unanswered:
             keepalive.answered()
         try:
-            self._reader.feed(data)
+            self.reader.feed(data)
         except RemoteProtocolError as error:
             self._fail(error.with_traceback(None))  # which would keep the data alive
         else:
@@ -271,7 +272,7 @@ class WebSocketLink:
         core = self.core
         if not self._framing or core.queue or core.observer is not None:
             return None
-        message = self._reader.lone_message(data)
+        message = self.reader.lone_message(data)
         if message is not None:
             keepalive = self._keepalive
             keepalive.last_received = core.deadlines.now
@@ -510,7 +511,7 @@ class WebSocketLink:
 
     def _asked(self, operation: str) -> ServerHandshake:
         handshake = self._handshake
-        self.core.check_answer(operation, asked=handshake.waits)
+        self.core.check_answer(operation, asked=handshake is not None and handshake.waits)
         return cast("ServerHandshake", handshake)
 
     # --- opening handshake --------------------------------------------------------------------------------------
@@ -524,6 +525,7 @@ class WebSocketLink:
             elif outcome is not None:
                 self._refused(outcome)
             return
+        handshake = cast("ServerHandshake", handshake)
         request = handshake.receive(data)
         if isinstance(request, UpgradeRequested):
             self.core.queue.append(request)
@@ -562,10 +564,8 @@ class WebSocketLink:
             if not self.core.client:
                 ours, theirs = theirs, ours
             self._send_queue.compressor = Compressor(bits=ours[0], context_takeover=ours[1])
-            self._reader = self._new_reader(
-                Decompressor(limit=self.core.limits.max_message, context_takeover=theirs[1])
-            )
-        self._handshake.discard()
+            self.reader = self._new_reader(Decompressor(limit=self.core.limits.max_message, context_takeover=theirs[1]))
+        self._handshake = None
         self._framing = True
         self._move(ConnectionInput.UPGRADED)
         self.core.deadlines.disarm(Deadline.OPEN)
@@ -580,7 +580,7 @@ class WebSocketLink:
             detail = "the request was not answered" if handshake.waits else "no complete request came"
             self._answer(503 if handshake.waits else 408)
             self._fail(DeadlineExpired(Deadline.OPEN, after, detail))
-        elif (refused := handshake.eof_received()) is not None:
+        elif (refused := cast("ClientHandshake", handshake).eof_received()) is not None:
             self._refused(refused)
         else:
             self._send_queue.clear()
@@ -670,8 +670,8 @@ class WebSocketLink:
     def _finish(self, info: CloseInfo) -> None:
         """Report the outcome, once, and parse nothing more."""
         self._framing = False
-        self._reader.discard()
-        self._handshake.discard()
+        self.reader.discard()
+        self._handshake = None
         self.core.finish(info)
 
     def _move(self, what: ConnectionInput) -> None:
@@ -687,7 +687,7 @@ class WebSocketLink:
         if not core.paused and (
             self._framing
             or (core.state is _CLOSING and not self._close_transport)
-            or (core.state is _CONNECTING and not self._handshake.waits)
+            or (core.state is _CONNECTING and self._handshake is not None and not self._handshake.waits)
         ):
             reading = 1
         self._wants_idle, self._wants_writing = WANTS[idle | reading], WANTS[2 | reading]

@@ -14,7 +14,7 @@ ROOT: Final = Path(__file__).parents[2]
 
 # A chunk in, a chunk out.
 LIMITS: Final = {"asyncio": (55, 45), "trio": (70, 60), "threads": (70, 50)}
-MORE_FOR_RECONNECTING: Final = 10
+MORE_FOR_RECONNECTING: Final = 2
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import pytest
 from support.introspection import ENUMS, MESSAGES, MODULES, fields, filled, hints, sample, shape
 
 from live_protocol import messages
+from live_protocol.events import AudioChunk, OutputTranscript
 from live_protocol.messages import (
     CONNECT_CONFIG_TO_SETUP,
     NO_EXTRA,
@@ -29,6 +30,8 @@ from live_protocol.messages import (
     music,
     to_setup,
 )
+from live_protocol.messages.audio_format import AudioFormat
+from live_protocol.messages.fields import constructor
 
 ALL = {**MESSAGES, "LiveConnectConfig": LiveConnectConfig}
 
@@ -332,3 +335,24 @@ def test_text_becomes_a_system_instruction() -> None:
 def test_unknown_options_pass_through() -> None:
     config = LiveConnectConfig(extra={"newFeature": {"on": True}}, tools=[Tool()])
     assert to_setup(config, "m") == LiveClientSetup(model="m", tools=[Tool()], extra={"newFeature": {"on": True}})
+
+
+# --- construction in the hot path -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cls", [MESSAGES[name] for name in sorted(HOT)])
+def test_a_generated_constructor_makes_what_the_class_makes(cls: type[Any]) -> None:
+    whole = filled(cls)
+    names = [field.name for field in attrs.fields(cls)]
+    assert constructor(cls, *names)(*(getattr(whole, name) for name in names)) == whole
+    bare = constructor(cls)()
+    assert bare == cls()
+    assert [type(getattr(bare, name)) for name in names] == [type(getattr(cls(), name)) for name in names]
+
+
+def test_a_generated_constructor_of_an_event() -> None:
+    audio = AudioFormat(rate=24_000)
+    made = constructor(AudioChunk, "format", "data", "generation")(audio, b"ab", 3)
+    assert made == AudioChunk(data=b"ab", format=audio, generation=3)
+    assert made.last
+    assert constructor(OutputTranscript, "text", "transcription")("a", None).text == "a"

@@ -20,8 +20,8 @@ from support.core import (
 
 from live_protocol import ConnectionFailed, DeadlineExpired, LiveSession, Phase, StallSuspected, Timeouts
 from live_protocol.events import StallKind
-from live_protocol.messages import AudioTranscriptionConfig, GenerationConfig
-from live_protocol.timing import Deadline
+from live_protocol.messages import AudioTranscriptionConfig, GenerationConfig, LiveClientSetup
+from live_protocol.timing import Deadline, Deadlines
 
 AUDIO = {"serverContent": {"modelTurn": {"parts": [{"inlineData": {"mimeType": "audio/pcm", "data": "AAAA"}}]}}}
 STALL = Timeouts(setup=None, stall=5.0)
@@ -52,6 +52,17 @@ def test_setup_deadline(origin: float, early: bool) -> None:
     assert tell(session, SETUP_COMPLETE) == []
     session.advance(origin + 1000)
     assert tell(session) == []
+
+
+def test_messages_can_be_queued_beside_the_table_of_a_connection() -> None:
+    deadlines = Deadlines()
+    session = LiveSession.client(LiveClientSetup(model="models/m"), deadlines=deadlines)
+    assert tell(session) == []
+    session.send_setup()
+    session.advance(0.0)
+    assert deadlines.is_armed(Deadline.SETUP)
+    assert names(tell(session, SETUP_COMPLETE, TEXT)) == ["SetupComplete", "TurnStarted", "TextChunk"]
+    assert not deadlines.is_armed(Deadline.SETUP)
 
 
 def test_setup_complete_disarms_the_deadline() -> None:

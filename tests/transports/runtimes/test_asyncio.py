@@ -27,6 +27,7 @@ from live_transports.asyncio import driver as _asyncio
 from live_transports.shared import steps
 from live_transports.shared.async_sessions import AsyncClientSession
 from live_transports.shared.dialing import ip_address
+from live_transports.shared.flag import Flag
 
 REQUEST = (
     f"GET {steps.GEMINI_PATH} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -143,9 +144,11 @@ def test_a_close_from_afar_can_be_cancelled() -> None:
         asyncio.run(main(peer))
 
 
-def test_nodelay_also_on_a_socket_of_the_callers() -> None:
+@pytest.mark.parametrize("protocol", [0, socket.IPPROTO_TCP])
+def test_nodelay_also_on_a_socket_of_the_callers(protocol: int) -> None:
     async def main(peer: Peer) -> None:
-        sock = socket.create_connection(("127.0.0.1", peer.port))
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, protocol)
+        sock.connect(("127.0.0.1", peer.port))
         sock.setblocking(False)
         async with connect(peer.endpoint(), model="test", sock=sock):
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -367,3 +370,33 @@ def test_the_verbs_are_those_of_the_core() -> None:
 def test_nobody_else_makes_them(cls: type) -> None:
     with pytest.raises(TypeError, match="no public constructor"):
         cls()
+
+
+def test_a_flag_is_an_event() -> None:
+    """`Flag` stands for `asyncio.Event`; those who wait are woken once, and a cancelled one is forgotten."""
+
+    async def use(flag: Flag | asyncio.Event) -> list[object]:
+        seen: list[object] = [flag.is_set()]
+        waiting = [asyncio.create_task(flag.wait()) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting[1].cancel()
+        waiting[2].cancel()
+        await asyncio.sleep(0)
+        flag.set()
+        await asyncio.wait_for(flag.wait(), PATIENCE)
+        seen += [flag.is_set(), *[task.cancelled() for task in waiting]]
+        await asyncio.wait(waiting)
+        flag.clear()
+        again = asyncio.create_task(flag.wait())
+        await asyncio.sleep(0)
+        seen += [flag.is_set(), again.done(), waiting[0].done()]
+        flag.set()
+        again.cancel()
+        await asyncio.wait([again])
+        return [*seen, again.cancelled()]
+
+    async def both() -> tuple[list[object], list[object]]:
+        return await use(Flag()), await use(asyncio.Event())
+
+    flag, event = asyncio.run(both())
+    assert flag == event

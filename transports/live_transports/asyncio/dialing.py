@@ -11,7 +11,7 @@ from aiohappyeyeballs import start_connection
 from live_protocol.timing import Deadline
 from live_transports.asyncio.last_words import LastWords
 from live_transports.shared import steps
-from live_transports.shared.dialing import DialPlan, dial_expired, ip_address, step_failed
+from live_transports.shared.dialing import AddressInfo, DialPlan, dial_expired, ip_address, step_failed
 from live_transports.shared.proxy import ConnectTunnel, ProxyFailed
 
 
@@ -168,6 +168,8 @@ async def connect_tcp(host: str, port: int, local_addr: tuple[str, int] | None) 
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None  # noqa: S101 - the deadline around this needs one too
     addresses = ip_address(host, port) or await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    if len(addresses) == 1 and local_addr is None:
+        return await _connect_to(addresses[0], loop)
     local_addresses = None
     if local_addr is not None:
         local_host, local_port = local_addr
@@ -182,4 +184,17 @@ async def connect_tcp(host: str, port: int, local_addr: tuple[str, int] | None) 
     if task.cancelling() > cancels:
         sock.close()
         raise asyncio.CancelledError
+    return sock
+
+
+async def _connect_to(address: AddressInfo, loop: asyncio.AbstractEventLoop) -> socket.socket:
+    """A socket connected to the only address there is: nothing to race."""
+    family, kind, protocol, _, where = address
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        await loop.sock_connect(sock, where)
+    except BaseException:
+        sock.close()
+        raise
     return sock

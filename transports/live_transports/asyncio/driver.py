@@ -135,8 +135,8 @@ class AsyncioDriver(asyncio.Protocol, LoopDriver):
         transport = cast("asyncio.Transport", self._transport)
         self._owns_socket = transport.get_extra_info("ssl_object") is None
         sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            # asyncio does so too, but only for sockets that were made with the protocol's number
+        # asyncio does so too, for sockets that were made with the protocol's number.
+        if sock is not None and sock.proto != socket.IPPROTO_TCP and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         transport.set_write_buffer_limits(high=HIGH_WATER, low=LOW_WATER)
         self.machine.advance(self._loop.time())
@@ -258,7 +258,11 @@ class RedialingDriver(AsyncioDriver):
     def wait_for_event(self) -> Awaitable[Event | None]:
         if self.machine.state is ConnectionState.CONNECTING:
             return self._dial_or_wait()
-        return super().wait_for_event()
+        due = self.machine.next_deadline()  # as `LoopDriver`, without the call: this runs for every event
+        if due is not None and due < self._due:
+            self._arm(due)
+        self._wakeup.takes_event = True
+        return self._wakeup
 
     def wait_for_events(self) -> Awaitable[object]:
         # No coroutine of its own: it would be one frame more for every event.

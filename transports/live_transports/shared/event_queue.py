@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar, cast, final
 
@@ -41,7 +40,7 @@ class EventQueue(Generic[M_co]):
         self.cause: BaseException | None = None
         self._machine = machine
         self._changed = changed
-        self._held: deque[Event] = deque()
+        self._held: list[Event] = []  # the next one is at the end: a deque would take 700 bytes more
         self._ended = False  # the consumer has had ConnectionClosed
         self._closing = False
         self._made_room = False
@@ -73,7 +72,7 @@ class EventQueue(Generic[M_co]):
     def _next_held(self) -> Event:
         if not self._held:
             raise self.error() or EndOfEvents
-        event = self._held.popleft()
+        event = self._held.pop()
         if type(event) is ConnectionClosed:
             self._ended = True
         return event
@@ -110,7 +109,7 @@ class EventQueue(Generic[M_co]):
             LiveProtocolError: The connection ended before, or the peer sends everything but this event.
         """
         while (event := self._pull()) is not None:
-            self._held.append(event)
+            self._held.insert(0, event)
             if isinstance(event, kind):
                 return event
             if sum(type(held) is not Reconnecting for held in self._held) > _MAX_EARLY:
@@ -126,12 +125,14 @@ class EventQueue(Generic[M_co]):
 
     def unread(self, event: Event) -> None:
         """Put an event back; it is the next one."""
-        self._held.appendleft(event)
+        self._held.append(event)
 
     def drain(self) -> None:
         """Hold all that the machine has for the consumer. The transport is gone, and `info` is needed now."""
+        events: list[Event] = []
         while (event := self._pull()) is not None:
-            self._held.append(event)
+            events.append(event)
+        self._held[:0] = reversed(events)
 
     def begin_close(self) -> None:
         """The application closes: from now on `make_room` has an effect."""
@@ -145,9 +146,11 @@ class EventQueue(Generic[M_co]):
         """
         if not self._closing:
             return
+        events: list[Event] = []
         while (event := self._pull()) is not None:
             if not self._made_room or type(event) in (ConnectionFailed, ConnectionClosed):
-                self._held.append(event)
+                events.append(event)
+        self._held[:0] = reversed(events)
         self._made_room = True
 
     # --- inside -------------------------------------------------------------------------------------------------
@@ -164,9 +167,14 @@ class EventQueue(Generic[M_co]):
 
     def _closed(self, event: ConnectionClosed) -> None:
         self.info = event.info
+        self._changed = _nothing  # the driver's method is a cycle, which would leave the session to the collector
         error = event.info.error
         if self.cause is not None and isinstance(error, TransportFailed) and error.__cause__ is None:
             error.__cause__ = self.cause
+
+
+def _nothing() -> None:
+    """After the end the machine wants nothing else any more."""
 
 
 def _never_begun(info: CloseInfo) -> LiveProtocolError:

@@ -6,7 +6,6 @@ import abc
 import asyncio
 import math
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from live_protocol.connection import Connection
 from live_protocol.events import Event
 from live_transports.shared.async_session import AsyncDriver
 from live_transports.shared.event_queue import EventQueue, send_error
+from live_transports.shared.flag import Flag
 from live_transports.shared.steps import BURST
 from live_transports.shared.threadsafe_close import close_threadsafe
 from live_transports.shared.wakeup import Wakeup
@@ -43,7 +43,7 @@ class LoopDriver(AsyncDriver):
     def __init__(self, machine: Connection) -> None:
         self.machine = machine
         self.event_queue: EventQueue[Any] = EventQueue(machine, self.flush)
-        self.closed: asyncio.Event = asyncio.Event()
+        self.closed: Flag = Flag()
         self._loop = asyncio.get_running_loop()
         self._time = _clock(self._loop)
         self._timer: asyncio.TimerHandle | None = None
@@ -51,7 +51,7 @@ class LoopDriver(AsyncDriver):
         self._full = False  # senders wait
         self._burst = 0
         self._wakeup = Wakeup(self._loop)
-        self._senders: deque[asyncio.Future[None]] = deque()
+        self._senders: list[asyncio.Future[None]] = []
 
     @property
     def _finished(self) -> bool:
@@ -108,8 +108,8 @@ class LoopDriver(AsyncDriver):
     def _wake_senders(self) -> None:
         if self._full and not self.closed.is_set():
             return
-        while self._senders:
-            sender = self._senders.popleft()
+        senders, self._senders = self._senders, []
+        for sender in senders:
             if not sender.done():
                 sender.set_result(None)
 

@@ -52,7 +52,7 @@ class Redialer:
         callback_context: Makes a context for the call of the caller's function, which may block.
     """
 
-    machine: PersistentConnection
+    __slots__ = ("_asked", "_plan", "callback_context", "machine")
 
     def __init__(
         self, endpoint: EndpointSource, plan: MakeDialPlan, make: Callable[[EndpointSource], PersistentConnection]
@@ -60,7 +60,8 @@ class Redialer:
         self.callback_context: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
         self._plan = plan
         self._asked = 0
-        self.machine = make(endpoint if isinstance(endpoint, Endpoint) else self._asking(endpoint))
+        source = endpoint if isinstance(endpoint, Endpoint) else self._asking(endpoint)
+        self.machine: PersistentConnection = make(source)
 
     def _asking(self, source: Callable[[], Endpoint]) -> Callable[[], Endpoint]:
         newest = source()

@@ -1,19 +1,20 @@
-"""A piece of transcript in the middle of a turn takes a short cut; it must tell and move what the long way does."""
+"""Output in the middle of a turn takes a short cut; it must tell and move what the long way does."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.core import COMPLETE, GENERATED, GO_AWAY, INTERRUPTED, SETUP_COMPLETE, TEXT, new_client, tell
-from support.strategies import CALM, json_objects, messages_of
+from support.strategies import CALM, Rules, json_objects, messages_of
 
 from live_protocol import Codec, LiveSession, OutputTranscript, Phase, Timeouts
-from live_protocol.messages import Transcription
+from live_protocol.messages import Backend, Content, LiveServerContent, LiveServerMessage, Transcription
 
 CODEC = Codec()
+RULES = Rules(backend=Backend.GEMINI)
 WORDS: dict[str, Any] = {"serverContent": {"outputTranscription": {"text": "well"}}}
 ENDED = object()
 steps = st.lists(
@@ -41,25 +42,39 @@ def session_after(before: list[Any], stall: float | None) -> LiveSession:
 def told(session: LiveSession, content: dict[str, Any]) -> Any:
     text = json.dumps({"serverContent": content}).encode()
     session.read(text)
-    events = list(session.events())
-    messages = [event.message.server_content for event in events if isinstance(event, OutputTranscript)]
+    events: list[Any] = list(session.events())
+    messages = [event.message.server_content for event in events]
     facts = (session.phase, session.last_phase, session.turn, session.generation, session.awaiting_answer)
     return (
-        [(type(event), event, event.last) for event in events],  # type: ignore[union-attr]
-        [content and content.output_transcription for content in messages],
+        [(type(event), event) for event in events],
+        [content and (content.model_turn, content.output_transcription) for content in messages],
         facts,
         session.next_deadline(),
         [(frame.sent, frame.kind, frame.at) for frame in session.last_frames],
     )
 
 
-@given(steps, messages_of(Transcription, depth=2), json_objects, st.sampled_from([None, 5.0]))
-@CALM
-def test_alone_or_beside_a_false_flag_a_transcript_says_the_same(
-    before: list[Any], transcription: Transcription, extra: dict[str, Any], stall: float | None
+def maybe(drawn: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.none() | drawn
+
+
+@given(
+    steps,
+    maybe(messages_of(Transcription, RULES, depth=2)),
+    maybe(messages_of(Content, RULES, depth=2)),
+    json_objects,
+    st.sampled_from([None, 5.0]),
+)
+@settings(CALM, max_examples=300)
+def test_alone_or_beside_a_false_flag_output_says_the_same(
+    before: list[Any],
+    transcription: Transcription | None,
+    turn: Content | None,
+    extra: dict[str, Any],
+    stall: float | None,
 ) -> None:
-    spoken = CODEC.to_dict(transcription) | {f"x{key}": value for key, value in extra.items()}
-    alone: dict[str, Any] = {"outputTranscription": spoken}
+    message = LiveServerMessage(server_content=LiveServerContent(output_transcription=transcription, model_turn=turn))
+    alone = CODEC.to_dict(message)["serverContent"] | {f"x{key}": value for key, value in extra.items()}
     beside = {**alone, "generationComplete": False}  # which means nothing, and bars the short cut
     assert told(session_after(before, stall), alone) == told(session_after(before, stall), beside)
 
