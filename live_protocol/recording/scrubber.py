@@ -41,9 +41,14 @@ def _plain(key: str) -> str:
 
 
 class Scrubber:
-    """Takes secrets out of messages: by their place where the schema has one, by their look anywhere else."""
+    """Takes secrets out of messages: by their place where the schema has one, by their look anywhere else.
+
+    Attributes:
+        labels: How often a handle was replaced by its number. All else is settled by the message alone.
+    """
 
     def __init__(self, secrets: Iterable[str]) -> None:
+        self.labels: int = 0
         self._secrets = tuple(secrets)
         self._handles: dict[str, int] = {}
         self._count = 0
@@ -102,6 +107,7 @@ class Scrubber:
         # A handle keeps its number, so a trace shows which one a session resumed with.
         if not handle:
             return handle
+        self.labels += 1
         number = self._handles.pop(handle, 0)
         if not number:
             self._count = number = self._count + 1

@@ -62,7 +62,11 @@ class Observation:
 
 
 Observer: TypeAlias = Callable[[Observation], object]
-"""Called with everything that passes a connection, in order. It must not raise."""
+"""Called with everything that passes a connection, in order. It must not raise.
+
+An object with a method ``observe_message(at, from_client, data, text)`` is called there for messages, which spares an
+`Observation` for each: ``data`` is the whole message as bytes, ``text`` whether it is a text message.
+"""
 
 
 @final
@@ -97,6 +101,7 @@ class LinkCore:
         paused: The queue is full, and nothing is to be read.
         info: The outcome, once it is known.
         observer: Told of everything that passes.
+        observe_message: Told of messages instead of ``observer``, if that has such a method.
     """
 
     __slots__ = (
@@ -106,6 +111,7 @@ class LinkCore:
         "limits",
         "max_bytes",
         "max_items",
+        "observe_message",
         "observer",
         "paused",
         "queue",
@@ -137,6 +143,9 @@ class LinkCore:
         self.deadlines.messages = self.queue
         self.deadlines.arm(Deadline.OPEN, timeouts.open)
         self.observer: Observer | None = observer
+        self.observe_message: Callable[[float | None, bool, bytes, bool], object] | None = None
+        if observer is not None:
+            self.observe_message = getattr(observer, "observe_message", None)
         self.max_bytes: int = limits.max_buffered_in
         self.max_items: int = max(_MIN_ITEMS, limits.max_buffered_in // _ITEM_COST)
 
@@ -151,11 +160,19 @@ class LinkCore:
         if not queue:
             return None
         item = queue.popleft()
+        observe = self.observe_message
         if isinstance(item, bytes):
             self.queued -= len(item)
+            if observe is not None:
+                observe(self.deadlines.now, not self.client, item, False)
+                return item
         elif isinstance(item, Text):
-            self.queued -= len(item.data)
-            item = item.data.decode()
+            data = item.data
+            self.queued -= len(data)
+            item = data.decode()
+            if observe is not None:
+                observe(self.deadlines.now, not self.client, data, True)
+                return item
         elif isinstance(item, str):
             self.queued -= text_size(item)
         if self.observer is not None:
@@ -164,7 +181,9 @@ class LinkCore:
 
     def sent(self, data: bytes, *, text: bool) -> None:
         """Tell the observer of a message that was sent."""
-        if self.observer is not None:
+        if self.observe_message is not None:
+            self.observe_message(self.deadlines.now, self.client, data, text)
+        elif self.observer is not None:
             what = data.decode(errors="replace") if text else data
             self.observer(Observation(at=self.deadlines.now, from_client=self.client, what=what))
 

@@ -189,6 +189,73 @@ def test_the_observer_of_a_link(client: bool) -> None:
     assert isinstance(seen[-1].what, ev.ConnectionClosed)
 
 
+class ByCall:
+    """A recorder that is told of messages as observations."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
+    def __call__(self, observation: Observation) -> None:
+        self.recorder(observation)
+
+
+@pytest.mark.parametrize("batch", [0, 100, 100_000])
+@pytest.mark.parametrize("client", [True, False])
+def test_messages_without_an_observation_make_the_same_trace(client: bool, batch: int) -> None:
+    traces = []
+    for wrap in (ByCall, lambda recorder: recorder):
+        sink = io.BytesIO()
+        recorder = Recorder(sink, batch=batch)
+        ends: dict[str, Any] = {"client" if client else "server": {"observer": wrap(recorder)}}
+        talk(
+            LiveConnection.client(ENDPOINT, CONFIG, model="m", **ends.get("client", {})),
+            LiveConnection.server(**ends.get("server", {})),
+        )
+        recorder.flush()
+        assert recorder.error is None
+        traces.append(sink.getvalue())
+    assert traces[0] == traces[1]
+
+
+def test_messages_are_held_until_there_are_enough_or_something_else_happens() -> None:
+    sink = io.BytesIO()
+    recorder = Recorder(sink, batch=30)
+
+    def written() -> int:
+        return sink.getvalue().count(b"\n") - 1
+
+    for count in (0, 0, 3):
+        recorder.observe_message(1.0, True, b'{"a": 1}  ', True)
+        assert written() == count
+    recorder.observe_message(None, False, b"\xff", False)
+    recorder(Observation(at=2.0, from_client=False, what=ev.PingReceived(payload=b"")))
+    assert [one.at for one in records(sink)] == [1.0, 1.0, 1.0, 0.0, 2.0]
+    recorder.observe_message(3, True, b"{}", True)
+    assert written() == 5
+    recorder.flush()
+    recorder.flush()
+    assert written() == 6
+    assert b'"t":3.0' in sink.getvalue()
+
+
+def test_what_is_held_is_dropped_after_an_error() -> None:
+    recorder = Recorder(sink := Broken(), batch=30)
+    sink.room = 0
+    for _ in range(9):
+        recorder.observe_message(1.0, True, b"{}" * 10, True)
+        assert len(recorder._held) <= 1
+    assert isinstance(recorder.error, OSError)
+    assert len(records(sink)) == 0
+
+
+@pytest.mark.parametrize("at", [float("inf"), float("nan")])
+def test_a_clock_that_reads_no_time_ends_the_recording(at: float) -> None:
+    recorder = Recorder(sink := io.BytesIO())
+    recorder.observe_message(at, True, b"{}", True)
+    assert isinstance(recorder.error, InvalidMessage)
+    assert len(records(sink)) == 0
+
+
 def test_to_a_file(tmp_path: Path) -> None:
     path = tmp_path / "session.jsonl"
     with record_to(path, info={"a": 1}) as observer:

@@ -1,7 +1,8 @@
 """Live sessions on blocking sockets and threads: `connect` for the client's end, `serve` for the server's.
 
-Iterate in one thread, send from any others, close from anywhere. A thread of its own owns each socket, so pings are
-answered and deadlines kept however long the application takes.
+Iterate in one thread, send from any others, close from anywhere. Each socket has a thread that looks after it while
+nobody receives, so pings are answered and deadlines kept however long the application takes. A thread that receives
+reads the socket itself, unless it is the main thread; to have many sessions on a core, receive in other threads.
 """
 
 from live_transports.shared.proxy import Proxy, ProxyFailed

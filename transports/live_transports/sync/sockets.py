@@ -7,14 +7,23 @@ arguments, and another TLS session or a proxy's tunnel may lie below it.
 from __future__ import annotations
 
 import contextlib
+import select
 import selectors
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
 _CHUNK: Final = 64 * 1024
+
+READ: Final = 1
+"""Bytes can be read."""
+WRITE: Final = 2
+"""Bytes can be written."""
+WOKEN: Final = 4
+"""The waker was used."""
 
 
 class WaitInterrupted(Exception):
@@ -46,8 +55,8 @@ class SelectorWaker:
                 self._writer.send(b"!")
 
     def clear(self) -> None:
-        """Forget the wake-ups so far."""
-        with contextlib.suppress(BlockingIOError):
+        """Forget the wake-ups so far; after `close` this does nothing."""
+        with contextlib.suppress(OSError):
             self.reader.recv(64)
         self._signaled = False
 
@@ -55,6 +64,90 @@ class SelectorWaker:
         """Free the sockets."""
         self.reader.close()
         self._writer.close()
+
+
+@final
+class Bell:
+    """Ends the sleep of one thread, from any thread or finalizer; ringing twice is ringing once."""
+
+    __slots__ = ("_silent",)
+
+    def __init__(self) -> None:
+        self._silent = threading.Lock()
+        self._silent.acquire()
+
+    def ring(self) -> None:
+        """Wake, now or at the beginning of the next sleep."""
+        with contextlib.suppress(RuntimeError):  # it has been rung
+            self._silent.release()
+
+    def wait(self, timeout: float) -> None:
+        """Sleep until it rings, for ``timeout`` seconds at most."""
+        self._silent.acquire(timeout=timeout)
+
+
+class _Poll:
+    """What `select.poll` does, by `select.select`, for Windows."""
+
+    def __init__(self) -> None:
+        self._wanted: dict[int, int] = {}
+
+    def register(self, fd: int, mask: int) -> None:
+        self._wanted[fd] = mask
+
+    def unregister(self, fd: int) -> None:
+        del self._wanted[fd]
+
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        reading = [fd for fd, mask in self._wanted.items() if mask & READ]
+        writing = [fd for fd, mask in self._wanted.items() if mask & WRITE]
+        seconds = None if timeout is None else timeout / 1000
+        readable, writable, failed = select.select(reading, writing, writing, seconds)  # failed: a refused connect
+        return [(fd, READ) for fd in readable] + [(fd, WRITE) for fd in {*writable, *failed}]
+
+
+@final
+class Watch:
+    """Waits for one socket and a waker, in one thread at a time. `selectors` would run three functions more a wait."""
+
+    __slots__ = ("_events", "_fd", "_masks", "_poll")
+
+    def __init__(self, sock: socket.socket, waker: SelectorWaker) -> None:
+        self._fd = sock.fileno()
+        self._events = 0
+        poll: Callable[[], Any] | None = getattr(select, "poll", None)
+        self._poll: Any = (poll or _Poll)()
+        reading, writing = (select.POLLIN, select.POLLOUT) if poll is not None else (READ, WRITE)
+        self._masks = {READ: reading, WRITE: writing, READ | WRITE: reading | writing}
+        self._poll.register(waker.reader.fileno(), reading)
+
+    def wait(self, events: int, timeout: float | None) -> int:
+        """Wait for some of `READ` and `WRITE`, or for the waker.
+
+        Args:
+            events: What to wait for on the socket.
+            timeout: Most seconds to wait, None for no bound.
+
+        Returns:
+            What has come, `WOKEN` among it. A socket that failed has all that was waited for.
+        """
+        if events != self._events:
+            if events:
+                self._poll.register(self._fd, self._masks[events])
+            else:
+                self._poll.unregister(self._fd)
+            self._events = events
+        ready = 0
+        for fd, mask in self._poll.poll(None if timeout is None else timeout * 1000):
+            if fd != self._fd:
+                ready |= WOKEN
+            elif mask == self._masks[READ]:
+                ready |= READ
+            elif mask == self._masks[WRITE]:
+                ready |= WRITE
+            else:
+                ready |= events
+        return ready
 
 
 @final
@@ -169,6 +262,7 @@ class Stream:
         error: The error that broke reading.
         broken: The error that broke writing. The peer's last words may still be there to be read.
         unsent: Bytes that the system has not taken yet.
+        layers: Sessions of TLS, the outermost first.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -179,8 +273,8 @@ class Stream:
         self.ended: bool = False
         self.error: OSError | None = None
         self.broken: OSError | None = None
-        self._layers: list[_Tls] = []
         self.unsent: bytearray = bytearray()
+        self.layers: list[_Tls] = []
         self._discard_input = False
         self._eof_queued = False  # the unsent bytes are the last
         self._eof_sent = False
@@ -189,22 +283,32 @@ class Stream:
 
     def read(self) -> bytes:
         """The bytes that have come, possibly none. `ended` and `error` tell whether more can come."""
+        data = self.receive_now()
+        return self.decrypt(data) if self.layers else data
+
+    def receive_now(self) -> bytes:
+        """What has come on the socket, for `decrypt`; other threads may write meanwhile."""
         try:
             data = self.socket.recv(_CHUNK)
-            self.ended = not data
         except (BlockingIOError, InterruptedError):
-            data = b""
+            return b""
         except OSError as error:
             self.error = error
             return b""
+        if not data:
+            self.ended = True
+        return data
+
+    def decrypt(self, data: bytes) -> bytes:
+        """The bytes of the connection in what has come on the socket."""
         if self._discard_input:
             return b""
-        for layer in self._layers:
+        for layer in self.layers:
             layer.feed(data)
             data = layer.receive()
             self.ended = self.ended or layer.ended
             self.error = self.error or layer.error
-        if self._layers:
+        if self.layers:
             self.write(b"")  # TLS itself may have to answer
         return data
 
@@ -214,16 +318,27 @@ class Stream:
         """Send as much as the system takes now, after the unsent bytes. `flush` sends the rest."""
         if self.broken is not None or self._eof_queued:
             return
-        if self._layers:
+        if self.layers:
             try:
-                for layer in reversed(self._layers):
+                for layer in reversed(self.layers):
                     layer.send(data)
                     data = layer.take()
             except ssl.SSLError as error:
                 self.broken = error
                 return
-        self.unsent += data
-        self.flush()
+        if self.unsent or not data:
+            self.unsent += data
+            self.flush()
+            return
+        try:
+            sent = self.socket.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError as error:
+            self.broken = error
+            return
+        if sent < len(data):
+            self.unsent += memoryview(data)[sent:]
 
     def flush(self) -> None:
         """Send more of the unsent bytes, then the end of the stream if it is due."""
@@ -242,7 +357,7 @@ class Stream:
 
     def write_eof(self) -> None:
         """Send no more. TLS has no half-closed state, so input is read and dropped from here on."""
-        for layer in reversed(self._layers):
+        for layer in reversed(self.layers):
             layer.close_notify()
             self._discard_input = True
         self.write(b"")
@@ -251,7 +366,7 @@ class Stream:
 
     def close(self) -> None:
         """Free the socket."""
-        if self._layers and not self.unsent and not self._eof_queued:
+        if self.layers and not self.unsent and not self._eof_queued:
             self.write_eof()
         self.socket.close()
 
@@ -273,7 +388,7 @@ class Stream:
                 self.write(layer.take())
             if not done:
                 layer.feed(self.receive(waiter))
-        self._layers.append(layer)
+        self.layers.append(layer)
 
     def receive(self, waiter: SocketWaiter) -> bytes:
         """Wait for bytes.

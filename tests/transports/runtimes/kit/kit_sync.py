@@ -87,7 +87,7 @@ def settle(*more: threading.Thread) -> None:
         time.sleep(0.001)
 
 
-WAITING: Final = {("threading.py", "wait"), ("selectors.py", "select"), ("kit_sync.py", "nap")}
+WAITING: Final = {("threading.py", "wait"), ("selectors.py", "select"), ("sockets.py", "wait"), ("kit_sync.py", "nap")}
 
 
 def nap(seconds: float) -> None:
