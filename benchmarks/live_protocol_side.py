@@ -23,9 +23,10 @@ from live_transports import asyncio as live_asyncio
 
 KEY = re.compile(rb"sec-websocket-key: *([^\r\n]+)", re.IGNORECASE)
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
+SETUP_COMPLETE = wire.server_frame(wire.server_text(wire.SETUP_COMPLETE))
 
 
-def _switching_protocols(request: bytes) -> bytes:
+def switching_protocols(request: bytes) -> bytes:
     """The server's half of the opening handshake, RFC 6455 section 4.2.2."""
     found = KEY.search(request)
     if found is None:
@@ -39,11 +40,11 @@ def ready_connection() -> LiveConnection:
     """A client connection after its handshake and setup."""
     connection = LiveConnection.client(Endpoint.custom("ws://127.0.0.1:1/"), LiveConnectConfig(), model=wire.MODEL)
     connection.advance(0.0)
-    connection.receive_data(_switching_protocols(connection.data_to_send()))
+    connection.receive_data(switching_protocols(connection.data_to_send()))
     for _ in connection.events():
         pass
     connection.data_to_send()  # the setup
-    connection.receive_data(wire.server_frame(wire.server_text(wire.SETUP_COMPLETE)))
+    connection.receive_data(SETUP_COMPLETE)
     for _ in connection.events():
         pass
     return connection

@@ -1,8 +1,9 @@
-"""Makes the pictures of the README from real runs: `python scripts/pictures.py [timeline] [demo] [ratios]`.
+"""Makes the pictures of the README from real runs: `python scripts/pictures.py [timeline] [demo] [ratios] [sessions]`.
 
 - ``timeline.png``: the page of a session that the demo recorded, as headless Chromium shows it.
 - ``demo.svg``: what the demo prints on a terminal.
 - ``ratios.svg``: medians of `python -m benchmarks`, about two minutes; run it on a quiet machine.
+- ``sessions-a-core.svg``: the run of paced voice sessions that is committed beside the benchmark; it measures nothing.
 """
 
 from __future__ import annotations
@@ -112,9 +113,15 @@ def ratios() -> None:
     figure.savefig(PICTURES / "ratios.svg", bbox_inches="tight", metadata={"Date": None})
 
 
+def sessions() -> None:
+    """Draw the committed run of paced sessions."""
+    committed = ROOT / "benchmarks" / "voice" / "figures.json"
+    _run(sys.executable, "-m", "benchmarks", "--only", "voice", "--from-json", str(committed), "--page", cwd=ROOT)
+
+
 def main() -> None:
     """Make the pictures that are named, or all."""
-    makers: dict[str, Callable[[], None]] = {"timeline": timeline, "demo": demo, "ratios": ratios}
+    makers: dict[str, Callable[[], None]] = {"timeline": timeline, "demo": demo, "ratios": ratios, "sessions": sessions}
     PICTURES.mkdir(exist_ok=True)
     for name in sys.argv[1:] or makers:
         makers[name]()

@@ -53,7 +53,7 @@ class Schedule:
 
     def probe(self, number: int) -> Probe:
         """The probe of a session."""
-        return Probe(self.meter.delays, self.start + number * self.down / self.plan.sessions, self.down)
+        return Probe(self.meter, self.start + number * self.down / self.plan.sessions, self.down)
 
     def first(self, number: int) -> float:
         """When a session sends its first chunk."""

@@ -79,7 +79,8 @@ class ReadyMade:
     def __init__(self, plan: Plan) -> None:
         self.up = client_frame(realtime_input(wire.pcm(plan.up, wire.INPUT_RATE)))
         self.setup = client_frame(SETUP)
-        self.down = len(audio_frame(audio_bytes(plan)))
+        self.audio = audio_bytes(plan)
+        self.down = len(audio_frame(self.audio))
 
 
 def audio_bytes(plan: Plan) -> int:
@@ -90,10 +91,11 @@ def audio_bytes(plan: Plan) -> int:
 class FrameCounter:
     """Counts the frames in a stream of frames of one size."""
 
-    __slots__ = ("_probe", "_received", "_size")
+    __slots__ = ("_audio", "_probe", "_received", "_size")
 
-    def __init__(self, size: int, probe: Probe) -> None:
-        self._size = size
+    def __init__(self, ready_made: ReadyMade, probe: Probe) -> None:
+        self._size = ready_made.down
+        self._audio = ready_made.audio  # not decoded: this is the floor
         self._probe = probe
         self._received = 0
 
@@ -102,7 +104,7 @@ class FrameCounter:
         self._received += count
         while self._received >= self._size:
             self._received -= self._size
-            self._probe.arrived()
+            self._probe.arrived(self._audio)
 
 
 class FloorProtocol(asyncio.Protocol):
@@ -132,7 +134,7 @@ class FloorProtocol(asyncio.Protocol):
         self.transport.write(self._up)
 
     async def listen(self, probe: Probe) -> None:
-        self._counter = FrameCounter(self._ready_made.down, probe)
+        self._counter = FrameCounter(self._ready_made, probe)
         await for_ever()
 
 
@@ -179,7 +181,7 @@ class FloorStream:
         await self._stream.send_all(self._up)
 
     async def listen(self, probe: Probe) -> None:
-        counter, receive = FrameCounter(self._ready_made.down, probe), self._stream.receive_some
+        counter, receive = FrameCounter(self._ready_made, probe), self._stream.receive_some
         while data := await receive(65536):
             counter.add(len(data))
 
@@ -224,8 +226,8 @@ def websockets_by_hand(plan: Plan) -> Connect:
         async def listen(self, probe: Probe) -> None:
             receive = self._websocket.recv
             while True:
-                for _ in audio_in(await receive(decode=False)):
-                    probe.arrived()
+                for audio in audio_in(await receive(decode=False)):
+                    probe.arrived(len(audio))
 
     @contextlib.asynccontextmanager
     async def connect(plan: Plan, url: str, tls: ssl.SSLContext | None) -> AsyncIterator[Session]:
@@ -257,8 +259,8 @@ def picows_by_hand(plan: Plan) -> Connect:
                 assert "setupComplete" in orjson.loads(payload)
                 self.opened.set_result(None)
                 return
-            for _ in audio_in(payload):
-                self.probe.arrived()
+            for audio in audio_in(payload):
+                self.probe.arrived(len(audio))
 
         async def send(self) -> None:
             self.transport.send(WSMsgType.TEXT, realtime_input(chunk))
@@ -298,8 +300,8 @@ def google_genai(plan: Plan) -> Connect:
         async def listen(self, probe: Probe) -> None:
             while True:
                 async for message in self._session.receive():
-                    if side.audio_of(message):
-                        probe.arrived()
+                    if audio := side.audio_of(message):
+                        probe.arrived(len(audio))
 
     @contextlib.asynccontextmanager
     async def connect(plan: Plan, url: str, tls: ssl.SSLContext | None) -> AsyncIterator[Session]:
@@ -350,7 +352,7 @@ def ours(plan: Plan) -> Connect:
         async def listen(self, probe: Probe) -> None:
             async for event in self._session:
                 if isinstance(event, AudioChunk):
-                    probe.arrived()
+                    probe.arrived(len(event.data))
 
     @contextlib.asynccontextmanager
     async def connect(plan: Plan, url: str, tls: ssl.SSLContext | None) -> AsyncIterator[Session]:

@@ -136,8 +136,9 @@ class _Run:
         if not syscalls.available():
             raise SystemExit("--syscalls needs strace")
         up, down = PROFILES[profile]
-        clients = ("harness", "floor", "websockets", "picows", OURS)
+        clients = ("harness", "floor", "websockets", "picows", "google-genai", OURS)
         candidates = [Row(client, loop) for loop in rows.LOOPS for client in clients]
+        candidates += [Row(OURS, loop, ("reconnect",)) for loop in rows.LOOPS]
         candidates += [Row(client, runtime) for runtime in ("trio", "threads") for client in ("harness", "floor", OURS)]
         for row in self.matching(candidates):
             self.results.syscalls.append(syscalls.count(self.client, row, up=up, down=down))
@@ -162,7 +163,7 @@ def _measured(arguments: argparse.Namespace) -> Results:
         run = _Run(arguments, results, client, amount)
         if "paced" in parts:
             run.paced(profiles)
-        if arguments.syscalls:
+        if arguments.syscalls or (arguments.parts is None and not arguments.quick and syscalls.available()):
             run.syscalls(profiles[0])
         if "points" in parts and not arguments.clients:
             results.points += _points(client, amount.rounds)
@@ -183,6 +184,10 @@ def main(arguments: argparse.Namespace) -> None:
         results = _measured(arguments)
         progress("")
     print("\n".join(report.lines(results)), flush=True)
+    if arguments.page:
+        from benchmarks.voice import page
+
+        page.write(results)
     if arguments.plot is not None:
         from benchmarks.voice import plot
 

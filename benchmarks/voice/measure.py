@@ -144,18 +144,20 @@ class Plan:
 
 
 class Probe:
-    """What the application does with the chunks that come to one session: it notes how late each of them is."""
+    """What the application does with the chunks that come to one session: it notes how late each is, and its bytes."""
 
-    __slots__ = ("_add", "_due", "_period")
+    __slots__ = ("_add", "_due", "_meter", "_period")
 
-    def __init__(self, lags: Lags, due: float, period: float) -> None:
-        self._add = lags.add
+    def __init__(self, meter: Meter, due: float, period: float) -> None:
+        self._add = meter.delays.add
+        self._meter = meter
         self._due = due
         self._period = period
 
-    def arrived(self) -> None:
-        """A chunk is here, decoded."""
+    def arrived(self, size: int) -> None:
+        """So many bytes of audio are here, decoded: every client has to make them, whether it is lazy or not."""
         self._add(time.monotonic() - self._due)
+        self._meter.audio += size
         self._due += self._period
 
 
@@ -165,6 +167,8 @@ class Meter:
 
     lags: Lags = field(default_factory=Lags)
     delays: Lags = field(default_factory=Lags)
+    audio: int = 0
+    """Bytes of decoded audio that the applications had."""
     empty: int = 0
     """Bytes resident before the sessions were opened."""
     _ballast: list[bytes] = field(default_factory=list)
@@ -184,6 +188,7 @@ class Meter:
         gc.callbacks.append(self._on_collector)
         self.lags.clear()
         self.delays.clear()
+        self.audio = 0
         self._begin = (waited(), time.monotonic(), resource.getrusage(resource.RUSAGE_SELF))
 
     def _on_collector(self, phase: str, info: dict[str, int]) -> None:
@@ -213,5 +218,6 @@ class Meter:
             "delay_p50": self.delays.quantile(0.50),
             "delay_p99": self.delays.quantile(0.99),
             "arrived": len(self.delays) / due,
+            "chunk": self.audio / max(len(self.delays), 1),
             "kilobytes": (resident() - self.empty) / plan.sessions / 1000,
         }

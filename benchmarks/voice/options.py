@@ -40,7 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--seconds", type=float, metavar="S", help=f"measured seconds a sample ({FULL.seconds:g})")
     group.add_argument("--rounds", type=int, metavar="N", help=f"interleaved rounds ({FULL.rounds})")
     group.add_argument("--parts", nargs="*", choices=PARTS, help="parts of the report; all by default")
-    group.add_argument("--syscalls", action="store_true", help="also count system calls a message (needs strace)")
+    group.add_argument(
+        "--syscalls",
+        action="store_true",
+        help="also count system calls a message (needs strace)",
+    )
+    group.add_argument("--page", action="store_true", help="also write the figures into docs/guide/sessions-a-core.md")
     group.add_argument("--plot", type=Path, metavar="FILE", help="also draw the results to FILE, SVG or PNG")
     group.add_argument(
         "--from-json", type=Path, metavar="FILE", help="measure nothing: print and draw what --json wrote"

@@ -13,7 +13,7 @@ from typing import Any, Final
 from benchmarks import report
 from benchmarks.voice.growth import DOUBLING
 from benchmarks.voice.results import Results, Table
-from benchmarks.voice.rows import GOALS, MOST_KILOBYTES, Goal, Row
+from benchmarks.voice.rows import GOALS, MORE_SYSTEM_CALLS, MOST_KILOBYTES, OURS, Goal, Row
 
 PACKAGES: Final = ("uvloop", "trio", "anyio", "picows", "aiofastnet")
 COLUMNS: Final = (
@@ -138,6 +138,15 @@ def _name(line: dict[str, Any]) -> str:
     return Row(line["client"], line["runtime"], tuple(line["options"])).name
 
 
+def _beside_floor(line: dict[str, Any], totals: dict[str, float]) -> tuple[str, str]:
+    """How many system calls a row makes above its floor, and whether one of ours may."""
+    row = Row(line["client"], line["runtime"], tuple(line["options"]))
+    if row.client in {"harness", "floor"} or row.floor.name not in totals:
+        return "", ""
+    more = line["total"] - totals[row.floor.name]
+    return f"{more:+.2f}", "" if row.client != OURS else "yes" if more <= MORE_SYSTEM_CALLS else "no"
+
+
 def lines(results: Results) -> Iterator[str]:
     """The whole report."""
     facts = results.environment
@@ -185,20 +194,23 @@ def lines(results: Results) -> Iterator[str]:
                     f"{_sized(size)}: {cost:,.1f}" for size, cost in zip(line["sizes"], line["costs"], strict=True)
                 ),
                 f"{max(line['doublings']):.2f}" if line["doublings"] else "",
+                "" if not line["doublings"] else "yes" if max(line["doublings"]) <= DOUBLING else "no",
             )
             for line in results.growth
         ]
-        yield from markdown(("what", "unit", "cost", "worst doubling"), body, 3)
+        yield from markdown(("what", "unit", "cost", "worst doubling", "reached"), body, 3)
     if results.syscalls:
-        yield "\n### System calls a message, both directions together\n"
+        yield "\n### System calls a message, both directions together; ours make no more than the floor\n"
+        totals = {_name(line): line["total"] for line in results.syscalls}
         body = [
             (
                 _name(line),
                 f"{line['total']:.2f}",
+                *_beside_floor(line, totals),
                 ", ".join(
                     f"{name} {number:.2f}" for name, number in sorted(line["calls"].items(), key=lambda item: -item[1])
                 ),
             )
             for line in results.syscalls
         ]
-        yield from markdown(("client", "all", "of which"), body)
+        yield from markdown(("client", "all", "above the floor", "reached", "of which"), body)

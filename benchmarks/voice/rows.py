@@ -150,5 +150,7 @@ GOALS: Final[tuple[Goal, ...]] = (
         for runtime in HARNESSES
     ),
 )
+MORE_SYSTEM_CALLS: Final = 0.05
+"""A message, above the floor's: what a count of a few seconds is off by."""
 MOST_KILOBYTES: Final = 24
 """Of a session with ``reconnect=``."""

@@ -15,6 +15,7 @@ from benchmarks.voice.measure import Plan, cores
 from benchmarks.voice.results import Sample, Table
 from benchmarks.voice.rows import Row
 from benchmarks.voice.server import Address
+from benchmarks.wire import OUTPUT_RATE
 
 TOO_LATE: Final = 20.0
 """Milliseconds of p99 delay above which a core carries too many sessions."""
@@ -54,6 +55,9 @@ class Client:
         if process.returncode:
             raise RuntimeError(f"{row.name} failed with {plan}")
         figures: Sample = json.loads(output.splitlines()[-1])
+        chunk = plan.down * OUTPUT_RATE // 1000 * 2 if plan.size is None else plan.size
+        if row.client != "harness" and figures["arrived"] and figures.pop("chunk") != chunk:
+            raise RuntimeError(f"{row.name} did not decode all of the audio")
         if hasattr(os, "getloadavg"):
             figures["load"] = os.getloadavg()[0]
         return figures

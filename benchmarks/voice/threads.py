@@ -91,7 +91,7 @@ class FloorSocket:
         self._socket.sendall(self._up)
 
     def listen(self, probe: Probe) -> None:
-        counter, receive = FrameCounter(self._ready_made.down, probe), self._socket.recv
+        counter, receive = FrameCounter(self._ready_made, probe), self._socket.recv
         while data := receive(READ):
             counter.add(len(data))
 
@@ -129,7 +129,7 @@ def ours(plan: Plan) -> Connect:
         def listen(self, probe: Probe) -> None:
             for event in self._session:
                 if isinstance(event, AudioChunk):
-                    probe.arrived()
+                    probe.arrived(len(event.data))
 
     @contextlib.contextmanager
     def connect(plan: Plan, url: str, tls: ssl.SSLContext | None) -> Iterator[Session]:

@@ -217,8 +217,15 @@ def test_pages_hold_no_path_of_a_machine(page: Path) -> None:
 
 @pytest.mark.parametrize("picture", PICTURES, ids=relative)
 def test_every_picture_is_shown(picture: Path) -> None:
-    assert relative(picture) in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", read(README))
+    shown = [page.parent / name for page in PAGES for name in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", read(page))]
+    assert picture in [path.resolve() for path in shown]
     assert picture.stat().st_size > 1000
+
+
+def test_the_figures_of_sessions_a_core_are_those_of_the_committed_run() -> None:
+    pytest.importorskip("resource")  # the benchmark needs it; Windows has none
+    sessions_a_core = importlib.import_module("benchmarks.voice.page")
+    assert sessions_a_core.text(sessions_a_core.committed()) == read(sessions_a_core.PAGE)
 
 
 @pytest.mark.parametrize(("page", "most"), [(README, 150), (ROOT / "docs" / "architecture.md", 110)])
