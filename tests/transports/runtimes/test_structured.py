@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, cast
 
+import anyio
 import pytest
 import trio
 import trio.testing
@@ -123,7 +124,8 @@ def test_an_interrupt_in_one_of_our_tasks(monkeypatch: pytest.MonkeyPatch) -> No
 def test_plain_tcp_needs_no_writer_before_the_end(kit: Kit) -> None:
     async def scenario() -> None:
         with Peer(lambda conn: (conn.open(), conn.farewell())) as peer:
-            async with kit.connect(peer.endpoint()) as session:
+            over = {} if kit.name == "trio" else {"stream": await anyio.connect_tcp("127.0.0.1", peer.port)}
+            async with kit.connect(peer.endpoint(), **over) as session:
                 for _ in range(10):
                     await session.send_realtime_input(text="x")
                 pump = session._driver._pump

@@ -17,9 +17,10 @@ import anyio.abc
 from live_protocol.connection import ByteServerConnection
 from live_protocol.reconnect import EndpointSource
 from live_protocol.session import ConfigInput
+from live_transports.anyio.client import dialed
 from live_transports.anyio.runtime import RUNTIME
 from live_transports.shared.async_sessions import AsyncClientSession, AsyncServerSession, Handler, ProcessRequest
-from live_transports.shared.options import DialOptions, ListenOptions
+from live_transports.shared.options import DialOptions, ListenOptions, check_options
 from live_transports.shared.proxy import Proxy, ProxyFailed
 from live_transports.structured.client import connected
 from live_transports.structured.server import ServeContext, StreamServer, serving
@@ -99,7 +100,10 @@ def connect(
         LiveProtocolError: As `live_transports.asyncio.connect` raises them. Unless it is an `InvalidMessage`, the
             socket is closed.
     """
-    return connected(RUNTIME, LiveClientSession, endpoint, config, options, stream=stream)
+    if stream is not None:
+        return connected(RUNTIME, LiveClientSession, endpoint, config, options, stream=stream)
+    check_options(DialOptions, options)
+    return dialed(LiveClientSession, endpoint, config, options)
 
 
 def serve(

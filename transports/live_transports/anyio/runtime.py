@@ -7,7 +7,6 @@ import logging
 import os
 import select
 import socket
-import ssl as tls
 from asyncio.trsock import TransportSocket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, cast, final
@@ -42,6 +41,27 @@ async def _reenter(token: anyio.lowlevel.EventLoopToken, function: Callable[[], 
 
 
 @final
+class AnyioParking:
+    """A place where one task waits."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event: anyio.Event | None = None
+
+    async def wait(self) -> None:
+        self._event = anyio.Event()
+        try:
+            await self._event.wait()
+        finally:
+            self._event = None
+
+    def wake(self) -> None:
+        if self._event is not None:
+            self._event.set()
+
+
+@final
 class AnyioStream(ByteStream):
     """An `anyio.abc.ByteStream`."""
 
@@ -60,24 +80,13 @@ class AnyioStream(ByteStream):
                 self._hung_up = select.poll()
                 self._hung_up.register(sock.fileno(), select.POLLRDHUP)
 
-    async def secure(self, context: tls.SSLContext, *, hostname: str | None = None) -> AnyioStream:
-        # Peers leave without a close_notify; that nothing was cut off, WebSocket itself makes sure.
-        secured = await TLSStream.wrap(
-            self._stream,
-            ssl_context=context,
-            hostname=hostname,
-            server_side=hostname is None,
-            standard_compatible=False,
-        )
-        return AnyioStream(secured)
-
     async def receive(self) -> bytes:
         try:
             return await self._stream.receive()
         except anyio.EndOfStream:
             return b""
 
-    def send_now(self, data: bytes) -> int:
+    def send_now(self, data: bytes | memoryview) -> int:
         return 0 if self._socket is None else write_now(self._socket.fileno(), data)
 
     async def send(self, data: bytes) -> None:
@@ -161,7 +170,9 @@ async def _listen(host: str | Sequence[str], port: int, backlog: int) -> AnyioLi
 
 RUNTIME: Final = Runtime(
     now=anyio.current_time,
+    clock=lambda: anyio.current_time,
     event=anyio.Event,
+    parking=AnyioParking,
     scope=anyio.CancelScope,
     nursery=anyio.create_task_group,
     checkpoint=anyio.lowlevel.checkpoint,

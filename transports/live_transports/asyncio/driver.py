@@ -21,7 +21,7 @@ import contextlib
 import select
 import socket
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias, cast, final
+from typing import TypeAlias, cast
 
 from live_protocol.connection import ByteConnection, LiveConnection
 from live_protocol.errors import LiveProtocolError
@@ -236,7 +236,6 @@ class AsyncioDriver(asyncio.Protocol, LoopDriver):
             self._transport.abort()
 
 
-@final
 class RedialingDriver(AsyncioDriver):
     """The owner of one transport after the other.
 

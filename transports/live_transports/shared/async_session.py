@@ -45,7 +45,7 @@ class AsyncDriver(abc.ABC):
         return True
 
     @abc.abstractmethod
-    async def wait_writable(self) -> None:
+    def wait_writable(self) -> Awaitable[None]:
         """Wait until the transport takes more, first come first served.
 
         Raises:
@@ -71,8 +71,9 @@ class AsyncDriver(abc.ABC):
         self.flush()
         return self.must_wait()
 
-    async def checkpoint(self) -> None:  # noqa: B027 - not every runtime has them
-        """A checkpoint before events are pulled; called only if `has_checkpoints`."""
+    def checkpoint(self) -> Awaitable[None]:
+        """A checkpoint where there is nothing to wait for; called only if `has_checkpoints`."""
+        raise NotImplementedError
 
     @abc.abstractmethod
     async def close(self, code: int, reason: str) -> None:
@@ -137,12 +138,12 @@ class AsyncSession(Generic[M, K], metaclass=NoPublicConstructor):
         event_queue = driver.event_queue
         self._receiving = True
         try:  # as `_take`, but this runs for every chunk of audio
-            if driver.has_checkpoints:
-                await driver.checkpoint()
             event: Event | None = None
-            if event_queue.idle():
+            if event_queue.idle():  # the wait is the checkpoint
                 event = await driver.wait_for_event()
             else:
+                if driver.has_checkpoints:
+                    await driver.checkpoint()
                 driver.tick()
             while event is None and (event := event_queue.next_event()) is None:
                 event = await driver.wait_for_event()

@@ -35,14 +35,14 @@ async def _dial(
             if dial.proxy is not None:
                 step = Deadline.PROXY
                 if hop.tls is not None:
-                    byte_stream = await byte_stream.secure(hop.tls, hostname=hop.server_hostname)
+                    await byte_stream.secure(hop.tls, hostname=hop.server_hostname)
                 tunnel = dial.tunnel()
-                await byte_stream.send(tunnel.data_to_send())
-                while not tunnel.receive_data(await byte_stream.receive()):
+                await byte_stream.send_plain(tunnel.data_to_send())
+                while not tunnel.receive_data(await byte_stream.receive_plain()):
                     pass
             if dial.tls is not None:
                 step = Deadline.TLS
-                byte_stream = await byte_stream.secure(dial.tls, hostname=dial.server_hostname)
+                await byte_stream.secure(dial.tls, hostname=dial.server_hostname)
         except BaseException as error:
             if byte_stream is not None:
                 await byte_stream.drop()

@@ -17,8 +17,10 @@ at ``wants`` if that is another object than last time, and moves the alarm if th
 alarm. The alarm only ever moves forward: when it rings early because the deadline has moved back, the timer task sets
 it anew.
 
-Waiting. Each kind of wait has at most one waiter, and an event that exists only while that task waits: nobody waits,
-nothing is set. Nothing is awaited between a task's last look at the state and its wait, so no wake-up is lost. Senders
+TLS is a codec between the stream and the machine, so a write needs no lock and no task under TLS either.
+
+Waiting. Each kind of wait has at most one waiter, and a `Parking` where that task waits: nobody waits, nothing is
+woken. Nothing is awaited between a task's last look at the state and its wait, so no wake-up is lost. Senders
 are the exception: they queue up in order, and each admits the next.
 
 The end. ``run`` ends when the stream is closed, dropped or broken; then the machine is told, `closed` is set, and every
@@ -41,6 +43,7 @@ from live_transports.shared.dialing import DialPlan
 from live_transports.shared.event_queue import EventQueue, send_error
 from live_transports.shared.reconnecting import Redialer
 from live_transports.shared.steps import HIGH_WATER, LOW_WATER, MAX_TIMER_DELAY
+from live_transports.shared.tls import Tls
 from live_transports.structured.runtime import ByteStream, EventFlag, Runtime, Scope, unwrapped
 
 OpenStream: TypeAlias = Callable[[DialPlan], Awaitable[ByteStream]]
@@ -86,14 +89,14 @@ class StreamPump:
         self._runtime = runtime
         self._scope: Scope = runtime.scope()
         self._nursery: Any = None
+        self._tls = byte_stream.tls
         self._unsent = bytearray()
         self._broken: BaseException | None = None
         self._listening = True
         self._half_close = False
         self._has_writer = False
-        # Each is there while the task that it names waits.
-        self._reader: EventFlag | None = None
-        self._writer: EventFlag | None = None
+        self._reader = runtime.parking()
+        self._writer = runtime.parking()
 
     async def run(self, watch: Callable[[StreamPump], Awaitable[None]]) -> BaseException | None:
         """Carry bytes until the stream ends, then free the socket; returns the error that broke it, if one did."""
@@ -105,11 +108,7 @@ class StreamPump:
                     if self._unsent or self._half_close or self.closing:
                         self._wake_writer()
                     try:
-                        while data := await self._byte_stream.receive():
-                            self._driver.receive_data(data)
-                            while self.paused:
-                                self._reader = self._runtime.event()
-                                await self._reader.wait()
+                        await self._read()
                         self._listening = False
                         self._wake_writer()
                         self._driver.receive_eof()
@@ -121,6 +120,34 @@ class StreamPump:
             await self._byte_stream.drop()
         return self._broken
 
+    async def _read(self) -> None:
+        """Hand on what arrives, until the peer sends no more."""
+        receive, tls = self._byte_stream.receive, self._tls
+        if tls is not None:
+            self._decrypt(tls)  # the peer may have begun with the end of its handshake
+        while data := await receive():
+            if tls is None:
+                self._driver.receive_data(data)
+            else:
+                tls.receive_data(data)
+                self._decrypt(tls)
+                if tls.ended:
+                    break
+            while self.paused:
+                await self._reader.wait()
+
+    def _decrypt(self, tls: Tls) -> None:
+        try:
+            while data := tls.read():
+                self._driver.receive_data(data)
+        finally:
+            if (data := tls.data_to_send()) and self._broken is None:  # an alert, a new key
+                self._put(data)
+        if self.full and not tls.held:
+            self._admit()
+        if self.closing:
+            self._wake_writer()
+
     async def _run_watch(self, watch: Callable[[StreamPump], Awaitable[None]]) -> None:
         try:
             await watch(self)
@@ -131,16 +158,19 @@ class StreamPump:
 
     async def _write(self) -> None:
         half_closed = False
+        tls = self._tls
         try:
-            while not self.closing or self._unsent:
+            while not self.closing or self._unsent or (tls is not None and tls.held):
                 if self._unsent and not self._has_unread_end():
                     await self._write_some()
                 elif self._half_close and not half_closed and not self._unsent:
                     half_closed = True
                     await self._byte_stream.send_eof()
                 else:
-                    self._writer = self._runtime.event()
                     await self._writer.wait()
+            if tls is not None:
+                tls.close()
+                await self._byte_stream.send(tls.data_to_send())
             await self._byte_stream.close()
             self._scope.cancel()
         except Exception as error:
@@ -155,7 +185,12 @@ class StreamPump:
         del self._unsent[:_CHUNK]
         await self._byte_stream.send(data)
         self.pending -= len(data)
-        if self.full and self.pending <= LOW_WATER:
+        if self.full:
+            self._admit()
+
+    def _admit(self) -> None:
+        """Let senders go on if there is room."""
+        if self.pending <= LOW_WATER:
             self.full = False
             self._driver.flush()
             self._driver.wake_next_sender()
@@ -168,9 +203,9 @@ class StreamPump:
         self.abort_soon()
 
     def _wake_writer(self) -> None:
-        if self._writer is not None:
-            self._writer.set()
-        elif not self._has_writer and self._nursery is not None:
+        if self._has_writer:
+            self._writer.wake()
+        elif self._nursery is not None:
             self._has_writer = True
             self._nursery.start_soon(self._write)
 
@@ -180,6 +215,13 @@ class StreamPump:
         """Write it behind what waits already: at once as far as the stream takes it, the rest by the writer."""
         if self.closing or self._broken is not None:
             return
+        if self._tls is not None:
+            self._tls.write(data)
+            self.full = self.full or self._tls.held
+            data = self._tls.data_to_send()
+        self._put(data)
+
+    def _put(self, data: bytes) -> None:
         sent = 0
         if not self.pending:
             try:
@@ -205,8 +247,8 @@ class StreamPump:
                 self.abort_soon()
             return
         self.paused = not (wants.read or wants.half_close)
-        if self._reader is not None and not self.paused:
-            self._reader.set()
+        if not self.paused:
+            self._reader.wake()
         if wants.half_close and not self._half_close:
             self._half_close = True
             self._wake_writer()
@@ -265,7 +307,7 @@ class StreamDriver(AsyncDriver):
         self.closed: EventFlag = runtime.event()
         self.spawn: Callable[[Callable[[], Awaitable[None]]], object] | None = None
         self._runtime = runtime
-        self._now = runtime.now
+        self._now = runtime.clock()
         self._token = runtime.token()
         self._redialer = redialer
         self._open = open
@@ -273,7 +315,7 @@ class StreamDriver(AsyncDriver):
         self._pump: StreamPump | None = None
         self._alarm: Scope | None = None
         self._alarm_at = -math.inf  # nothing is earlier while there is no alarm
-        self._receiver: EventFlag | None = None
+        self._receiver = runtime.parking()
         self._senders: deque[EventFlag] = deque()
 
     def start(self, byte_stream: ByteStream) -> None:
@@ -297,8 +339,9 @@ class StreamDriver(AsyncDriver):
             self.machine.receive_eof()
         else:
             self.machine.transport_failed(self.event_queue.cause)
+        self._pump = None
         self.closed.set()
-        self._wake_receiver()
+        self._receiver.wake()
         self.wake_next_sender()
 
     # --- the timer ----------------------------------------------------------------------------------------------
@@ -329,7 +372,7 @@ class StreamDriver(AsyncDriver):
         if was_closing and self._due() == math.inf:
             pump.abort()  # it had its time to leave in order
         self.flush()
-        self._wake_receiver()
+        self._receiver.wake()
 
     def _due(self) -> float:
         due = self.machine.next_deadline()
@@ -344,9 +387,13 @@ class StreamDriver(AsyncDriver):
 
     def receive_data(self, data: bytes) -> None:
         """Bytes arrived."""
-        self.machine.tick(self._now())
-        self.machine.receive_data(data)
-        self._received()
+        machine, pump = self.machine, self._pump
+        machine.tick(self._now())
+        machine.receive_data(data)
+        if pump is not None and (machine.wants is not pump.wants or pump.paused):
+            self._received()
+        else:  # as nearly always; bytes that arm an earlier deadline change what the machine wants too
+            self._receiver.wake()
 
     def receive_eof(self) -> None:
         """The peer sends no more."""
@@ -358,50 +405,55 @@ class StreamDriver(AsyncDriver):
         self.flush()
         if self._pump is not None and self._pump.paused:
             self.event_queue.make_room()
-        if self._receiver is not None:
-            self._receiver.set()
+        self._receiver.wake()
 
     def tick(self) -> None:
         self.machine.tick(self._now())
 
     def flush(self) -> None:
         pump = self._pump
-        if pump is None or self.closed.is_set():
+        if pump is None:
             return
         machine = self.machine
         wants = machine.wants
         if wants.write and not pump.full:
             pump.write(machine.data_to_send())
             wants = machine.wants
-        due = self._due()
+        due = machine.next_deadline()
         if wants is not pump.wants:
-            pump.apply_wants(wants, bounded=due < math.inf)
-        if due < self._alarm_at:
+            pump.apply_wants(wants, bounded=due is not None)
+        if due is not None and due < self._alarm_at:
             self.wake_by(due)
 
     # --- waiting ------------------------------------------------------------------------------------------------
 
-    async def wait_for_events(self) -> None:
+    def wait_for_events(self) -> Awaitable[None]:
+        if self._redialer is not None or self.closed.is_set():
+            return self._redial_or_wait()
+        due = self.machine.next_deadline()
+        if due is not None and due < self._alarm_at:  # a pull may have armed a deadline
+            self.wake_by(due)
+        return self._receiver.wait()
+
+    async def _redial_or_wait(self) -> None:
         if self._redialer is not None and await self._reconnect_if_due(self._redialer):
             return
         due = self._due()
-        receiver = self._receiver = self._runtime.event()
-        try:
-            if self.closed.is_set():  # nobody else looks at the clock
-                with self._runtime.scope(deadline=due):
-                    await receiver.wait()
-            else:
-                if due < self._alarm_at:  # a pull may have armed a deadline
-                    self.wake_by(due)
-                await receiver.wait()
-        finally:
-            self._receiver = None
+        if self.closed.is_set():  # nobody else looks at the clock
+            with self._runtime.scope(deadline=due):
+                await self._receiver.wait()
+        else:
+            if due < self._alarm_at:
+                self.wake_by(due)
+            await self._receiver.wait()
 
-    def _wake_receiver(self) -> None:
-        if self._receiver is not None:
-            self._receiver.set()
+    def wait_writable(self) -> Awaitable[None]:
+        pump = self._pump
+        if not self._senders and (pump is None or not (pump.pending or pump.full)):
+            return self._runtime.checkpoint()
+        return self._wait_writable()
 
-    async def wait_writable(self) -> None:
+    async def _wait_writable(self) -> None:
         if not self._senders and not self._is_full():
             for _ in range(_ROUNDS):
                 await self._runtime.checkpoint()
@@ -420,15 +472,15 @@ class StreamDriver(AsyncDriver):
             raise send_error(self.event_queue)
 
     def _is_full(self) -> bool:
-        return self._pump is not None and self._pump.full and not self.closed.is_set()
+        return self._pump is not None and self._pump.full
 
     def wake_next_sender(self) -> None:
         """Let the sender go on that waits longest. It leaves the queue and calls this again, so all go on in order."""
         if self._senders and not self._is_full():
             self._senders[0].set()
 
-    async def checkpoint(self) -> None:
-        await self._runtime.checkpoint()
+    def checkpoint(self) -> Awaitable[None]:
+        return self._runtime.checkpoint()
 
     # --- the next connection ------------------------------------------------------------------------------------
 
@@ -444,12 +496,11 @@ class StreamDriver(AsyncDriver):
         dial, has_news = redialer.next()
         if dial is None:
             return has_news
-        if self._pump is not None and not self.closed.is_set():
+        if self._pump is not None:
             self._pump.abort()
             await self.closed.wait()
             if not redialer.wanted:
                 return True  # closed meanwhile
-        self._pump = None
         self.closed = self._runtime.event()
         try:
             await self._reconnect(redialer, dial)
@@ -484,7 +535,7 @@ class StreamDriver(AsyncDriver):
         """End a dial under way; its connection is not wanted any more."""
         if self._dialing is not None:
             self._dialing.cancel()
-        self._wake_receiver()
+        self._receiver.wake()
 
     # --- the end ------------------------------------------------------------------------------------------------
 
@@ -519,7 +570,7 @@ class StreamDriver(AsyncDriver):
         self.tick()
         self.machine.close()
         self._interrupt()
-        if pump is None or self.closed.is_set():
+        if pump is None:
             return
         if pump.full:
             pump.abort()  # the peer does not read

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -11,6 +12,8 @@ from types import TracebackType
 from typing import Any, Protocol, final
 
 import attrs
+
+from live_transports.shared.tls import Tls
 
 
 class EventFlag(Protocol):
@@ -21,6 +24,15 @@ class EventFlag(Protocol):
     def is_set(self) -> bool: ...
 
     async def wait(self) -> object: ...
+
+
+class Parking(Protocol):
+    """A place where one task at a time waits. It lasts; an event would be made anew for each wait."""
+
+    def wait(self) -> Coroutine[Any, Any, None]: ...
+
+    def wake(self) -> None:
+        """Wake the task that waits, if one does."""
 
 
 class Scope(Protocol):
@@ -48,7 +60,9 @@ class Runtime:
 
     Attributes:
         now: Reading of the runtime's clock.
+        clock: Gives that clock's function for this run, without the layers of `now`.
         event: Makes an event.
+        parking: Makes a `Parking`.
         scope: Makes a cancel scope; takes ``deadline`` and ``shield``.
         nursery: Opens a nursery or task group.
         checkpoint: Lets others run and cancellation in.
@@ -65,10 +79,12 @@ class Runtime:
     """
 
     now: Callable[[], float]
+    clock: Callable[[], Callable[[], float]]
     event: Callable[[], EventFlag]
+    parking: Callable[[], Parking]
     scope: Callable[..., Scope]
     nursery: Callable[[], AbstractAsyncContextManager[Any]]
-    checkpoint: Callable[[], Awaitable[None]]
+    checkpoint: Callable[[], Coroutine[Any, Any, None]]
     sleep: Callable[[float], Awaitable[None]]
     sleep_forever: Callable[[], Awaitable[Any]]
     in_thread: Callable[..., Awaitable[Any]]
@@ -89,19 +105,21 @@ class Runtime:
 
 
 class ByteStream(abc.ABC):
-    """A byte stream. Any error of its methods is the end of it."""
+    """A byte stream. Any error of its methods is the end of it.
 
+    Attributes:
+        tls: What is spoken over it, once `secure` has returned. The other methods carry ciphertext then.
+        can_half_close: Whether `send_eof` has an effect.
+    """
+
+    tls: Tls | None = None
     can_half_close: bool
 
     @abc.abstractmethod
-    async def secure(self, context: ssl.SSLContext, *, hostname: str | None = None) -> ByteStream:
-        """TLS over this stream: with a hostname as the client, without one as the server."""
-
-    @abc.abstractmethod
-    def receive(self) -> Awaitable[bytes]:
+    def receive(self) -> Coroutine[Any, Any, bytes]:
         """Wait for some bytes; none at the end."""
 
-    def send_now(self, data: bytes) -> int:
+    def send_now(self, data: bytes | memoryview) -> int:
         """Send what can be sent at once, while no `send` is under way; returns the number of bytes.
 
         Raises:
@@ -129,6 +147,46 @@ class ByteStream(abc.ABC):
     async def drop(self) -> None:
         """Free the socket at once. It does not wait, works in a cancelled scope, and never fails."""
 
+    # --- TLS ----------------------------------------------------------------------------------------------------
+
+    async def secure(self, context: ssl.SSLContext, *, hostname: str | None = None) -> None:
+        """Speak TLS over this stream: with a hostname as the client, without one as the server.
+
+        Over a stream that speaks TLS already this is TLS in TLS.
+        """
+        tls = Tls(context, hostname, self.tls)
+        while True:
+            try:
+                complete = tls.shake_hands()
+            except ssl.SSLError:
+                with contextlib.suppress(OSError):
+                    self.send_now(tls.data_to_send())  # the alert; the error matters more
+                raise
+            if data := tls.data_to_send():
+                await self.send(data)
+            if complete:
+                break
+            tls.receive_data(await self.receive())
+        self.tls = tls
+        self.can_half_close = False
+
+    async def send_plain(self, data: bytes) -> None:
+        """Send all of it, through TLS if there is some."""
+        if self.tls is not None:
+            self.tls.write(data)
+            data = self.tls.data_to_send()
+        await self.send(data)
+
+    async def receive_plain(self) -> bytes:
+        """Wait for some bytes, out of TLS if there is some; none at the end."""
+        tls = self.tls
+        while tls is not None:
+            data = tls.read()
+            if data or tls.ended or not (ciphertext := await self.receive()):
+                return data
+            tls.receive_data(ciphertext)
+        return await self.receive()
+
 
 class Listeners(abc.ABC):
     """The listening sockets of a server."""
@@ -140,7 +198,7 @@ class Listeners(abc.ABC):
         """Start a task in the nursery for each stream that is accepted, until cancelled; then close the sockets."""
 
 
-def write_now(fileno: int, data: bytes) -> int:
+def write_now(fileno: int, data: bytes | memoryview) -> int:
     """Write what a non-blocking socket takes; returns the number of bytes.
 
     Raises:

@@ -132,9 +132,8 @@ class StreamServer(ListeningServer):
         accepted = self._runtime.wrap_stream(stream)
         try:
             with connection.scope:
-                byte_stream = await self._secured(accepted)
-                if byte_stream is not None:
-                    await self._run(connection, byte_stream)
+                if await self._is_secured(accepted):
+                    await self._run(connection, accepted)
         except Exception as error:  # in a machine that is not ours; the other connections go on
             _logger.error("a connection of a live server failed", exc_info=error)
             await accepted.drop()
@@ -142,19 +141,21 @@ class StreamServer(ListeningServer):
             self._connections.discard(connection)
             connection.done.set()
 
-    async def _secured(self, byte_stream: ByteStream) -> ByteStream | None:
+    async def _is_secured(self, byte_stream: ByteStream) -> bool:
         if self._context is None:
-            return byte_stream
+            return True
         with self._runtime.scope(deadline=self._runtime.now() + self._handshake_timeout):
             try:
-                return await byte_stream.secure(self._context)
+                await byte_stream.secure(self._context)
             except Exception as error:
                 _logger.debug("the TLS handshake with a client failed", exc_info=error)
             except BaseException:
                 await byte_stream.drop()
                 raise
+            else:
+                return True
         await byte_stream.drop()
-        return None
+        return False
 
     async def _run(self, connection: _Connection, byte_stream: ByteStream) -> None:
         """One connection from its upgrade to its end."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-import ssl as tls
+import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, final
 
@@ -13,6 +13,8 @@ import trio
 from live_protocol.errors import InvalidMessage
 from live_transports.shared.listening import names
 from live_transports.structured.runtime import ByteStream, Listeners, Runtime, unwrapped, write_now
+
+_CHUNK: Final = 64 * 1024
 
 
 async def _reenter(token: trio.lowlevel.TrioToken, function: Callable[[], Awaitable[None]]) -> None:
@@ -29,29 +31,45 @@ async def _reenter(token: trio.lowlevel.TrioToken, function: Callable[[], Awaita
 
 
 @final
+class TrioParking:
+    """A place where one task waits, without an object for each wait."""
+
+    __slots__ = ("_task",)
+
+    def __init__(self) -> None:
+        self._task: trio.lowlevel.Task | None = None
+
+    # As for `trio.Event`: Ctrl-C between the two lines would leave a task here that does not wait.
+    @trio.lowlevel.enable_ki_protection
+    async def wait(self) -> None:
+        self._task = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self._task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    @trio.lowlevel.enable_ki_protection
+    def wake(self) -> None:
+        task = self._task
+        if task is not None:
+            self._task = None
+            trio.lowlevel.reschedule(task)
+
+
+@final
 class TrioStream(ByteStream):
-    """A `trio.abc.Stream`."""
+    """A `trio.abc.Stream` of the caller's."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.can_half_close: bool = isinstance(stream, trio.abc.HalfCloseableStream)
         self._stream = stream
         self._socket = stream.socket if isinstance(stream, trio.SocketStream) and os.name == "posix" else None
 
-    async def secure(self, context: tls.SSLContext, *, hostname: str | None = None) -> TrioStream:
-        # Peers leave without a close_notify; that nothing was cut off, WebSocket itself makes sure.
-        secured = trio.SSLStream(
-            self._stream, context, server_hostname=hostname, server_side=hostname is None, https_compatible=True
-        )
-        await secured.do_handshake()
-        return TrioStream(secured)
-
-    def receive(self) -> Awaitable[bytes]:
-        return self._stream.receive_some() if isinstance(self._stream, trio.SocketStream) else self._receive_bytes()
-
-    async def _receive_bytes(self) -> bytes:
+    async def receive(self) -> bytes:
         return bytes(await self._stream.receive_some())
 
-    def send_now(self, data: bytes) -> int:
+    def send_now(self, data: bytes | memoryview) -> int:
         return 0 if self._socket is None else write_now(self._socket.fileno(), data)
 
     async def send(self, data: bytes) -> None:
@@ -68,11 +86,58 @@ class TrioStream(ByteStream):
         await trio.aclose_forcefully(self._stream)
 
 
-async def _connect(host: str, port: int, local_addr: tuple[str, int] | None) -> TrioStream:
+@final
+class TrioSocket(ByteStream):
+    """A connected socket of our own.
+
+    trio's streams try before they wait, look for conflicts and have a checkpoint after each success. Here one task
+    reads and one writes, and most reads have to wait: so a read waits first, which saves a system call, and a write
+    that the socket takes is one system call and nothing else.
+    """
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.can_half_close: bool = True
+        theirs = stream.socket
+        self._socket = socket.socket(theirs.family, theirs.type, theirs.proto, theirs.detach())
+        self._socket.setblocking(False)
+
+    async def receive(self) -> bytes:
+        while True:
+            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                return self._socket.recv(_CHUNK)
+            except BlockingIOError:  # it was ready for an error that has gone, or a packet that was damaged
+                continue
+
+    def send_now(self, data: bytes | memoryview) -> int:
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+
+    async def send(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            await trio.lowlevel.wait_writable(self._socket)
+            left = left[self.send_now(left) :]
+
+    async def send_eof(self) -> None:
+        self._socket.shutdown(socket.SHUT_WR)
+
+    async def close(self) -> None:
+        await self.drop()
+
+    async def drop(self) -> None:
+        if self._socket.fileno() >= 0:
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
+
+
+async def _connect(host: str, port: int, local_addr: tuple[str, int] | None) -> TrioSocket:
     if local_addr is not None and local_addr[1] != 0:
         raise InvalidMessage("local_addr", "trio binds to any free port: give port 0, or a stream of your own")
     try:
-        return TrioStream(await trio.open_tcp_stream(host, port, local_address=local_addr[0] if local_addr else None))
+        return TrioSocket(await trio.open_tcp_stream(host, port, local_address=local_addr[0] if local_addr else None))
     except BaseExceptionGroup as group:
         raise unwrapped(group) from None  # the cancellation of its nursery
 
@@ -111,7 +176,9 @@ async def _listen(host: str | Sequence[str], port: int, backlog: int) -> TrioLis
 
 RUNTIME: Final = Runtime(
     now=trio.current_time,
+    clock=lambda: trio.lowlevel.current_clock().current_time,
     event=trio.Event,
+    parking=TrioParking,
     scope=trio.CancelScope,
     nursery=trio.open_nursery,
     checkpoint=trio.lowlevel.checkpoint,
