@@ -45,11 +45,6 @@ class ConnectionWrapper(Generic[A]):
         """See `LiveConnection.advance`."""
         self.machine.advance(now)
 
-    @property
-    def pending(self) -> bool:
-        """Whether `next_event` is worth a call; a wrapper with events of its own says so without looking."""
-        return True
-
     def next_event(self) -> Event | None:
         """See `LiveConnection.next_event`."""
         return self.machine.next_event()
@@ -103,11 +98,6 @@ class ByteConnectionWrapper(ConnectionWrapper[M]):
     def receive_eof(self) -> None:
         """See `LiveConnection.receive_eof`."""
         self.machine.receive_eof()
-
-    def receive_event(self, data: bytes) -> Event | None:
-        """See `LiveConnection.receive_event`."""
-        self.receive_data(data)
-        return self.next_event()
 
     def transport_failed(self, error: BaseException | str) -> None:
         """See `LiveConnection.transport_failed`."""

@@ -52,6 +52,8 @@ class AsyncioDriver(asyncio.Protocol, LoopDriver):
     def __init__(self, machine: ByteConnection, ready: Callable[[AsyncioDriver], None] | None = None) -> None:
         super().__init__(machine)
         self._ready = ready
+        # A wrapper does something with what passes it, so it is given no short cut.
+        self._direct = isinstance(machine, (LiveConnection, PersistentConnection))
         self._transport: asyncio.Transport | None = None
         self._owns_socket = False  # the transport does; one of TLS does not
         self._hung_up: select.poll | None = None
@@ -74,7 +76,7 @@ class AsyncioDriver(asyncio.Protocol, LoopDriver):
         self._burst = 0
         wakeup = self._wakeup
         if wakeup.can_resume():
-            event = machine.receive_event(data)
+            event = cast("LiveConnection | PersistentConnection", machine).receive_event(data)
             if machine.wants is not self._applied or event is None:
                 self.flush()
             if type(event) is ConnectionClosed:
@@ -153,7 +155,7 @@ class AsyncioDriver(asyncio.Protocol, LoopDriver):
 
     def send_pcm(self, audio: bytes, rate: int) -> bool:
         transport = self._transport
-        if self._full or transport is None or self._closing or transport.is_closing():
+        if self._full or transport is None or self._closing or transport.is_closing() or not self._direct:
             return super().send_pcm(audio, rate)
         machine = cast("LiveConnection | PersistentConnection", self.machine)
         machine.tick(self._time())
@@ -260,7 +262,7 @@ class RedialingDriver(AsyncioDriver):
         due = self.machine.next_deadline()  # as `LoopDriver`, without the call: this runs for every event
         if due is not None and due < self._due:
             self._arm(due)
-        self._wakeup.takes_event = True
+        self._wakeup.takes_event = self._direct
         return self._wakeup
 
     def wait_for_events(self) -> Awaitable[object]:

@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, TypeVar, cast, final
 
 from live_protocol.close_info import CloseInfo, Initiator
 from live_protocol.connection import Connection
+from live_protocol.connection.base import JoinedHalves
 from live_protocol.errors import AlreadyClosed, LiveProtocolError, OutOfOrder, ServerClosed, TransportFailed
 from live_protocol.events import ConnectionClosed, ConnectionFailed, Event, Reconnecting, SetupComplete, Undecodable
 from live_protocol.messages import LiveClientMessage, LiveServerMessage
@@ -38,7 +39,8 @@ class EventQueue(Generic[M_co]):
     def __init__(self, machine: Connection, changed: Callable[[], None]) -> None:
         self.info: CloseInfo | None = None
         self.cause: BaseException | None = None
-        self._machine = machine
+        self._machine: Any = machine
+        self._tells = isinstance(machine, JoinedHalves)  # whether it has events; a wrapper may have some of its own
         self._changed = changed
         self._held: list[Event] = []  # the next one is at the end: a deque would take 700 bytes more
         self._ended = False  # the consumer has had ConnectionClosed
@@ -49,7 +51,7 @@ class EventQueue(Generic[M_co]):
 
     def idle(self) -> bool:
         """Whether `next_event` would find nothing, which saves the look."""
-        return not (self._machine.pending or self._held or self._ended)
+        return self._tells and not (self._machine.pending or self._held or self._ended)
 
     def next_event(self) -> Event | None:
         """The next event, or None if there is none yet.
@@ -62,7 +64,7 @@ class EventQueue(Generic[M_co]):
             return self._next_held()
         machine = self._machine
         before = machine.wants
-        event = machine.next_event()
+        event: Event | None = machine.next_event()
         if machine.wants is not before:
             self._changed()
         if type(event) is ConnectionClosed:
@@ -158,7 +160,7 @@ class EventQueue(Generic[M_co]):
     def _pull(self) -> Event | None:
         machine = self._machine
         before = machine.wants
-        event = machine.next_event()
+        event: Event | None = machine.next_event()
         if machine.wants is not before:
             self._changed()
         if type(event) is ConnectionClosed:

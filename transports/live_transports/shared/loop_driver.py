@@ -49,6 +49,7 @@ class LoopDriver(AsyncDriver):
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf  # when the timer fires; inf without one, -inf once there will be none
         self._full = False  # senders wait
+        self._direct = False  # bytes that arrive may become an event on the way to the task that waits
         self._burst = 0
         self._wakeup = Wakeup(self._loop)
         self._senders: list[asyncio.Future[None]] = []
@@ -102,7 +103,7 @@ class LoopDriver(AsyncDriver):
         due = self.machine.next_deadline()
         if due is not None and due < self._due:
             self._arm(due)
-        self._wakeup.takes_event = True
+        self._wakeup.takes_event = self._direct
         return self._wakeup
 
     def _wake_senders(self) -> None:
