@@ -191,16 +191,27 @@ class LiveClientSession(SyncSession[LiveServerMessage, ByteClientConnection]):
         driver, machine = self._driver, self._machine
         with driver.lock:  # as `SyncDriver.call`, without a closure of eight cells for each chunk of audio
             machine.tick(monotonic())
-            machine.send_realtime_input(
-                audio=audio,
-                rate=rate,
-                video=video,
-                text=text,
-                activity_start=activity_start,
-                activity_end=activity_end,
-                audio_stream_end=audio_stream_end,
-            )
-            driver.flush()
+            if (
+                type(audio) is bytes
+                and rate is not None
+                and video is None
+                and text is None
+                and activity_start is None
+                and activity_end is None
+                and audio_stream_end is None
+            ):
+                driver.send_pcm(machine, audio, rate)
+            else:
+                machine.send_realtime_input(
+                    audio=audio,
+                    rate=rate,
+                    video=video,
+                    text=text,
+                    activity_start=activity_start,
+                    activity_end=activity_end,
+                    audio_stream_end=audio_stream_end,
+                )
+                driver.flush()
             if driver.full:
                 driver.wait_for_room("send_realtime_input", timeout)
 

@@ -46,7 +46,7 @@ from live_protocol.states import ConnectionState
 from live_protocol.websocket import Wants
 from live_transports.shared.dialing import DialPlan
 from live_transports.shared.event_queue import EventQueue, send_error
-from live_transports.shared.reconnecting import Redialer
+from live_transports.shared.reconnecting import ByteClientConnection, Redialer
 from live_transports.shared.steps import HIGH_WATER, LOW_WATER, MAX_TIMER_DELAY
 from live_transports.shared.timeouts import Countdown, WaitTimeout
 from live_transports.sync.sockets import (
@@ -440,6 +440,21 @@ class SyncDriver:
             due = machine.next_deadline()
             if stream.unsent or stream.broken is not None or (due is not None and due < self._wakes_at):
                 self._wake_if_needed(stream)
+
+    def send_pcm(self, machine: ByteClientConnection, audio: bytes, rate: int) -> None:
+        """Send raw audio, and write it at once where the socket has room.
+
+        Raises:
+            LiveProtocolError: As for the command of the machine.
+        """
+        stream = self._stream
+        if stream is None or not self._connected or self.full:
+            machine.send_realtime_input(audio=audio, rate=rate)
+        else:
+            stream.write(machine.pcm_to_send(audio, rate))
+            if stream.unsent:
+                self.full = len(stream.unsent) > HIGH_WATER
+        self.flush()
 
     def _apply_wants(self, wants: Wants, stream: Stream) -> None:
         """Do what the machine wants of the transport."""
