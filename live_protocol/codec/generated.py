@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast, get_args, get_origin
+from typing import Any, Final, get_args, get_origin
 
 import attrs
 
 from live_protocol.codec.decoding import INT64, leaf_reader
 from live_protocol.codec.schema import Hook, Mismatch, fields, plain
-from live_protocol.messages.fields import NO_EXTRA
+from live_protocol.messages.fields import NO_EXTRA, generated
 
 _TESTS: Final[Mapping[Any, str]] = {
     str: "type(item) is not str",
@@ -59,8 +59,7 @@ def message_reader(cls: type) -> Hook:
         "        else: raise Mismatch('unusual')",
         "    return message",
     ]
-    exec(compile("\n".join(lines), f"<reader of {cls.__name__}>", "exec"), names)  # noqa: S102 - of our own fields
-    return cast("Hook", names["read"])
+    return generated("read", lines, names, f"reader of {cls.__name__}")
 
 
 def _case(hint: Any, hook: str, names: dict[str, Any]) -> tuple[str, str] | None:

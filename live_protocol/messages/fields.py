@@ -6,7 +6,7 @@ The codec alone reads these declarations, once for each class, and compiles them
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, TypeVar, cast
 
@@ -31,6 +31,7 @@ __all__ = [
     "Timestamp",
     "constructor",
     "fast_define",
+    "generated",
     "wire",
 ]
 
@@ -57,8 +58,20 @@ def constructor(cls: type[T], *names: str) -> Callable[..., T]:
             scope[f"default_{field.name}"] = field.default
             lines.append(f"    made.{field.name} = default_{field.name}")
     lines.append("    return made")
-    exec(compile("\n".join(lines), f"<constructor of {cls.__name__}>", "exec"), scope)  # noqa: S102 - of our own fields
-    return cast("Callable[..., T]", scope["make"])
+    return generated("make", lines, scope, f"constructor of {cls.__name__}")
+
+
+def generated(name: str, lines: Sequence[str], scope: dict[str, Any], what: str) -> Callable[..., Any]:
+    """The function that these lines define. They are made of the declarations of our own classes, never of data.
+
+    Args:
+        name: The function's name in the lines.
+        lines: Its source.
+        scope: Its globals.
+        what: What it is, for tracebacks.
+    """
+    exec(compile("\n".join(lines), f"<{what}>", "exec"), scope)  # noqa: S102 - see above
+    return cast("Callable[..., Any]", scope[name])
 
 
 class Backend(enum.StrEnum):

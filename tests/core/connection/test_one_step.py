@@ -209,3 +209,27 @@ def test_nothing_is_sent_before_the_upgrade() -> None:
     with pytest.raises(LiveProtocolError):
         machine.pcm_to_send(CHUNK, 16_000)
     assert machine.data_to_send() == b""
+
+
+def test_a_chunk_that_comes_alone_answers_a_ping() -> None:
+    machine = plain()
+    machine.receive_data(FRAMES["audio"])
+    machine.advance(5.0)
+    assert machine.data_to_send()  # the ping
+    list(machine.events())
+    pong_due = machine.next_deadline()
+    assert machine.receive_event(FRAMES["audio"]) is not None
+    assert isinstance(machine, LiveConnection)
+    machine.advance(66.0)
+    assert machine.close_info is None
+    assert pong_due is not None
+
+
+def test_audio_with_an_escape_in_its_base64_is_parsed_each_time() -> None:
+    machine = plain()
+    escaped = FRAMES["audio"][4:].replace(b"AAEC", b"A\\/EC")
+    for _ in range(3):
+        machine.receive_data(frame(escaped, BINARY))
+        chunk = list(machine.events())[-1]
+        assert isinstance(chunk, ev.AudioChunk)
+        assert len(chunk.data) == 1920

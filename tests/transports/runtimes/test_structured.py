@@ -22,7 +22,7 @@ from live_protocol import Endpoint, IllegalInState, LiveProtocolError, Phase, Tr
 from live_protocol.events import SetupReceived
 from live_transports import trio as live_trio
 from live_transports.structured.driver import StreamPump
-from live_transports.trio.runtime import RUNTIME, TrioStream
+from live_transports.trio.runtime import RUNTIME, TrioSocket, TrioStream
 
 KITS: dict[str, Callable[[], Kit]] = {
     "trio": TrioKit,
@@ -101,14 +101,23 @@ def test_an_interrupt_in_one_of_our_tasks(monkeypatch: pytest.MonkeyPatch) -> No
         conn.frame(PONG)
         conn.until_gone()
 
-    async def interrupted(self: object) -> bytes:
-        raise KeyboardInterrupt
+    armed = False
+    receive = TrioSocket.receive
+
+    async def interrupted(self: TrioSocket) -> bytes:
+        data = await receive(self)
+        if armed:
+            raise KeyboardInterrupt
+        return data
+
+    monkeypatch.setattr(TrioSocket, "receive", interrupted)
 
     async def main() -> None:
+        nonlocal armed
         with Peer(pong) as peer:
             with pytest.raises(KeyboardInterrupt):  # noqa: PT012
                 async with live_trio.connect(peer.endpoint(), model="test") as session:
-                    monkeypatch.setattr(TrioStream, "receive", interrupted)
+                    armed = True
                     await session.ping()
                     while True:
                         await session.receive()

@@ -6,12 +6,12 @@ order of `live_transports.shared.steps`: tell the machine the time, give it its 
 the machine has to say, does what it wants of the transport if that has changed, and moves the timer forward if a
 deadline has come closer. In mid-turn the last two are one comparison each.
 
-The receiving task pulls events out of the machine, and waits for a `Wakeup` when there are none. While it waits, bytes
-that arrive become its event in `data_received`, which resumes the task in the same call; a chunk of audio to send is
-written in the call that encodes it. Both are the two usual commands of the machine in one step, `receive_event` and
-`pcm_to_send`, and give the same. A machine that wraps another is driven by the usual commands. A sender waits for a
-future of its own while the transport is full. Nothing is awaited between a command and the write of what it left
-behind, so cancelling a send never tears a frame.
+The receiving task pulls events out of the machine, and waits for a ``Wakeup`` when there are none. While it waits,
+bytes that arrive become its event in `data_received`, which resumes the task in the same call; a chunk of audio to
+send is written in the call that encodes it. Both are the two usual commands of the machine in one step,
+``receive_event`` and ``pcm_to_send``, and give the same. A machine that wraps another is driven by the usual
+commands. A sender waits for a future of its own while the transport is full. Nothing is awaited between a command and
+the write of what it left behind, so cancelling a send never tears a frame.
 
 `RedialingDriver` opens one transport after the other for a session that reconnects. The receiving task does that, in
 `wait_for_events`: there is still no task of ours.

@@ -19,7 +19,7 @@ it anew.
 
 TLS is a codec between the stream and the machine, so a write needs no lock and no task under TLS either.
 
-Waiting. Each kind of wait has at most one waiter, and a `Parking` where that task waits: nobody waits, nothing is
+Waiting. Each kind of wait has at most one waiter, and a ``Parking`` where that task waits: nobody waits, nothing is
 woken. Nothing is awaited between a task's last look at the state and its wait, so no wake-up is lost. Senders
 are the exception: they queue up in order, and each admits the next.
 
