@@ -26,7 +26,7 @@ import codecs
 import functools
 import struct
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
@@ -465,10 +465,9 @@ class FrameReader:
                 self._add(event.data.encode())
                 if event.message_finished:
                     self._complete(text=True)
-            else:
-                binary = cast("BytesMessage", event)
-                self._add(bytes(binary.data))
-                if binary.message_finished:
+            elif isinstance(event, BytesMessage):
+                self._add(bytes(event.data))
+                if event.message_finished:
                     self._complete(text=False)
 
     def _add(self, piece: bytes) -> None:

@@ -133,6 +133,15 @@ def test_any_cutting_and_the_short_cut_tell_the_same(role: str, data: st.DataObj
 
 
 @pytest.mark.parametrize("role", ["client", "server"])
+def test_an_empty_close_frame_in_pieces(role: str) -> None:
+    """wsproto takes its header for the whole frame and tells of the close a second time."""
+    stream = raw(8, b"", to=role)
+    whole = read(role, [stream], short_cut=True)
+    for size in range(1, len(stream)):
+        assert read(role, [stream[:size], stream[size:]], short_cut=True) == whole
+
+
+@pytest.mark.parametrize("role", ["client", "server"])
 @given(data=st.data())
 @settings(max_examples=150)
 def test_good_messages_come_out_as_wsproto_alone_would_tell_them(role: str, data: st.DataObject) -> None:
