@@ -55,7 +55,7 @@ class ServerMessageReader:
 
     def __init__(self, calls: ToolCallTracker) -> None:
         self.turns: TurnTracker = TurnTracker()
-        self.calls = calls
+        self.calls: ToolCallTracker = calls
         self.usage: Usage = _NO_USAGE
         self.resumption: Resumption = _NO_RESUMPTION
         self.now: float | None = None
