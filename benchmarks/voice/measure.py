@@ -155,7 +155,7 @@ class Probe:
         self._period = period
 
     def arrived(self, size: int) -> None:
-        """So many bytes of audio are here, decoded: every client has to make them, whether it is lazy or not."""
+        """A chunk has been decoded to this many bytes; a client that decodes on demand is asked to do so too."""
         self._add(time.monotonic() - self._due)
         self._meter.audio += size
         self._due += self._period

@@ -30,8 +30,8 @@ S = TypeVar("S", bound=AsyncClientSession)
 class _AnyioDriver(LoopDriver):
     """anyio's rules over asyncio: every operation is a checkpoint, and other threads may close.
 
-    A wait for a future is a checkpoint as it is, since anyio cancels a task in whatever it waits for, again and again
-    until it has left the scope.
+    Waiting for a future is already a checkpoint: anyio cancels a waiting task, again and again until the task has left
+    the scope.
     """
 
     has_checkpoints = True

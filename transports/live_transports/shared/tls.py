@@ -1,4 +1,4 @@
-"""TLS without I/O: ciphertext in, plaintext out, and back. Whoever owns the socket moves the bytes.
+"""TLS without I/O: ciphertext in, plaintext out, and back. The owner of the socket moves the bytes.
 
 Plaintext and ciphertext wait in memory only, so a write needs neither a lock nor a task, and a write that fails leaves
 everything readable that has arrived.
